@@ -12,6 +12,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -155,14 +156,10 @@ class StyleNetwork(nn.Module):
         self.styles = styles
         widths, fold = spec.widths, spec.unshuffle
         self.stem = ConvNorm(styles, 3 * fold**2, widths[0], spec.kernel)
-        self.down = nn.ModuleList(
-            ConvNorm(styles, a, b, stride=2) for a, b in zip(widths, widths[1:], strict=False)
-        )
+        self.down = nn.ModuleList(ConvNorm(styles, a, b, stride=2) for a, b in pairwise(widths))
         self.blocks = nn.ModuleList(Residual(styles, widths[-1]) for _ in range(spec.blocks))
         back = widths[::-1]
-        self.up = nn.ModuleList(
-            ConvNorm(styles, a, b) for a, b in zip(back, back[1:], strict=False)
-        )
+        self.up = nn.ModuleList(ConvNorm(styles, a, b) for a, b in pairwise(back))
         self.head = nn.Conv2d(widths[0], 3 * fold**2, spec.kernel)
         self._initialise_head()
 
@@ -223,7 +220,9 @@ class StyleNetwork(nn.Module):
             )
         h, w = x.shape[-2:]
         multiple = self.spec.multiple
-        x = pad(x, 0, -w % multiple, 0, -h % multiple)
+        # Two multiples at least: the statistics of a single position are not defined.
+        right, bottom = (max(-s % multiple, 2 * multiple - s) for s in (w, h))
+        x = pad(x, 0, right, 0, bottom)
         x = (x - 0.5) * 4.0  # near zero mean and unit deviation: what bfloat16 resolves best
         if self.spec.unshuffle > 1:
             x = F.pixel_unshuffle(x, self.spec.unshuffle)
