@@ -1,0 +1,1 @@
+"""The bundled plugins; each is written as a third party would write it."""

@@ -1,0 +1,40 @@
+"""Every error a user can cause, each with the exit code of the program."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class StylepipeError(Exception):
+    """Base of all errors that are told to the user as one sentence, without a traceback."""
+
+    exit_code = 1
+
+
+class ItemError(StylepipeError):
+    """One input cannot be read, stylized or written; the other items go on."""
+
+
+class UsageError(StylepipeError):
+    """The request itself is wrong: an unknown option, preset key, style, or a clash of outputs."""
+
+    exit_code = 2
+
+
+class NoInputError(StylepipeError):
+    """No input file matched."""
+
+    exit_code = 3
+
+
+class SetupError(StylepipeError):
+    """The machine cannot do what was asked: no such device, weights missing or damaged, disk full."""
+
+    exit_code = 4
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Return `` (did you mean 'x'?)`` for the nearest known word, or an empty string."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,0 +1,57 @@
+"""The six hooks of stylepipe. Hooks register and observe; the work is done by components.
+
+Implement any of them in a module, with the marker ``stylepipe.hookimpl``, and name the module in
+the entry-point group ``stylepipe`` of your package, or pass it by ``--plugin``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    import click
+
+    from stylepipe.components import Component
+    from stylepipe.pipeline import Job
+    from stylepipe.report import Report
+    from stylepipe.types import Item, Outcome
+
+hookspec = pluggy.HookspecMarker("stylepipe")
+hookimpl = pluggy.HookimplMarker("stylepipe")
+
+
+@hookspec
+def stylepipe_components() -> Iterable[type[Component]]:  # type: ignore[empty-body]
+    """Hand over component classes; the base class says which stage each belongs to.
+
+    Called once. Import torch inside methods, not here: this runs for ``--help`` too.
+    """
+
+
+@hookspec
+def stylepipe_presets() -> Iterable[Path]:  # type: ignore[empty-body]
+    """Hand over folders that hold presets (``NAME.toml``). Called once."""
+
+
+@hookspec
+def stylepipe_commands(cli: click.Group) -> None:
+    """Add commands to ``cli``. Called when the command line starts."""
+
+
+@hookspec
+def stylepipe_job_start(job: Job) -> None:
+    """The options of ``job`` are valid and nothing was opened yet; raise UsageError to refuse."""
+
+
+@hookspec
+def stylepipe_item_done(job: Job, item: Item, outcome: Outcome) -> None:
+    """``item`` of ``job`` ended as ``outcome`` says. Called once per item, in order."""
+
+
+@hookspec
+def stylepipe_job_done(job: Job, report: Report) -> None:
+    """``job`` is over; ``report`` sums it up. Called always, also after an interruption."""

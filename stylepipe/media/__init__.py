@@ -1,0 +1,1 @@
+"""Built-in readers and writers: images by OpenCV and Pillow, video by PyAV."""

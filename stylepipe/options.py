@@ -1,0 +1,198 @@
+"""One Options class per component: it validates, and serves preset keys, flags and help.
+
+    class Options(stylepipe.Options):
+        steps: int = option(300, "Iterations of the optimiser.", min=1)
+        init: str = option("content", "Where the optimisation starts.", choices=("content", "noise"))
+
+Field types may be ``bool``, ``int``, ``float``, ``str``, ``pathlib.Path``, any of these ``| None``,
+and ``tuple[T, ...]`` for options that can be repeated.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, dataclass_transform
+
+from stylepipe.errors import UsageError, suggest
+
+_MISSING = dataclasses.MISSING
+
+
+@dataclasses.dataclass(frozen=True)
+class OptionSpec:
+    """Everything a flag, a preset key or a help page needs to know about one option."""
+
+    name: str
+    """Python name; flags replace ``_`` by ``-``."""
+    kind: type
+    """bool, int, float, str or Path."""
+    default: Any
+    help: str
+    repeatable: bool = False
+    optional: bool = False
+    """None is allowed."""
+    min: float | None = None
+    max: float | None = None
+    choices: tuple[str, ...] = ()
+    metavar: str | None = None
+    short: str | None = None
+    """One-letter flag, without the dash."""
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    min: float | None = None,
+    max: float | None = None,
+    choices: tuple[str, ...] = (),
+    metavar: str | None = None,
+    short: str | None = None,
+) -> Any:
+    """Declare one option of an Options class. ``min`` and ``max`` are inclusive."""
+    details = dict(help=help, min=min, max=max, choices=choices, metavar=metavar, short=short)
+    return dataclasses.field(default=default, metadata={"option": details})
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option,))
+class Options:
+    """Base class of a component's options; subclasses become frozen keyword-only dataclasses.
+
+    Raises UsageError, with one sentence, for an unknown key or a value out of its range.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+
+    def __post_init__(self) -> None:
+        for spec in self.specs():
+            object.__setattr__(self, spec.name, _convert(spec, getattr(self, spec.name)))
+        self.check()
+
+    def check(self) -> None:
+        """Override to refuse combinations of values: raise UsageError."""
+
+    @classmethod
+    def specs(cls) -> tuple[OptionSpec, ...]:
+        """The options in the order they were declared, those of base classes first."""
+        if not dataclasses.is_dataclass(cls):
+            return ()
+        hints = typing.get_type_hints(cls)
+        return tuple(_spec(f, hints[f.name]) for f in dataclasses.fields(cls))
+
+    @classmethod
+    def build(cls, values: Mapping[str, Any], where: str = "option") -> typing.Self:
+        """Make the options from plain values (from TOML, flags or ``--set``).
+
+        Keys may be written with ``-`` or ``_``; strings are converted to the declared type.
+        """
+        names = [s.name for s in cls.specs()]
+        clean = {key.replace("-", "_"): value for key, value in values.items()}
+        for key in clean:
+            if key not in names:
+                known = ", ".join(names) or "none"
+                raise UsageError(f"unknown {where} {key!r}{suggest(key, names)}; known: {known}")
+        return cls(**clean)
+
+    def values(self) -> dict[str, Any]:
+        """The options as plain values that JSON and TOML can hold."""
+        return {s.name: _plain(getattr(self, s.name)) for s in self.specs()}
+
+
+def _spec(f: dataclasses.Field[Any], hint: Any) -> OptionSpec:
+    if "option" not in f.metadata:
+        raise TypeError(f"declare {f.name!r} with option(default, help)")
+    optional = repeatable = False
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        args = [a for a in typing.get_args(hint) if a is not type(None)]
+        optional, hint = len(args) < len(typing.get_args(hint)), args[0]
+    if typing.get_origin(hint) is tuple:
+        repeatable, hint = True, typing.get_args(hint)[0]
+    if hint not in (bool, int, float, str, Path):
+        raise TypeError(f"option {f.name!r} has type {hint}, which no flag can express")
+    return OptionSpec(
+        f.name, hint, f.default, repeatable=repeatable, optional=optional, **f.metadata["option"]
+    )
+
+
+def _convert(spec: OptionSpec, value: Any) -> Any:
+    if value is None:
+        if spec.optional:
+            return None
+        raise UsageError(f"{spec.name} needs a value")
+    if spec.repeatable:
+        items = [value] if isinstance(value, (str, Path, int, float)) else list(value)
+        return tuple(_convert_one(spec, v) for v in items)
+    return _convert_one(spec, value)
+
+
+def _convert_one(spec: OptionSpec, value: Any) -> Any:
+    try:
+        converted = _CONVERT[spec.kind](value)
+    except (TypeError, ValueError, OverflowError):
+        wanted = {bool: "true or false", int: "a whole number", float: "a number"}
+        what = wanted.get(spec.kind, "text")
+        raise UsageError(f"{spec.name} takes {what}, not {value!r}") from None
+    if spec.choices and converted not in spec.choices:
+        known = ", ".join(spec.choices)
+        hint = suggest(str(converted), spec.choices)
+        raise UsageError(f"{spec.name} cannot be {converted!r}{hint}; choose one of: {known}")
+    if spec.kind in (int, float):
+        if not math.isfinite(converted):
+            raise UsageError(f"{spec.name} must be finite, not {converted}")
+        low, high = spec.min, spec.max
+        if (low is not None and converted < low) or (high is not None and converted > high):
+            bounds = f"between {low} and {high}" if low is not None and high is not None else (
+                f"at least {low}" if low is not None else f"at most {high}"
+            )
+            raise UsageError(f"{spec.name} must be {bounds}, not {converted}")
+    return converted
+
+
+def _to_bool(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    words = {"true": True, "yes": True, "on": True, "1": True}
+    words |= {"false": False, "no": False, "off": False, "0": False}
+    if str(value).lower() not in words:
+        raise ValueError
+    return words[str(value).lower()]
+
+
+def _to_int(value: Any) -> int:
+    if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+        raise ValueError
+    return int(value)
+
+
+def _to_float(value: Any) -> float:
+    if isinstance(value, bool):
+        raise ValueError
+    return float(value)
+
+
+def _to_str(value: Any) -> str:
+    if isinstance(value, (list, dict, bool)):
+        raise ValueError
+    return str(value)
+
+
+def _to_path(value: Any) -> Path:
+    return Path(_to_str(value)).expanduser()
+
+
+_CONVERT: dict[type, Any] = {
+    bool: _to_bool, int: _to_int, float: _to_float, str: _to_str, Path: _to_path,
+}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(v) for v in value]
+    return str(value) if isinstance(value, Path) else value

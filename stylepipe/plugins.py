@@ -1,0 +1,186 @@
+"""Finds plugins, keeps a record of the broken ones, and calls each hook by a typed method."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, TypeVar
+
+import pluggy
+
+from stylepipe import hookspecs
+from stylepipe.components import Component, Flow, Masker, Reader, Stylizer, Writer
+from stylepipe.errors import SetupError, UsageError, suggest
+
+if TYPE_CHECKING:
+    import click
+
+    from stylepipe.pipeline import Job
+    from stylepipe.report import Report
+    from stylepipe.types import Item, Outcome
+
+GROUP = "stylepipe"
+STAGES: dict[str, type[Component]] = {
+    "reader": Reader, "masker": Masker, "stylizer": Stylizer, "flow": Flow, "writer": Writer,
+}
+C = TypeVar("C", bound=Component)
+
+
+@dataclass(frozen=True)
+class PluginRecord:
+    """One plugin, working or broken."""
+
+    name: str
+    origin: str
+    """Distribution and version, or the path it was loaded from."""
+    error: str | None = None
+    """The traceback, if it could not be loaded."""
+
+
+class Plugins:
+    """All plugins of this process.
+
+    Raises SetupError if two plugins bring components of one name and stage. A plugin that cannot
+    be imported, or that misspells a hook, is recorded in :attr:`records` and harms nothing else.
+    """
+
+    def __init__(self, extra: Sequence[str] = ()) -> None:
+        self.records: list[PluginRecord] = []
+        self._manager = pluggy.PluginManager("stylepipe")
+        self._manager.add_hookspecs(hookspecs)
+        for point in sorted(entry_points(group=GROUP), key=lambda p: p.name):
+            dist = point.dist
+            origin = f"{dist.name} {dist.version}" if dist else point.value
+            self._add(point.name, origin, point.load)
+        for spec in extra:
+            self._add(_plugin_name(spec), spec, lambda spec=spec: _import(spec))
+        self._components = self._collect()
+
+    def _add(self, name: str, origin: str, load: object) -> None:
+        try:
+            module = load()  # type: ignore[operator]
+            self._manager.register(module, name)
+            self._manager.check_pending()
+        except Exception:  # a plugin may raise anything; it is recorded with its traceback
+            if self._manager.has_plugin(name):
+                self._manager.unregister(name=name)
+            self.records.append(PluginRecord(name, origin, traceback.format_exc()))
+        else:
+            self.records.append(PluginRecord(name, origin))
+
+    def _collect(self) -> dict[tuple[str, str], tuple[type[Component], str]]:
+        found: dict[tuple[str, str], tuple[type[Component], str]] = {}
+        for record in list(self.records):
+            if record.error:
+                continue
+            try:
+                classes = self._components_of(record.name)
+            except Exception:  # as above: the hook is the plugin's code
+                index = self.records.index(record)
+                self.records[index] = PluginRecord(
+                    record.name, record.origin, traceback.format_exc()
+                )
+                self._manager.unregister(name=record.name)
+                continue
+            for cls in classes:
+                key = (stage_of(cls), cls.name)
+                if key in found and found[key][0] is not cls:
+                    raise SetupError(
+                        f"two plugins bring a {key[0]} named {key[1]!r}: {found[key][1]} and "
+                        f"{record.name}; uninstall one of them"
+                    )
+                found[key] = (cls, record.name)
+        return found
+
+    def _components_of(self, plugin: str) -> list[type[Component]]:
+        others = [p for n, p in self._manager.list_name_plugin() if n != plugin]
+        caller = self._manager.subset_hook_caller("stylepipe_components", others)
+        classes = [cls for batch in caller() for cls in batch]
+        for cls in classes:
+            stage_of(cls)
+        return classes
+
+    # -- what the rest of the program asks ------------------------------------------------
+
+    def components(self, base: type[C]) -> dict[str, type[C]]:
+        """All components of one stage by name, in the order of registration."""
+        return {
+            name: cls for (_, name), (cls, _) in self._components.items() if issubclass(cls, base)
+        }
+
+    def component(self, base: type[C], name: str) -> type[C]:
+        """The component of one stage and name. Raises UsageError that lists the known ones."""
+        known = self.components(base)
+        if name not in known:
+            stage = base.__name__.lower()
+            broken = [r.name for r in self.records if r.error]
+            note = f"; broken plugins: {', '.join(broken)} (see stylepipe plugins)" if broken else ""
+            raise UsageError(
+                f"unknown {stage} {name!r}{suggest(name, known)}; known: {', '.join(known)}{note}"
+            )
+        return known[name]
+
+    def owner(self, cls: type[Component]) -> str:
+        """Name of the plugin that brought a component."""
+        return self._components[stage_of(cls), cls.name][1]
+
+    def preset_folders(self) -> list[Path]:
+        """Folders of presets that plugins ship."""
+        return [Path(p) for folders in self._manager.hook.stylepipe_presets() for p in folders]
+
+    def add_commands(self, cli: click.Group) -> None:
+        """Let plugins add commands to the command line."""
+        self._manager.hook.stylepipe_commands(cli=cli)
+
+    def job_start(self, job: Job) -> None:
+        """Tell plugins that a job is about to start; any may refuse with UsageError."""
+        self._manager.hook.stylepipe_job_start(job=job)
+
+    def item_done(self, job: Job, item: Item, outcome: Outcome) -> None:
+        """Tell plugins how an item ended."""
+        self._manager.hook.stylepipe_item_done(job=job, item=item, outcome=outcome)
+
+    def job_done(self, job: Job, report: Report) -> None:
+        """Tell plugins that the job is over."""
+        self._manager.hook.stylepipe_job_done(job=job, report=report)
+
+
+def stage_of(cls: type[Component]) -> str:
+    """``reader``, ``masker``, ``stylizer``, ``flow`` or ``writer``. Raises TypeError for others."""
+    for stage, base in STAGES.items():
+        if isinstance(cls, type) and issubclass(cls, base):
+            if not getattr(cls, "name", ""):
+                raise TypeError(f"component {cls.__qualname__} has no name")
+            return stage
+    raise TypeError(f"{cls!r} derives from none of Reader, Masker, Stylizer, Flow, Writer")
+
+
+def _plugin_name(spec: str) -> str:
+    return Path(spec).stem if _is_path(spec) else spec
+
+
+def _is_path(spec: str) -> bool:
+    return spec.endswith(".py") or "/" in spec or "\\" in spec
+
+
+def _import(spec: str) -> ModuleType:
+    if not _is_path(spec):
+        return importlib.import_module(spec)
+    path = Path(spec).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"no plugin file {spec}")
+    module_spec = importlib.util.spec_from_file_location(f"stylepipe_plugin_{path.stem}", path)
+    assert module_spec is not None and module_spec.loader is not None
+    module = importlib.util.module_from_spec(module_spec)
+    sys.modules[module_spec.name] = module
+    module_spec.loader.exec_module(module)
+    return module
+
+

@@ -1,0 +1,1 @@
+"""Video: warping, occlusion, scene cuts, and the guide from one frame to the next."""

@@ -1,0 +1,132 @@
+"""The values that flow through the pipeline. Nothing here imports torch or a codec."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+Kind = Literal["image", "video"]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One input file: the unit of work, of failure, of resume and of output path."""
+
+    index: int
+    source: Path
+    """The input file."""
+    root: Path
+    """The folder given on the command line under which it was found; its parent if named alone."""
+    output: Path
+    """Where the result goes under its final name."""
+
+    @property
+    def relative(self) -> Path:
+        """Path of the source below its input root."""
+        return self.source.relative_to(self.root)
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a reader knows of a file before it decodes a frame."""
+
+    kind: Kind
+    format: str
+    """Short lower-case name of the file format: ``jpeg``, ``png``, ``mov,mp4,m4a`` ..."""
+    width: int
+    height: int
+    """Size in pixels of the upright picture (orientation already applied)."""
+    frames: int | None = 1
+    """Number of frames; None where the container does not say."""
+    depth: int = 8
+    """Bits a channel of the decoded frames: 8 or 16."""
+    alpha: bool = False
+    rate: Fraction | None = None
+    """Average frames a second, for video."""
+    duration: float | None = None
+    """Seconds, for video."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """Whatever else the reader wants shown by ``stylepipe probe`` or passed to a writer."""
+
+
+@dataclass(frozen=True)
+class Meta:
+    """Metadata to be written back. What was applied to the pixels is already gone from it."""
+
+    exif: bytes | None = None
+    """EXIF block, orientation removed."""
+    icc: bytes | None = None
+    """ICC profile that describes the pixels as they are now."""
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
+
+
+@dataclass
+class Frame:
+    """One upright picture of an item, in CPU memory."""
+
+    pixels: np.ndarray
+    """HxWx3, RGB, uint8 or uint16, C-contiguous."""
+    alpha: np.ndarray | None = None
+    """HxW, the dtype of ``pixels``; 0 is transparent."""
+    index: int = 0
+    """Position in the item, from 0."""
+    pts: int | None = None
+    """Presentation time in units of ``time_base``, as the source has it."""
+    time_base: Fraction | None = None
+    duration: int | None = None
+    """How long the frame stays, in units of ``time_base``, where the source says."""
+    meta: Meta = field(default_factory=Meta)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of CPU memory held."""
+        return self.pixels.nbytes + (0 if self.alpha is None else self.alpha.nbytes)
+
+    @property
+    def white(self) -> int:
+        """The integer that means 1.0: 255 or 65535."""
+        return 255 if self.pixels.dtype.itemsize == 1 else 65535
+
+
+@dataclass
+class Guide:
+    """What the previous result says about the present frame (video only)."""
+
+    warped: torch.Tensor
+    """N3HW in [0, 1]: the previous result moved along the optical flow."""
+    trust: torch.Tensor
+    """N1HW in [0, 1]: 1 where the flow can be trusted, 0 where the pixel was hidden before."""
+
+
+@dataclass
+class Batch:
+    """Frames of one item and one shape, on the device."""
+
+    images: torch.Tensor
+    """N3HW, float32, RGB in [0, 1]."""
+    item: Item
+    masks: torch.Tensor | None = None
+    """N1HW in [0, 1], 1 where the picture is to be painted; None means everywhere."""
+    guide: Guide | None = None
+
+
+Status = Literal["done", "skipped", "failed"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an item ended."""
+
+    status: Status
+    message: str = ""
+    """One sentence; why it failed or was skipped."""
+    frames: int = 0
+    seconds: float = 0.0
