@@ -1,0 +1,1 @@
+"""Presets that stylepipe ships: NAME.toml, found by name from ``--preset NAME``."""
