@@ -1,0 +1,184 @@
+"""The ``fast`` stylizer: one pass of a small trained network paints a picture.
+
+The networks are those of Johnson 2016 with the styles of Dumoulin 2017: all bundled styles share
+one network, so that they can be blended (see stylepipe.nst.networks).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stylepipe import (
+    Batch,
+    Caps,
+    Context,
+    SetupError,
+    StyleInfo,
+    StyleRef,
+    Stylizer,
+    StylizerOptions,
+    UsageError,
+    hookimpl,
+    option,
+)
+from stylepipe.errors import suggest
+
+if TYPE_CHECKING:
+    import torch
+
+    from stylepipe.nst.inference import StyleEngine
+
+STYLES = Path(__file__).with_name("styles")
+NETWORKS = ("quality", "light")
+_IMAGES = frozenset(
+    ".jpg .jpeg .png .webp .tif .tiff .bmp .gif .avif .heic .heif .jxl .jp2".split()
+)
+_PICKLES = frozenset(".pth .pt .pkl .pickle .ckpt .bin .model .t7".split())
+
+
+class FastOptions(StylizerOptions):
+    quality: str = option(
+        "quality", "Bundled network: the better one, or one many times cheaper.", choices=NETWORKS
+    )
+
+
+class FastStylizer(Stylizer):
+    """Trained networks that paint a picture in one pass; photos and video, on any machine."""
+
+    name = "fast"
+    Options = FastOptions
+    caps = Caps(trainable=True, batch=4)
+
+    @classmethod
+    def styles(cls) -> Sequence[StyleInfo]:
+        """The bundled styles, from the heads of their files."""
+        found: dict[str, StyleInfo] = {}
+        for network in NETWORKS:
+            for info in _listed(STYLES / f"{network}.safetensors"):
+                found.setdefault(info.name, info)
+        return list(found.values())
+
+    def open(self, context: Context) -> None:
+        self._context = context
+        self._engine: StyleEngine | None = None
+
+    def prepare(self, styles: Sequence[StyleRef]) -> None:
+        """Load the network that knows the styles, and fix their blend."""
+        import torch
+
+        from stylepipe.nst.inference import StyleEngine
+
+        if not styles:
+            raise UsageError(f"name a style with --style; {self._offer()}")
+        asked = [self._resolve(ref) for ref in styles]
+        files = list(dict.fromkeys(file for file, _ in asked))
+        if len(files) > 1:
+            names = " and ".join(str(f) for f in files[:2])
+            raise UsageError(
+                "only styles of one network can be blended, and these belong to several: "
+                f"{names}; train them together (stylepipe train fast --style A --style B)"
+            )
+        net, records, _ = _load(files[0])
+        names = [record.name for record in records]
+        weights = torch.zeros(len(names))
+        for (file, name), ref in zip(asked, styles, strict=True):
+            weights[_index(file, names, name)] += ref.weight
+        device = self._context.device
+        self._engine = StyleEngine(net, weights, device.torch, device.dtype, self._context.memory)
+
+    def stylize(self, batch: Batch) -> torch.Tensor:
+        assert self._engine is not None, "prepare() comes before stylize()"
+        return self._engine(batch.images)
+
+    def close(self) -> None:
+        self._engine = None
+
+    def _resolve(self, ref: StyleRef) -> tuple[Path, str | None]:
+        """The file that holds a style, and the style's name in it (None: its only one)."""
+        bundled = [info.name for info in self.styles()]
+        if ref.name in bundled:
+            return STYLES / f"{self.options.quality}.safetensors", ref.name
+        text, mark, style = ref.name.rpartition("#")
+        if mark and text.lower().endswith(".safetensors"):
+            path, name = Path(text).expanduser(), style
+        else:
+            path, name = ref.path, None
+        suffix = path.suffix.lower()
+        if not suffix and not path.exists():
+            raise UsageError(f"unknown style {ref.name!r}{suggest(ref.name, bundled)}; "
+                             f"{self._offer()}")
+        if not path.is_file():
+            raise UsageError(f"no style file {path}; {self._offer()}")
+        if suffix in _IMAGES:
+            raise UsageError(
+                f"the fast stylizer has to be trained on {path.name} first: stylepipe train fast "
+                f"--photos FOLDER --style {path} -o {path.stem}.safetensors"
+            )
+        if suffix in _PICKLES:
+            raise UsageError(
+                f"{path.name} is a pickle, which can run code when it is opened; only safetensors "
+                "files written by stylepipe train fast are read"
+            )
+        return path, name
+
+    def _offer(self) -> str:
+        names = [info.name for info in self.styles()]
+        if not names:
+            return "no style is bundled with this installation: give a .safetensors file"
+        return f"bundled: {', '.join(names)}; or give a .safetensors file"
+
+
+def _load(path: Path) -> tuple[Any, Any, dict[str, str]]:
+    from stylepipe.nst.networks import load_styles
+
+    bundled = path.parent == STYLES
+    try:
+        return load_styles(path)
+    except FileNotFoundError:
+        if not bundled:
+            raise UsageError(f"no style file {path}") from None
+        raise SetupError(f"{path} is missing from the installation; install stylepipe again") from None
+    except (ValueError, OSError) as error:
+        if not bundled:
+            raise UsageError(str(error)) from error
+        raise SetupError(f"{error}; install stylepipe again") from error
+
+
+def _index(file: Path, names: list[str], wanted: str | None) -> int:
+    if wanted is None and len(names) == 1:
+        return 0
+    known = ", ".join(names)
+    if wanted is None:
+        raise UsageError(f"{file} holds {len(names)} styles; pick one as {file}#NAME of: {known}")
+    if wanted not in names:
+        raise UsageError(f"{file} has no style {wanted!r}{suggest(wanted, names)}; it has: {known}")
+    return names.index(wanted)
+
+
+def _listed(path: Path) -> list[StyleInfo]:
+    """Styles named in the head of a safetensors file: 8 bytes of length, then JSON."""
+    if not path.is_file():
+        return []
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(min(length, 10_000_000)))
+        metadata = header["__metadata__"]
+        records = json.loads(metadata["styles"])
+        license = str(metadata.get("licence", ""))
+        return [StyleInfo(r["name"], _title(r), license) for r in records]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SetupError(f"{path} is damaged ({error}); install stylepipe again") from error
+
+
+def _title(record: dict[str, str]) -> str:
+    parts = (record.get("title"), record.get("artist"), record.get("year"))
+    return ", ".join(part for part in parts if part)
+
+
+@hookimpl
+def stylepipe_components() -> Iterable[type[Stylizer]]:
+    return [FastStylizer]
