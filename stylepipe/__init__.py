@@ -25,8 +25,6 @@ from stylepipe.options import Options, option
 from stylepipe.types import Batch, Frame, Guide, Info, Item, Meta, Outcome
 from stylepipe.version import __version__
 
-
-
 __all__ = [
     "Batch",
     "Caps",

@@ -82,7 +82,7 @@ class Masker(Component):
     Options: ClassVar[type[Options]] = MaskOptions
 
     def mask(self, batch: Batch, frames: Sequence[Frame]) -> torch.Tensor:
-        """Return N1HW in [0, 1] at the size of ``batch.images``: 1 is painted, 0 stays as it was."""
+        """Return N1HW in [0, 1], as large as ``batch.images``: 1 is painted, 0 stays as it was."""
         raise NotImplementedError
 
 
@@ -111,8 +111,10 @@ class StylizerOptions(Options):
     """Options that mean the same in every stylizer."""
 
     style: tuple[str, ...] = option(
-        (), "Style: a bundled name or a file, with an optional weight; repeat to blend.",
-        metavar="STYLE[:WEIGHT]", short="s",
+        (),
+        "Style: a bundled name or a file, with an optional weight; repeat to blend.",
+        metavar="STYLE[:WEIGHT]",
+        short="s",
     )
     strength: float = option(1.0, "How much of the style shows: 0 the photo, 1 all.", min=0, max=1)
     keep_colors: bool = option(False, "Keep the photo's colours; take only the strokes.")
@@ -184,7 +186,7 @@ class Stylizer(Component):
         """A new item or a new scene begins: forget what belonged to the old one."""
 
     def stylize(self, batch: Batch) -> torch.Tensor:
-        """Return the painted frames, N3HW, of the size of ``batch.images``; clamped by the engine."""
+        """Return the painted frames, N3HW, as large as ``batch.images``; the engine clamps them."""
         raise NotImplementedError
 
     TrainOptions: ClassVar[type[Options]] = Options
@@ -217,7 +219,7 @@ class Sink:
 
 
 class Writer(Component):
-    """Turns frames into a file."""
+    """Turns frames into a file. Sinks are opened in the reading thread, used in the writing one."""
 
     kind: ClassVar[Kind]
     patterns: ClassVar[tuple[str, ...]]

@@ -29,7 +29,7 @@ class NoInputError(StylepipeError):
 
 
 class SetupError(StylepipeError):
-    """The machine cannot do what was asked: no such device, weights missing or damaged, disk full."""
+    """The machine cannot do what was asked: no such device, weights damaged, disk full."""
 
     exit_code = 4
 

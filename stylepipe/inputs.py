@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from stylepipe.components import Reader, Writer
+from stylepipe.components import Reader, StyleRef, Writer
 from stylepipe.errors import NoInputError, UsageError
 from stylepipe.presets import Settings
 from stylepipe.types import Item
@@ -66,12 +66,33 @@ def find_items(
     return items[:limit]
 
 
+def parse_style(text: str) -> StyleRef:
+    """Read ``STYLE[:WEIGHT]``. Raises UsageError for a weight that is not positive."""
+    name, colon, tail = text.rpartition(":")
+    try:
+        weight = float(tail)
+    except ValueError:
+        return StyleRef(text, 1.0)
+    if not colon or not name:
+        return StyleRef(text, 1.0)
+    if not 0 < weight < float("inf"):
+        raise UsageError(f"the weight of style {name!r} must be positive, not {tail}")
+    return StyleRef(name, weight)
+
+
+def parse_styles(texts: Sequence[str]) -> list[StyleRef]:
+    """Read several styles; their weights are scaled to sum to 1."""
+    styles = [parse_style(text) for text in texts]
+    total = sum(style.weight for style in styles)
+    return [StyleRef(style.name, style.weight / total) for style in styles]
+
+
 def _expand(inputs: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in inputs:
         if path.exists():
             found.append(path)
-        elif glob.has_magic(str(path)) and (matches := sorted(glob.glob(str(path)))):
+        elif matches := sorted(glob.glob(str(path))):  # noqa: PTH207 (takes any pattern)
             found.extend(Path(m) for m in matches)
         else:
             raise NoInputError(f"no such file or folder: {path}")
@@ -126,7 +147,15 @@ def _name(source: Path, index: int, settings: Settings) -> str:
     elif suffix.lower() not in writable:
         writer = next((w for w in settings.writers if w.kind == kinds[0]), None)
         suffix = writer.patterns[0] if writer else suffix
-    return settings.output.file_stem(source.stem, index, settings) + suffix
+    styles = getattr(settings.stylizer.options, "style", ())
+    stem = settings.output.name.format(
+        stem=source.stem,
+        index=index + 1,
+        style="+".join(parse_style(s).path.stem for s in styles) or settings.stylizer.name,
+        stylizer=settings.stylizer.name,
+        preset=Path(settings.preset).stem,
+    )
+    return stem + suffix
 
 
 def _check_collisions(items: Sequence[Item]) -> None:

@@ -111,6 +111,10 @@ class Journal:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
+    def discard(self, item: Item) -> None:
+        """Remove what a failed item left behind."""
+        shutil.rmtree(self.work(item))
+
     def commit(self, item: Item, part: Path) -> None:
         """Put the finished file ``part`` in its final place, durably."""
         with part.open("rb+") as file:

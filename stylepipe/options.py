@@ -2,7 +2,7 @@
 
     class Options(stylepipe.Options):
         steps: int = option(300, "Iterations of the optimiser.", min=1)
-        init: str = option("content", "Where the optimisation starts.", choices=("content", "noise"))
+        init: str = option("content", "Where it starts.", choices=("content", "noise"))
 
 Field types may be ``bool``, ``int``, ``float``, ``str``, ``pathlib.Path``, any of these ``| None``,
 and ``tuple[T, ...]`` for options that can be repeated.
@@ -55,7 +55,14 @@ def option(
     short: str | None = None,
 ) -> Any:
     """Declare one option of an Options class. ``min`` and ``max`` are inclusive."""
-    details = dict(help=help, min=min, max=max, choices=choices, metavar=metavar, short=short)
+    details = {
+        "help": help,
+        "min": min,
+        "max": max,
+        "choices": choices,
+        "metavar": metavar,
+        "short": short,
+    }
     return dataclasses.field(default=default, metadata={"option": details})
 
 
@@ -72,7 +79,7 @@ class Options:
 
     def __post_init__(self) -> None:
         for spec in self.specs():
-            object.__setattr__(self, spec.name, _convert(spec, getattr(self, spec.name)))
+            object.__setattr__(self, spec.name, convert(spec, getattr(self, spec.name)))
         self.check()
 
     def check(self) -> None:
@@ -121,7 +128,8 @@ def _spec(f: dataclasses.Field[Any], hint: Any) -> OptionSpec:
     )
 
 
-def _convert(spec: OptionSpec, value: Any) -> Any:
+def convert(spec: OptionSpec, value: Any) -> Any:
+    """The value of one option from a plain value. Raises UsageError that names the option."""
     if value is None:
         if spec.optional:
             return None
@@ -148,9 +156,9 @@ def _convert_one(spec: OptionSpec, value: Any) -> Any:
             raise UsageError(f"{spec.name} must be finite, not {converted}")
         low, high = spec.min, spec.max
         if (low is not None and converted < low) or (high is not None and converted > high):
-            bounds = f"between {low} and {high}" if low is not None and high is not None else (
-                f"at least {low}" if low is not None else f"at most {high}"
-            )
+            bounds = f"at least {low}" if high is None else f"at most {high}"
+            if low is not None and high is not None:
+                bounds = f"between {low} and {high}"
             raise UsageError(f"{spec.name} must be {bounds}, not {converted}")
     return converted
 
@@ -188,7 +196,11 @@ def _to_path(value: Any) -> Path:
 
 
 _CONVERT: dict[type, Any] = {
-    bool: _to_bool, int: _to_int, float: _to_float, str: _to_str, Path: _to_path,
+    bool: _to_bool,
+    int: _to_int,
+    float: _to_float,
+    str: _to_str,
+    Path: _to_path,
 }
 
 

@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 
 GROUP = "stylepipe"
 STAGES: dict[str, type[Component]] = {
-    "reader": Reader, "masker": Masker, "stylizer": Stylizer, "flow": Flow, "writer": Writer,
+    "reader": Reader,
+    "masker": Masker,
+    "stylizer": Stylizer,
+    "flow": Flow,
+    "writer": Writer,
 }
 C = TypeVar("C", bound=Component)
 
@@ -121,7 +125,7 @@ class Plugins:
         if name not in known:
             stage = base.__name__.lower()
             broken = [r.name for r in self.records if r.error]
-            note = f"; broken plugins: {', '.join(broken)} (see stylepipe plugins)" if broken else ""
+            note = f"; broken plugins: {', '.join(broken)}" if broken else ""
             raise UsageError(
                 f"unknown {stage} {name!r}{suggest(name, known)}; known: {', '.join(known)}{note}"
             )
@@ -182,5 +186,3 @@ def _import(spec: str) -> ModuleType:
     sys.modules[module_spec.name] = module
     module_spec.loader.exec_module(module)
     return module
-
-

@@ -1,0 +1,51 @@
+"""How much memory there is, and sizes as people write them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from stylepipe.errors import UsageError
+
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+def parse_size(text: str) -> int:
+    """Read ``4G``, ``512M``, ``1.5GiB`` or a number of bytes. Raises UsageError."""
+    word = text.strip().lower().removesuffix("ib").removesuffix("b")
+    unit = word[-1:] if word[-1:].isalpha() else ""
+    try:
+        size = float(word.removesuffix(unit)) * _UNITS[unit]
+    except (KeyError, ValueError):
+        raise UsageError(f"{text!r} is no size; write for example 4G or 512M") from None
+    if not size >= 1 << 26:
+        raise UsageError(f"{text!r} is too little memory to work with; give at least 64M")
+    return int(size)
+
+
+def available_memory() -> int:
+    """Bytes that this process may still take without pushing the machine into swapping."""
+    return min(_free_in_machine(), _free_in_container())
+
+
+def _free_in_machine() -> int:
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass  # not Linux
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    except (AttributeError, ValueError, OSError):
+        return 4 << 30  # Windows tells nothing through the standard library
+
+
+def _free_in_container() -> int:
+    """What the control group leaves, where one limits this process; else a very large number."""
+    folder = Path("/sys/fs/cgroup")
+    try:
+        limit = int((folder / "memory.max").read_text())
+        return max(limit - int((folder / "memory.current").read_text()), 1 << 28)
+    except (OSError, ValueError):  # no control group, or "max"
+        return 1 << 62

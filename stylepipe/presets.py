@@ -1,0 +1,496 @@
+"""Presets: find them, read TOML, merge the layers, and say where each value came from.
+
+A preset is a TOML file. ``extends = "name"`` takes another preset as its parent; the tables
+``[input] [mask] [stylizer] [temporal] [output]`` name a component by ``use`` and set its options::
+
+    description = "Only the sky, softly"
+    extends = "default"
+
+    [stylizer]
+    style = "great-wave"
+    strength = 0.8
+
+    [mask]
+    use = "files"
+    feather = 12
+
+The layers, the strongest first: command line, environment (``STYLEPIPE_STYLIZER_STRENGTH=0.8``),
+preset, parent preset, defaults. A layer that changes ``use`` drops what presets below it had set
+in that table. A text that begins with ``./`` or ``../`` is a path beside the preset's file; any
+other relative path is taken from the current folder.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import string
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stylepipe.components import Component, Flow, Masker, Reader, Stylizer, Writer
+from stylepipe.errors import UsageError, suggest
+from stylepipe.options import Options, OptionSpec, convert, option
+
+if TYPE_CHECKING:
+    from stylepipe.plugins import Plugins
+
+TABLES: dict[str, type[Component]] = {
+    "input": Reader,
+    "mask": Masker,
+    "stylizer": Stylizer,
+    "temporal": Flow,
+    "output": Writer,
+}
+SHARED = ("input", "output")
+"""Tables whose keys go to every component that has them, unless ``use`` picks one."""
+DEFAULT = {"mask": "files", "temporal": "dis"}
+"""The component meant where a table has options and names none."""
+
+_COMMAND_LINE = "command line"
+_ENVIRONMENT = "environment"
+_NAME_SAMPLE: dict[str, Any] = {
+    "stem": "photo",
+    "style": "style",
+    "stylizer": "fast",
+    "preset": "default",
+    "index": 1,
+}
+
+
+class OutputOptions(Options):
+    """The keys of ``[output]`` that belong to the engine and not to a writer."""
+
+    name: str = option(
+        "{stem}",
+        "Name of each output, made of {stem} {style} {stylizer} {preset} {index:04d}; no suffix.",
+        metavar="TEMPLATE",
+    )
+    format: str | None = option(
+        None,
+        "File format of the outputs, such as png or mp4; unset: each source's own.",
+        metavar="SUFFIX",
+    )
+
+    def check(self) -> None:
+        """Raises UsageError for a template that names no file."""
+        fields = ", ".join("{" + f + "}" for f in _NAME_SAMPLE)
+        try:
+            used = [f for _, f, _, _ in string.Formatter().parse(self.name) if f is not None]
+            for name in used:
+                if name not in _NAME_SAMPLE:
+                    hint = suggest(name, _NAME_SAMPLE)
+                    raise UsageError(f"name {self.name!r} has {{{name}}}{hint}; known: {fields}")
+            sample = Path(self.name.format(**_NAME_SAMPLE))
+        except ValueError as e:
+            raise UsageError(f"name {self.name!r} is no template: {e}") from None
+        if not sample.name or sample.is_absolute() or ".." in sample.parts:
+            raise UsageError(f"name {self.name!r} must stay inside the output folder")
+        if self.format is not None:
+            object.__setattr__(self, "format", self.format.lower().lstrip("."))
+
+
+@dataclass(frozen=True)
+class Value:
+    """One value with its origin: where it was set last."""
+
+    value: Any
+    origin: str
+    """``default``, ``preset NAME``, ``environment VARIABLE`` or ``command line``."""
+    where: str = ""
+    """The origin as error messages name it: with the file, for a preset."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One preset file, read but not yet merged with its parent."""
+
+    name: str
+    path: Path
+    description: str
+    extends: str | None
+    tables: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A preset resolved to components, made but not opened."""
+
+    preset: str
+    readers: tuple[Reader, ...]
+    masker: Masker | None
+    stylizer: Stylizer
+    flow: Flow | None
+    writers: tuple[Writer, ...]
+    output: OutputOptions
+
+    def describe(self) -> dict[str, dict[str, Any]]:
+        """Every setting as plain values by table; equal settings give equal descriptions.
+
+        ``use`` is the component's name, a list of names for ``input`` and ``output``. Where two
+        readers or writers differ in an option of one name, its key is ``option@component``.
+        """
+        single = {"mask": self.masker, "stylizer": self.stylizer, "temporal": self.flow}
+        described: dict[str, dict[str, Any]] = {
+            table: {"use": c.name, **c.options.values()} if c else {"use": "none"}
+            for table, c in single.items()
+        }
+        described["input"] = _describe_shared(self.readers, {})
+        described["output"] = _describe_shared(self.writers, self.output.values())
+        return {table: described[table] for table in TABLES}
+
+
+def _describe_shared(parts: Sequence[Component], engine: dict[str, Any]) -> dict[str, Any]:
+    options = [(c.name, c.options.values()) for c in parts]
+    plain: dict[str, Any] = {"use": [name for name, _ in options], **engine}
+    for key in dict.fromkeys(key for _, values in options for key in values):
+        different = [(name, values[key]) for name, values in options if key in values]
+        if all(value == different[0][1] for _, value in different):
+            plain[key] = different[0][1]
+        else:
+            plain |= {f"{key}@{name}": value for name, value in different}
+    return plain
+
+
+# -- finding and reading ----------------------------------------------------------------------
+
+
+def folders(plugins: Plugins) -> list[tuple[str, Path]]:
+    """Where presets are looked up by name, first match first: user's, plugins', shipped."""
+    import click
+
+    shipped = Path(str(importlib.resources.files("stylepipe_presets")))
+    return [
+        ("yours", Path(click.get_app_dir("stylepipe")) / "presets"),
+        *(("plugin", folder) for folder in plugins.preset_folders()),
+        ("shipped", shipped),
+    ]
+
+
+def available(plugins: Plugins) -> dict[str, tuple[str, Path]]:
+    """Origin and file of every preset that can be called by name."""
+    found: dict[str, tuple[str, Path]] = {}
+    for origin, folder in folders(plugins):
+        for path in sorted(folder.glob("*.toml")):
+            found.setdefault(path.stem, (origin, path))
+    return found
+
+
+def is_path(preset: str | Path) -> bool:
+    """Whether ``preset`` is a file rather than a name: it has a separator or ends in .toml."""
+    return isinstance(preset, Path) or preset.endswith(".toml") or "/" in preset or "\\" in preset
+
+
+def find(plugins: Plugins, preset: str | Path, seen: Sequence[Path] = ()) -> Path:
+    """The file of a preset, none of ``seen``. Raises UsageError that lists the known names."""
+    if is_path(preset):
+        path = Path(preset).expanduser()
+        if not path.is_file():
+            raise UsageError(f"no preset file {str(path)!r}")
+        candidates = [path]
+    else:
+        places = [folder / f"{preset}.toml" for _, folder in folders(plugins)]
+        candidates = [path for path in places if path.is_file()]
+        if not candidates:
+            known = sorted(available(plugins))
+            raise UsageError(
+                f"unknown preset {str(preset)!r}{suggest(str(preset), known)}; "
+                f"known: {', '.join(known) or 'none'}"
+            )
+    for path in candidates:
+        if path.resolve() not in [p.resolve() for p in seen]:
+            return path
+    circle = " -> ".join([*(p.stem for p in seen), candidates[0].stem])
+    raise UsageError(f"presets extend each other in a circle: {circle}")
+
+
+def load(path: Path) -> Preset:
+    """Read one preset file. Raises UsageError that names the file, and the line if TOML is bad."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise UsageError(f"cannot read preset {path}: {e.strerror or e}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"preset {path} is not UTF-8 text") from None
+    except tomllib.TOMLDecodeError as e:
+        raise UsageError(f"preset {path} is not valid TOML: {e}") from None
+    tables: dict[str, dict[str, Any]] = {}
+    texts: dict[str, str | None] = {"description": "", "extends": None}
+    for key, value in data.items():
+        if key in texts and isinstance(value, str):
+            texts[key] = _beside(path, value) if key == "extends" else value
+        elif key in texts:
+            raise UsageError(f"preset {path}: {key} takes text, not {value!r}")
+        elif key in TABLES and isinstance(value, dict):
+            tables[key] = {k: _beside(path, v) for k, v in value.items()}
+        elif key in TABLES:
+            raise UsageError(f"preset {path}: {key} is a table; write [{key}] and its keys below")
+        else:
+            known = [*texts, *TABLES]
+            what = "table" if isinstance(value, dict) else "key"
+            hint = suggest(key, known) or _home_of(key)
+            raise UsageError(
+                f"preset {path}: unknown {what} {key!r}{hint}; known: "
+                + ", ".join([*texts, *(f"[{t}]" for t in TABLES)])
+            )
+    description = texts["description"] or ""
+    return Preset(path.stem, path, description, texts["extends"], tables)
+
+
+def _home_of(key: str) -> str:
+    return " (options belong into a table, such as [stylizer])" if key.islower() else ""
+
+
+def _beside(path: Path, value: Any) -> Any:
+    """Take ``./x`` from the preset's own folder, so that a preset travels with its files."""
+    if isinstance(value, list):
+        return [_beside(path, v) for v in value]
+    if isinstance(value, str) and value.startswith(("./", "../")):
+        return str(path.parent / value)
+    return value
+
+
+def chain(plugins: Plugins, preset: str | Path) -> list[Preset]:
+    """The preset with its ancestors, the oldest first. A preset may extend a shadowed namesake."""
+    presets = [load(find(plugins, preset))]
+    while (parent := presets[0].extends) is not None:
+        child = presets[0]
+        try:
+            path = find(plugins, parent, [p.path for p in reversed(presets)])
+        except UsageError as e:
+            raise UsageError(f"preset {child.path}: {e}") from None
+        presets.insert(0, load(path))
+    return presets
+
+
+# -- merging ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The merged layers: components are chosen, values not yet validated."""
+
+    preset: str
+    components: dict[str, tuple[type[Component], ...]]
+    """By table; none for ``mask`` and ``temporal`` where nothing was asked for."""
+    values: dict[str, dict[str, Value]]
+    """By table and key, without ``use``."""
+    uses: dict[str, Value]
+    """The ``use`` of each table that has one."""
+
+    def settings(self) -> Settings:
+        """Make the components. Raises UsageError that names the key and where it was set."""
+        engine = {s.name: s for s in OutputOptions.specs()}
+        given = {t: dict(v) for t, v in self.values.items()}
+        for_engine = {k: given["output"].pop(k) for k in engine if k in given["output"]}
+        output = _options(OutputOptions, for_engine, "output")
+        made: dict[str, list[Any]] = {}
+        for table, classes in self.components.items():
+            self._check_known(table, classes, given[table])
+            made[table] = []
+            for cls in classes:
+                names = {s.name for s in cls.Options.specs()}
+                mine = {k: v for k, v in given[table].items() if k in names}
+                made[table].append(cls(_options(cls.Options, mine, table)))
+        _check_format(output, made["output"], for_engine)
+        return Settings(
+            preset=self.preset,
+            readers=tuple(made["input"]),
+            masker=made["mask"][0] if made["mask"] else None,
+            stylizer=made["stylizer"][0],
+            flow=made["temporal"][0] if made["temporal"] else None,
+            writers=tuple(made["output"]),
+            output=output,
+        )
+
+    def explain(self) -> dict[str, dict[str, Value]]:
+        """The description of the settings, each value with its origin."""
+        explained: dict[str, dict[str, Value]] = {}
+        for table, plain in self.settings().describe().items():
+            explained[table] = {}
+            for key, value in plain.items():
+                source = (
+                    self.uses.get(table)
+                    if key == "use"
+                    else (self.values[table].get(key.partition("@")[0]))
+                )
+                explained[table][key] = (
+                    Value(value, source.origin, source.where) if source else Value(value, "default")
+                )
+        return explained
+
+    def _check_known(
+        self, table: str, classes: Sequence[type[Component]], given: Mapping[str, Value]
+    ) -> None:
+        known = [s.name for cls in classes for s in cls.Options.specs()]
+        if table == "output":
+            known = [*(s.name for s in OutputOptions.specs()), *known]
+        known = list(dict.fromkeys(known))
+        for key, value in given.items():
+            if key in known:
+                continue
+            if not classes:
+                stage = TABLES[table].__name__.lower()
+                raise UsageError(
+                    f"{table}.{key} was set ({value.where}), but no {stage} was chosen; "
+                    f"set {table}.use to one"
+                )
+            owner = "" if len(classes) > 1 else f" of {classes[0].name}"
+            raise UsageError(
+                f"unknown option {key!r}{owner} in [{table}] ({value.where}){suggest(key, known)}; "
+                f"known: {', '.join(['use', *known])}"
+            )
+
+
+def _options(cls: type[Options], given: Mapping[str, Value], table: str) -> Any:
+    specs: dict[str, OptionSpec] = {s.name: s for s in cls.specs()}
+    clean: dict[str, Any] = {}
+    for key, value in given.items():
+        try:
+            clean[key] = convert(specs[key], value.value)
+        except UsageError as e:
+            raise UsageError(f"[{table}] {e} ({value.where})") from None
+    try:
+        return cls(**clean)
+    except UsageError as e:
+        wheres = ", ".join(dict.fromkeys(v.where for v in given.values()))
+        raise UsageError(f"[{table}] {e}" + (f" ({wheres})" if wheres else "")) from None
+
+
+def _check_format(
+    output: OutputOptions, writers: Sequence[Writer], given: Mapping[str, Value]
+) -> None:
+    if output.format is None:
+        return
+    known = sorted({p.lstrip(".") for w in writers for p in w.patterns})
+    if output.format not in known:
+        raise UsageError(
+            f"[output] format cannot be {output.format!r}{suggest(output.format, known)} "
+            f"({given['format'].where}); choose one of: {', '.join(known)}"
+        )
+
+
+def draft(
+    plugins: Plugins,
+    preset: str | Path = "default",
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Draft:
+    """Merge the layers and choose the components.
+
+    ``overrides`` are tables of plain values, as a command line gives them; ``env`` is looked
+    through for ``STYLEPIPE_<TABLE>_<KEY>``. Raises UsageError.
+    """
+    presets = chain(plugins, preset)
+    layers: list[dict[str, dict[str, Value]]] = [
+        {"stylizer": {"use": Value("fast", "default", "default")}},
+        *(_preset_layer(p) for p in presets),
+        _environment_layer(env or {}),
+        _override_layer(overrides or {}),
+    ]
+    merged: dict[str, dict[str, Value]] = {table: {} for table in TABLES}
+    for layer in layers:
+        for table, values in layer.items():
+            merged[table] = _overlay(merged[table], values)
+    uses: dict[str, Value] = {}
+    components: dict[str, tuple[type[Component], ...]] = {}
+    for table, base in TABLES.items():
+        chosen = merged[table].pop("use", None) or _implied(table, merged[table])
+        if chosen:
+            uses[table] = chosen
+        if chosen and table in DEFAULT and chosen.value == "none":
+            # what the environment says of maskers and flows in general is void without one
+            merged[table] = {
+                k: v for k, v in merged[table].items() if not v.origin.startswith(_ENVIRONMENT)
+            }
+            components[table] = ()
+        elif chosen:
+            components[table] = (_component(plugins, base, chosen, table),)
+        elif table in SHARED:
+            components[table] = tuple(plugins.components(base).values())
+        else:
+            components[table] = ()
+    return Draft(presets[-1].name, components, merged, uses)
+
+
+def resolve(
+    plugins: Plugins,
+    preset: str | Path = "default",
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Settings:
+    """The settings of a preset under overrides and environment, as :func:`draft` takes them."""
+    return draft(plugins, preset, overrides, env).settings()
+
+
+def explain(
+    plugins: Plugins,
+    preset: str | Path = "default",
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    env: Mapping[str, str] | None = None,
+) -> dict[str, dict[str, Value]]:
+    """Every value of :func:`resolve` by table and key, with its origin."""
+    return draft(plugins, preset, overrides, env).explain()
+
+
+def _overlay(below: dict[str, Value], above: dict[str, Value]) -> dict[str, Value]:
+    old, new = below.get("use"), above.get("use")
+    if old and new and old.value != new.value:
+        # another component: options meant for the old one say nothing of it. What stands in the
+        # environment was written for no component in particular, and stays.
+        below = {k: v for k, v in below.items() if v.origin.startswith(_ENVIRONMENT)}
+    return below | above
+
+
+def _preset_layer(preset: Preset) -> dict[str, dict[str, Value]]:
+    origin, where = f"preset {preset.name}", f"preset {preset.path}"
+    return {
+        table: {_key(k): Value(v, origin, where) for k, v in values.items()}
+        for table, values in preset.tables.items()
+    }
+
+
+def _environment_layer(env: Mapping[str, str]) -> dict[str, dict[str, Value]]:
+    layer: dict[str, dict[str, Value]] = {}
+    for name in sorted(env):
+        for table in TABLES:
+            prefix = f"STYLEPIPE_{table.upper()}_"
+            if name.startswith(prefix) and len(name) > len(prefix):
+                value = Value(env[name], f"{_ENVIRONMENT} {name}", f"environment variable {name}")
+                layer.setdefault(table, {})[name[len(prefix) :].lower()] = value
+    return layer
+
+
+def _override_layer(overrides: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Value]]:
+    for table in overrides:
+        if table not in TABLES:
+            known = ", ".join(TABLES)
+            raise UsageError(f"unknown table {table!r}{suggest(table, TABLES)}; known: {known}")
+    return {
+        table: {_key(k): Value(v, _COMMAND_LINE, _COMMAND_LINE) for k, v in values.items()}
+        for table, values in overrides.items()
+    }
+
+
+def _key(name: str) -> str:
+    return name.replace("-", "_")
+
+
+def _implied(table: str, values: Mapping[str, Value]) -> Value | None:
+    """``mask.path`` means the masker ``files``; any option of a flow means the flow ``dis``."""
+    telling = [
+        v for k, v in values.items() if table == "temporal" or (table, k) == ("mask", "path")
+    ]
+    return Value(DEFAULT[table], telling[-1].origin, telling[-1].where) if telling else None
+
+
+def _component(plugins: Plugins, base: type[Component], use: Value, table: str) -> type[Component]:
+    if not isinstance(use.value, str):
+        raise UsageError(f"{table}.use takes one name, not {use.value!r} ({use.where})")
+    try:
+        return plugins.component(base, use.value)
+    except UsageError as e:
+        where = f" ({use.where})" if use.origin not in ("default", _COMMAND_LINE) else ""
+        raise UsageError(f"{e}{where}") from None

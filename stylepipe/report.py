@@ -1,0 +1,161 @@
+"""What a run tells: progress bars and chatter on stderr, JSON events on stdout, the exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stylepipe.types import Info, Item, Outcome
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+
+class Report:
+    """Counts outcomes and shows them. All methods may be called from any thread.
+
+    ``json``: one JSON object a line on stdout for each event. ``quiet``: errors only.
+    ``bars``: progress bars; by default only when stderr is a terminal.
+    """
+
+    def __init__(
+        self, *, json: bool = False, quiet: bool = False, verbose: int = 0, bars: bool | None = None
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        self.failures: list[tuple[Path, str]] = []
+        self.stages: Counter[str] = Counter()
+        """Seconds of work by stage: decode, flow, model, encode. Stages overlap."""
+        self.interrupted = False
+        self.seconds = 0.0
+        self.frames = 0
+        self._json = json
+        self._quiet = quiet
+        self.verbose = verbose
+        self._show_bars = (sys.stderr.isatty() if bars is None else bars) and not quiet
+        self._start = time.perf_counter()
+        self._files: tqdm[Any] | None = None
+        self._frames: tqdm[Any] | None = None
+        self._guard = threading.RLock()
+
+    @property
+    def exit_code(self) -> int:
+        """0 all done, 1 some items failed, 130 interrupted."""
+        if self.interrupted:
+            return 130
+        return 1 if self.counts["failed"] else 0
+
+    def log(self, line: str) -> None:
+        """Say one line to the user, unless quiet."""
+        if not self._quiet:
+            self._say(line)
+
+    def debug(self, text: str) -> None:
+        """Say it only if the user asked for details."""
+        if self.verbose:
+            self._say(text)
+
+    def job_start(self, items: int) -> None:
+        """The job has this many items."""
+        self._start = time.perf_counter()
+        self._event("job_start", items=items)
+        if self._show_bars:
+            from tqdm import tqdm
+
+            self._files = tqdm(total=items, unit="file", dynamic_ncols=True, position=0)
+
+    def planned(self, item: Item, action: str) -> None:
+        """A dry run would do ``action`` with the item."""
+        if self._json:
+            self._event("planned", source=item.source, output=item.output, action=action)
+        else:
+            print(f"{action}\t{item.source}\t{item.output}")
+
+    def item_start(self, item: Item, info: Info, done: int) -> None:
+        """The item is about to be painted; ``done`` frames are from an earlier run."""
+        total = info.frames
+        self._event(
+            "item_start", source=item.source, output=item.output, frames=total, resumed=done
+        )
+        if self._show_bars and info.kind == "video":
+            from tqdm import tqdm
+
+            with self._guard:
+                self._frames = tqdm(
+                    total=total,
+                    initial=done,
+                    unit="frame",
+                    desc=item.source.name,
+                    dynamic_ncols=True,
+                    leave=False,
+                    position=1,
+                )
+
+    def frame_done(self, count: int = 1) -> None:
+        """``count`` frames were painted."""
+        with self._guard:
+            self.frames += count
+            if self._frames is not None:
+                self._frames.update(count)
+
+    def item_done(self, item: Item, outcome: Outcome) -> None:
+        """The item ended."""
+        with self._guard:
+            self.counts[outcome.status] += 1
+            if self._frames is not None:
+                self._frames.close()
+                self._frames = None
+            if self._files is not None:
+                self._files.update()
+            if outcome.status == "failed":
+                self.failures.append((item.source, outcome.message))
+                self._say(f"failed: {item.source}: {outcome.message}")
+            elif outcome.message:
+                self.debug(f"{outcome.status}: {item.source}: {outcome.message}")
+        self._event("item_done", source=item.source, output=item.output, **vars(outcome))
+
+    def spent(self, stage: str, seconds: float) -> None:
+        """``seconds`` of work went into a stage."""
+        with self._guard:
+            self.stages[stage] += seconds
+
+    def job_done(self) -> None:
+        """Close the bars and say the sum."""
+        self.seconds = time.perf_counter() - self._start
+        with self._guard:
+            for bar in (self._frames, self._files):
+                if bar is not None:
+                    bar.close()
+            self._frames = self._files = None
+        stages = {name: round(value, 3) for name, value in self.stages.items()}
+        self._event(
+            "job_done",
+            **{k: self.counts[k] for k in ("done", "skipped", "failed")},
+            frames=self.frames,
+            seconds=round(self.seconds, 3),
+            stages=stages,
+            interrupted=self.interrupted,
+            exit_code=self.exit_code,
+        )
+        words = [f"{self.counts[k]} {k}" for k in ("done", "skipped", "failed") if self.counts[k]]
+        if self.interrupted:
+            words.append("interrupted; run the same command again to go on")
+        self.log(f"{', '.join(words) or 'nothing to do'} ({self.seconds:.1f} s)")
+        if self.verbose and stages:
+            self.debug("work by stage: " + ", ".join(f"{k} {v:.2f} s" for k, v in stages.items()))
+
+    def _event(self, event: str, **values: Any) -> None:
+        if self._json:
+            with self._guard:
+                print(json.dumps({"event": event, **values}, default=str), flush=True)
+
+    def _say(self, line: str) -> None:
+        with self._guard:
+            if self._files is not None:
+                self._files.write(line, file=sys.stderr)
+            else:
+                print(line, file=sys.stderr, flush=True)
