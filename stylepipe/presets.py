@@ -400,18 +400,16 @@ def draft(
         chosen = merged[table].pop("use", None) or _implied(table, merged[table])
         if chosen:
             uses[table] = chosen
-        if chosen and table in DEFAULT and chosen.value == "none":
-            # what the environment says of maskers and flows in general is void without one
-            merged[table] = {
-                k: v for k, v in merged[table].items() if not v.origin.startswith(_ENVIRONMENT)
-            }
-            components[table] = ()
-        elif chosen:
+        if chosen and not (table in DEFAULT and chosen.value == "none"):
             components[table] = (_component(plugins, base, chosen, table),)
         elif table in SHARED:
             components[table] = tuple(plugins.components(base).values())
         else:
             components[table] = ()
+            # what the environment says of maskers and flows in general is void without one
+            merged[table] = {
+                k: v for k, v in merged[table].items() if not v.origin.startswith(_ENVIRONMENT)
+            }
     return Draft(presets[-1].name, components, merged, uses)
 
 

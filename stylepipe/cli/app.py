@@ -1,0 +1,88 @@
+"""What all commands share: the plugins, loaded once and only when a command needs them."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import click
+
+from stylepipe.errors import SetupError
+
+if TYPE_CHECKING:
+    from stylepipe.plugins import Plugins
+
+
+class App:
+    """One invocation of the program."""
+
+    def __init__(self, args: Sequence[str]) -> None:
+        self.args = list(args)
+        self.asked = tuple(peek(args, {"--plugin"}))
+        """Plugins asked for by ``--plugin``, anywhere on the command line."""
+
+    @cached_property
+    def plugins(self) -> Plugins:
+        """All plugins, the broken ones among its records."""
+        from stylepipe.plugins import Plugins
+
+        return Plugins(tuple(dict.fromkeys(self.asked)))
+
+    def warn_of_broken(self) -> None:
+        """Name broken plugins on stderr. Raises SetupError for one that was asked for."""
+        for record in self.plugins.records:
+            if not record.error:
+                continue
+            why = record.error.strip().splitlines()[-1]
+            if record.origin in self.asked:
+                raise SetupError(f"plugin {record.origin} cannot be loaded: {why}")
+            click.echo(
+                f"warning: plugin {record.name} is broken: {why} (see stylepipe plugins)", err=True
+            )
+
+
+def app_of(ctx: click.Context) -> App:
+    """The App of the running invocation."""
+    app = ctx.find_object(App)
+    assert app is not None
+    return app
+
+
+def peek(args: Iterable[str], names: set[str], short: str = "", flags: str = "nvqh") -> list[str]:
+    """Values given to an option, before the options are known well enough to parse them.
+
+    ``names`` are its long forms, ``short`` its letter, ``flags`` the letters that take no value.
+    """
+    found: list[str] = []
+    waiting = False
+    for arg in args:
+        if waiting:
+            found.append(arg)
+            waiting = False
+        elif arg == "--":
+            break
+        elif arg.startswith("--"):
+            name, equals, value = arg.partition("=")
+            if name in names and equals:
+                found.append(value)
+            waiting = name in names and not equals
+        elif arg.startswith("-") and short:
+            rest = arg[1:].lstrip(flags)
+            if rest.startswith(short):
+                value = rest[1:].removeprefix("=")
+                waiting = not value
+                found.extend([value] if value else [])
+    return found
+
+
+def unexpected(error: BaseException, verbose: bool) -> str:
+    """What to print for an error that is a mistake of the program or of a plugin."""
+    if verbose:
+        return "".join(traceback.format_exception(error)).rstrip()
+    what = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+    return (
+        f"error: unexpected {what}; run the same command with -v for the traceback, and report it "
+        "together with the output of stylepipe doctor"
+    )

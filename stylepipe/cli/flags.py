@@ -1,0 +1,116 @@
+"""Flags made from Options: one flag an option, in sections of the help page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from stylepipe.memory import parse_size
+from stylepipe.options import OptionSpec
+
+
+class Flag(click.Option):
+    """One option of a component. Its text goes to Options unread, which validates it."""
+
+    def __init__(
+        self, spec: OptionSpec, table: str, taken: set[str], prefixed: bool, help: str
+    ) -> None:
+        self.spec, self.table = spec, table
+        long = spec.name.replace("_", "-")
+        if prefixed or f"--{long}" in taken or f"--no-{long}" in taken:
+            long = f"{table}-{long}"
+        more: dict[str, Any] = {}
+        names = [f"--{long}"]
+        if spec.short and f"-{spec.short}" not in taken:
+            names.append(f"-{spec.short}")
+        if spec.kind is bool:
+            names[0] = f"--{long}/--no-{long}"
+        else:
+            more |= {"metavar": _metavar(spec), "multiple": spec.repeatable}
+            more["type"] = click.Path() if spec.kind is Path else click.STRING
+            if spec.choices:
+                more["shell_complete"] = _complete_from(spec.choices)
+        super().__init__([*names, f"{table}__{spec.name}"], default=None, help=help, **more)
+        taken.update(part for name in names for part in name.split("/"))
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        record = super().get_help_record(ctx)
+        return record and (record[0].replace(", --no-", "/--no-"), record[1])
+
+
+def add_flags(
+    specs: Iterable[OptionSpec],
+    table: str,
+    taken: set[str],
+    shown: dict[str, Any] | None = None,
+    prefixed: bool = False,
+) -> list[Flag]:
+    """A flag for each option; ``shown`` are the defaults the help tells where a preset has some.
+
+    A name that is taken already gets the table's name in front; ``taken`` grows.
+    """
+    flags = []
+    for spec in specs:
+        default = (shown or {}).get(spec.name, spec.default)
+        text = f"{spec.help}{_limits(spec, default)}"
+        flags.append(Flag(spec, table, taken, prefixed, text))
+    return flags
+
+
+def given(flags: Iterable[click.Parameter], values: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What the user set, by table and key."""
+    tables: dict[str, dict[str, Any]] = {}
+    for flag in flags:
+        if isinstance(flag, Flag):
+            value = values.get(flag.name or "")
+            if value is not None and value != ():
+                tables.setdefault(flag.table, {})[flag.spec.name] = value
+    return tables
+
+
+def _metavar(spec: OptionSpec) -> str:
+    if spec.metavar:
+        return spec.metavar
+    if spec.choices:
+        return "|".join(spec.choices)
+    return {int: "N", float: "X", Path: "PATH"}.get(spec.kind, "TEXT")
+
+
+def _limits(spec: OptionSpec, default: Any) -> str:
+    notes = []
+    if spec.min is not None and spec.max is not None:
+        notes.append(f"{spec.min:g} to {spec.max:g}")
+    elif spec.min is not None:
+        notes.append(f"at least {spec.min:g}")
+    elif spec.max is not None:
+        notes.append(f"at most {spec.max:g}")
+    if spec.repeatable:
+        notes.append("repeatable")
+    if isinstance(default, (list, tuple)):
+        default = ", ".join(str(v) for v in default)
+    if default not in (None, ""):
+        word = {True: "on", False: "off"}.get(default) if isinstance(default, bool) else default
+        notes.append(f"default: {word}")
+    return f"  [{'; '.join(notes)}]" if notes else ""
+
+
+def _complete_from(words: Iterable[str]) -> Any:
+    def complete(ctx: click.Context, param: click.Parameter, start: str) -> list[CompletionItem]:
+        return [CompletionItem(word) for word in words if word.startswith(start)]
+
+    return complete
+
+
+class Bytes(click.ParamType):
+    """A size such as 512M, 4G or 1.5GiB, in powers of 1024."""
+
+    name = "size"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | None:
+        return value if value is None or isinstance(value, int) else parse_size(str(value))

@@ -1,0 +1,145 @@
+"""The program: ``stylepipe VERB ...``. Each verb is a file of this package, imported when called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from stylepipe.cli.app import App, app_of, unexpected
+from stylepipe.errors import StylepipeError, suggest
+from stylepipe.version import __version__
+
+VERBS = {
+    "run": "Stylize photos, folders of photos and videos.",
+    "train": "Train a style of your own.",
+    "styles": "List the styles at hand.",
+    "presets": "List, show and validate presets.",
+    "plugins": "List plugins and the components they bring.",
+    "probe": "Say what is in a photo or video.",
+    "weights": "List and fetch network weights.",
+    "doctor": "Check that everything stylepipe needs is in order.",
+    "completion": "Print the completion script of your shell.",
+}
+
+
+class Cli(click.Group):
+    """The verbs, then a command per stylizer, then the commands that plugins add."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in VERBS:
+            command = importlib.import_module(f"stylepipe.cli.{cmd_name}").command
+            assert isinstance(command, click.Command)
+            return command
+        self._load(ctx)
+        return super().get_command(ctx, cmd_name)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        self._load(ctx)
+        return [*VERBS, *(n for n in self.commands if n not in VERBS)]
+
+    def _load(self, ctx: click.Context) -> None:
+        """Add the commands that come from plugins, once."""
+        if self.commands:
+            return
+        from stylepipe.cli.run import stylizer_command
+        from stylepipe.components import Stylizer
+
+        plugins = app_of(ctx).plugins
+        plugins.add_commands(self)
+        for name, cls in plugins.components(Stylizer).items():
+            self.commands.setdefault(name, stylizer_command(name, cls))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        own, added = [], []
+        for name in self.list_commands(ctx):
+            if name in VERBS:
+                own.append((name, VERBS[name]))
+            elif (command := self.get_command(ctx, name)) and not command.hidden:
+                added.append((name, command.get_short_help_str(limit=70)))
+        with formatter.section("Commands"):
+            formatter.write_dl(own)
+        if added:
+            with formatter.section("Stylizers and plugin commands"):
+                formatter.write_dl(added)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if not ctx.resilient_parsing and not name.startswith("-"):
+            if self.get_command(ctx, name) is None:
+                if os.path.exists(name):  # noqa: PTH110  (pathlib raises on odd names)
+                    raise click.UsageError(
+                        f"{name!r} is no command; to stylize it: stylepipe run {name} -o OUTPUT"
+                    )
+                known = self.list_commands(ctx)
+                raise click.UsageError(f"unknown command {name!r}{suggest(name, known)}")
+        return super().resolve_command(ctx, args)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if ctx.obj is None:
+            ctx.obj = App(args)
+        return super().parse_args(ctx, args or ["--help"])
+
+
+def make_cli() -> Cli:
+    """The command line; its plugin commands are found at the first look."""
+
+    @click.group(
+        cls=Cli,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+        epilog="Start with: stylepipe run PHOTOS -o OUTPUT",
+    )
+    @click.version_option(__version__, "--version", message="stylepipe %(version)s")
+    @click.option(
+        "--plugin",
+        multiple=True,
+        metavar="PATH|MODULE",
+        help="Load one more plugin; may be repeated.",
+    )
+    def cli(plugin: tuple[str, ...]) -> None:
+        """Neural style transfer for photo folders and video."""
+
+    assert isinstance(cli, Cli)
+    return cli
+
+
+def run(args: Sequence[str]) -> int:
+    """Run the program; errors are printed to stderr. Returns the exit code."""
+    verbose = any(a == "--verbose" or (a[:1] == "-" != a[1:2] and "v" in a[1:]) for a in args)
+    try:
+        result = make_cli().main(list(args), prog_name="stylepipe", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Abort:
+        return 130
+    except click.ClickException as error:
+        message = error.format_message().rstrip(".")
+        _say(message[:1].lower() + message[1:])
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            click.echo(f"See: {error.ctx.command_path} --help", err=True)
+        return 2
+    except StylepipeError as error:
+        _say(str(error))
+        return error.exit_code
+    except BrokenPipeError:
+        # the reader of our output went away, as `head` does: not worth a word
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        click.echo(unexpected(error, verbose), err=True)
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+def _say(message: str) -> None:
+    click.echo(f"error: {message}", err=True)
+
+
+def main() -> NoReturn:
+    """The console script."""
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,346 @@
+"""``stylepipe run`` and the command of each stylizer: the flags follow the chosen components."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from stylepipe.cli.app import App, app_of, peek
+from stylepipe.cli.flags import Bytes, Flag, add_flags, given
+from stylepipe.components import Component, Masker, Stylizer
+from stylepipe.errors import StylepipeError, UsageError, suggest
+from stylepipe.options import OptionSpec
+from stylepipe.presets import DEFAULT, TABLES, Draft, OutputOptions, available, draft
+
+if TYPE_CHECKING:
+    from stylepipe.plugins import Plugins
+
+Tables = dict[str, dict[str, Any]]
+
+EXAMPLES = """\
+\b
+Examples:
+  stylepipe run photos -o painted
+  stylepipe run photos -o painted --style great-wave --strength 0.7
+  stylepipe run clip.mp4 -o clip_painted.mp4 --preset video-smooth
+  stylepipe run photos -o painted --preset background --mask masks/
+
+\b
+Run the same command again to go on where it was interrupted. The options below
+marked with a component's name follow the preset: see them all with, for example,
+  stylepipe run --preset video-smooth --help
+"""
+
+SECTIONS = {
+    "stylizer": "Style",
+    "mask": "Mask: where to paint",
+    "temporal": "Video without flicker",
+    "input": "Reading",
+    "output": "Writing",
+}
+
+
+class RunCommand(click.Command):
+    """A command whose flags are made when the preset and the plugins asked for are known."""
+
+    def __init__(self, name: str, stylizer: str | None, help: str, short_help: str) -> None:
+        super().__init__(
+            name,
+            callback=_run,
+            params=_engine_flags(),
+            help=help,
+            short_help=short_help,
+        )
+        self.stylizer = stylizer
+        self.fixed = len(self.params)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        del self.params[self.fixed :]
+        try:
+            self.params += self._component_flags(app_of(ctx), args)
+        except StylepipeError:
+            if not ctx.resilient_parsing:  # while completing, the rest still completes
+                raise
+        rest = super().parse_args(ctx, args or ["--help"])
+        ctx.params["tables"] = self._overrides(app_of(ctx).plugins, ctx.params)
+        for name in [n for n in ctx.params if "__" in n]:
+            del ctx.params[name]
+        return rest
+
+    def _component_flags(self, app: App, args: Sequence[str]) -> list[click.Parameter]:
+        values: dict[str, Any] = {
+            "preset": (peek(args, {"--preset"}, "p") or ["default"])[-1],
+            "set": peek(args, {"--set"}),
+            "mask": (peek(args, {"--mask"}) or [None])[-1],
+            "temporal": (peek(args, {"--temporal"}) or [None])[-1],
+        }
+        known = draft(
+            app.plugins, values["preset"], self._overrides(app.plugins, values), os.environ
+        )
+        return component_flags(app.plugins, known, self.params, self.stylizer)
+
+    def _overrides(self, plugins: Plugins, values: dict[str, Any]) -> Tables:
+        tables = given(self.params, values)
+        if self.stylizer:
+            tables.setdefault("stylizer", {})["use"] = self.stylizer
+        if values.get("mask"):
+            tables.setdefault("mask", {}).update(_mask(plugins, values["mask"]))
+        if values.get("temporal"):
+            tables.setdefault("temporal", {})["use"] = values["temporal"]
+        for table, keys in parse_sets(values.get("set") or (), self.params).items():
+            tables[table] = {**tables.get(table, {}), **keys}
+        return tables
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {t: [] for t in SECTIONS} | {"": []}
+        for param in self.get_params(ctx):
+            table = getattr(param, "table", _TABLE_OF.get(param.name or "", ""))
+            if record := param.get_help_record(ctx):
+                sections[table].append(record)
+        for table, records in sections.items():
+            if records:
+                with formatter.section(SECTIONS.get(table, "Job")):
+                    formatter.write_dl(records)
+
+
+_TABLE_OF = {"mask": "mask", "temporal": "temporal"}
+
+
+def component_flags(
+    plugins: Plugins, known: Draft, params: Sequence[click.Parameter], stylizer: str | None = None
+) -> list[click.Parameter]:
+    """The flags of the components a draft chose; names already in ``params`` are not given again."""
+    taken = {opt for p in params for opt in (*p.opts, *p.secondary_opts)} | {"--help", "-h"}
+    flags: list[click.Parameter] = []
+    for table in ("stylizer", "output", "input", "mask", "temporal"):
+        classes = known.components[table]
+        if not classes and table in DEFAULT:
+            default = plugins.components(TABLES[table]).get(DEFAULT[table])
+            classes = (default,) if default else ()
+        specs = _union(classes)
+        if table == "output":
+            specs = [*OutputOptions.specs(), *specs]
+        shown = {key: v.value for key, v in known.values[table].items()}
+        flags += add_flags(specs, table, taken, shown, prefixed=table in DEFAULT)
+    for flag in flags:
+        if isinstance(flag, Flag) and (flag.table, flag.spec.name) == ("stylizer", "style"):
+            cls = known.components["stylizer"][0]
+            assert issubclass(cls, Stylizer)
+            flag._custom_shell_complete = _complete_styles(cls)
+    return flags
+
+
+def _union(classes: Sequence[type[Component]]) -> list[OptionSpec]:
+    specs: dict[str, OptionSpec] = {}
+    for cls in classes:
+        for spec in cls.Options.specs():
+            specs.setdefault(spec.name, spec)
+    return list(specs.values())
+
+
+def parse_sets(sets: Sequence[str], params: Sequence[click.Parameter] = ()) -> Tables:
+    """Tables of ``table.key=value`` texts. A key given twice is a list if it is repeatable."""
+    repeatable = {
+        (p.table, p.spec.name) for p in params if isinstance(p, Flag) and p.spec.repeatable
+    }
+    tables: Tables = {}
+    for text in sets:
+        path, equals, value = text.partition("=")
+        table, dot, key = path.strip().partition(".")
+        key = key.replace("-", "_")
+        if not (equals and dot and key):
+            raise UsageError(
+                f"--set takes TABLE.KEY=VALUE, such as stylizer.strength=0.7, not {text!r}"
+            )
+        if table not in TABLES:
+            raise UsageError(
+                f"--set {text}: unknown table {table!r}{suggest(table, TABLES)}; "
+                f"known: {', '.join(TABLES)}"
+            )
+        keys = tables.setdefault(table, {})
+        if (table, key) in repeatable:
+            keys[key] = [*keys.get(key, []), value]
+        else:
+            keys[key] = value
+    return tables
+
+
+def _mask(plugins: Plugins, value: str) -> dict[str, Any]:
+    """``--mask``: the name of a masker, or a file or folder for the masker ``files``."""
+    maskers = plugins.components(Masker)
+    if value == "none" or value in maskers:
+        return {"use": value}
+    if Path(value).expanduser().exists():
+        return {"use": DEFAULT["mask"], "path": value}
+    raise UsageError(
+        f"--mask {value!r} is neither a file or folder that exists nor a masker"
+        f"{suggest(value, maskers)}; known maskers: {', '.join(maskers) or 'none'}"
+    )
+
+
+def _complete_styles(cls: type[Stylizer]) -> Callable[..., list[CompletionItem]]:
+    def complete(ctx: click.Context, param: click.Parameter, start: str) -> list[CompletionItem]:
+        names = [CompletionItem(s.name) for s in cls.styles() if s.name.startswith(start)]
+        return names or [CompletionItem(start, type="file")]
+
+    return complete
+
+
+def _complete_presets(
+    ctx: click.Context, param: click.Parameter, start: str
+) -> list[CompletionItem]:
+    names = [n for n in sorted(available(app_of(ctx).plugins)) if n.startswith(start)]
+    return [CompletionItem(n) for n in names] or [CompletionItem(start, type="file")]
+
+
+def _engine_flags() -> list[click.Parameter]:
+    option = click.Option
+    return [
+        click.Argument(
+            ["inputs"], nargs=-1, required=True, metavar="INPUT...", type=click.Path(path_type=Path)
+        ),
+        option(
+            ["-o", "--output"],
+            required=True,
+            metavar="PATH",
+            type=click.Path(path_type=Path),
+            help="A folder for the results, or the file for a single input.",
+        ),
+        option(
+            ["-p", "--preset"],
+            default="default",
+            metavar="NAME|FILE",
+            shell_complete=_complete_presets,
+            help="What to do and how: see stylepipe presets.  [default: default]",
+        ),
+        option(
+            ["--set"],
+            multiple=True,
+            metavar="TABLE.KEY=VALUE",
+            help="Set any key of the preset, such as stylizer.strength=0.7; repeatable.",
+        ),
+        option(
+            ["--mask"],
+            metavar="PATH|NAME",
+            help="Paint only where the mask is white: a picture, a folder of pictures named "
+            "like the photos, the name of a masker, or none.",
+        ),
+        option(
+            ["--temporal"],
+            metavar="NAME",
+            help="Optical flow that keeps frames of a video alike, or none.",
+        ),
+        option(
+            ["-d", "--device"],
+            default="auto",
+            metavar="NAME",
+            help="auto, cpu, cuda or cuda:N.  [default: auto]",
+        ),
+        option(
+            ["--precision"],
+            default="auto",
+            type=click.Choice(["auto", "full", "half"]),
+            help="Number type of the model; auto takes what is fast and safe here.",
+        ),
+        option(
+            ["--memory"],
+            type=Bytes(),
+            metavar="SIZE",
+            help="Working memory to stay below, such as 4G.",
+        ),
+        option(["-n", "--dry-run"], is_flag=True, help="Say what would be done, and do nothing."),
+        option(["--overwrite"], is_flag=True, help="Do again what is already there."),
+        option(
+            ["--skip-existing"],
+            is_flag=True,
+            help="Leave every output that exists as it is, whatever made it.",
+        ),
+        option(
+            ["--limit"], type=click.IntRange(min=1), metavar="N", help="Only the first N inputs."
+        ),
+        option(
+            ["--on-error"],
+            type=click.Choice(["skip", "abort"]),
+            default="skip",
+            help="What to do after a broken input.  [default: skip]",
+        ),
+        option(["--json"], is_flag=True, help="One JSON object a line on stdout for each event."),
+        option(
+            ["--plugin"],
+            multiple=True,
+            metavar="PATH|MODULE",
+            help="Load one more plugin; repeatable.",
+        ),
+        option(["-v", "--verbose"], count=True, help="Say more."),
+        option(["-q", "--quiet"], is_flag=True, help="Say only what went wrong."),
+    ]
+
+
+@click.pass_context
+def _run(
+    ctx: click.Context,
+    /,
+    *,
+    inputs: tuple[Path, ...],
+    output: Path,
+    preset: str,
+    tables: Tables,
+    device: str,
+    precision: str,
+    memory: int | None,
+    on_error: Any,
+    overwrite: bool,
+    skip_existing: bool,
+    limit: int | None,
+    dry_run: bool,
+    json: bool,
+    verbose: int,
+    quiet: bool,
+    **seen: Any,
+) -> int:
+    app = app_of(ctx)
+    app.warn_of_broken()
+    if overwrite and skip_existing:
+        raise UsageError("--overwrite and --skip-existing contradict each other; choose one")
+    settings = draft(app.plugins, preset, tables, os.environ).settings()
+
+    from stylepipe.device import tune_allocator
+    from stylepipe.pipeline import Job, run
+    from stylepipe.report import Report
+
+    tune_allocator()
+    job = Job(
+        inputs=inputs,
+        output=output,
+        settings=settings,
+        plugins=app.plugins,
+        device=device,
+        precision=precision,
+        memory=memory,
+        on_error=on_error,
+        overwrite=overwrite,
+        skip_existing=skip_existing,
+        limit=limit,
+        dry_run=dry_run,
+    )
+    return run(job, Report(json=json, quiet=quiet, verbose=verbose)).exit_code
+
+
+def stylizer_command(name: str, cls: type[Stylizer]) -> click.Command:
+    """The command of one stylizer: ``run`` with that stylizer chosen."""
+    summary = (cls.__doc__ or f"Stylize with {name}.").strip().splitlines()[0]
+    text = f"{summary}\n\nThe same as stylepipe run with [stylizer] use = {name!r}."
+    return RunCommand(name, name, text, summary)
+
+
+command = RunCommand(
+    "run",
+    None,
+    f"Stylize photos, folders of photos and videos.\n\n{EXAMPLES}",
+    "Stylize photos, folders of photos and videos.",
+)
