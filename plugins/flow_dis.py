@@ -1,0 +1,65 @@
+"""Optical flow by dense inverse search, fast enough for video on a CPU."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, ClassVar
+
+import stylepipe
+from stylepipe import Flow, FlowOptions, Frame, Options, hookimpl, option
+
+if TYPE_CHECKING:
+    import cv2
+    import numpy as np
+    import torch
+
+_PRESETS = ("ultrafast", "fast", "medium")  # in the order of OpenCV's constants
+_LEAST_SIDE = 32
+"""OpenCV's dense inverse search needs room for its coarsest patches."""
+
+
+class DisOptions(FlowOptions):
+    quality: str = option("medium", "Care taken over the optical flow.", choices=_PRESETS)
+
+
+class DisFlow(Flow):
+    """Dense inverse search of OpenCV (Kroeger et al. 2016): quick, on the CPU, no weights."""
+
+    name = "dis"
+    Options: ClassVar[type[Options]] = DisOptions
+
+    def __init__(self, options: DisOptions) -> None:
+        super().__init__(options)
+        self._local = threading.local()  # a search object keeps buffers: one a thread
+
+    def flow(self, a: Frame, b: Frame) -> torch.Tensor:
+        import torch
+
+        h, w = a.pixels.shape[:2]
+        found = self._search().calc(_gray(a), _gray(b), None)[:h, :w]
+        return torch.from_numpy(found.copy()).permute(2, 0, 1)[None]
+
+    def _search(self) -> cv2.DISOpticalFlow:
+        import cv2
+
+        if not hasattr(self._local, "search"):
+            preset = _PRESETS.index(self.options.quality)
+            self._local.search = cv2.DISOpticalFlow_create(preset)
+        return self._local.search
+
+
+def _gray(frame: Frame) -> np.ndarray:
+    """The luminance in uint8; a picture too small for the search is extended by its border."""
+    import cv2
+
+    gray = cv2.cvtColor(frame.pixels, cv2.COLOR_RGB2GRAY)
+    if frame.white != 255:
+        gray = cv2.convertScaleAbs(gray, alpha=255 / frame.white)
+    h, w = gray.shape
+    bottom, right = max(0, _LEAST_SIDE - h), max(0, _LEAST_SIDE - w)
+    return cv2.copyMakeBorder(gray, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
+
+
+@hookimpl
+def stylepipe_components() -> list[type[stylepipe.Component]]:
+    return [DisFlow]

@@ -1,0 +1,58 @@
+"""Moving pictures along optical flow."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import cast
+
+import cv2
+import numpy as np
+
+STILL = 0.1
+"""Pixels. Motion smaller than this is flow noise: following it would only blur the picture."""
+
+
+def warp(picture: np.ndarray, flow: np.ndarray, *, cubic: bool = False) -> np.ndarray:
+    """Fetch, for each pixel p of the result, the value of ``picture`` at p + ``flow``(p).
+
+    ``picture`` is HxW or HxWxC (uint8, uint16 or float32), ``flow`` HxWx2 (dx, dy) in pixels. What
+    lies beyond the border is the border's value. ``cubic`` keeps detail that bilinear blurs.
+    """
+    how = cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR
+    grid = _grid(*flow.shape[:2]) + flow
+    moved = cv2.remap(picture, grid, None, how, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+    return cast(np.ndarray, moved)
+
+
+def settle(flow: np.ndarray) -> np.ndarray:
+    """Set motion below STILL pixels to none, so that still areas are copied and never blur."""
+    moving = np.maximum(np.abs(flow[..., 0]), np.abs(flow[..., 1])) >= STILL
+    return flow * moving[..., None]
+
+
+def resize_flow(flow: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Scale a flow HxWx2 to another size, its vectors with it."""
+    h, w = flow.shape[:2]
+    if (w, h) == (width, height):
+        return flow
+    shrinks = width * height < w * h
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    scaled = cv2.resize(flow, (width, height), interpolation=how)
+    scaled *= np.float32([width / w, height / h])  # type: ignore[arg-type]
+    return cast(np.ndarray, scaled)
+
+
+def outside(flow: np.ndarray) -> np.ndarray:
+    """HxW bool: pixels whose flow leads beyond the picture's border, by more than half a pixel."""
+    h, w = flow.shape[:2]
+    x, y = np.moveaxis(_grid(h, w) + flow, -1, 0)
+    return cast(np.ndarray, (x < -0.5) | (y < -0.5) | (x > w - 0.5) | (y > h - 0.5))
+
+
+@lru_cache(maxsize=2)
+def _grid(h: int, w: int) -> np.ndarray:
+    grid = np.empty((h, w, 2), np.float32)
+    grid[..., 0] = np.arange(w, dtype=np.float32)
+    grid[..., 1] = np.arange(h, dtype=np.float32)[:, None]
+    grid.flags.writeable = False  # shared by all callers
+    return grid
