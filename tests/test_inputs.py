@@ -1,0 +1,116 @@
+"""Which files a run takes, and where their results go."""
+
+from pathlib import Path
+
+import pytest
+from fakes import array, np, settings
+
+from stylepipe.errors import NoInputError, UsageError
+from stylepipe.inputs import find_items, parse_style, parse_styles
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    folder = tmp_path / "photos"
+    for name in ("b.npy", "a.NPY", "sub/a.npy", ".hidden.npy", ".git/x.npy", "notes.txt"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        with (folder / name).open("wb") as file:
+            np.save(file, array())
+    return folder
+
+
+def test_folder_is_mirrored_in_order(photos, tmp_path):
+    items = find_items((photos,), tmp_path / "out", settings())
+    found = [i.output.relative_to(tmp_path / "out").as_posix() for i in items]
+    assert found == ["a.NPY", "b.npy", "sub/a.npy"]
+    assert [i.relative.as_posix() for i in items] == found
+
+
+def test_limit_and_name_template(photos, tmp_path):
+    chosen = settings(name="{index:03d}-{stem}-{style}", style=("starry-night:0.5", "x/wave.png"))
+    items = find_items((photos,), tmp_path / "out", chosen, limit=2)
+    assert [i.output.name for i in items] == [
+        "001-a-starry-night+wave.NPY",
+        "002-b-starry-night+wave.npy",
+    ]
+
+
+def test_missing_input_is_named(tmp_path):
+    with pytest.raises(NoInputError, match=r"no such file or folder: .*nowhere"):
+        find_items((tmp_path / "nowhere",), tmp_path / "out", settings())
+
+
+def test_nothing_matches(tmp_path):
+    (tmp_path / "in").mkdir()
+    with pytest.raises(NoInputError, match=r"no photo or video found in .*\.npy"):
+        find_items((tmp_path / "in",), tmp_path / "out", settings())
+
+
+def test_pattern_is_expanded(photos, tmp_path):
+    items = find_items((photos / "*.npy",), tmp_path / "out", settings())
+    assert [i.source.name for i in items] == ["b.npy"]
+
+
+def test_same_file_named_twice_is_done_once(photos, tmp_path):
+    items = find_items((photos, photos / "b.npy"), tmp_path / "out", settings())
+    assert len(items) == 3
+
+
+def test_output_equal_to_input(photos):
+    with pytest.raises(UsageError, match="is the input itself"):
+        find_items((photos,), photos, settings())
+    with pytest.raises(UsageError, match="is the input itself"):
+        find_items((photos / "b.npy",), photos / "b.npy", settings())
+
+
+def test_output_of_a_file_into_its_own_folder(photos):
+    with pytest.raises(UsageError, match="overwritten by its own result"):
+        find_items((photos / "b.npy",), photos, settings())
+
+
+def test_output_inside_input(photos):
+    with pytest.raises(UsageError, match="lies inside the input folder"):
+        find_items((photos,), photos / "deep" / "styled", settings())
+
+
+def test_two_inputs_to_one_output(photos, tmp_path):
+    with pytest.raises(UsageError, match="would both be written to"):
+        other = tmp_path / "other"
+        other.mkdir()
+        np.save(other / "b.npy", array())
+        find_items((photos, other), tmp_path / "out", settings())
+    with pytest.raises(UsageError, match="would both be written to"):
+        find_items((photos,), tmp_path / "out", settings(name="same"))
+
+
+def test_output_is_a_file_but_many_inputs(photos, tmp_path):
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(UsageError, match="is a file"):
+        find_items((photos,), tmp_path / "out", settings())
+
+
+def test_one_file_to_one_file(photos, tmp_path):
+    (item,) = find_items((photos / "b.npy",), tmp_path / "result.npy", settings())
+    assert item.output == tmp_path / "result.npy"
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "weight"),
+    [
+        ("starry-night", "starry-night", 1.0),
+        ("starry-night:0.25", "starry-night", 0.25),
+        ("C:/styles/a.safetensors", "C:/styles/a.safetensors", 1.0),
+        ("a:b:3", "a:b", 3.0),
+    ],
+)
+def test_parse_style(text, name, weight):
+    style = parse_style(text)
+    assert (style.name, style.weight) == (name, weight)
+
+
+def test_style_weights_sum_to_one():
+    assert [s.weight for s in parse_styles(["a:3", "b:1"])] == [0.75, 0.25]
+    with pytest.raises(UsageError, match="must be positive"):
+        parse_styles(["a:0"])
+    with pytest.raises(UsageError, match="must be positive"):
+        parse_styles(["a:nan"])

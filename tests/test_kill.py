@@ -1,0 +1,121 @@
+"""A run killed at any moment goes on and ends in the same bytes. Run with ``-m slow``."""
+
+import random
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+KILLS = 20
+PLUGIN = """
+import time
+import stylepipe
+
+
+class Slow(stylepipe.Stylizer):
+    '''Inverts, after a short rest.'''
+
+    name = "slow"
+    caps = stylepipe.Caps(needs_style=False)
+
+    def stylize(self, batch):
+        time.sleep(0.004)
+        return 1 - batch.images
+
+
+@stylepipe.hookimpl
+def stylepipe_components():
+    return [Slow]
+"""
+
+
+def picture(seed: int, width: int = 320, height: int = 240) -> np.ndarray:
+    small = np.random.default_rng(seed).integers(0, 256, (12, 16, 3), np.uint8)
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def make_photos(path: Path) -> Path:
+    path.mkdir()
+    for index in range(150):
+        cv2.imwrite(str(path / f"{index:03}.{'png' if index % 3 else 'jpg'}"), picture(index))
+    return path
+
+
+def make_clip(path: Path) -> Path:
+    import av
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        still = picture(0, 640, 480)
+        for index in range(1100):
+            x, y = index % 300, (index * 2) % 230
+            frame = av.VideoFrame.from_ndarray(
+                np.ascontiguousarray(still[y : y + 240, x : x + 320]), format="bgr24"
+            )
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def results(output: Path) -> dict[str, bytes]:
+    if output.is_file():
+        return {output.name: output.read_bytes()}
+    return {
+        p.relative_to(output).as_posix(): p.read_bytes()
+        for p in output.rglob("*")
+        if p.is_file() and ".stylepipe" not in p.parts
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(
+    ("make", "name", "options"),
+    [
+        (make_photos, "photos", []),
+        (make_clip, "clip.mp4", []),
+        (make_clip, "clip.mp4", ["--temporal", "dis"]),
+    ],
+)
+def test_killed_twenty_times(make, name, options, tmp_path):
+    (tmp_path / "slow.py").write_text(PLUGIN)
+    source = make(tmp_path / name)
+    command = [sys.executable, "-m", "stylepipe", "--plugin", str(tmp_path / "slow.py")]
+    command += ["slow", str(source), "--device", "cpu", "-q", *options]
+
+    def run(output: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([*command, "-o", str(tmp_path / output)])
+
+    clock = time.monotonic()
+    assert run(f"straight-{name}").wait() == 0
+    whole = time.monotonic() - clock
+    rng = random.Random(7)
+    killed = 0
+    for _ in range(KILLS):
+        process = run(f"killed-{name}")
+        try:
+            process.wait(rng.uniform(0.3 * whole, 0.75 * whole))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            killed += 1
+        assert process.wait() in (0, -9)
+        for path in (tmp_path / f"killed-{name}").rglob("*"):
+            partial = path.is_file() and ".stylepipe" not in path.parts
+            assert not partial or path.read_bytes() == (
+                tmp_path / f"straight-{name}" / path.relative_to(tmp_path / f"killed-{name}")
+            ).read_bytes()
+        if process.returncode == 0:
+            break
+    assert killed >= 1
+    if process.returncode != 0:
+        assert run(f"killed-{name}").wait() == 0
+    assert list(results(tmp_path / f"killed-{name}").values()) == list(
+        results(tmp_path / f"straight-{name}").values()
+    )

@@ -1,0 +1,254 @@
+"""The engine, with small real components: order, failures, resume, interruption, masks, alpha."""
+
+import errno
+import os
+import signal
+import threading
+from pathlib import Path
+
+import fakes
+import numpy as np
+import pytest
+from fakes import array, settings
+
+from stylepipe import Masker, UsageError, pipeline
+from stylepipe.errors import ItemError, SetupError
+from stylepipe.pipeline import Job, run
+from stylepipe.report import Report
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    folder = tmp_path / "photos"
+    (folder / "sub").mkdir(parents=True)
+    for index, name in enumerate(("a", "b", "c", "sub/d")):
+        np.save(folder / f"{name}.npy", array(seed=index))
+    return folder
+
+
+@pytest.fixture
+def clip(tmp_path) -> Path:
+    path = tmp_path / "clip.npy"
+    np.save(path, np.stack([array(seed=i) for i in range(9)]))
+    return path
+
+
+def go(source, output, chosen=None, report=None, **options):
+    job = Job(
+        (source,), output, chosen or settings(), fakes.Plugins(), "cpu", "full", 1 << 28, **options
+    )
+    report = run(job, report or Report(quiet=True))
+    return report, job.plugins.told
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    files = [p for p in folder.rglob("*") if p.is_file() and ".stylepipe" not in str(p)]
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in files}
+
+
+def test_folder_in_folder_out(photos, tmp_path):
+    report, told = go(photos, tmp_path / "out")
+    assert report.exit_code == 0
+    names = ["a.npy", "b.npy", "c.npy", "d.npy"]
+    assert told == ["start", *[(n, "done") for n in names], "done"]
+    for name in ("a.npy", "sub/d.npy"):
+        result, source = np.load(tmp_path / "out" / name), np.load(photos / name)
+        np.testing.assert_array_equal(result, 255 - source)
+
+
+def test_second_run_does_nothing(photos, tmp_path):
+    go(photos, tmp_path / "out")
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*.npy")}
+    report, _ = go(photos, tmp_path / "out")
+    assert report.counts == {"skipped": 4}
+    assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*.npy")}
+
+
+def test_changed_source_is_done_again(photos, tmp_path):
+    go(photos, tmp_path / "out")
+    np.save(photos / "b.npy", array(9, 9, seed=50))
+    report, _ = go(photos, tmp_path / "out")
+    assert report.counts == {"skipped": 3, "done": 1}
+    assert np.load(tmp_path / "out" / "b.npy").shape == (9, 9, 3)
+
+
+def test_results_of_other_settings_are_not_overwritten_silently(photos, tmp_path):
+    go(photos, tmp_path / "out")
+    kept = tree(tmp_path / "out")
+    other = settings(strength=0.5)
+    with pytest.raises(UsageError, match=r"was not made by these settings.*--overwrite"):
+        go(photos, tmp_path / "out", other)
+    assert tree(tmp_path / "out") == kept
+    report, _ = go(photos, tmp_path / "out", other, skip_existing=True)
+    assert report.counts == {"skipped": 4} and tree(tmp_path / "out") == kept
+    report, _ = go(photos, tmp_path / "out", other, overwrite=True)
+    assert report.counts == {"done": 4} and tree(tmp_path / "out") != kept
+
+
+def test_foreign_file_is_kept(photos, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.npy").write_text("precious")
+    with pytest.raises(UsageError, match="--overwrite"):
+        go(photos, tmp_path / "out")
+    assert (tmp_path / "out" / "a.npy").read_text() == "precious"
+
+
+def test_broken_file_costs_only_itself(photos, tmp_path, capsys):
+    (photos / "b.npy").write_text("no array")
+    report, told = go(photos, tmp_path / "out")
+    assert report.exit_code == 1
+    assert ("b.npy", "failed") in told and len(tree(tmp_path / "out")) == 3
+    assert report.failures == [(photos / "b.npy", "this is not an array")]
+    assert "b.npy: this is not an array" in capsys.readouterr().err
+
+
+def test_failing_stylizer_and_writer_cost_their_items(photos, tmp_path):
+    np.save(photos / "b.npy", array(5, 100))
+    np.save(photos / "c.npy", np.full((5, 5, 3), 255 - 13, np.uint8))
+    report, told = go(photos, tmp_path / "out", settings(fail_above=50))
+    assert [t for t in told if t[1] == "failed"] == [("b.npy", "failed"), ("c.npy", "failed")]
+    assert report.failures[0][1] == "RuntimeError: too wide for me"
+    assert sorted(tree(tmp_path / "out")) == ["a.npy", "sub/d.npy"]
+    assert not list((tmp_path / "out").rglob("part*"))
+
+
+def test_on_error_abort_stops_early(tmp_path):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for index in range(40):
+        np.save(folder / f"{index:02}.npy", array(200, 400 if index == 1 else 300))
+    chosen = settings(fail_above=350, wait=0.02)
+    report, _ = go(folder, tmp_path / "out", chosen, on_error="abort")
+    assert report.exit_code == 1 and report.counts["failed"] == 1
+    assert report.counts["done"] < 39
+
+
+@pytest.mark.parametrize(("flaw", "words"), [("shape", "keep the shape"), ("nan", "not numbers")])
+def test_results_no_writer_could_hold_are_refused(photos, tmp_path, flaw, words):
+    report, _ = go(photos, tmp_path / "out", settings(**{flaw: True}))
+    assert report.counts == {"failed": 4}
+    assert words in report.failures[0][1] and "'negative'" in report.failures[0][1]
+
+
+def test_dry_run_writes_nothing(photos, tmp_path, capsys):
+    go(photos, tmp_path / "out", dry_run=True)
+    assert not (tmp_path / "out").exists()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4 and lines[0].split("\t")[0] == "do"
+
+
+def test_unwritable_output(photos, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SetupError, match="cannot write to"):
+        go(photos, tmp_path / "file" / "out")
+
+
+def test_disk_full_stops_the_job(photos, tmp_path, monkeypatch):
+    def full(self, frame):
+        raise ItemError("no space left") from OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(fakes.NpySink, "write", full)
+    with pytest.raises(SetupError, match="cannot go on writing"):
+        go(photos, tmp_path / "out")
+
+
+def test_two_runs_at_once(photos, tmp_path):
+    pytest.importorskip("fcntl")
+    journal = pipeline.Journal(tmp_path / "out", False, "")
+    journal.open()
+    with pytest.raises(SetupError, match="another run"):
+        go(photos, tmp_path / "out")
+    journal.close()
+
+
+def test_alpha_stays(tmp_path):
+    source = array(20, 20, channels=4)
+    source[:5, :, 3] = 0
+    np.save(tmp_path / "a.npy", source)
+    go(tmp_path / "a.npy", tmp_path / "out")
+    result = np.load(tmp_path / "out" / "a.npy")
+    np.testing.assert_array_equal(result[..., 3], source[..., 3])
+
+
+def test_sixteen_bits_stay(tmp_path):
+    source = array(dtype=np.uint16)
+    np.save(tmp_path / "a.npy", source)
+    go(tmp_path / "a.npy", tmp_path / "out")
+    result = np.load(tmp_path / "out" / "a.npy")
+    np.testing.assert_array_equal(result, 65535 - source)
+
+
+def test_strength_zero_is_the_photo(photos, tmp_path):
+    go(photos, tmp_path / "out", settings(strength=0))
+    result = np.load(tmp_path / "out" / "a.npy")
+    np.testing.assert_array_equal(result, np.load(photos / "a.npy"))
+
+
+class LeftHalf(Masker):
+    """Paints the left half."""
+
+    name = "left-half"
+
+    def mask(self, batch, frames):
+        mask = batch.images[:, :1] * 0
+        mask[..., : mask.shape[-1] // 2] = 1
+        return mask
+
+
+@pytest.mark.parametrize("invert", [False, True])
+def test_mask_zero_leaves_the_source_untouched(photos, tmp_path, invert):
+    chosen = settings(masker=LeftHalf(LeftHalf.Options(invert=invert)))
+    go(photos, tmp_path / "out", chosen)
+    source, result = np.load(photos / "a.npy"), np.load(tmp_path / "out" / "a.npy")
+    halves = [slice(4), slice(4, None)]
+    painted, kept = reversed(halves) if invert else halves
+    np.testing.assert_array_equal(result[:, kept], source[:, kept])
+    np.testing.assert_array_equal(result[:, painted], 255 - source[:, painted])
+
+
+def test_clip_keeps_every_frame(clip, tmp_path):
+    go(clip, tmp_path / "out.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), 255 - np.load(clip))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["clip.npy", "out.npy"]
+
+
+def test_interrupted_clip_goes_on(clip, tmp_path, monkeypatch):
+    write = fakes.NpySink.write
+
+    def interrupt(self, frame):
+        if frame.index == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+        write(self, frame)
+
+    monkeypatch.setattr(fakes.NpySink, "write", interrupt)
+    chosen = settings(wait=0.05)
+    report, _ = go(clip, tmp_path / "out.npy", chosen)
+    assert report.exit_code == 130 and not (tmp_path / "out.npy").exists()
+    monkeypatch.setattr(fakes.NpySink, "write", write)
+    report, _ = go(clip, tmp_path / "out.npy", chosen)
+    assert report.exit_code == 0 and 0 < report.frames < 9
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), 255 - np.load(clip))
+
+
+def test_error_in_a_component_leaves_no_thread(photos, tmp_path, monkeypatch):
+    def explode(self, styles):
+        raise UsageError("no such style")
+
+    monkeypatch.setattr(fakes.Negative, "prepare", explode)
+    with pytest.raises(UsageError, match="no such style"):
+        go(photos, tmp_path / "out")
+    assert not [t for t in threading.enumerate() if t.name in ("reading", "writing")]
+    assert not (tmp_path / "out" / ".stylepipe").exists()
+
+
+def test_json_events(photos, tmp_path, capsys):
+    import json
+
+    (photos / "b.npy").write_text("no array")
+    go(photos, tmp_path / "out", report=Report(json=True, quiet=True))
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    kinds = [e["event"] for e in events]
+    assert kinds[0] == "job_start" and kinds[-1] == "job_done"
+    done = [Path(e["source"]).name for e in events if e["event"] == "item_done"]
+    assert done == ["a.npy", "b.npy", "c.npy", "d.npy"] and kinds.count("item_start") == 3
+    assert events[-1]["failed"] == 1 and events[-1]["exit_code"] == 1
