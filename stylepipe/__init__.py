@@ -3,6 +3,7 @@
 These are the public names; a plugin needs no others. Importing them does not import torch.
 """
 
+from stylepipe.api import convert
 from stylepipe.components import (
     Caps,
     Component,
@@ -54,6 +55,7 @@ __all__ = [
     "UsageError",
     "Writer",
     "__version__",
+    "convert",
     "hookimpl",
     "option",
 ]
