@@ -6,12 +6,13 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 
@@ -35,6 +36,8 @@ STAGES: dict[str, type[Component]] = {
     "writer": Writer,
 }
 C = TypeVar("C", bound=Component)
+_ANYTHING = (Exception, SystemExit)
+"""What a plugin may raise; a script taken for a plugin may even call ``sys.exit``."""
 
 
 @dataclass(frozen=True)
@@ -64,20 +67,42 @@ class Plugins:
             origin = f"{dist.name} {dist.version}" if dist else point.value
             self._add(point.name, origin, point.load)
         for spec in extra:
-            self._add(_plugin_name(spec), spec, lambda spec=spec: _import(spec))
+            self._add(_plugin_name(spec), spec, partial(_import, spec))
         self._components = self._collect()
 
-    def _add(self, name: str, origin: str, load: object) -> None:
+    def _add(self, name: str, origin: str, load: Callable[[], Any]) -> None:
+        module = None
         try:
-            module = load()  # type: ignore[operator]
+            if self._manager.has_plugin(name):
+                raise SetupError(f"a plugin named {name!r} is loaded already; rename this one")
+            module = load()
+            if self._manager.is_registered(module):
+                return  # asked for by --plugin and installed too
             self._manager.register(module, name)
             self._manager.check_pending()
-        except Exception:  # a plugin may raise anything; it is recorded with its traceback
-            if self._manager.has_plugin(name):
+        except _ANYTHING:  # a plugin may raise anything; it is recorded with its traceback
+            if module is not None and self._manager.get_plugin(name) is module:
                 self._manager.unregister(name=name)
             self.records.append(PluginRecord(name, origin, traceback.format_exc()))
         else:
             self.records.append(PluginRecord(name, origin))
+
+    def _each(self, hook: str, **arguments: Any) -> list[Any]:
+        """Call a registering hook plugin by plugin; one that raises is recorded as broken."""
+        results: list[Any] = []
+        for index, record in enumerate(self.records):
+            if record.error:
+                continue
+            try:
+                for handed_over in self._caller(hook, record.name)(**arguments):
+                    results += handed_over
+            except _ANYTHING:
+                self.records[index] = replace(record, error=traceback.format_exc())
+        return results
+
+    def _caller(self, hook: str, plugin: str) -> pluggy.HookCaller:
+        others = [p for n, p in self._manager.list_name_plugin() if n != plugin]
+        return self._manager.subset_hook_caller(hook, others)
 
     def _collect(self) -> dict[tuple[str, str], tuple[type[Component], str]]:
         found: dict[tuple[str, str], tuple[type[Component], str]] = {}
@@ -86,11 +111,9 @@ class Plugins:
                 continue
             try:
                 classes = self._components_of(record.name)
-            except Exception:  # as above: the hook is the plugin's code
+            except _ANYTHING:  # as above: the hook is the plugin's code
                 index = self.records.index(record)
-                self.records[index] = PluginRecord(
-                    record.name, record.origin, traceback.format_exc()
-                )
+                self.records[index] = replace(record, error=traceback.format_exc())
                 self._manager.unregister(name=record.name)
                 continue
             for cls in classes:
@@ -104,8 +127,7 @@ class Plugins:
         return found
 
     def _components_of(self, plugin: str) -> list[type[Component]]:
-        others = [p for n, p in self._manager.list_name_plugin() if n != plugin]
-        caller = self._manager.subset_hook_caller("stylepipe_components", others)
+        caller = self._caller("stylepipe_components", plugin)
         classes = [cls for batch in caller() for cls in batch]
         for cls in classes:
             stage_of(cls)
@@ -137,11 +159,11 @@ class Plugins:
 
     def preset_folders(self) -> list[Path]:
         """Folders of presets that plugins ship."""
-        return [Path(p) for folders in self._manager.hook.stylepipe_presets() for p in folders]
+        return [Path(p) for p in self._each("stylepipe_presets")]
 
     def add_commands(self, cli: click.Group) -> None:
         """Let plugins add commands to the command line."""
-        self._manager.hook.stylepipe_commands(cli=cli)
+        self._each("stylepipe_commands", cli=cli)
 
     def job_start(self, job: Job) -> None:
         """Tell plugins that a job is about to start; any may refuse with UsageError."""

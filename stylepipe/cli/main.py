@@ -1,4 +1,4 @@
-"""The program: ``stylepipe VERB ...``. Each verb is a file of this package, imported when called."""
+"""The program: ``stylepipe VERB ...``. Each verb is a file beside this, imported when called."""
 
 from __future__ import annotations
 
@@ -71,15 +71,14 @@ class Cli(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
-        if not ctx.resilient_parsing and not name.startswith("-"):
-            if self.get_command(ctx, name) is None:
-                if os.path.exists(name):  # noqa: PTH110  (pathlib raises on odd names)
-                    raise click.UsageError(
-                        f"{name!r} is no command; to stylize it: stylepipe run {name} -o OUTPUT"
-                    )
-                known = self.list_commands(ctx)
-                raise click.UsageError(f"unknown command {name!r}{suggest(name, known)}")
-        return super().resolve_command(ctx, args)
+        known = name.startswith("-") or self.get_command(ctx, name) is not None
+        if known or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        if os.path.exists(name):  # noqa: PTH110  (pathlib raises on odd names)
+            raise click.UsageError(
+                f"{name!r} is no command; to stylize it: stylepipe run {name} -o OUTPUT"
+            )
+        raise click.UsageError(f"unknown command {name!r}{suggest(name, self.list_commands(ctx))}")
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if ctx.obj is None:

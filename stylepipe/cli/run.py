@@ -76,8 +76,8 @@ class RunCommand(click.Command):
         values: dict[str, Any] = {
             "preset": (peek(args, {"--preset"}, "p") or ["default"])[-1],
             "set": peek(args, {"--set"}),
-            "mask": (peek(args, {"--mask"}) or [None])[-1],
-            "temporal": (peek(args, {"--temporal"}) or [None])[-1],
+            "mask": (peek(args, {"--mask"}) or [""])[-1],
+            "temporal": (peek(args, {"--temporal"}) or [""])[-1],
         }
         known = draft(
             app.plugins, values["preset"], self._overrides(app.plugins, values), os.environ
@@ -97,7 +97,7 @@ class RunCommand(click.Command):
         return tables
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        sections: dict[str, list[tuple[str, str]]] = {t: [] for t in SECTIONS} | {"": []}
+        sections: dict[str, list[tuple[str, str]]] = {t: [] for t in (*SECTIONS, "")}
         for param in self.get_params(ctx):
             table = getattr(param, "table", _TABLE_OF.get(param.name or "", ""))
             if record := param.get_help_record(ctx):
@@ -114,7 +114,7 @@ _TABLE_OF = {"mask": "mask", "temporal": "temporal"}
 def component_flags(
     plugins: Plugins, known: Draft, params: Sequence[click.Parameter], stylizer: str | None = None
 ) -> list[click.Parameter]:
-    """The flags of the components a draft chose; names already in ``params`` are not given again."""
+    """The flags of the components a draft chose; no name of ``params`` is given again."""
     taken = {opt for p in params for opt in (*p.opts, *p.secondary_opts)} | {"--help", "-h"}
     flags: list[click.Parameter] = []
     for table in ("stylizer", "output", "input", "mask", "temporal"):

@@ -1,0 +1,89 @@
+"""``stylepipe probe``: what the readers see in a file."""
+
+from __future__ import annotations
+
+import dataclasses
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stylepipe.cli.app import App, app_of
+from stylepipe.cli.output import print_json, print_table
+from stylepipe.components import Component, Context, Reader
+from stylepipe.errors import ItemError, NoInputError
+from stylepipe.inputs import readers_for
+from stylepipe.types import Info
+
+
+@click.command("probe")
+@click.argument(
+    "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path)
+)
+@click.option("--plugin", multiple=True, metavar="PATH|MODULE", help="Load one more plugin.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.pass_context
+def command(
+    ctx: click.Context, files: tuple[Path, ...], as_json: bool, plugin: tuple[str, ...]
+) -> int:
+    """Say what is in photos and videos, without decoding all of them."""
+    app = app_of(ctx)
+    app.warn_of_broken()
+    found: list[dict[str, Any]] = []
+    failed = False
+    with ExitStack() as stack:
+        readers = _readers(app, stack)
+        for path in files:
+            try:
+                facts = _facts(path, readers)
+            except (ItemError, NoInputError) as error:
+                failed = True
+                click.echo(f"error: {path}: {error}", err=True)
+                continue
+            found.append(facts)
+            if not as_json:
+                click.echo(click.style(str(path), bold=True))
+                print_table([(f"  {k}", _words(v)) for k, v in facts.items() if k != "path"])
+    if as_json:
+        print_json(found)
+    return ItemError.exit_code if failed else 0
+
+
+def _readers(app: App, stack: ExitStack) -> list[Reader]:
+    readers = [cls(cls.Options()) for cls in app.plugins.components(Reader).values()]
+    for reader in readers:
+        if type(reader).open is not Component.open:
+            # only now is a device needed, whose import takes two seconds
+            from stylepipe.device import pick
+            from stylepipe.memory import available_memory
+
+            stack.callback(reader.close)
+            reader.open(Context(pick("cpu"), available_memory() // 2, click.echo))
+    return readers
+
+
+def _facts(path: Path, readers: list[Reader]) -> dict[str, Any]:
+    if path.is_dir():
+        raise NoInputError("is a folder; name the files in it")
+    if not path.exists():
+        raise NoInputError("no such file")
+    for reader in readers_for(path, readers):
+        info = reader.probe(path)
+        if info is not None:
+            return {"path": str(path), "reader": reader.name, **_plain(info)}
+    raise ItemError(f"no reader knows what is in this {path.suffix or 'file'}")
+
+
+def _plain(info: Info) -> dict[str, Any]:
+    facts = {f.name: getattr(info, f.name) for f in dataclasses.fields(info)}
+    details = facts.pop("details")
+    return {k: v for k, v in facts.items() if v is not None} | {
+        k: v for k, v in details.items() if k not in facts and v is not None
+    }
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
