@@ -36,16 +36,17 @@ class DisFlow(Flow):
         import torch
 
         h, w = a.pixels.shape[:2]
-        found = self._search().calc(_gray(a), _gray(b), None)[:h, :w]
-        return torch.from_numpy(found.copy()).permute(2, 0, 1)[None]
+        found = self._search().calc(_gray(a), _gray(b), None)  # type: ignore[call-overload]
+        return torch.from_numpy(found[:h, :w].copy()).permute(2, 0, 1)[None]
 
     def _search(self) -> cv2.DISOpticalFlow:
         import cv2
 
         if not hasattr(self._local, "search"):
             preset = _PRESETS.index(self.options.quality)
-            self._local.search = cv2.DISOpticalFlow_create(preset)
-        return self._local.search
+            self._local.search = cv2.DISOpticalFlow.create(preset)
+        search: cv2.DISOpticalFlow = self._local.search
+        return search
 
 
 def _gray(frame: Frame) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import cv2
 import numpy as np
@@ -35,7 +36,7 @@ def to_tensor(frames: Sequence[Frame], device: torch.device) -> torch.Tensor:
 
 
 def to_pixels(tensor: torch.Tensor, dtype: np.dtype) -> list[np.ndarray]:
-    """Turn N3HW in [0, 1] into N arrays HxWx3 of uint8 or uint16: clamped, rounded."""
+    """Turn N3HW, finite, into N arrays HxWx3 of uint8 or uint16: clamped to [0, 1], rounded."""
     white = np.iinfo(dtype).max
     images = tensor.detach().to(torch.float32)
     if images.device.type != "cpu":
@@ -47,14 +48,16 @@ def to_pixels(tensor: torch.Tensor, dtype: np.dtype) -> list[np.ndarray]:
 
 
 def _quantise(image: torch.Tensor, white: int) -> np.ndarray:
-    """OpenCV multiplies, rounds and converts in one pass; it clamps finite numbers only."""
-    depth = cv2.CV_8U if white == 255 else cv2.CV_16U
-    factor = (white,) * 4
-    image = image.clamp(0, 1)
+    """OpenCV multiplies, rounds and clamps in one pass, which takes half of torch's time."""
     rows = image.permute(1, 2, 0)
     if rows.is_contiguous():
-        return cv2.multiply(rows.numpy(), factor, dtype=depth)
-    return cv2.merge([cv2.multiply(plane, factor, dtype=depth) for plane in image.numpy()])
+        return _times(rows.numpy(), white)
+    return cast(np.ndarray, cv2.merge([_times(plane, white) for plane in image.numpy()]))
+
+
+def _times(values: np.ndarray, white: int) -> np.ndarray:
+    depth = cv2.CV_8U if white == 255 else cv2.CV_16U
+    return cast(np.ndarray, cv2.multiply(values, (white,) * 4, dtype=depth))  # type: ignore[call-overload]
 
 
 def _readable(pixels: np.ndarray) -> torch.Tensor:

@@ -105,7 +105,7 @@ class TemporalGuide:
 
 
 def _array(flow: torch.Tensor) -> np.ndarray:
-    return cast(np.ndarray, flow[0].permute(1, 2, 0).contiguous().numpy())
+    return flow[0].permute(1, 2, 0).contiguous().numpy()
 
 
 def _squared(a: np.ndarray, b: np.ndarray) -> np.ndarray:

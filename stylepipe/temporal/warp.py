@@ -27,7 +27,7 @@ def warp(picture: np.ndarray, flow: np.ndarray, *, cubic: bool = False) -> np.nd
 def settle(flow: np.ndarray) -> np.ndarray:
     """Set motion below STILL pixels to none, so that still areas are copied and never blur."""
     moving = np.maximum(np.abs(flow[..., 0]), np.abs(flow[..., 1])) >= STILL
-    return flow * moving[..., None]
+    return cast(np.ndarray, flow * moving[..., None])
 
 
 def resize_flow(flow: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -1,0 +1,183 @@
+"""Masks from files and from the picture's own transparency."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import stylepipe
+from stylepipe import (
+    Batch,
+    Frame,
+    Item,
+    ItemError,
+    Masker,
+    MaskOptions,
+    Options,
+    UsageError,
+    hookimpl,
+    option,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from PIL import Image
+
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif")
+_TOLERANCE = 0.02
+"""A mask of another size is scaled if its aspect ratio is this near to the picture's."""
+
+
+class FilesOptions(MaskOptions):
+    path: Path | None = option(
+        None,
+        "Mask for all pictures, or folder with a mask for each: of the same name and sub-folder, "
+        "or, for a video, a folder of that name with one mask a frame.",
+        metavar="PATH",
+    )
+
+
+class FilesMasker(Masker):
+    """Masks drawn beforehand: one for all, or one of the same name for each picture."""
+
+    name = "files"
+    Options: ClassVar[type[Options]] = FilesOptions
+
+    def open(self, context: stylepipe.Context) -> None:
+        """Find the mask files. Raises UsageError if there are none."""
+        path = self.options.path
+        if path is None:
+            raise UsageError(
+                "the masks of 'files' need a path: --mask FILE, or --mask FOLDER with masks "
+                "named like the pictures"
+            )
+        self._stills: dict[Path, Path] = {}
+        self._folders: dict[Path, list[Path]] = {}
+        self._last: tuple[Path, np.ndarray] | None = None
+        if path.is_dir():
+            self._index(path)
+        elif not path.is_file():
+            raise UsageError(f"there is no mask file or folder {path}")
+
+    def _index(self, folder: Path) -> None:
+        files = [f for f in folder.rglob("*") if f.suffix.lower() in _SUFFIXES and f.is_file()]
+        if not files:
+            raise UsageError(
+                f"the mask folder {folder} holds no pictures ({' '.join(_SUFFIXES)})"
+            )
+        for file in sorted(files, key=_natural):
+            name = file.relative_to(folder).with_suffix("")
+            self._stills.setdefault(name, file)
+            self._folders.setdefault(name.parent, []).append(file)
+
+    def mask(self, batch: Batch, frames: Sequence[Frame]) -> torch.Tensor:
+        import numpy as np
+        import torch
+
+        planes = [self._plane(batch.item, frame) for frame in frames]
+        return torch.from_numpy(np.stack(planes))[:, None].to(batch.images.device)
+
+    def _plane(self, item: Item, frame: Frame) -> np.ndarray:
+        """The mask of one frame, HxW float32 in [0, 1], at the frame's size. Raises ItemError."""
+        file = self._find(item, frame.index)
+        if self._last is None or self._last[0] != file:
+            self._last = file, _read(file)
+        return _fitted(self._last[1], frame, file)
+
+    def _find(self, item: Item, index: int) -> Path:
+        folder: Path = self.options.path
+        if folder.is_file():
+            return folder
+        full, bare = item.relative, item.relative.with_suffix("")
+        for name in (full, bare):  # photo.jpg.png tells photo.jpg from photo.png
+            if name in self._stills:
+                return self._stills[name]
+        if bare not in self._folders:
+            raise ItemError(
+                f"no mask for {item.source}: looked for {folder / full}.*, {folder / bare}.* and "
+                f"the folder {folder / bare}"
+            )
+        files = self._folders[bare]
+        if index >= len(files):
+            raise ItemError(
+                f"no mask for frame {index + 1} of {item.source}: {folder / bare} holds "
+                f"{len(files)} masks"
+            )
+        return files[index]
+
+
+class AlphaMasker(Masker):
+    """The picture's own transparency: painted where it is opaque."""
+
+    name = "alpha"
+
+    def mask(self, batch: Batch, frames: Sequence[Frame]) -> torch.Tensor:
+        import numpy as np
+        import torch
+
+        planes = []
+        for frame in frames:
+            plane = np.ones(frame.pixels.shape[:2], np.float32)
+            if frame.alpha is not None:
+                np.divide(frame.alpha, frame.white, out=plane)
+            planes.append(plane)
+        return torch.from_numpy(np.stack(planes))[:, None].to(batch.images.device)
+
+
+def _read(file: Path) -> np.ndarray:
+    """The mask in ``file``, HxW float32 in [0, 1], upright: its transparency, else its lightness.
+
+    Raises ItemError if the file cannot be read.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(file) as image:
+            image.load()
+            return _lightness(ImageOps.exif_transpose(image))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ItemError(f"the mask {file} cannot be read: {error}") from error
+
+
+def _lightness(image: Image.Image) -> np.ndarray:
+    import numpy as np
+
+    if image.has_transparency_data:
+        alpha = np.asarray(image.convert("RGBA").getchannel("A"))
+        if alpha.min() < 255:
+            return alpha.astype(np.float32) / 255
+    if image.mode.startswith("I"):  # 16 bits, in 16 or in 32
+        return np.asarray(image).astype(np.float32).clip(0, 65535) / 65535
+    if image.mode == "F":
+        return np.asarray(image).clip(0, 1)
+    return np.asarray(image.convert("L")).astype(np.float32) / 255
+
+
+def _fitted(mask: np.ndarray, frame: Frame, file: Path) -> np.ndarray:
+    import cv2
+
+    (h, w), (height, width) = mask.shape, frame.pixels.shape[:2]
+    if (h, w) == (height, width):
+        return mask
+    if abs(w * height / (h * width) - 1) > _TOLERANCE:
+        raise ItemError(
+            f"the mask {file} is {w}x{h}, but the picture {width}x{height}: a mask must have the "
+            "picture's size, or at least its proportions"
+        )
+    how = cv2.INTER_AREA if w > width else cv2.INTER_LINEAR
+    fitted: np.ndarray = cv2.resize(mask, (width, height), interpolation=how)
+    return fitted
+
+
+def _natural(file: Path) -> list[tuple[int, str]]:
+    """Sort key that puts frame 2 before frame 10."""
+    parts = re.findall(r"\d+|\D+", str(file))
+    return [(int(p), "") if p.isdigit() else (-1, p) for p in parts]
+
+
+@hookimpl
+def stylepipe_components() -> list[type[stylepipe.Component]]:
+    return [FilesMasker, AlphaMasker]
