@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from stylepipe.device import Device
 
 
+AnyOptions = Options
+"""Inside a component the name ``Options`` is the component's own."""
+
+
 @dataclass(frozen=True)
 class Context:
     """What the engine tells a component when it is opened."""
@@ -91,6 +95,9 @@ class FlowOptions(Options):
 
     blend: float = option(
         0.7, "Share of the previous result that is kept where the flow is trusted.", min=0, max=1
+    )
+    max_side: int = option(
+        640, "Larger frames are scaled down to this side, in pixels, to find the motion.", min=64
     )
 
 
@@ -189,7 +196,7 @@ class Stylizer(Component):
         """Return the painted frames, N3HW, as large as ``batch.images``; the engine clamps them."""
         raise NotImplementedError
 
-    TrainOptions: ClassVar[type[Options]] = Options
+    TrainOptions: ClassVar[type[AnyOptions]] = AnyOptions
     """Flags of ``stylepipe train NAME``, for a stylizer whose caps say trainable."""
 
     @classmethod

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class Device:
     """A torch device with the number type that models should compute in there."""
 
-    torch: torch.device
     dtype: torch.dtype
+    torch: torch.device
 
     @property
     def type(self) -> str:
@@ -48,10 +48,10 @@ def pick(name: str = "auto", precision: str = "auto") -> Device:
             )
     half = torch.float16 if device.type == "cuda" else torch.bfloat16
     if precision == "auto":
-        return Device(device, half if device.type == "cuda" or _native_bf16() else torch.float32)
+        return Device(half if device.type == "cuda" or _native_bf16() else torch.float32, device)
     if precision not in ("full", "half"):
         raise UsageError(f"unknown precision {precision!r}; use auto, full or half")
-    return Device(device, half if precision == "half" else torch.float32)
+    return Device(half if precision == "half" else torch.float32, device)
 
 
 def _native_bf16() -> bool:

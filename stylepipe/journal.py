@@ -55,7 +55,8 @@ class Journal:
             for line in self._file.read_text("utf-8", errors="replace").splitlines():
                 try:
                     record = json.loads(line)
-                    entries[record.pop("output")] = Entry(**record)
+                    output = record.pop("output")
+                    entries[output] = Entry(**record)
                 except (ValueError, TypeError, KeyError, AttributeError):
                     continue  # a line torn by a kill: its item is simply done again
         return entries

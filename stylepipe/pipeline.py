@@ -18,21 +18,19 @@ import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from stylepipe.components import Component, Context, Reader, Sink, Stylizer
+from stylepipe.components import Component, Context, Reader, Sink
 from stylepipe.errors import ItemError, SetupError, StylepipeError, UsageError
 from stylepipe.inputs import find_items, is_single_output, parse_styles, readers_for, writer_for
 from stylepipe.journal import Journal, is_disk_trouble, settings_fingerprint
 from stylepipe.queues import ByteQueue, Cancelled
-from stylepipe.types import Batch, Frame, Info, Item, Outcome
+from stylepipe.types import Frame, Info, Item, Outcome
 from stylepipe.version import __version__
 
 if TYPE_CHECKING:
-    import torch
-
     from stylepipe.device import Device
     from stylepipe.plugins import Plugins
     from stylepipe.presets import Settings
@@ -165,6 +163,7 @@ class _Run:
     def __init__(self, job: Job, report: Report, journal: Journal, stack: ExitStack) -> None:
         from stylepipe.device import pick
         from stylepipe.memory import available_memory
+        from stylepipe.paint import Painter
 
         self.job, self.report, self.journal = job, report, journal
         self.settings = settings = job.settings
@@ -180,6 +179,7 @@ class _Run:
             from stylepipe.temporal.guide import TemporalGuide
 
             self.guide = TemporalGuide(settings.flow, settings.flow.options.blend)
+        self.painter = Painter(settings, self.device, self.memory, self.guide)
         # Decoded pictures wait in two queues; an eighth of the memory is plenty for both.
         limit = min(max(self.memory // 16, 32 << 20), 256 << 20)
         self.decoded: ByteQueue[_Message] = ByteQueue(limit)
@@ -213,7 +213,9 @@ class _Run:
                 for work in self.begun:
                     work.sink.abort()
         self._tell_outcomes()
-        if self.fatal is not None:
+        if isinstance(self.fatal, _Aborted):
+            self.report.log("stopped at the first failure (--on-error abort)")
+        elif self.fatal is not None:
             raise self.fatal
 
     def _guarded(self, work: Any, *args: Any) -> None:
@@ -357,8 +359,6 @@ class _Run:
     def _start(self, work: _Work) -> None:
         self.report.item_start(work.item, work.info, work.sink.done)
         self.settings.stylizer.reset(work.item)
-        if self.guide is not None:
-            self.guide.reset()
 
     def _batch_size(self, work: _Work) -> int:
         if self.device.type == "cpu" or self.guide is not None or work.info.kind == "image":
@@ -379,7 +379,10 @@ class _Run:
         """Paint pictures of one item, hand them on, and return the last result."""
         work = pictures[0].work
         try:
-            results = self._stylize(pictures, previous)
+            motion = pictures[0].motion.result() if pictures[0].motion is not None else None
+            clock = time.perf_counter()
+            results = self.painter.paint(work.item, [p.frame for p in pictures], motion, previous)
+            self.report.spent("model", time.perf_counter() - clock)
         except (Cancelled, UsageError, SetupError):
             raise
         except Exception as error:  # the stylizer is a plugin: its bug costs this item only
@@ -390,49 +393,6 @@ class _Run:
             self.painted.put(_Picture(picture.work, result), result.nbytes)
         self.report.frame_done(len(results))
         return results[-1]
-
-    def _stylize(self, pictures: Sequence[_Picture], previous: Frame | None) -> list[Frame]:
-        import torch
-
-        from stylepipe import color, composite
-        from stylepipe.device import run_within_memory
-        from stylepipe.tensors import to_pixels, to_tensor
-
-        stylizer, masker = self.settings.stylizer, self.settings.masker
-        options, caps = stylizer.options, stylizer.caps
-        work, sources = pictures[0].work, [p.frame for p in pictures]
-        motion = pictures[0].motion.result() if pictures[0].motion is not None else None
-        clock = time.perf_counter()
-        guide = None
-        if motion is not None and previous is not None and self.guide is not None:
-            guide = self.guide.guide(motion, previous.pixels, self.device.torch)
-            if guide is None:  # a scene cut
-                stylizer.reset(work.item)
-        with torch.no_grad():
-            images = to_tensor([composite.fill_transparent(f) for f in sources], self.device.torch)
-            batch = Batch(images, work.item, guide=guide)
-            if masker is not None:
-                masks = masker.mask(batch, sources)
-                batch.masks = composite.prepare_mask(
-                    masks, masker.options.invert, masker.options.feather
-                )
-            painted = run_within_memory(stylizer, batch, self.memory)
-            painted = _checked(painted, images, stylizer).clamp(0, 1)
-            if caps.strength == "blend" and options.strength < 1:
-                painted = composite.apply_strength(images, painted, options.strength)
-            if options.keep_colors:
-                painted = color.keep_colors(images, painted)
-            if guide is not None and caps.temporal == "blend" and self.guide is not None:
-                painted = self.guide.apply(painted, guide)
-            pixels = to_pixels(painted, sources[0].pixels.dtype)
-            if batch.masks is not None and caps.masks == "blend":
-                planes = batch.masks[:, 0].float().cpu().numpy()
-                pixels = [
-                    composite.composite(frame.pixels, p, plane)
-                    for frame, p, plane in zip(sources, pixels, planes, strict=True)
-                ]
-        self.report.spent("model", time.perf_counter() - clock)
-        return [replace(f, pixels=p) for f, p in zip(sources, pixels, strict=True)]
 
     # -- writing thread ----------------------------------------------------------------------
 
@@ -500,22 +460,11 @@ class _Run:
             frames, seconds = work.frames, time.perf_counter() - work.started
         self.outcomes.append((item, Outcome("failed", _sentence(error), frames, seconds)))
         if self.job.on_error == "abort":
-            self.report.log("stopping at the first failure (--on-error abort)")
-            self.stopping.set()
+            raise _Aborted
 
 
-def _checked(painted: torch.Tensor, images: torch.Tensor, stylizer: Stylizer) -> torch.Tensor:
-    """Refuse what no writer could hold, with the name of the plugin's component."""
-    if painted.shape != images.shape:
-        raise ItemError(
-            f"stylizer {stylizer.name!r} returned {tuple(painted.shape)} for a batch of "
-            f"{tuple(images.shape)}; it must keep the shape"
-        )
-    if not bool(painted.isfinite().all()):
-        raise ItemError(
-            f"stylizer {stylizer.name!r} returned values that are not numbers; try --precision full"
-        )
-    return painted.float()
+class _Aborted(Exception):
+    """An item failed and the user wants no other."""
 
 
 def _sentence(error: BaseException) -> str:

@@ -6,7 +6,7 @@ import json
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ class Report:
     ) -> None:
         self.counts: Counter[str] = Counter()
         self.failures: list[tuple[Path, str]] = []
-        self.stages: Counter[str] = Counter()
+        self.stages: dict[str, float] = defaultdict(float)
         """Seconds of work by stage: decode, flow, model, encode. Stages overlap."""
         self.interrupted = False
         self.seconds = 0.0

@@ -105,7 +105,7 @@ def _complete_from(words: Iterable[str]) -> Any:
     return complete
 
 
-class Bytes(click.ParamType):  # type: ignore[type-arg]  (generic only in newer releases)
+class Bytes(click.ParamType):  # type: ignore[type-arg]  # generic in newer click
     """A size such as 512M, 4G or 1.5GiB, in powers of 1024."""
 
     name = "size"

@@ -20,6 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .norms import instance_norm
+
 FORMAT = "stylepipe-fast"
 FORMAT_VERSION = "1"
 NORM_EPS = 1e-5
@@ -106,11 +108,7 @@ class ConditionalInstanceNorm(nn.Module):
 
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
         """x: N C H W; weights: N x styles. Returns N C H W."""
-        gamma = (weights @ self.gamma).to(x.dtype)[:, :, None, None]
-        beta = (weights @ self.beta).to(x.dtype)[:, :, None, None]
-        # Group norm with one channel a group is instance norm, without its copy in channels-last.
-        normal = F.group_norm(x, x.shape[1], eps=NORM_EPS)
-        return torch.addcmul(beta, normal, gamma)
+        return instance_norm(x, weights @ self.gamma, weights @ self.beta, NORM_EPS)
 
 
 class ConvNorm(nn.Module):
@@ -223,7 +221,8 @@ class StyleNetwork(nn.Module):
         # Two multiples at least: the statistics of a single position are not defined.
         right, bottom = (max(-s % multiple, 2 * multiple - s) for s in (w, h))
         x = pad(x, 0, right, 0, bottom)
-        x = (x - 0.5) * 4.0  # near zero mean and unit deviation: what bfloat16 resolves best
+        # Near zero mean and unit deviation before the cast: what bfloat16 resolves best.
+        x = ((x - 0.5) * 4.0).to(self.stem.conv.weight.dtype)
         if self.spec.unshuffle > 1:
             x = F.pixel_unshuffle(x, self.spec.unshuffle)
         x = F.relu(self.stem(x, weights))

@@ -1,0 +1,91 @@
+"""From source frames to painted frames: everything that happens on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from stylepipe import color, composite
+from stylepipe.components import Stylizer
+from stylepipe.device import Device, run_within_memory
+from stylepipe.errors import ItemError
+from stylepipe.presets import Settings
+from stylepipe.temporal.guide import Motion, TemporalGuide
+from stylepipe.tensors import to_pixels, to_tensor
+from stylepipe.types import Batch, Frame, Item
+
+
+class Painter:
+    """Stylizes frames and does for a stylizer what its capabilities say it does not do itself."""
+
+    def __init__(
+        self, settings: Settings, device: Device, memory: int, guide: TemporalGuide | None
+    ) -> None:
+        self._stylizer, self._masker = settings.stylizer, settings.masker
+        self._device, self._memory, self._guide = device, memory, guide
+
+    @torch.no_grad()
+    def paint(
+        self, item: Item, frames: Sequence[Frame], motion: Motion | None, previous: Frame | None
+    ) -> list[Frame]:
+        """Return the painted frames, which keep alpha, time, metadata and integer type.
+
+        ``motion`` leads from the one frame to the source frame of ``previous``, its predecessor's
+        result. Pixels where the mask is 0 are the source's, bit for bit. Raises ItemError.
+        """
+        stylizer, guide = self._stylizer, None
+        options, caps = stylizer.options, stylizer.caps
+        if self._guide is not None and motion is not None and previous is not None:
+            guide = self._guide.guide(motion, previous.pixels, self._device.torch)
+            if guide is None:  # a scene cut
+                stylizer.reset(item)
+        opaque = [composite.fill_transparent(frame) for frame in frames]
+        images = to_tensor(opaque, self._device.torch)
+        batch = Batch(images, item, self._mask(images, item, frames), guide)
+        painted = run_within_memory(stylizer, batch, self._memory)
+        painted = _checked(painted, images, stylizer).clamp(0, 1)
+        if caps.strength == "blend" and options.strength < 1:
+            painted = composite.apply_strength(images, painted, options.strength)
+        if options.keep_colors:
+            painted = color.keep_colors(images, painted)
+        if self._guide is not None and guide is not None and caps.temporal == "blend":
+            painted = self._guide.apply(painted, guide)
+        pixels = to_pixels(painted, frames[0].pixels.dtype)
+        if batch.masks is not None and caps.masks == "blend":
+            planes = batch.masks[:, 0].float().cpu().numpy()
+            pixels = [
+                composite.composite(frame.pixels, p, plane)
+                for frame, p, plane in zip(frames, pixels, planes, strict=True)
+            ]
+        return [replace(f, pixels=p) for f, p in zip(frames, pixels, strict=True)]
+
+    def _mask(
+        self, images: torch.Tensor, item: Item, frames: Sequence[Frame]
+    ) -> torch.Tensor | None:
+        if self._masker is None:
+            return None
+        mask = self._masker.mask(Batch(images, item), frames)
+        expected = (len(frames), 1, *images.shape[2:])
+        if tuple(mask.shape) != expected:
+            raise ItemError(
+                f"masker {self._masker.name!r} returned {tuple(mask.shape)} where {expected} "
+                "was needed"
+            )
+        options = self._masker.options
+        return composite.prepare_mask(mask, options.invert, options.feather)
+
+
+def _checked(painted: torch.Tensor, images: torch.Tensor, stylizer: Stylizer) -> torch.Tensor:
+    """Refuse what no writer could hold, with the name of the plugin's component."""
+    if painted.shape != images.shape:
+        raise ItemError(
+            f"stylizer {stylizer.name!r} returned {tuple(painted.shape)} for a batch of "
+            f"{tuple(images.shape)}; it must keep the shape"
+        )
+    if not bool(painted.isfinite().all()):
+        raise ItemError(
+            f"stylizer {stylizer.name!r} returned values that are not numbers; try --precision full"
+        )
+    return painted.float()
