@@ -1,0 +1,387 @@
+"""Reads one picture of any still format. Imports Pillow and OpenCV, so it is imported late.
+
+Pillow reads headers, metadata and most pixels. OpenCV decodes plain JPEG, faster and to the same
+values, and colour of sixteen bits a channel, which Pillow cuts to eight.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from stylepipe.errors import ItemError
+from stylepipe.media import exif, icc
+from stylepipe.types import Frame, Info, Meta
+
+# Pillow warns of odd metadata and large pictures; what matters of that is an ItemError here.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+_LIMIT_LOCK = threading.Lock()
+_HEAD = 4096
+_BOXES = {b"avif": "AVIF", b"avis": "AVIF"} | dict.fromkeys(
+    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"),
+    "HEIF",
+)
+_ROTATION = {3: cv2.ROTATE_180, 6: cv2.ROTATE_90_CLOCKWISE, 8: cv2.ROTATE_90_COUNTERCLOCKWISE}
+_TIFF_TEXT = (269, 270, 271, 272, 285, 305, 306, 315, 316, 18246, 33432, *range(40091, 40096))
+"""TIFF tags that describe the picture and not how it is stored: names, makers, dates, rights."""
+_TIFF_GROUPS = (34665, 34853)
+"""The EXIF and GPS directories."""
+
+
+def probe(path: Path, max_pixels: int) -> Info | None:
+    """Describe a picture from its header; None if it is animated or a video.
+
+    Raises ItemError if it is no picture, damaged in the header, or larger than ``max_pixels``.
+    """
+    try:
+        with path.open("rb") as file:
+            picture = _open(file, max_pixels)
+            return None if picture is None else _info(picture)
+    except OSError as error:
+        raise ItemError(f"the file cannot be read: {error.strerror or error}") from error
+
+
+def read(path: Path, max_pixels: int) -> Frame:
+    """Decode a picture: upright, in sRGB, with its metadata. Raises ItemError."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ItemError(f"the file cannot be read: {error.strerror or error}") from error
+    picture = _open(io.BytesIO(data), max_pixels)
+    if picture is None:
+        raise ItemError("the file holds a moving picture now, and was a still one before")
+    block, turn = _exif(picture)
+    profile = picture.info.get("icc_profile") or None
+    xmp = _xmp(picture)
+    dpi = _dpi(picture)
+    try:
+        pixels, alpha = _pixels(picture, data)
+    except ItemError:
+        raise
+    except Exception as error:  # decoders raise anything on damaged data
+        raise _damaged(str(picture.format), error) from error
+    if profile is None and pixels.ndim == 3 and exif.is_adobe_rgb(block):
+        profile = icc.adobe_rgb()
+    colors = icc.to_srgb(pixels, profile)
+    pixels = _upright(colors.pixels, turn)
+    if turn > 4 and dpi:
+        dpi = dpi[1], dpi[0]
+    if xmp and turn > 1:
+        xmp = exif.upright_xmp(xmp)
+    if block:
+        height, width = pixels.shape[:2]
+        block = exif.upright(block, width, height, srgb=colors.changed)
+    return Frame(
+        pixels=pixels,
+        alpha=None if alpha is None else _upright(alpha, turn),
+        meta=Meta(exif=block, icc=colors.icc, xmp=xmp, dpi=dpi),
+    )
+
+
+# -- headers -------------------------------------------------------------------------------
+
+
+def _sniff(head: bytes) -> str | None:
+    """Pillow's name of the format that the first bytes show, or ``"video"``."""
+    if head[:4] == b"RIFF":
+        return {b"WEBP": "WEBP", b"AVI ": "video"}.get(head[8:12])
+    if head[4:8] == b"ftyp":
+        size = min(int.from_bytes(head[:4], "big"), len(head))
+        brands = [head[8:12], *(head[i : i + 4] for i in range(16, size, 4))]
+        return next((_BOXES[brand] for brand in brands if brand in _BOXES), "video")
+    for start, name in (
+        (b"\xff\xd8\xff", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"GIF8", "GIF"),
+        (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"), (b"II+\0", "TIFF"), (b"MM\0+", "TIFF"),
+        (b"BM", "BMP"), (b"\x1aE\xdf\xa3", "video"),
+    ):
+        if head.startswith(start):
+            return name
+    return None
+
+
+def _open(file: Any, max_pixels: int) -> ImageFile.ImageFile | None:
+    """Open a picture as far as its header; None if it moves. Raises ItemError."""
+    head = file.read(_HEAD)
+    file.seek(0)
+    if not head:
+        raise ItemError("the file is empty: copy it again from where it came")
+    name = _sniff(head)
+    if name == "video":
+        return None
+    if name is None:
+        raise ItemError(
+            "the file is no picture, whatever its name says: its content is none of "
+            "JPEG, PNG, WebP, TIFF, BMP, AVIF, GIF and HEIC"
+        )
+    if name == "HEIF":
+        _enable_heif()
+    try:
+        with _pillow_unlimited():
+            picture = Image.open(file, formats=("JPEG", "MPO") if name == "JPEG" else (name,))
+    except Exception as error:  # decoders raise anything on damaged data
+        raise _damaged(name, error) from error
+    width, height = picture.size
+    if width < 1 or height < 1:
+        raise ItemError("the picture has no pixels")
+    if width * height > max_pixels:
+        raise ItemError(
+            f"the picture claims {width}x{height} pixels, more than the {max_pixels:,} allowed: "
+            f"raise max-pixels to read it all the same"
+        )
+    moves = name in ("GIF", "WEBP", "PNG", "AVIF") and getattr(picture, "is_animated", False)
+    return None if moves else picture
+
+
+@contextmanager
+def _pillow_unlimited() -> Iterator[None]:
+    """Let max_pixels decide alone; other code of the process may rely on Pillow's own limit."""
+    with _LIMIT_LOCK:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def _enable_heif() -> None:
+    try:
+        import pillow_heif
+    except ImportError:
+        raise ItemError(
+            "HEIC pictures need one more package: pip install 'stylepipe[heic]'"
+        ) from None
+    pillow_heif.register_heif_opener()
+
+
+def _damaged(name: str, error: Exception) -> ItemError:
+    detail = str(error).split("\n")[0].strip()
+    if isinstance(error, UnidentifiedImageError):
+        detail = "its header cannot be read"
+        if name == "AVIF":
+            detail += ", or it is larger than the 268 megapixels the AVIF decoder takes"
+    if isinstance(error, MemoryError):
+        return ItemError("the picture does not fit in memory")
+    return ItemError(
+        f"the {name} file is cut short or damaged ({detail or type(error).__name__}): "
+        f"copy it again from where it came"
+    )
+
+
+def _info(picture: ImageFile.ImageFile) -> Info:
+    width, height = picture.size
+    block, turn = _exif(picture)
+    if turn > 4:
+        width, height = height, width
+    details: dict[str, Any] = {}
+    if picture.mode in ("1", "L", "LA", "La", "I;16", "I;16B", "I;16L"):
+        details["gray"] = True
+    elif picture.mode in ("P", "PA"):
+        details["palette"] = True
+    elif picture.mode == "CMYK":
+        details["cmyk"] = True
+    if turn > 1:
+        details["orientation"] = turn
+    count = getattr(picture, "n_frames", 1)
+    if count > 1:
+        details["pictures"] = f"the first of {count}"
+    profile = picture.info.get("icc_profile")
+    if profile:
+        details["profile"] = icc.describe(profile)
+    elif exif.is_adobe_rgb(block):
+        details["profile"] = "Adobe RGB (1998), by EXIF"
+    for name, value in (("exif", block), ("xmp", _xmp(picture))):
+        if value:
+            details[name] = f"{len(value):,} bytes"
+    dpi = _dpi(picture)
+    if dpi:
+        details["dpi"] = f"{dpi[0]:g}x{dpi[1]:g}"
+    return Info(
+        kind="image",
+        format=str(picture.format).lower(),
+        width=width,
+        height=height,
+        depth=_depth(picture),
+        alpha=picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info,
+        details=details,
+    )
+
+
+def _depth(picture: ImageFile.ImageFile) -> int:
+    """8 or 16 bits a channel, of the frame to come."""
+    if picture.mode.startswith("I;16"):
+        return 16
+    if picture.mode in ("RGB", "RGBA", "LA") and picture.format in ("PNG", "TIFF"):
+        # Pillow announces such files as eight bits; how it would unpack them tells.
+        tile = picture.tile[0] if picture.tile else None
+        rawmode = tile[3] if tile else ""
+        rawmode = rawmode if isinstance(rawmode, str) else str((rawmode or ("",))[0])
+        return 16 if ";16" in rawmode else 8
+    return 8
+
+
+# -- metadata ------------------------------------------------------------------------------
+
+
+def _exif(picture: ImageFile.ImageFile) -> tuple[bytes | None, int]:
+    """The EXIF block, and the orientation that is still to be applied to the pixels."""
+    if picture.format == "TIFF":
+        return _tiff_exif(picture), 1  # Pillow turns TIFFs itself
+    block = picture.info.get("exif")
+    text = picture.info.get("Raw profile type exif")
+    if not block and isinstance(text, str):  # ImageMagick's way in older PNGs
+        try:
+            block = bytes.fromhex("".join(text.split("\n")[3:]))
+        except ValueError:
+            block = None
+    block = (block or b"").removeprefix(b"Exif\0\0")
+    if not exif.is_block(block):
+        return None, 1
+    return block, exif.orientation(block)
+
+
+def _tiff_exif(picture: ImageFile.ImageFile) -> bytes | None:
+    """What a TIFF says of the picture, as an EXIF block: there it stands among storage tags."""
+    try:
+        tags, kept = picture.getexif(), Image.Exif()
+        for tag in _TIFF_TEXT:
+            if tag in tags:
+                kept[tag] = tags[tag]
+        for group in _TIFF_GROUPS:
+            values = tags.get_ifd(group) if group in tags else {}
+            if values:
+                kept.get_ifd(group).update(values)
+                kept[group] = dict(values)
+        return kept.tobytes().removeprefix(b"Exif\0\0") if len(kept) else None
+    except Exception:  # Pillow raises anything on odd tags; the picture itself is sound
+        return None
+
+
+def _xmp(picture: ImageFile.ImageFile) -> bytes | None:
+    xmp = picture.info.get("xmp") or picture.info.get("XML:com.adobe.xmp")
+    return xmp.encode() if isinstance(xmp, str) else xmp or None
+
+
+def _dpi(picture: ImageFile.ImageFile) -> tuple[float, float] | None:
+    try:
+        x, y = (float(v) for v in picture.info.get("dpi", ()))
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    return (x, y) if all(math.isfinite(v) and 0 < v < 65535 for v in (x, y)) else None
+
+
+# -- pixels --------------------------------------------------------------------------------
+
+
+def _pixels(
+    picture: ImageFile.ImageFile, data: bytes
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Gray (HxW), RGB (HxWx3) or CMYK (HxWx4), uint8 or uint16; and the alpha. Raises anything."""
+    # A JPEG that ends as it should is whole; OpenCV would paint the missing part of others gray.
+    if picture.format == "JPEG" and picture.mode in ("L", "RGB") and data.endswith(b"\xff\xd9"):
+        decoded = _opencv(data)
+        if decoded is not None and decoded.shape[:2] == picture.size[::-1]:
+            return (_rgb(decoded) if decoded.ndim == 3 else decoded), None
+    if _depth(picture) == 16 and (picture.format == "PNG" or picture.mode in ("RGB", "RGBA")):
+        return _deep(picture, data)
+    if picture.mode in ("F", "I"):
+        raise ItemError(
+            "the picture holds numbers of 32 bits a channel: convert it to 8 or 16 bits"
+        )
+    with _pillow_unlimited():
+        picture.load()
+        return _from_pillow(picture)
+
+
+def _from_pillow(picture: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
+    if picture.mode.startswith("I;16"):
+        gray = np.asarray(picture).astype(np.uint16)
+        tags = getattr(picture, "tag_v2", {})
+        bits = tags.get(258, (16,))[0]
+        gray = gray if bits == 16 else _stretch(gray, bits)
+        return (65535 - gray if tags.get(262) == 0 else gray), None
+    if picture.mode == "LAB":
+        picture = icc.lab_to_rgb(picture)
+    transparent = "transparency" in picture.info
+    target = {
+        "1": "LA" if transparent else "L", "L": "LA" if transparent else "L",
+        "LA": "LA", "La": "LA", "CMYK": "CMYK",
+        "P": "RGBA" if transparent else "RGB", "PA": "RGBA", "RGBA": "RGBA", "RGBa": "RGBA",
+    }.get(picture.mode, "RGBA" if transparent else "RGB")
+    array = np.asarray(picture if picture.mode == target else picture.convert(target))
+    if target in ("L", "RGB", "CMYK"):
+        return array, None
+    color = array[:, :, 0] if target == "LA" else array[:, :, :3]
+    return np.ascontiguousarray(color), np.ascontiguousarray(array[:, :, -1])
+
+
+def _deep(
+    picture: ImageFile.ImageFile, data: bytes
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """PNG and colour TIFF of sixteen bits a channel."""
+    if picture.format == "PNG":
+        Image.open(io.BytesIO(data), formats=("PNG",)).verify()  # raises where OpenCV is lenient
+    decoded = _opencv(data)
+    if decoded is None or decoded.dtype != np.uint16:
+        raise ItemError("the sixteen-bit data is cut short or damaged: copy the file again")
+    if decoded.shape[:2] != picture.size[::-1]:
+        raise ItemError("the sixteen-bit data has another size than the header says")
+    if decoded.ndim == 2:
+        return decoded, _keyed(decoded, picture.info.get("transparency"))
+    color = _rgb(decoded[:, :, :3])
+    if decoded.shape[2] == 3 or picture.mode == "RGB":
+        return color, _keyed(color, picture.info.get("transparency"))
+    alpha = np.ascontiguousarray(decoded[:, :, 3])
+    if getattr(picture, "tag_v2", {}).get(338) == (1,):  # associated alpha: colours are multiplied
+        scale = 65535 / np.maximum(alpha, 1)[:, :, None].astype(np.float32)
+        color = np.minimum(np.rint(color * scale), 65535).astype(np.uint16)
+    return color, alpha
+
+
+def _keyed(pixels: np.ndarray, key: Any) -> np.ndarray | None:
+    """Alpha of a PNG that names one value of sixteen bits as transparent."""
+    if key is None:
+        return None
+    same = pixels == np.asarray(key, np.uint16)
+    hidden = same.all(axis=2) if same.ndim == 3 else same
+    return np.where(hidden, 0, 65535).astype(np.uint16)
+
+
+def _opencv(data: bytes) -> np.ndarray | None:
+    try:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        return None  # the callers raise, or let Pillow find the reason
+
+
+def _rgb(bgr: np.ndarray) -> np.ndarray:
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
+
+
+def _stretch(gray: np.ndarray, bits: int) -> np.ndarray:
+    """Values of fewer bits to the full range of sixteen."""
+    scaled = gray.astype(np.uint32) * 65535 // ((1 << bits) - 1)
+    return scaled.astype(np.uint16)
+
+
+def _upright(pixels: np.ndarray, turn: int) -> np.ndarray:
+    """Apply an EXIF orientation; the result is C-contiguous and may be written to."""
+    if turn in _ROTATION:
+        pixels = np.asarray(cv2.rotate(pixels, _ROTATION[turn]))
+    elif turn in (2, 4):
+        pixels = np.asarray(cv2.flip(pixels, 1 if turn == 2 else 0))
+    elif turn == 5:
+        pixels = np.asarray(cv2.transpose(pixels))
+    elif turn == 7:
+        pixels = np.asarray(cv2.flip(cv2.transpose(pixels), -1))
+    return np.require(pixels, requirements=["C", "W"])

@@ -1,0 +1,128 @@
+"""The built-in reader and writer of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from stylepipe.components import Context, Reader, Sink, Writer
+from stylepipe.errors import ItemError
+from stylepipe.options import Options, option
+from stylepipe.types import Frame, Info, Item
+
+T = TypeVar("T")
+_SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".tif", ".tiff", ".bmp", ".avif",
+    ".gif", ".heic", ".heif", ".hif",
+)
+
+
+class ImageReader(Reader):
+    """Pictures: JPEG, PNG, WebP, TIFF, BMP, AVIF, still GIF, and HEIC with stylepipe[heic].
+
+    The content decides, not the suffix. Frames come out upright and in sRGB; the depth of PNG and
+    TIFF, alpha and metadata stay. Of a file of several pictures the first is read; what moves is
+    left to the video reader.
+    """
+
+    name = "image"
+    kind = "image"
+    patterns = (*_SUFFIXES, ".mpo")
+
+    class Options(Options):
+        max_pixels: int = option(
+            300_000_000, "Refuse pictures of more pixels: they may be made to fill the memory.",
+            min=1,
+        )
+
+    def probe(self, path: Path) -> Info | None:
+        """Read the header. None for an animation or a video; ItemError for what is no picture."""
+        from stylepipe.media import decode
+
+        return decode.probe(path, self.options.max_pixels)
+
+    def frames(self, item: Item, info: Info, start: int = 0) -> Iterator[Frame]:
+        """Yield the one picture. Raises ItemError, also for a file that is only half there."""
+        from stylepipe.media import decode
+
+        if start == 0:
+            yield decode.read(item.source, self.options.max_pixels)
+
+
+class ImageWriter(Writer):
+    """Pictures: JPEG, PNG, WebP, TIFF, BMP, AVIF, GIF, and HEIC with stylepipe[heic].
+
+    Sixteen bits stay in PNG and TIFF. JPEG and BMP cannot be transparent and show the picture on
+    white. EXIF, ICC profile, XMP and resolution are written wherever the format has a place.
+    """
+
+    name = "image"
+    kind = "image"
+    patterns = _SUFFIXES
+
+    class Options(Options):
+        image_quality: int = option(
+            95, "Quality of JPEG, WebP, AVIF and HEIC; from 90 colours keep full resolution.",
+            min=1, max=100,
+        )
+        png_level: int = option(
+            3, "Compression of PNG and TIFF: 1 is fast, 9 is small.", min=1, max=9,
+        )
+        strip_metadata: bool = option(
+            False, "Leave out EXIF, XMP, resolution and the sRGB profile."
+        )
+
+    def __init__(self, options: Any) -> None:
+        super().__init__(options)
+        self._log: Callable[[str], None] = lambda line: None
+
+    def open(self, context: Context) -> None:
+        self._log = context.log
+
+    def open_sink(self, item: Item, info: Info, path: Path, work: Path) -> Sink:
+        """Create the file. Raises ItemError if the folder does not allow it."""
+        from stylepipe.media.encode import Settings
+
+        settings = Settings(
+            quality=self.options.image_quality,
+            level=self.options.png_level,
+            strip=self.options.strip_metadata,
+            log=lambda line: self._log(f"{item.relative}: {line}"),
+        )
+        return _ImageSink(path, settings)
+
+
+class _ImageSink(Sink):
+    def __init__(self, path: Path, settings: Any) -> None:
+        self._path, self._settings = path, settings
+        self._written = False
+        self._file: IO[bytes] = _told(lambda: path.open("wb"))
+
+    def write(self, frame: Frame) -> None:
+        from stylepipe.media.encode import encode
+
+        if self._written:
+            raise ItemError("a picture file holds one frame: choose a video format")
+        data = encode(frame, self._path.suffix.lower(), self._settings)
+        _told(lambda: self._file.write(data))
+        self._written = True
+
+    def close(self) -> None:
+        _told(self._file.close)
+        if not self._written:
+            raise ItemError("no picture came to be written")
+
+    def abort(self) -> None:
+        with suppress(OSError):  # what the disk had no room for is deleted in the next line
+            self._file.close()
+        self._path.unlink(missing_ok=True)
+
+
+def _told(action: Callable[[], T]) -> T:
+    """Do it; an OSError becomes a sentence."""
+    try:
+        return action()
+    except OSError as error:
+        raise ItemError(f"the output cannot be written: {error.strerror or error}") from error
