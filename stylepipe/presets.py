@@ -393,7 +393,7 @@ def draft(
     merged: dict[str, dict[str, Value]] = {table: {} for table in TABLES}
     for layer in layers:
         for table, values in layer.items():
-            merged[table] = _overlay(merged[table], values)
+            merged[table] = _overlay(table, merged[table], values)
     uses: dict[str, Value] = {}
     components: dict[str, tuple[type[Component], ...]] = {}
     for table, base in TABLES.items():
@@ -433,9 +433,9 @@ def explain(
     return draft(plugins, preset, overrides, env).explain()
 
 
-def _overlay(below: dict[str, Value], above: dict[str, Value]) -> dict[str, Value]:
-    old, new = below.get("use"), above.get("use")
-    if old and new and old.value != new.value:
+def _overlay(table: str, below: dict[str, Value], above: dict[str, Value]) -> dict[str, Value]:
+    old, new = below.get("use") or _implied(table, below), above.get("use")
+    if new and (new.value == "none" or (old and old.value != new.value)):
         # another component: options meant for the old one say nothing of it. What stands in the
         # environment was written for no component in particular, and stays.
         below = {k: v for k, v in below.items() if v.origin.startswith(_ENVIRONMENT)}

@@ -1,0 +1,212 @@
+"""Discovery: what works is found, what is broken is recorded and harms nothing else."""
+
+import ast
+import inspect
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+import stylepipe
+from stylepipe import SetupError, Stylizer, UsageError, Writer, hookspecs
+from stylepipe.plugins import Plugins, stage_of
+
+GOOD = '''
+import stylepipe
+
+class Good(stylepipe.Stylizer):
+    """Does {name}."""
+    name = "{name}"
+
+@stylepipe.hookimpl
+def stylepipe_components():
+    return [Good]
+'''
+
+
+@pytest.fixture(autouse=True)
+def only_asked(monkeypatch):
+    """No installed plugins: only those a test asks for."""
+    monkeypatch.setattr("stylepipe.plugins.entry_points", lambda group: [])
+
+
+@pytest.fixture
+def plugin(tmp_path):
+    """Write a plugin file and return its path as the user would give it."""
+
+    def write(text: str, name: str = "mine") -> str:
+        path = tmp_path / f"{name}.py"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("import nosuchmodule_at_all", "No module named 'nosuchmodule_at_all'"),
+        ("def broken(:", "SyntaxError"),
+        ("1 / 0", "ZeroDivisionError"),
+        ("import sys; sys.exit(3)", "SystemExit"),
+        (
+            "import stylepipe\n@stylepipe.hookimpl\ndef stylepipe_component(): return []",
+            "unknown hook 'stylepipe_component'",
+        ),
+        (
+            "import stylepipe\n@stylepipe.hookimpl\ndef stylepipe_components(): 1 / 0",
+            "ZeroDivisionError",
+        ),
+        (
+            "import stylepipe\n@stylepipe.hookimpl\ndef stylepipe_components(): return [int]",
+            "derives from none of Reader, Masker, Stylizer, Flow, Writer",
+        ),
+        (
+            "import stylepipe\n@stylepipe.hookimpl\ndef stylepipe_components(extra): return []",
+            "extra",
+        ),
+        (
+            "import stylepipe\nclass S(stylepipe.Stylizer): pass\n"
+            "@stylepipe.hookimpl\ndef stylepipe_components(): return [S]",
+            "component S has no name",
+        ),
+    ],
+)
+def test_a_broken_plugin_is_recorded_and_the_next_one_works(plugin, text, words):
+    broken, good = plugin(text, "broken"), plugin(GOOD.format(name="good"), "good")
+    plugins = Plugins([broken, good])
+    assert [(r.name, bool(r.error)) for r in plugins.records] == [("broken", True), ("good", False)]
+    assert words in plugins.records[0].error and "Traceback" in plugins.records[0].error
+    assert plugins.records[0].origin == broken
+    assert list(plugins.components(Stylizer)) == ["good"]
+
+
+def test_an_unknown_component_is_explained_with_the_broken_plugins(plugin):
+    plugins = Plugins([plugin("1/0", "broken"), plugin(GOOD.format(name="good"), "good")])
+    with pytest.raises(UsageError, match=r"did you mean 'good'.*broken plugins: broken"):
+        plugins.component(Stylizer, "goood")
+
+
+def test_a_missing_plugin_file_is_recorded(tmp_path):
+    plugins = Plugins([str(tmp_path / "gone.py")])
+    assert "no plugin file" in plugins.records[0].error
+
+
+def test_two_components_of_one_name_name_both_plugins(plugin):
+    one, two = plugin(GOOD.format(name="twin"), "one"), plugin(GOOD.format(name="twin"), "two")
+    with pytest.raises(SetupError, match=r"two plugins bring a stylizer named 'twin': one and two"):
+        Plugins([one, two])
+
+
+def test_names_are_free_across_stages(plugin):
+    text = GOOD.format(name="same") + (
+        "\nclass W(stylepipe.Writer):\n    name = 'same'\n    kind = 'image'\n"
+        "    patterns = ('.x',)\n"
+        "@stylepipe.hookimpl(specname='stylepipe_components')\ndef more(): return [W]\n"
+    )
+    plugins = Plugins([plugin(text)])
+    assert plugins.component(Stylizer, "same") is not plugins.component(Writer, "same")
+    assert plugins.owner(plugins.component(Writer, "same")) == "mine"
+
+
+def test_a_second_plugin_of_one_file_name_is_refused_and_the_first_stays(plugin, tmp_path):
+    first = plugin(GOOD.format(name="first"), "twin")
+    (tmp_path / "other").mkdir()
+    second = tmp_path / "other" / "twin.py"
+    second.write_text(GOOD.format(name="second"))
+    plugins = Plugins([first, str(second)])
+    assert list(plugins.components(Stylizer)) == ["first"]
+    assert "loaded already" in plugins.records[1].error
+
+
+def test_asking_for_an_installed_plugin_changes_nothing(plugin, monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    plugin(GOOD.format(name="good"), "good_module_of_test")
+
+    class Point:
+        name, value, dist = "good", "good_module_of_test", None
+
+        def load(self):
+            return __import__("good_module_of_test")
+
+    monkeypatch.setattr("stylepipe.plugins.entry_points", lambda group: [Point()])
+    plugins = Plugins(["good_module_of_test"])
+    assert [r.name for r in plugins.records] == ["good"] and not plugins.records[0].error
+    sys.modules.pop("good_module_of_test")
+
+
+def test_a_command_or_preset_hook_that_raises_harms_no_other(plugin, tmp_path):
+    bad = plugin(
+        "import stylepipe\n@stylepipe.hookimpl\ndef stylepipe_commands(cli): 1 / 0\n"
+        "@stylepipe.hookimpl\ndef stylepipe_presets(): yield 1 / 0\n",
+        "bad",
+    )
+    good = plugin(
+        "import click, stylepipe\n@stylepipe.hookimpl\ndef stylepipe_commands(cli):\n"
+        "    cli.add_command(click.Command('hello'))\n"
+        f"@stylepipe.hookimpl\ndef stylepipe_presets(): return [{str(tmp_path)!r}]\n",
+        "good",
+    )
+    plugins, cli = Plugins([bad, good]), click.Group()
+    plugins.add_commands(cli)
+    assert list(cli.commands) == ["hello"]
+    assert "ZeroDivisionError" in plugins.records[0].error
+    assert Plugins([bad, good]).preset_folders() == [tmp_path]
+
+
+def test_job_hooks_reach_every_plugin(plugin, tmp_path):
+    text = "import stylepipe\ntold = []\n" + "".join(
+        f"@stylepipe.hookimpl\ndef {name}({args}): told.append(({name!r}, {args.split(', ')[-1]}))\n"
+        for name, args in [
+            ("stylepipe_job_start", "job"),
+            ("stylepipe_item_done", "job, item, outcome"),
+            ("stylepipe_job_done", "job, report"),
+        ]
+    )
+    plugins = Plugins([plugin(text, "observer")])
+    plugins.job_start("job")
+    plugins.item_done("job", "item", "outcome")
+    plugins.job_done("job", "report")
+    assert sys.modules["stylepipe_plugin_observer"].told == [
+        ("stylepipe_job_start", "job"),
+        ("stylepipe_item_done", "outcome"),
+        ("stylepipe_job_done", "report"),
+    ]
+
+
+def test_a_plugin_may_refuse_a_job(plugin):
+    text = (
+        "import stylepipe\n@stylepipe.hookimpl\ndef stylepipe_job_start(job):\n"
+        "    raise stylepipe.UsageError('not today')\n"
+    )
+    with pytest.raises(UsageError, match="not today"):
+        Plugins([plugin(text)]).job_start(None)
+
+
+def test_stage_of_refuses_what_is_no_component():
+    with pytest.raises(TypeError, match="derives from none"):
+        stage_of(stylepipe.Options)
+
+
+def hooks():
+    return [f for n, f in vars(hookspecs).items() if n.startswith("stylepipe_")]
+
+
+def test_there_are_six_hooks_and_each_argument_is_documented():
+    assert len(hooks()) == 6
+    for hook in hooks():
+        text = inspect.getdoc(hook)
+        assert text, f"{hook.__name__} has no documentation"
+        for name in inspect.signature(hook).parameters:
+            assert f"``{name}``" in text, f"{hook.__name__} does not say what {name} is"
+
+
+def test_every_hook_has_a_typed_method_that_calls_it():
+    source = ast.parse(Path(sys.modules["stylepipe.plugins"].__file__).read_text())
+    words = {
+        n.attr if isinstance(n, ast.Attribute) else n.value
+        for n in ast.walk(source)
+        if isinstance(n, (ast.Attribute, ast.Constant))
+    }
+    assert {h.__name__ for h in hooks()} <= words
