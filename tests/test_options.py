@@ -130,7 +130,7 @@ def test_an_author_is_told_of_a_field_that_no_flag_can_express():
     class Bare(Options):
         steps: int = 3
 
-    with pytest.raises(TypeError, match="table.*which no flag can express"):
+    with pytest.raises(TypeError, match=r"table.*which no flag can express"):
         Wrong.specs()
     with pytest.raises(TypeError, match="declare 'steps' with option"):
         Bare.specs()

@@ -157,11 +157,11 @@ def test_a_command_or_preset_hook_that_raises_harms_no_other(plugin, tmp_path):
 
 def test_job_hooks_reach_every_plugin(plugin, tmp_path):
     text = "import stylepipe\ntold = []\n" + "".join(
-        f"@stylepipe.hookimpl\ndef {name}({args}): told.append(({name!r}, {args.split(', ')[-1]}))\n"
-        for name, args in [
-            ("stylepipe_job_start", "job"),
-            ("stylepipe_item_done", "job, item, outcome"),
-            ("stylepipe_job_done", "job, report"),
+        f"@stylepipe.hookimpl\ndef {name}({args}): told.append(({name!r}, {last}))\n"
+        for name, args, last in [
+            ("stylepipe_job_start", "job", "job"),
+            ("stylepipe_item_done", "job, item, outcome", "outcome"),
+            ("stylepipe_job_done", "job, report", "report"),
         ]
     )
     plugins = Plugins([plugin(text, "observer")])

@@ -18,17 +18,16 @@ if TYPE_CHECKING:
 class App:
     """One invocation of the program."""
 
-    def __init__(self, args: Sequence[str]) -> None:
-        self.args = list(args)
-        self.asked = tuple(peek(args, {"--plugin"}))
-        """Plugins asked for by ``--plugin``, anywhere on the command line."""
+    def __init__(self, asked: Sequence[str] = ()) -> None:
+        self.asked = tuple(dict.fromkeys(asked))
+        """Plugins asked for by ``--plugin``."""
 
     @cached_property
     def plugins(self) -> Plugins:
         """All plugins, the broken ones among its records."""
         from stylepipe.plugins import Plugins
 
-        return Plugins(tuple(dict.fromkeys(self.asked)))
+        return Plugins(self.asked)
 
     def warn_of_broken(self) -> None:
         """Name broken plugins on stderr. Raises SetupError for one that was asked for."""
@@ -48,6 +47,29 @@ def app_of(ctx: click.Context) -> App:
     app = ctx.find_object(App)
     assert app is not None
     return app
+
+
+def help_unless_completing(ctx: click.Context) -> list[str]:
+    """Arguments to take where none were given: a bare command asks for its help."""
+    return [] if ctx.resilient_parsing else ["--help"]
+
+
+def split_plugins(args: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Take ``--plugin X`` out, wherever it stands: commands may come from those plugins."""
+    asked: list[str] = []
+    rest: list[str] = []
+    words = iter(args)
+    for word in words:
+        if word == "--":
+            return asked, [*rest, word, *words]
+        value = next(words, None) if word == "--plugin" else None
+        if value is not None:
+            asked.append(value)
+        elif word.startswith("--plugin="):
+            asked.append(word.partition("=")[2])
+        else:
+            rest.append(word)
+    return asked, rest
 
 
 def peek(args: Iterable[str], names: set[str], short: str = "", flags: str = "nvqh") -> list[str]:

@@ -54,9 +54,8 @@ class Finding:
 
 @click.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@click.option("--plugin", multiple=True, metavar="PATH|MODULE", help="Load one more plugin.")
 @click.pass_context
-def command(ctx: click.Context, as_json: bool, plugin: tuple[str, ...]) -> int:
+def command(ctx: click.Context, as_json: bool) -> int:
     """Check that everything stylepipe needs is in order; exit code 4 if something is not."""
     findings = []
     for check in CHECKS:

@@ -20,16 +20,17 @@ class Flag(click.Option):
         self, spec: OptionSpec, table: str, taken: set[str], prefixed: bool, help: str
     ) -> None:
         self.spec, self.table = spec, table
-        long = spec.name.replace("_", "-")
-        if prefixed or f"--{long}" in taken or f"--no-{long}" in taken:
-            long = f"{table}-{long}"
+        plain = spec.name.replace("_", "-")
+        # the long form with the table's name works always, whatever else a job brings along
+        forms = [f"{table}-{plain}"]
+        if not prefixed and not {f"--{plain}", f"--no-{plain}"} & taken:
+            forms.insert(0, plain)
+        self.form = forms[0]
         more: dict[str, Any] = {}
-        names = [f"--{long}"]
+        names = [f"--{form}/--no-{form}" if spec.kind is bool else f"--{form}" for form in forms]
         if spec.short and f"-{spec.short}" not in taken:
             names.append(f"-{spec.short}")
-        if spec.kind is bool:
-            names[0] = f"--{long}/--no-{long}"
-        else:
+        if spec.kind is not bool:
             more |= {"metavar": _metavar(spec), "multiple": spec.repeatable}
             more["type"] = click.Path() if spec.kind is Path else click.STRING
             if spec.choices:
@@ -38,8 +39,9 @@ class Flag(click.Option):
         taken.update(part for name in names for part in name.split("/"))
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        record = super().get_help_record(ctx)
-        return record and (record[0].replace(", --no-", "/--no-"), record[1])
+        short = "".join(f"{o}, " for o in self.opts if not o.startswith("--"))
+        long = f"--[no-]{self.form}" if self.is_bool_flag else f"--{self.form} {self.metavar}"
+        return short + long, self.help or ""
 
 
 def add_flags(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 import click
 
-from stylepipe.cli.app import App, app_of, unexpected
+from stylepipe.cli.app import App, app_of, help_unless_completing, split_plugins, unexpected
 from stylepipe.errors import StylepipeError, suggest
 from stylepipe.version import __version__
 
@@ -30,6 +31,8 @@ VERBS = {
 class Cli(click.Group):
     """The verbs, then a command per stylizer, then the commands that plugins add."""
 
+    loaded = False
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in VERBS:
             command = importlib.import_module(f"stylepipe.cli.{cmd_name}").command
@@ -44,8 +47,9 @@ class Cli(click.Group):
 
     def _load(self, ctx: click.Context) -> None:
         """Add the commands that come from plugins, once."""
-        if self.commands:
+        if self.loaded:
             return
+        self.loaded = True
         from stylepipe.cli.run import stylizer_command
         from stylepipe.components import Stylizer
 
@@ -81,9 +85,9 @@ class Cli(click.Group):
         raise click.UsageError(f"unknown command {name!r}{suggest(name, self.list_commands(ctx))}")
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if ctx.obj is None:
-            ctx.obj = App(args)
-        return super().parse_args(ctx, args or ["--help"])
+        asked, args = split_plugins(args)
+        ctx.obj = App(asked)
+        return super().parse_args(ctx, args or help_unless_completing(ctx))
 
 
 def make_cli() -> Cli:
@@ -99,7 +103,7 @@ def make_cli() -> Cli:
         "--plugin",
         multiple=True,
         metavar="PATH|MODULE",
-        help="Load one more plugin; may be repeated.",
+        help="Load one more plugin; anywhere on the command line, repeatable.",
     )
     def cli(plugin: tuple[str, ...]) -> None:
         """Neural style transfer for photo folders and video."""
@@ -110,7 +114,7 @@ def make_cli() -> Cli:
 
 def run(args: Sequence[str]) -> int:
     """Run the program; errors are printed to stderr. Returns the exit code."""
-    verbose = any(a == "--verbose" or (a[:1] == "-" != a[1:2] and "v" in a[1:]) for a in args)
+    verbose = any(re.fullmatch("--verbose|-[nq]*v[nvq]*", arg) for arg in args)
     try:
         result = make_cli().main(list(args), prog_name="stylepipe", standalone_mode=False)
         sys.stdout.flush()

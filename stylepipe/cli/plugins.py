@@ -14,10 +14,9 @@ from stylepipe.plugins import STAGES, stage_of
 
 
 @click.command("plugins")
-@click.option("--plugin", multiple=True, metavar="PATH|MODULE", help="Load one more plugin.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_context
-def command(ctx: click.Context, as_json: bool, plugin: tuple[str, ...]) -> None:
+def command(ctx: click.Context, as_json: bool) -> None:
     """List plugins, where they come from, and the components they bring.
 
     A plugin that cannot be loaded is listed with its traceback; the others work all the same.

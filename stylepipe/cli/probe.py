@@ -21,12 +21,9 @@ from stylepipe.types import Info
 @click.argument(
     "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path)
 )
-@click.option("--plugin", multiple=True, metavar="PATH|MODULE", help="Load one more plugin.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_context
-def command(
-    ctx: click.Context, files: tuple[Path, ...], as_json: bool, plugin: tuple[str, ...]
-) -> int:
+def command(ctx: click.Context, files: tuple[Path, ...], as_json: bool) -> int:
     """Say what is in photos and videos, without decoding all of them."""
     app = app_of(ctx)
     app.warn_of_broken()

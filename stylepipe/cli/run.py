@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from stylepipe.cli.app import App, app_of, peek
+from stylepipe.cli.app import App, app_of, help_unless_completing, peek
 from stylepipe.cli.flags import Bytes, Flag, add_flags, given
 from stylepipe.components import Component, Masker, Stylizer
 from stylepipe.errors import StylepipeError, UsageError, suggest
@@ -66,7 +66,7 @@ class RunCommand(click.Command):
         except StylepipeError:
             if not ctx.resilient_parsing:  # while completing, the rest still completes
                 raise
-        rest = super().parse_args(ctx, args or ["--help"])
+        rest = super().parse_args(ctx, args or help_unless_completing(ctx))
         ctx.params["tables"] = self._overrides(app_of(ctx).plugins, ctx.params)
         for name in [n for n in ctx.params if "__" in n]:
             del ctx.params[name]

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from stylepipe.cli.app import app_of
+from stylepipe.cli.app import app_of, help_unless_completing
 from stylepipe.cli.flags import Bytes, add_flags, given
 from stylepipe.components import Stylizer
 from stylepipe.errors import suggest
@@ -25,7 +25,7 @@ class Train(click.Group):
         return _command(cmd_name, app_of(ctx).plugins.components(Stylizer)[cmd_name])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, args or ["--help"])
+        return super().parse_args(ctx, args or help_unless_completing(ctx))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -59,12 +59,6 @@ def _command(name: str, cls: type[Stylizer]) -> click.Command:
             type=Bytes(),
             metavar="SIZE",
             help="Working memory to stay below, such as 4G.",
-        ),
-        click.Option(
-            ["--plugin"],
-            multiple=True,
-            metavar="PATH|MODULE",
-            help="Load one more plugin; repeatable.",
         ),
         click.Option(["-v", "--verbose"], count=True, help="Say more."),
         click.Option(["-q", "--quiet"], is_flag=True, help="Say only what went wrong."),
