@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import platform
 import re
@@ -155,6 +156,17 @@ def ffmpeg(app: App) -> Iterator[Finding]:
     yield Finding("encoders", ", ".join(usable))
 
 
+def pictures(app: App) -> Iterator[Finding]:
+    from PIL import features
+
+    for name in ("jpg", "webp", "libtiff", "avif"):
+        if not features.check(name):
+            yield Finding("pictures", f"Pillow lacks {name}; install pillow from PyPI", ok=False)
+    heic = importlib.util.find_spec("pillow_heif")
+    extra = "HEIC" if heic else "HEIC needs: pip install 'stylepipe[heic]'"
+    yield Finding("pictures", f"JPEG, PNG, WebP, TIFF, AVIF, BMP, GIF; {extra}")
+
+
 def _encodes(name: str) -> bool:
     import av
 
@@ -226,6 +238,7 @@ CHECKS: tuple[Callable[[App], Iterator[Finding]], ...] = (
     versions,
     device,
     ffmpeg,
+    pictures,
     disk,
     plugins,
     presets,

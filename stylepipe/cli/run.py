@@ -31,9 +31,8 @@ Examples:
   stylepipe run photos -o painted --preset background --mask masks/
 
 \b
-Run the same command again to go on where it was interrupted. The options below
-marked with a component's name follow the preset: see them all with, for example,
-  stylepipe run --preset video-smooth --help
+Run the same command again to go on where it was interrupted.
+The flags follow the preset: stylepipe run --preset video-smooth --help
 """
 
 SECTIONS = {
@@ -100,7 +99,7 @@ class RunCommand(click.Command):
         sections: dict[str, list[tuple[str, str]]] = {t: [] for t in (*SECTIONS, "")}
         for param in self.get_params(ctx):
             table = getattr(param, "table", _TABLE_OF.get(param.name or "", ""))
-            if record := param.get_help_record(ctx):
+            if isinstance(param, click.Option) and (record := param.get_help_record(ctx)):
                 sections[table].append(record)
         for table, records in sections.items():
             if records:
