@@ -1,0 +1,374 @@
+"""Video stays steady: flow, occlusion, scene cuts, the guide, and the measure of it all."""
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from stylepipe_plugins.flow_dis import DisFlow, DisOptions
+
+from stylepipe.temporal import guide as guides
+from stylepipe.temporal.guide import TemporalGuide
+from stylepipe.temporal.metrics import warping_error
+from stylepipe.temporal.occlusion import occluded
+from stylepipe.temporal.warp import resize_flow, settle, warp
+from stylepipe.tensors import to_pixels, to_tensor
+from stylepipe.types import Frame
+
+CPU = torch.device("cpu")
+H, W = 120, 160
+
+
+def texture(seed, h=H, w=W, grain=4):
+    """A smooth random picture, HxWx3 uint8, with structure that flow can hold on to."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.uniform(30, 225, (h // grain, w // grain, 3)).astype(np.float32)
+    smooth = cv2.resize(coarse, (w, h), interpolation=cv2.INTER_CUBIC)
+    return np.rint(smooth.clip(0, 255)).astype(np.uint8)
+
+
+def pan(seed, steps, dx, dy=0, grain=4):
+    """Frames cut out of one large picture, moving by (dx, dy) pixels a frame."""
+    big = texture(seed, H + dy * steps + grain, W + dx * steps + grain, grain)
+    crops = [big[dy * i :, dx * i :][:H, :W] for i in range(steps)]
+    return [Frame(np.ascontiguousarray(crop), index=i) for i, crop in enumerate(crops)]
+
+
+def square_over(background, x, side=50, seed=9):
+    """A textured square in front of a background, its left edge at x."""
+    pixels = background.copy()
+    pixels[35 : 35 + side, x : x + side] = texture(seed, side, side) // 4 + 190
+    return Frame(pixels)
+
+
+def flickering(frames, seed=0, strength=12):
+    """The frames as an unsteady stylizer would paint them: each differently."""
+    rng = np.random.default_rng(seed)
+    noisy = []
+    for frame in frames:
+        blobs = rng.normal(0, strength, (H // 4, W // 4, 3)).astype(np.float32)
+        noise = cv2.resize(blobs, (W, H), interpolation=cv2.INTER_CUBIC)
+        noisy.append(Frame(np.rint((frame.pixels + noise).clip(0, 255)).astype(np.uint8)))
+    return noisy
+
+
+def guided(sources, painted, blend=0.7, **options):
+    """What the engine does with a stylizer that knows nothing of guides."""
+    guide = TemporalGuide(DisFlow(DisOptions(**options)), blend)
+    results = [painted[0]]
+    for before, source, picture in zip(sources, sources[1:], painted[1:], strict=False):
+        images = to_tensor([picture], CPU)
+        found = guide.guide(guide.advance(source, before), results[-1].pixels, CPU)
+        if found is not None:
+            images = guide.apply(images, found)
+        results.append(Frame(to_pixels(images, picture.pixels.dtype)[0]))
+    return results
+
+
+def dis(a, b, **options):
+    return DisFlow(DisOptions(**options)).flow(a, b)[0].permute(1, 2, 0).contiguous().numpy()
+
+
+# -- warping ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("cubic", [False, True])
+def test_warp_fetches_from_where_the_flow_points(dtype, cubic):
+    picture = texture(1).astype(dtype)
+    flow = np.empty((H, W, 2), np.float32)
+    flow[...] = (3, -2)
+    moved = warp(picture, flow, cubic=cubic)
+    assert moved.dtype == dtype
+    np.testing.assert_array_equal(moved[2:, :-3], picture[:-2, 3:])
+    np.testing.assert_array_equal(moved[4:, -1], picture[2:-2, -1])  # beyond it: the border
+
+
+def test_still_pixels_are_copied_not_interpolated():
+    picture = texture(1)
+    flow = np.full((H, W, 2), 0.05, np.float32)
+    np.testing.assert_array_equal(warp(picture, settle(flow), cubic=True), picture)
+    flow[..., 1] = -0.3
+    np.testing.assert_array_equal(settle(flow), flow)
+
+
+def test_a_resized_flow_points_to_the_same_place():
+    flow = np.empty((60, 80, 2), np.float32)
+    flow[...] = (4, -2)
+    large = resize_flow(flow, 160, 180)
+    np.testing.assert_allclose(large[..., 0], 8)
+    np.testing.assert_allclose(large[..., 1], -6)
+    np.testing.assert_allclose(resize_flow(large, 80, 60), flow, rtol=1e-6)
+
+
+# -- flow ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("quality", ["ultrafast", "fast", "medium"])
+def test_flow_finds_a_known_motion_in_the_right_direction(quality):
+    a, b = pan(3, 2, 5, 3)
+    flow = dis(a, b, quality=quality)
+    assert flow.shape == (H, W, 2) and flow.dtype == np.float32
+    middle = np.median(flow[20:-20, 20:-20].reshape(-1, 2), axis=0)
+    np.testing.assert_allclose(middle, (-5, -3), atol=0.3)  # the camera goes right, things left
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 2), (1, 200), (15, 40), (31, 33)])
+def test_flow_of_pictures_too_small_for_the_search(size):
+    frame = Frame(texture(4)[: size[0], : size[1]].copy())
+    assert np.abs(dis(frame, frame)).max(initial=0) == 0
+    assert dis(frame, frame).shape[:2] == frame.pixels.shape[:2]
+
+
+def test_flow_of_16_bit_frames_is_that_of_8_bit_frames():
+    frames = pan(3, 2, 4)
+    deep = [Frame(f.pixels.astype(np.uint16) * 257) for f in frames]
+    np.testing.assert_allclose(dis(*deep), dis(*frames), atol=0.1)
+
+
+def test_flow_is_the_same_from_any_thread_and_any_number_of_them():
+    frames = pan(5, 8, 3)
+    guide = TemporalGuide(DisFlow(DisOptions()), 0.7)
+    alone = [guide.advance(b, a) for a, b in itertools.pairwise(frames)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(guide.advance, frames[1:], frames[:-1]))
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one.flow, other.flow)
+        np.testing.assert_array_equal(one.trust, other.trust)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "truth", "limit"),
+    [
+        ("middlebury_frame10.png", "middlebury_frame11.png", "middlebury_flow10.flo", 0.3),
+        ("chairs0_img0.ppm", "chairs0_img1.ppm", "chairs0_flow.flo", 2.0),
+    ],
+)
+def test_end_point_error_on_public_ground_truth(shared_data, first, second, truth, limit):
+    folder = shared_data / "flow"
+    a, b = (Frame(np.ascontiguousarray(cv2.imread(str(folder / n))[..., ::-1]))
+            for n in (first, second))
+    raw = (folder / truth).read_bytes()
+    w, h = np.frombuffer(raw[4:12], "<i4")
+    expected = np.frombuffer(raw[12:], "<f4").reshape(h, w, 2)
+    known = np.abs(expected).max(axis=2) < 1e8
+    assert np.linalg.norm(dis(a, b) - expected, axis=2)[known].mean() < limit
+
+
+# -- occlusion and trust ---------------------------------------------------------------
+
+
+def test_what_was_hidden_before_is_occluded_and_what_stands_still_is_not():
+    flow = np.zeros((H, W, 2), np.float32)  # from b to a: the square was 10 px further left
+    flow[35:85, 60:110, 0] = -10
+    back = np.zeros((H, W, 2), np.float32)
+    back[35:85, 50:100, 0] = 10
+    hidden = occluded(flow, back)
+    assert hidden[35:85, 50:60].all()  # uncovered by the square
+    assert not hidden[40:80, 63:105].any()  # the square itself
+    assert not hidden[:30].any() and not hidden[90:].any()
+
+
+def test_what_came_in_over_the_border_is_occluded():
+    flow = np.zeros((H, W, 2), np.float32)
+    flow[..., 0] = 6
+    hidden = occluded(flow, -flow)
+    assert hidden[:, -5:].all() and not hidden[:, :-7].any()
+
+
+def test_trust_is_low_where_a_thing_appears_and_high_elsewhere():
+    background = texture(6)
+    before, now = Frame(background), square_over(background, 60)
+    motion = TemporalGuide(DisFlow(DisOptions()), 0.7).advance(now, before)
+    assert not motion.cut
+    assert motion.trust[40:80, 65:105].mean() < 0.1
+    assert motion.trust[:20].min() > 0.9 and motion.trust[:, :40].min() > 0.9
+
+
+# -- scene cuts ------------------------------------------------------------------------
+
+
+def is_cut(now, before):
+    return TemporalGuide(DisFlow(DisOptions()), 0.7).advance(now, before).cut
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_new_scene_is_a_cut(seed):
+    a, b = Frame(texture(seed, grain=20)), Frame(texture(seed + 50, grain=20))
+    assert is_cut(b, a)
+    guide = TemporalGuide(DisFlow(DisOptions()), 0.7)
+    assert guide.guide(guide.advance(b, a), a.pixels, CPU) is None
+
+
+def test_motion_flash_fade_and_stillness_are_no_cuts():
+    slow, fast = pan(7, 2, 2), pan(8, 2, 14, grain=20)
+    frame = fast[0]
+    bright = Frame(np.minimum(frame.pixels.astype(int) * 2 // 3 + 90, 255).astype(np.uint8))
+    dim = Frame(frame.pixels // 2)
+    black = Frame(np.zeros_like(frame.pixels))
+    for now, before in [slow[::-1], fast[::-1], (bright, frame), (frame, bright), (dim, frame),
+                        (frame, frame), (black, black)]:
+        assert not is_cut(now, before)
+
+
+CLIPS = ["bikes.mp4", "bigbuckbunny.mp4", "carphone_pristine.mp4", "cockatoo.mp4"]
+
+
+def decode(path, frames):
+    av = pytest.importorskip("av")
+    with av.open(str(path)) as container:
+        for index, picture in enumerate(container.decode(video=0)):
+            if index in frames:
+                yield Frame(picture.to_ndarray(format="rgb24"))
+            if index >= max(frames):
+                break
+
+
+@pytest.mark.slow
+def test_cuts_between_real_clips_are_found_and_motion_within_them_is_none(shared_data):
+    pairs = {n: list(decode(shared_data / "video" / n, {20, 21, 22, 25})) for n in CLIPS}
+    for name, frames in pairs.items():
+        h, w = frames[0].pixels.shape[:2]
+        for now, before in [frames[1::-1], frames[2:0:-1], (frames[3], frames[2])]:
+            assert not is_cut(now, before), name
+        for other in set(CLIPS) - {name}:
+            foreign = Frame(cv2.resize(pairs[other][0].pixels, (w, h)))
+            assert is_cut(foreign, frames[0]) and is_cut(frames[0], foreign), (name, other)
+
+
+@pytest.mark.slow
+def test_the_one_cut_in_a_real_clip_is_found(shared_data):
+    frames = list(decode(shared_data / "video" / "bikes.mp4", set(range(70, 84))))
+    cuts = [70 + i for i in range(1, len(frames)) if is_cut(frames[i], frames[i - 1])]
+    assert cuts == [76]
+
+
+# -- the guide -------------------------------------------------------------------------
+
+
+def test_a_still_clip_of_100_frames_keeps_every_pixel():
+    """Errors recycled through warping would darken or blur it."""
+    source, painted = Frame(texture(10, 60, 80)), Frame(texture(11, 60, 80, grain=2))
+    results = guided([source] * 100, [painted] * 100)
+    np.testing.assert_array_equal(results[-1].pixels, painted.pixels)
+
+
+def test_a_still_but_noisy_clip_keeps_brightness_and_sharpness():
+    painted = texture(11, grain=2)
+    rng = np.random.default_rng(0)
+    grain = [rng.normal(0, 2, (H, W, 3)) for _ in range(40)]
+    sources = [Frame(np.rint(texture(10) + n).clip(0, 255).astype(np.uint8)) for n in grain]
+    last = guided(sources, [Frame(painted)] * 40)[-1].pixels
+    assert abs(float(last.mean()) - float(painted.mean())) < 0.3
+    detail = [cv2.Laplacian(p, cv2.CV_32F).std() for p in (last, painted)]
+    assert detail[0] > 0.95 * detail[1]
+
+
+def test_flicker_on_a_moving_scene_is_mostly_gone():
+    sources = pan(12, 10, 3, 1)
+    painted = flickering(sources)
+    floor, before, after = (
+        warping_error(sources, results, dis)
+        for results in (sources, painted, guided(sources, painted))
+    )
+    assert after - floor < 0.4 * (before - floor)
+
+
+def test_no_ghosts_behind_a_moving_thing():
+    """With a stylizer that changes nothing, whatever differs from the source is a ghost."""
+    background = texture(13, grain=8) // 2
+    sources = [square_over(background, 10 + 6 * i) for i in range(12)]
+    results = guided(sources, sources, blend=0.9)
+    for result, source in zip(results, sources, strict=True):
+        difference = np.abs(result.pixels.astype(int) - source.pixels)
+        assert difference.max() < 40 and difference.mean() < 1.5
+
+
+def test_blend_0_is_the_stylizers_own_result():
+    sources = pan(12, 3, 3)
+    painted = flickering(sources)
+    for result, picture in zip(guided(sources, painted, blend=0), painted, strict=True):
+        np.testing.assert_array_equal(result.pixels, picture.pixels)
+
+
+def test_a_guide_has_the_frames_size_whatever_the_size_the_flow_is_found_at():
+    frames = pan(12, 2, 4)
+    guide = TemporalGuide(DisFlow(DisOptions(max_side=64)), 0.7)
+    motion = guide.advance(frames[1], frames[0])
+    assert max(motion.flow.shape) == 64
+    found = guide.guide(motion, frames[0].pixels, CPU)
+    assert found.warped.shape == (1, 3, H, W) and found.trust.shape == (1, 1, H, W)
+    assert found.trust.min() >= 0 and found.trust.max() <= 1
+    miss = (found.warped - to_tensor([frames[1]], CPU)).abs()[..., 10:-10, 10:-10]
+    assert miss.mean() < 0.02  # the previous frame, moved, is the present one
+
+
+def test_16_bit_results_are_guided_in_16_bit():
+    sources = [Frame(f.pixels.astype(np.uint16) * 257) for f in pan(12, 3, 3)]
+    results = guided(sources, sources)
+    assert results[-1].pixels.dtype == np.uint16
+    difference = results[-1].pixels.astype(int) - sources[-1].pixels
+    assert np.abs(difference[10:-10, 10:-10]).mean() < 600
+    assert (results[-1].pixels % 257 != 0).any()  # not squeezed through 8 bits
+
+
+def test_the_third_party_flow_may_be_any_flow():
+    class Still(guides.Flow):
+        name = "still"
+        Options = DisOptions
+
+        def flow(self, a, b):
+            return torch.zeros(1, 2, *a.pixels.shape[:2])
+
+    frame = Frame(texture(1))
+    guide = TemporalGuide(Still(DisOptions()), 0.5)
+    found = guide.guide(guide.advance(frame, frame), np.full_like(frame.pixels, 255), CPU)
+    result = guide.apply(torch.zeros(1, 3, H, W), found)
+    assert torch.allclose(result, torch.full_like(result, 0.5), atol=1e-5)
+
+
+# -- the measure -----------------------------------------------------------------------
+
+
+def still_flow(a, b):
+    return np.zeros((*a.pixels.shape[:2], 2), np.float32)
+
+
+def test_warping_error_of_a_still_clip_is_the_mean_squared_change():
+    frames = [Frame(np.full((8, 8, 3), v, np.uint8)) for v in (100, 151, 100)]
+    source = [frames[0]] * 3
+    assert warping_error(source, source, still_flow) == 0
+    assert warping_error(source, frames, still_flow) == pytest.approx((51 / 255) ** 2)
+
+
+def test_warping_error_counts_visible_pixels_only():
+    """Half the picture is occluded by the flow; all change is there, or all of it is not."""
+    def flow(a, b):
+        forward = still_flow(a, b)
+        forward[:, 8:, 0] = 5 if a.index < b.index else 7  # the way back does not lead back
+        return forward
+
+    sources = [Frame(np.zeros((16, 16, 3), np.uint8), index=i) for i in range(2)]
+    left, right = (np.zeros((16, 16, 3), np.uint8) for _ in range(2))
+    left[:, :7], right[:, 8:] = 51, 51
+    unseen = warping_error(sources, [sources[0], Frame(right)], flow)
+    seen = warping_error(sources, [sources[0], Frame(left)], flow)
+    assert unseen == 0
+    assert seen == pytest.approx(0.04, rel=1e-5)
+
+
+def test_warping_error_follows_the_motion():
+    frames = pan(14, 4, 4)
+    moving = warping_error(frames, frames, dis)
+    pinned = warping_error(frames, [frames[0]] * 4, dis)  # a result that does not move along
+    assert 100 * moving < pinned
+
+
+def test_warping_error_needs_pairs():
+    frames = pan(14, 3, 1)
+    with pytest.raises(ValueError):
+        warping_error(frames, frames[:2], still_flow)
+    with pytest.raises(ValueError, match="two frames"):
+        warping_error(frames[:1], frames[:1], still_flow)
