@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,13 @@ class Flag(click.Option):
     """One option of a component. Its text goes to Options unread, which validates it."""
 
     def __init__(
-        self, spec: OptionSpec, table: str, taken: set[str], prefixed: bool, help: str
+        self,
+        spec: OptionSpec,
+        table: str,
+        taken: set[str],
+        prefixed: bool,
+        help: str,
+        words: Sequence[str],
     ) -> None:
         self.spec, self.table = spec, table
         plain = spec.name.replace("_", "-")
@@ -33,9 +39,13 @@ class Flag(click.Option):
         if spec.kind is not bool:
             more |= {"metavar": _metavar(spec), "multiple": spec.repeatable}
             more["type"] = click.Path() if spec.kind is Path else click.STRING
-            if spec.choices:
-                more["shell_complete"] = _complete_from(spec.choices)
-        super().__init__([*names, f"{table}__{spec.name}"], default=None, help=help, **more)
+            more["shell_complete"] = _complete_from(spec.choices or words)
+        super().__init__(
+            [*names, f"{table}__{spec.name}"],
+            default=None,
+            help=help,
+            **more,
+        )
         taken.update(part for name in names for part in name.split("/"))
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
@@ -50,16 +60,18 @@ def add_flags(
     taken: set[str],
     shown: dict[str, Any] | None = None,
     prefixed: bool = False,
+    styles: Sequence[str] = (),
 ) -> list[Flag]:
     """A flag for each option; ``shown`` are the defaults the help tells where a preset has some.
 
-    A name that is taken already gets the table's name in front; ``taken`` grows.
+    ``styles`` complete the option ``style``. A name that is taken already gets the table's name in front; ``taken`` grows.
     """
     flags = []
     for spec in specs:
         default = (shown or {}).get(spec.name, spec.default)
         text = f"{spec.help}{_limits(spec, default)}"
-        flags.append(Flag(spec, table, taken, prefixed, text))
+        words = styles if spec.name == "style" else ()
+        flags.append(Flag(spec, table, taken, prefixed, text, words))
     return flags
 
 
@@ -100,9 +112,10 @@ def _limits(spec: OptionSpec, default: Any) -> str:
     return f"  [{'; '.join(notes)}]" if notes else ""
 
 
-def _complete_from(words: Iterable[str]) -> Any:
+def _complete_from(words: Sequence[str]) -> Callable[..., list[CompletionItem]]:
     def complete(ctx: click.Context, param: click.Parameter, start: str) -> list[CompletionItem]:
-        return [CompletionItem(word) for word in words if word.startswith(start)]
+        found = [CompletionItem(word) for word in words if word.startswith(start)]
+        return found or [CompletionItem(start, type="file")]
 
     return complete
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +81,7 @@ class RunCommand(click.Command):
         known = draft(
             app.plugins, values["preset"], self._overrides(app.plugins, values), os.environ
         )
-        return component_flags(app.plugins, known, self.params, self.stylizer)
+        return component_flags(app.plugins, known, self.params)
 
     def _overrides(self, plugins: Plugins, values: dict[str, Any]) -> Tables:
         tables = given(self.params, values)
@@ -111,7 +111,7 @@ _TABLE_OF = {"mask": "mask", "temporal": "temporal"}
 
 
 def component_flags(
-    plugins: Plugins, known: Draft, params: Sequence[click.Parameter], stylizer: str | None = None
+    plugins: Plugins, known: Draft, params: Sequence[click.Parameter]
 ) -> list[click.Parameter]:
     """The flags of the components a draft chose; no name of ``params`` is given again."""
     taken = {opt for p in params for opt in (*p.opts, *p.secondary_opts)} | {"--help", "-h"}
@@ -125,12 +125,8 @@ def component_flags(
         if table == "output":
             specs = [*OutputOptions.specs(), *specs]
         shown = {key: v.value for key, v in known.values[table].items()}
-        flags += add_flags(specs, table, taken, shown, prefixed=table in DEFAULT)
-    for flag in flags:
-        if isinstance(flag, Flag) and (flag.table, flag.spec.name) == ("stylizer", "style"):
-            cls = known.components["stylizer"][0]
-            assert issubclass(cls, Stylizer)
-            flag._custom_shell_complete = _complete_styles(cls)
+        styles = [s.name for c in classes if issubclass(c, Stylizer) for s in c.styles()]
+        flags += add_flags(specs, table, taken, shown, table in DEFAULT, styles)
     return flags
 
 
@@ -180,14 +176,6 @@ def _mask(plugins: Plugins, value: str) -> dict[str, Any]:
         f"--mask {value!r} is neither a file or folder that exists nor a masker"
         f"{suggest(value, maskers)}; known maskers: {', '.join(maskers) or 'none'}"
     )
-
-
-def _complete_styles(cls: type[Stylizer]) -> Callable[..., list[CompletionItem]]:
-    def complete(ctx: click.Context, param: click.Parameter, start: str) -> list[CompletionItem]:
-        names = [CompletionItem(s.name) for s in cls.styles() if s.name.startswith(start)]
-        return names or [CompletionItem(start, type="file")]
-
-    return complete
 
 
 def _complete_presets(
