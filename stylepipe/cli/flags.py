@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ class Flag(click.Option):
         taken: set[str],
         prefixed: bool,
         help: str,
-        words: Sequence[str],
+        words: Callable[[], Iterable[str]],
     ) -> None:
         self.spec, self.table = spec, table
         plain = spec.name.replace("_", "-")
@@ -39,7 +40,7 @@ class Flag(click.Option):
         if spec.kind is not bool:
             more |= {"metavar": _metavar(spec), "multiple": spec.repeatable}
             more["type"] = click.Path() if spec.kind is Path else click.STRING
-            more["shell_complete"] = _complete_from(spec.choices or words)
+            more["shell_complete"] = _complete_from(words)
         super().__init__(
             [*names, f"{table}__{spec.name}"],
             default=None,
@@ -60,17 +61,18 @@ def add_flags(
     taken: set[str],
     shown: dict[str, Any] | None = None,
     prefixed: bool = False,
-    styles: Sequence[str] = (),
+    styles: Callable[[], Iterable[str]] = tuple,
 ) -> list[Flag]:
     """A flag for each option; ``shown`` are the defaults the help tells where a preset has some.
 
-    ``styles`` complete the option ``style``. A name that is taken already gets the table's name in front; ``taken`` grows.
+    ``styles`` completes the option ``style``. A name that is taken already gets the table's name
+    in front; ``taken`` grows.
     """
     flags = []
     for spec in specs:
         default = (shown or {}).get(spec.name, spec.default)
         text = f"{spec.help}{_limits(spec, default)}"
-        words = styles if spec.name == "style" else ()
+        words = styles if spec.name == "style" else partial(tuple, spec.choices)
         flags.append(Flag(spec, table, taken, prefixed, text, words))
     return flags
 
@@ -112,9 +114,9 @@ def _limits(spec: OptionSpec, default: Any) -> str:
     return f"  [{'; '.join(notes)}]" if notes else ""
 
 
-def _complete_from(words: Sequence[str]) -> Callable[..., list[CompletionItem]]:
+def _complete_from(words: Callable[[], Iterable[str]]) -> Callable[..., list[CompletionItem]]:
     def complete(ctx: click.Context, param: click.Parameter, start: str) -> list[CompletionItem]:
-        found = [CompletionItem(word) for word in words if word.startswith(start)]
+        found = [CompletionItem(word) for word in words() if word.startswith(start)]
         return found or [CompletionItem(start, type="file")]
 
     return complete

@@ -83,4 +83,6 @@ def _plain(info: Info) -> dict[str, Any]:
 def _words(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value)) or "none"
     return f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)

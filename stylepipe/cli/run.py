@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,9 +126,16 @@ def component_flags(
         if table == "output":
             specs = [*OutputOptions.specs(), *specs]
         shown = {key: v.value for key, v in known.values[table].items()}
-        styles = [s.name for c in classes if issubclass(c, Stylizer) for s in c.styles()]
+        styles = partial(_style_names, classes)
         flags += add_flags(specs, table, taken, shown, table in DEFAULT, styles)
     return flags
+
+
+def _style_names(classes: Sequence[type[Component]]) -> list[str]:
+    try:
+        return [s.name for cls in classes if issubclass(cls, Stylizer) for s in cls.styles()]
+    except StylepipeError:  # damaged files are for the job to tell, not for the shell
+        return []
 
 
 def _union(classes: Sequence[type[Component]]) -> list[OptionSpec]:
