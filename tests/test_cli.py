@@ -446,6 +446,33 @@ def test_the_shell_completes(monkeypatch, capsys, words, found):
     assert f"plain,{found}" in capsys.readouterr().out.splitlines()
 
 
+DAMAGED = """
+import stylepipe
+
+class Damaged(stylepipe.Stylizer):
+    name = "damaged"
+    Options = stylepipe.StylizerOptions
+
+    @classmethod
+    def styles(cls):
+        raise stylepipe.SetupError("torn.safetensors is damaged")
+
+@stylepipe.hookimpl
+def stylepipe_components():
+    return [Damaged]
+"""
+
+
+def test_damaged_styles_are_told_by_styles_and_stop_no_job_with_another(job, cli, tmp_path):
+    (tmp_path / "damaged.py").write_text(DAMAGED)
+    extra = ("--plugin", "damaged.py")
+    assert job("damaged", "x", "-o", "o", "-s", "mine", *extra)[0].settings.stylizer.options.style
+    code, out, err = cli("styles", *extra)
+    assert code == 4 and "torn.safetensors is damaged" in err and "starry-night" in out
+    problems = [f for f in json.loads(cli("doctor", "--json", *extra)[1]) if not f["ok"]]
+    assert [p["text"] for p in problems] == ["damaged: torn.safetensors is damaged"]
+
+
 def test_a_plugin_adds_a_command_but_replaces_none(cli, tmp_path):
     (tmp_path / "more.py").write_text(
         "import click, stylepipe\n@stylepipe.hookimpl\ndef stylepipe_commands(cli):\n"

@@ -72,7 +72,7 @@ class Dis(Flow):
     name = "dis"
 
     class Options(FlowOptions):
-        quality: str = option("medium", "Care.", choices=("fast", "medium"))
+        quality: str = option("medium", "Care.", choices=("ultrafast", "fast", "medium"))
 
 
 class Other(Flow):

@@ -211,7 +211,11 @@ def styles(app: App) -> Iterator[Finding]:
     from stylepipe.device import pick
 
     for name, cls in app.plugins.components(Stylizer).items():
-        bundled = [style.name for style in cls.styles()]
+        try:
+            bundled = [style.name for style in cls.styles()]
+        except Exception as error:  # the styles are the plugin's
+            yield Finding("style", f"{name}: {error}", ok=False)
+            continue
         broken = 0
         for style in bundled:
             try:

@@ -51,7 +51,7 @@ def show(ctx: click.Context, preset: str, resolved: bool, as_json: bool) -> None
     """Print a preset's file; with --resolved all its settings, as TOML that can be saved."""
     plugins = app_of(ctx).plugins
     if not resolved and not as_json:
-        click.echo(find(plugins, preset).read_text(encoding="utf-8").rstrip())
+        click.echo(find(plugins, preset).read_text(encoding="utf-8", errors="replace").rstrip())
         return
     explained = explain(plugins, preset, env=os.environ)
     if as_json:

@@ -6,20 +6,29 @@ import click
 
 from stylepipe.cli.app import app_of
 from stylepipe.cli.output import print_json, print_table
-from stylepipe.components import Stylizer
+from stylepipe.components import StyleInfo, Stylizer
+from stylepipe.errors import StylepipeError
 
 
 @click.command("styles")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_context
-def command(ctx: click.Context, as_json: bool) -> None:
+def command(ctx: click.Context, as_json: bool) -> int:
     """List the styles at hand: their name for --style, title, stylizer and licence."""
     stylizers = app_of(ctx).plugins.components(Stylizer)
-    found = [(name, style) for name, cls in stylizers.items() for style in cls.styles()]
+    found: list[tuple[str, StyleInfo]] = []
+    code = 0
+    for name, cls in stylizers.items():
+        try:
+            found += [(name, style) for style in cls.styles()]
+        except StylepipeError as error:
+            click.echo(f"error: {error}", err=True)
+            code = error.exit_code
     if as_json:
         print_json([{"stylizer": name, **vars(style)} for name, style in found])
-        return
+        return code
     rows = [(s.name, name, s.title, s.license) for name, s in found]
     print_table(rows, ("STYLE", "STYLIZER", "TITLE", "LICENCE"))
-    if not found:
+    if not found and not code:
         click.echo("no style is bundled; train one: stylepipe train --help", err=True)
+    return code
