@@ -275,10 +275,10 @@ def write_atomically(path: Path, data: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-        os.chmod(name, 0o644)  # mkstemp's 0600 is for secrets
-        os.replace(name, path)
+        Path(name).chmod(0o644)  # mkstemp's 0600 is for secrets
+        Path(name).replace(path)
     except BaseException:
-        os.unlink(name)
+        Path(name).unlink()
         raise
 
 

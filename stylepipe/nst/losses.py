@@ -1,0 +1,111 @@
+"""The terms of style transfer's objective, one number per picture of a batch.
+
+Content and style are relative to their target's size, so that a weight means the same for every
+encoder, layer, picture size and painting.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+EPS = 1e-8
+
+
+def content_loss(features: Tensor, target: Tensor) -> Tensor:
+    """Squared error over the target's variance, N C H W -> N: 0 same, 1 as bad as a constant.
+
+    Gatys, Ecker, Bethge, "Image Style Transfer Using Convolutional Neural Networks" (2016), eq. 1,
+    made relative. A tenth of the mean square joins the variance: without it a photo of an empty
+    sky would weigh more than all others together.
+    """
+    features, target = features.float(), target.float()
+    square = target.square().flatten(1).mean(dim=1)
+    mean = target.mean(dim=(2, 3)).square().mean(dim=1)
+    error = (features - target).square().flatten(1).mean(dim=1)
+    return error / (square - mean + 0.1 * square + EPS)
+
+
+def gram(features: Tensor) -> Tensor:
+    """Mean product of every two channels, N C H W -> N C C (Gatys 2016, eq. 3, per position)."""
+    flat = features.float().flatten(2)
+    return flat @ flat.transpose(1, 2) / flat.shape[2]
+
+
+def moments(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (N C) and covariance (N C C) of the channels of N C H W."""
+    flat = features.float().flatten(2)
+    mean = flat.mean(dim=2)
+    flat = flat - mean[:, :, None]
+    return mean, flat @ flat.transpose(1, 2) / flat.shape[2]
+
+
+def relative_error(value: Tensor, target: Tensor) -> Tensor:
+    """Squared distance over the target's squared length, N ... -> N."""
+    error = (value - target).square().flatten(1).sum(dim=1)
+    return error / (target.square().flatten(1).sum(dim=1) + EPS)
+
+
+def sqrtm(matrix: Tensor, iterations: int = 10) -> Tensor:
+    """Square root of symmetric positive definite matrices, N C C -> N C C.
+
+    Newton-Schulz iteration (Higham, "Functions of Matrices", eq. 6.35), scaled by the norm. It is
+    products only: its gradient needs no eigenvectors, which are unstable where eigenvalues meet.
+    """
+    norm = matrix.flatten(1).norm(dim=1)[:, None, None]
+    eye = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
+    y, z = matrix / norm, eye.expand_as(matrix)
+    for _ in range(iterations):
+        t = 1.5 * eye - 0.5 * (z @ y)
+        y, z = y @ t, t @ z
+    return y * norm.sqrt()
+
+
+def trace(matrix: Tensor) -> Tensor:
+    """Sum of the diagonal, N C C -> N."""
+    return matrix.diagonal(dim1=1, dim2=2).sum(dim=1)
+
+
+def regularise(covariance: Tensor, size: Tensor) -> Tensor:
+    """Add 1e-4 of a mean variance (size: N traces) to the diagonal: the root needs full rank."""
+    eye = torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device)
+    return covariance + (1e-4 / covariance.shape[-1]) * size[:, None, None] * eye
+
+
+def wasserstein_loss(features: Tensor, mean: Tensor, covariance: Tensor, root: Tensor) -> Tensor:
+    """Squared Wasserstein-2 distance of Gaussians of the features, N C H W -> N, over the
+    target's total variance.
+
+    mean (N C), covariance (N C C), root: the target's moments and sqrtm(regularised covariance).
+    Dowson, Landau, "The Fréchet distance between multivariate normal distributions" (1982), as a
+    style loss in place of Gatys' squared Gram error: it does not neglect the weak directions.
+    """
+    own_mean, own = moments(features)
+    size = trace(covariance)
+    own = regularise(own, size)
+    cross = trace(sqrtm(root @ own @ root))
+    spread = trace(own) + trace(regularise(covariance, size)) - 2.0 * cross
+    return ((own_mean - mean).square().sum(dim=1) + spread) / (size + EPS)
+
+
+def mean_std_loss(features: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Relative errors of the channels' mean and deviation (N C each), N C H W -> N.
+
+    Huang, Belongie, "Arbitrary Style Transfer in Real-time" (2017), eq. 13, made relative.
+    """
+    features = features.float()
+    own_mean = features.mean(dim=(2, 3))
+    own_std = (features.var(dim=(2, 3), correction=0) + EPS).sqrt()
+    return relative_error(own_mean, mean) + relative_error(own_std, std)
+
+
+def total_variation(x: Tensor) -> Tensor:
+    """Mean squared difference of neighbours, N C H W -> N."""
+    right = (x[..., :, 1:] - x[..., :, :-1]).square().flatten(1).mean(dim=1)
+    below = (x[..., 1:, :] - x[..., :-1, :]).square().flatten(1).mean(dim=1)
+    return right + below
+
+
+def range_penalty(x: Tensor) -> Tensor:
+    """Mean squared distance of the values to [0,1], N C H W -> N."""
+    return (x - torch.clamp(x, 0.0, 1.0)).square().flatten(1).mean(dim=1)

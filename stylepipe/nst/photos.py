@@ -1,0 +1,126 @@
+"""Pictures for training: read, crop, scale and flip; the same again for the same seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+CACHE_BYTES = 1 << 30
+
+
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """Read a picture as H W 3, RGB, upright. Raise ValueError where it cannot be read."""
+    try:
+        data = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}") from error
+    picture = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
+    if picture is None:
+        raise ValueError(f"cannot read {path}: not a picture, or damaged")
+    return picture  # type: ignore[return-value]
+
+
+def scale_to(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Scale H W 3 so that its short side has `side` pixels."""
+    h, w = picture.shape[:2]
+    factor = side / min(h, w)
+    size = (max(side, round(w * factor)), max(side, round(h * factor)))
+    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    return cv2.resize(picture, size, interpolation=method)  # type: ignore[return-value]
+
+
+def to_tensor(picture: NDArray[np.uint8]) -> Tensor:
+    """H W 3 in 0..255 -> 3 H W in [0,1]."""
+    return torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1).float() / 255.0
+
+
+def load_picture(path: Path, side: int, trim: float = 0.0) -> Tensor:
+    """A picture as 1 3 H W in [0,1], scaled down to a short side of `side` if it is larger.
+
+    trim: the part of each side to cut off first. Raise ValueError where it cannot be read.
+    """
+    picture = read_rgb(path)
+    top, left = (round(trim * s) for s in picture.shape[:2])
+    picture = picture[top : picture.shape[0] - top, left : picture.shape[1] - left]
+    if min(picture.shape[:2]) > side:
+        picture = scale_to(picture, side)
+    return to_tensor(picture)[None]
+
+
+class Photos:
+    """An endless supply of batches of square crops; step n's batch is a function of the seed.
+
+    A crop comes from a photo scaled so that its short side is `size` to `zoom * size` pixels.
+    warnings: a sentence for each photo left out. Raise ValueError where none is left.
+    """
+
+    def __init__(self, paths: Sequence[Path], size: int, zoom: float, seed: int) -> None:
+        self.size = size
+        self.zoom = zoom
+        self.seed = seed
+        self.warnings: list[str] = []
+        self.paths: list[Path] = []
+        self._cache: dict[Path, NDArray[np.uint8]] = {}
+        self._cached = 0
+        if not paths:
+            raise ValueError("no photos to train on")
+        for path in sorted(paths):
+            try:
+                self._picture(path)
+            except ValueError as error:
+                self.warnings.append(str(error))
+            else:
+                self.paths.append(path)
+        if not self.paths:
+            raise ValueError(f"none of the {len(paths)} photos can be read: {self.warnings[0]}")
+
+    def _picture(self, path: Path) -> NDArray[np.uint8]:
+        """The photo, no larger than needed; kept in memory while there is room."""
+        if path in self._cache:
+            return self._cache[path]
+        picture = read_rgb(path)
+        largest = round(self.size * self.zoom)
+        if min(picture.shape[:2]) > largest:
+            picture = scale_to(picture, largest)
+        if self._cached + picture.nbytes <= CACHE_BYTES:
+            self._cache[path] = picture
+            self._cached += picture.nbytes
+        return picture
+
+    def batch(self, step: int, count: int) -> Tensor:
+        """Batch number `step`: count 3 size size in [0,1]."""
+        rng = np.random.default_rng((self.seed, 0, step))
+        return torch.stack([self._crop(rng) for _ in range(count)])
+
+    def _crop(self, rng: np.random.Generator) -> Tensor:
+        picture = self._picture(self.paths[int(rng.integers(len(self.paths)))])
+        h, w = picture.shape[:2]
+        # Cut first, then scale: the cost is that of the crop, not of the photo.
+        side = min(h, w) / float(rng.uniform(1.0, self.zoom))
+        cut = max(1, round(side))
+        top, left = int(rng.integers(h - cut + 1)), int(rng.integers(w - cut + 1))
+        crop = picture[top : top + cut, left : left + cut]
+        crop = scale_to(crop, self.size) if cut != self.size else crop
+        if rng.random() < 0.5:
+            crop = crop[:, ::-1]
+        return to_tensor(crop)
+
+
+def write_grid(path: Path, rows: Sequence[Sequence[Tensor]]) -> None:
+    """Write rows of pictures (1 3 H W each; one shape within a row) as one PNG."""
+    width = max(sum(p.shape[3] for p in row) for row in rows)
+    strips = []
+    for row in rows:
+        strip = torch.cat(list(row), dim=3)[0].clamp(0.0, 1.0)
+        strip = (strip * 255.0).round().byte().permute(1, 2, 0).contiguous().numpy()
+        strips.append(np.pad(strip, ((0, 0), (0, width - strip.shape[1]), (0, 0))))
+    ok, data = cv2.imencode(".png", cv2.cvtColor(np.concatenate(strips), cv2.COLOR_RGB2BGR))
+    if not ok:
+        raise ValueError(f"cannot encode {path}")
+    path.write_bytes(data.tobytes())

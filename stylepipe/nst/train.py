@@ -1,0 +1,448 @@
+"""Training of style networks: photos and paintings in, a file of styles out."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import json
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from . import losses
+from .encoders import Encoder
+from .networks import StyleNetwork, StyleRecord, save_styles, write_atomically
+from .photos import Photos, load_picture, write_grid
+
+SMALL_STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+MAX_ROLLBACKS = 3
+STYLE_RATE = 4.0  # of the learning rate, for the norms' gains and shifts
+LOG_COLUMNS = (
+    "step", "seconds", "loss", "copy", "content", "style", "tv", "range", "guide", "gradient",
+    "deviation",
+)  # fmt: skip
+MIN_OUTPUT_STD = 0.02  # a picture flatter than this is one grey, black or white field
+
+
+class TrainingFailed(RuntimeError):
+    """The run collapsed to one colour or to values that are not finite, again and again."""
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How to train. Weights are relative to each target's size: see losses.
+
+    copy_steps: so many steps first teach a fresh network to copy its input, the quickest way to
+    sound colours. zoom: crops come from photos of `size` to `zoom * size` pixels. workers: CPU
+    threads that share each batch. minutes: follow the clock instead of counting steps.
+    """
+
+    steps: int = 8000
+    batch: int = 4
+    size: int = 256
+    learning_rate: float = 1e-3
+    warmup: float = 0.03
+    copy_steps: int = 300
+    content_weight: float = 1.0
+    style_weight: float = 1.0
+    tv_weight: float = 1.0
+    range_weight: float = 10.0
+    guide_weight: float = 1.0
+    max_gradient: float = 10.0
+    zoom: float = 2.0
+    style_side: int = 480
+    seed: int = 0
+    precision: Literal["auto", "bfloat16", "float32"] = "auto"
+    workers: int = 1
+    minutes: float | None = None
+    checkpoint_every: int = 200
+    preview_every: int = 500
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "checkpoint_every", "preview_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
+        if self.size < 32:
+            raise ValueError(f"size must be 32 pixels or more, got {self.size}")
+        if self.zoom < 1.0:
+            raise ValueError(f"zoom must be 1 or more, got {self.zoom}")
+
+
+@dataclass(frozen=True)
+class Painting:
+    """One style to learn. weight: its style weight over the others'. side: the short side to
+    which the painting is scaled, which sets the size of the strokes; None: the option's. trim:
+    the part of each side to cut off, for frames and the edges of scans."""
+
+    record: StyleRecord
+    path: Path
+    weight: float = 1.0
+    side: int | None = None
+    trim: float = 0.0
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """An encoder that judges style and content at some of its layers (name -> weight).
+
+    every: it judges each so manieth step only; an expensive teacher need not see all.
+    """
+
+    encoder: Encoder
+    style: dict[str, float]
+    content: dict[str, float] = field(default_factory=dict)
+    every: int = 1
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a callback learns after each step."""
+
+    step: int
+    steps: int
+    fraction: float
+    terms: dict[str, float]
+
+
+class _Targets:
+    """The moments of every painting at one teacher's style layers, stacked by style."""
+
+    def __init__(self, teacher: Teacher, pictures: Sequence[Tensor]) -> None:
+        self.layers: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
+        found: dict[str, list[tuple[Tensor, Tensor]]] = {layer: [] for layer in teacher.style}
+        with torch.no_grad():
+            for picture in pictures:
+                for layer, features in teacher.encoder(picture, teacher.style).items():
+                    found[layer].append(losses.moments(features))
+            for layer, values in found.items():
+                mean = torch.cat([m for m, _ in values])
+                covariance = torch.cat([c for _, c in values])
+                root = losses.sqrtm(losses.regularise(covariance, losses.trace(covariance)))
+                self.layers[layer] = (mean, covariance, root)
+
+    def loss(self, layer: str, features: Tensor, styles: Tensor) -> Tensor:
+        mean, covariance, root = self.layers[layer]
+        return losses.wasserstein_loss(features, mean[styles], covariance[styles], root[styles])
+
+
+class Trainer:
+    """Trains a StyleNetwork on the spot: run() starts, or goes on from the last checkpoint.
+
+    Files in out_dir: checkpoint.pt, log.csv, preview-*.png and at the end NAME.safetensors.
+    A run that was stopped and resumed gives bit for bit the weights of an uninterrupted one,
+    unless it follows the clock (options.minutes).
+    guide: a trained network of the same styles whose pictures this one also imitates.
+    metadata: strings for the styles file.
+    Raise ValueError for no photos or unreadable paintings; unreadable photos are left out and
+    listed in `warnings`.
+    """
+
+    def __init__(
+        self,
+        net: StyleNetwork,
+        teachers: Sequence[Teacher],
+        photos: Sequence[Path],
+        paintings: Sequence[Painting],
+        options: TrainOptions,
+        out_dir: Path,
+        *,
+        previews: Sequence[Path] = (),
+        guide: StyleNetwork | None = None,
+        metadata: dict[str, str] | None = None,
+    ) -> None:
+        if len(paintings) != net.styles:
+            raise ValueError(f"the network has {net.styles} styles, not {len(paintings)}")
+        if not teachers:
+            raise ValueError("training needs one teacher or more")
+        self.device = net.head.weight.device
+        for teacher in teachers:
+            teacher.encoder.check([*teacher.style, *teacher.content])
+        self.net = net.train().to(memory_format=torch.channels_last)
+        self.teachers = list(teachers)
+        self.paintings = list(paintings)
+        self.options = options
+        self.out_dir = out_dir
+        self.metadata = dict(metadata or {})
+        self.guide = guide.eval().requires_grad_(False) if guide is not None else None
+        pictures = [
+            load_picture(p.path, p.side or options.style_side, p.trim).to(self.device)
+            for p in paintings
+        ]
+        self.targets = [_Targets(teacher, pictures) for teacher in teachers]
+        self.photos = Photos(photos, options.size, options.zoom, options.seed)
+        self.warnings = self.photos.warnings
+        self.previews = [load_picture(path, options.size * 3 // 2) for path in previews]
+        self.dtype = _dtype(options.precision, self.device)
+        # One copy of the network a worker, its convolutions in half precision where that is
+        # quick; the optimizer's weights stay in float32.
+        self.replicas = [_half(copy.deepcopy(net), self.dtype) for _ in range(options.workers)]
+        self.optimizer = torch.optim.Adam(_groups(net), lr=options.learning_rate)
+        self.workers = ThreadPoolExecutor(
+            options.workers, initializer=_single_thread if options.workers > 1 else None
+        )
+        self.step = 0
+        self.elapsed = 0.0
+        self.rollbacks = 0
+        self.checkpoint = out_dir / "checkpoint.pt"
+
+    def run(self, on_progress: Callable[[Progress], None] | None = None) -> Path:
+        """Train to the end, from the last checkpoint if there is one; return the styles file.
+
+        Raise TrainingFailed when the run collapses and going back does not help.
+        """
+        self.out_dir.mkdir(parents=True, exist_ok=True)
+        if self.checkpoint.exists():
+            self.load_checkpoint()
+        else:
+            self.save_checkpoint()  # where the first collapse goes back to
+        started = time.monotonic() - self.elapsed
+        with ThreadPoolExecutor(1) as loader:
+            upcoming = loader.submit(self.photos.batch, self.step, self.options.batch)
+            while (fraction := self.fraction()) < 1.0:
+                batch = upcoming.result()
+                upcoming = loader.submit(self.photos.batch, self.step + 1, self.options.batch)
+                terms = self._train_step(batch, fraction)
+                self.step += 1
+                self.elapsed = time.monotonic() - started
+                if not _healthy(terms):
+                    upcoming = self._roll_back(loader, terms)
+                    continue
+                self._log(terms)
+                if on_progress is not None:
+                    on_progress(Progress(self.step, self.options.steps, fraction, terms))
+                if self.step % self.options.preview_every == 0:
+                    self.preview()
+                if self.step % self.options.checkpoint_every == 0:
+                    self.save_checkpoint()
+        self.save_checkpoint()
+        return self.save()
+
+    def fraction(self) -> float:
+        """How much of the run is over, 0 to 1: by steps, or by the clock where that is set."""
+        if self.options.minutes is not None:
+            return min(1.0, self.elapsed / (60.0 * self.options.minutes))
+        return min(1.0, self.step / self.options.steps)
+
+    def learning_rate(self, fraction: float) -> float:
+        """Linear warm-up, then half a cosine to zero; halved after every roll-back."""
+        warmup = self.options.warmup
+        if fraction < warmup:
+            scale = (fraction + 1e-3) / (warmup + 1e-3)
+        else:
+            scale = 0.5 + 0.5 * float(np.cos(np.pi * (fraction - warmup) / (1.0 - warmup)))
+        return self.options.learning_rate * scale * 0.5**self.rollbacks
+
+    def _train_step(self, photos: Tensor, fraction: float) -> dict[str, float]:
+        photos = photos.to(self.device).contiguous(memory_format=torch.channels_last)
+        styles = self._styles(self.step).to(self.device)
+        count = self.options.workers
+        self._copy_weights()
+        parts = list(
+            self.workers.map(
+                self._gradients, self.replicas, photos.chunk(count), styles.chunk(count)
+            )
+        )
+        for index, parameter in enumerate(self.net.parameters()):
+            gradients = torch.stack([g[index].float() for g, _, _ in parts])
+            parameter.grad = gradients.sum(dim=0) / len(photos)
+        norm = nn.utils.clip_grad_norm_(self.net.parameters(), self.options.max_gradient)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(fraction) * group["factor"]
+        if torch.isfinite(norm):
+            self.optimizer.step()
+        terms = {
+            key: sum(float(t[key].sum()) for _, t, _ in parts) / len(photos) for key in parts[0][1]
+        }
+        terms["loss"] = sum(terms.values())
+        terms["gradient"] = float(norm)
+        terms["deviation"] = sum(d for _, _, d in parts) / len(photos)
+        return terms
+
+    def _copy_weights(self) -> None:
+        with torch.no_grad():
+            for replica in self.replicas:
+                for own, master in zip(replica.parameters(), self.net.parameters(), strict=True):
+                    own.copy_(master)
+
+    def _gradients(
+        self, net: StyleNetwork, photos: Tensor, styles: Tensor
+    ) -> tuple[tuple[Tensor, ...], dict[str, Tensor], float]:
+        """Of the sum of the losses of these rows: gradients, terms by row, sum of deviations."""
+        weights = torch.eye(net.styles, device=self.device)[styles]
+        output = net(photos, weights).float()
+        terms = self._objective(photos, output, styles, weights)
+        total = torch.stack(list(terms.values())).sum()
+        gradients = torch.autograd.grad(total, list(net.parameters()))
+        deviation = float(output.detach().flatten(1).std(dim=1).sum())
+        return gradients, {key: value.detach() for key, value in terms.items()}, deviation
+
+    def _styles(self, step: int) -> Tensor:
+        """Which style each row of a step's batch gets: all equally often, in shuffled rounds."""
+        count, picked = self.net.styles, []
+        for position in range(step * self.options.batch, (step + 1) * self.options.batch):
+            rng = np.random.default_rng((self.options.seed, 1, position // count))
+            picked.append(int(rng.permutation(count)[position % count]))
+        return torch.tensor(picked)
+
+    def _objective(
+        self, photos: Tensor, output: Tensor, styles: Tensor, weights: Tensor
+    ) -> dict[str, Tensor]:
+        options = self.options
+        if self.step < options.copy_steps:
+            return {"copy": 10.0 * (output - photos).square().flatten(1).mean(dim=1)}
+        emphasis = torch.tensor([p.weight for p in self.paintings], device=self.device)[styles]
+        content = torch.zeros(len(photos), device=self.device)
+        style = torch.zeros(len(photos), device=self.device)
+        for teacher, targets in zip(self.teachers, self.targets, strict=True):
+            if self.step % teacher.every:
+                continue
+            # Each map lies inside [0,1] but for overshoots, which the encoders never saw.
+            found = teacher.encoder(output, [*teacher.style, *teacher.content])
+            if teacher.content:
+                with torch.no_grad():
+                    wanted = teacher.encoder(photos, teacher.content)
+                for layer, weight in teacher.content.items():
+                    content = content + weight * losses.content_loss(found[layer], wanted[layer])
+            for layer, weight in teacher.style.items():
+                style = style + weight * targets.loss(layer, found[layer], styles)
+        terms = {
+            "content": options.content_weight * content,
+            "style": options.style_weight * emphasis * style,
+            "tv": options.tv_weight * losses.total_variation(output),
+            "range": options.range_weight * losses.range_penalty(output),
+        }
+        if self.guide is not None:
+            with torch.no_grad():
+                dtype = self.guide.head.weight.dtype
+                shown = self.guide(photos, weights.to(dtype)).float()
+            terms["guide"] = options.guide_weight * losses.content_loss(output, shown)
+        return terms
+
+    def _roll_back(self, loader: ThreadPoolExecutor, terms: dict[str, float]) -> Future[Tensor]:
+        failed, rollbacks = self.step, self.rollbacks + 1
+        if rollbacks > MAX_ROLLBACKS:
+            raise TrainingFailed(
+                f"step {failed}: loss {terms['loss']:.4g}, output deviation "
+                f"{terms['deviation']:.4g}, also after {MAX_ROLLBACKS} roll-backs: lower the "
+                "learning rate or the style weight"
+            )
+        elapsed = self.elapsed
+        self.load_checkpoint()
+        self.rollbacks, self.elapsed = rollbacks, elapsed
+        self.save_checkpoint()
+        return loader.submit(self.photos.batch, self.step, self.options.batch)
+
+    def _log(self, terms: dict[str, float]) -> None:
+        path = self.out_dir / "log.csv"
+        new = not path.exists()
+        with path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, LOG_COLUMNS, restval="")
+            if new:
+                writer.writeheader()
+            row: dict[str, str | int] = {key: f"{value:.6g}" for key, value in terms.items()}
+            writer.writerow(row | {"step": self.step, "seconds": f"{self.elapsed:.2f}"})
+
+    def save_checkpoint(self) -> None:
+        """Write all that a resumed run needs, atomically."""
+        buffer = BytesIO()
+        torch.save(
+            {
+                "net": self.net.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "step": self.step,
+                "elapsed": self.elapsed,
+                "rollbacks": self.rollbacks,
+                "architecture": self.net.spec.to_json(),
+                "styles": [p.record.name for p in self.paintings],
+            },
+            buffer,
+        )
+        write_atomically(self.checkpoint, buffer.getvalue())
+
+    def load_checkpoint(self) -> None:
+        """Take up the state of checkpoint.pt. Raise ValueError where it is another run's."""
+        state: dict[str, Any] = torch.load(
+            self.checkpoint, map_location=self.device, weights_only=True
+        )
+        names = [p.record.name for p in self.paintings]
+        if state["architecture"] != self.net.spec.to_json() or state["styles"] != names:
+            raise ValueError(f"{self.checkpoint}: of another network or of other styles")
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.elapsed = state["step"], state["elapsed"]
+        self.rollbacks = state["rollbacks"]
+
+    def preview(self) -> Path | None:
+        """Draw the preview photos in every style; one row a photo. None without photos."""
+        if not self.previews:
+            return None
+        rows = []
+        self._copy_weights()
+        net = self.replicas[0]
+        with torch.no_grad():
+            for photo in self.previews:
+                shown = photo.to(self.device)
+                results = [
+                    net(shown, self.net.one_hot(style)).float().cpu()
+                    for style in range(self.net.styles)
+                ]
+                rows.append([photo, *results])
+        path = self.out_dir / f"preview-{self.step:06d}.png"
+        write_grid(path, rows)
+        return path
+
+    def save(self) -> Path:
+        """Write the styles file."""
+        path = self.out_dir / f"{self.net.spec.name}.safetensors"
+        options = json.dumps(asdict(self.options))
+        save_styles(
+            path,
+            self.net,
+            [p.record for p in self.paintings],
+            **{**self.metadata, "options": options, "steps": str(self.step)},
+        )
+        return path
+
+
+def _groups(net: StyleNetwork) -> list[dict[str, Any]]:
+    """Optimizer groups: a style's own few numbers see only its share of the rows, and learn
+    faster to part from the others.
+    """
+    own = [p for norm in net.norms() for p in (norm.gamma, norm.beta)]
+    shared = [m for m in net.modules() if isinstance(m, nn.Conv2d)]
+    weights = [p for conv in shared for p in conv.parameters()]
+    return [{"params": weights, "factor": 1.0}, {"params": own, "factor": STYLE_RATE}]
+
+
+def _half(net: StyleNetwork, dtype: torch.dtype) -> StyleNetwork:
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            module.to(dtype)
+    return net
+
+
+def _single_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _healthy(terms: dict[str, float]) -> bool:
+    finite = all(np.isfinite(value) for value in terms.values())
+    return finite and terms["deviation"] > MIN_OUTPUT_STD
+
+
+def _dtype(precision: str, device: torch.device) -> torch.dtype:
+    if precision == "auto":
+        if device.type == "cpu":
+            fast = torch.cpu._is_avx512_bf16_supported()
+        else:
+            fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return torch.bfloat16 if fast else torch.float32
+    return torch.bfloat16 if precision == "bfloat16" else torch.float32

@@ -1,0 +1,99 @@
+"""The terms of the objective: zero where they must be, the same at every size, with gradients."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from stylepipe.nst import losses
+
+
+def features(seed: int = 0, scale: float = 1.0, side: int = 12, channels: int = 6) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    mix = torch.randn(channels, channels, generator=generator)
+    noise = torch.randn(2, channels, side * side, generator=generator)
+    return scale * torch.relu(mix @ noise + 0.3).unflatten(2, (side, side))
+
+
+def wasserstein(value: Tensor, target: Tensor) -> Tensor:
+    mean, covariance = losses.moments(target)
+    root = losses.sqrtm(losses.regularise(covariance, losses.trace(covariance)), 20)
+    return losses.wasserstein_loss(value, mean, covariance, root)
+
+
+def mean_std(value: Tensor, target: Tensor) -> Tensor:
+    deviation = target.var(dim=(2, 3), correction=0).sqrt()
+    return losses.mean_std_loss(value, target.mean(dim=(2, 3)), deviation)
+
+
+TERMS = {
+    "content": losses.content_loss,
+    "gram": lambda v, t: losses.relative_error(losses.gram(v), losses.gram(t)),
+    "mean_std": mean_std,
+    "wasserstein": wasserstein,
+}
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_nothing_to_learn_from_the_target_itself(name: str) -> None:
+    value = TERMS[name](features(), features())
+    assert value.shape == (2,)
+    assert value.abs().max() < 0.02
+    assert TERMS[name](features(1), features()).min() > 0.05
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_a_weight_means_the_same_at_every_scale_of_features(name: str) -> None:
+    value = TERMS[name](features(1), features())
+    scaled = TERMS[name](features(1, 50.0), features(0, 50.0))
+    assert torch.allclose(value, scaled, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_a_weight_means_the_same_at_every_size(name: str) -> None:
+    value, target = features(1), features()
+
+    def larger(x: Tensor) -> Tensor:
+        return x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+
+    scaled = TERMS[name](larger(value), larger(target))
+    assert torch.allclose(TERMS[name](value, target), scaled, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_descending_a_term_approaches_the_target(name: str) -> None:
+    """A gradient that is zero, or of the wrong sign, does not pass."""
+    value, target = features(1).requires_grad_(), features()
+    optimizer = torch.optim.Adam([value], lr=0.05)
+    first = TERMS[name](value, target).sum()
+    for _ in range(60):
+        optimizer.zero_grad()
+        TERMS[name](value, target).sum().backward()
+        optimizer.step()
+    assert TERMS[name](value, target).sum() < 0.3 * first
+
+
+def test_square_root_of_matrices() -> None:
+    root = torch.randn(3, 8, 8, generator=torch.Generator().manual_seed(0))
+    matrix = root @ root.transpose(1, 2) + 0.1 * torch.eye(8)
+    found = losses.sqrtm(matrix, 20)
+    assert torch.allclose(found @ found, matrix, atol=1e-3)
+
+
+def test_wasserstein_of_known_gaussians() -> None:
+    """One channel, deviations a and b, means m and n: (m - n)^2 + (a - b)^2, over b^2."""
+    pattern = torch.tensor([-1.0, 1.0]).repeat(32).view(1, 1, 8, 8)
+    value = wasserstein(3.0 + 2.0 * pattern, 1.0 + 0.5 * pattern)
+    assert value.item() == pytest.approx((4.0 + 1.5**2) / 0.25, rel=1e-2)
+
+
+def test_an_empty_sky_does_not_explode() -> None:
+    flat = torch.full((1, 4, 8, 8), 2.0)
+    assert losses.content_loss(flat + 0.1, flat) < 0.2
+
+
+def test_total_variation_and_range() -> None:
+    steps = torch.tensor([[0.0, 1.0], [0.0, 1.0]]).view(1, 1, 2, 2)
+    assert losses.total_variation(steps).item() == 1.0
+    assert losses.total_variation(torch.ones(1, 3, 4, 4)).item() == 0.0
+    assert losses.range_penalty(steps).item() == 0.0
+    assert losses.range_penalty(steps * 2.0 - 0.5).item() == pytest.approx(0.25)

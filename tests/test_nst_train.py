@@ -1,0 +1,254 @@
+"""The trainer: it learns, resumes exactly, goes back when a run collapses, names bad input."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from stylepipe.nst.encoders import Encoder
+from stylepipe.nst.networks import NetworkSpec, StyleNetwork, StyleRecord, load_styles
+from stylepipe.nst.photos import Photos, load_picture
+from stylepipe.nst.train import Painting, Progress, Teacher, Trainer, TrainingFailed, TrainOptions
+
+SPEC = NetworkSpec("tiny", (8, 8), blocks=1, kernel=3)
+OPTIONS = TrainOptions(
+    steps=6, batch=2, size=32, copy_steps=2, style_side=48, checkpoint_every=2, preview_every=3,
+    precision="float32",
+)  # fmt: skip
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> list[Path]:
+    """Soft random pictures."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    paths = []
+    for index in range(5):
+        picture = cv2.resize(rng.uniform(0, 255, (6, 8, 3)), (80, 60)).astype(np.uint8)
+        paths.append(folder / f"{index}.png")
+        cv2.imwrite(str(paths[-1]), picture)
+    return paths
+
+
+@pytest.fixture
+def paintings(tmp_path: Path) -> list[Painting]:
+    """Red stripes and blue noise."""
+    rng = np.random.default_rng(1)
+    red, blue = np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64, 3), np.uint8)
+    red[::8, :, 2], red[1::8, :, 2] = 255, 255
+    blue[..., 0] = rng.integers(0, 255, (64, 64))
+    result = []
+    for name, picture in (("red", red), ("blue", blue)):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), picture)
+        result.append(Painting(StyleRecord(name), tmp_path / f"{name}.png"))
+    return result
+
+
+def teacher() -> Teacher:
+    torch.manual_seed(1)
+    encoder = Encoder(
+        {
+            "relu1_1": (torch.randn(8, 3, 3, 3) * 0.3, torch.zeros(8)),
+            "relu2_1": (torch.randn(8, 8, 3, 3) * 0.2, torch.zeros(8)),
+        },
+        reflect=True,
+    )
+    return Teacher(encoder, {"relu1_1": 1.0, "relu2_1": 1.0}, {"relu2_1": 1.0})
+
+
+Make = Callable[..., Trainer]
+
+
+@pytest.fixture
+def make(photos: list[Path], paintings: list[Painting], tmp_path: Path) -> Make:
+    def build(out: str = "out", options: TrainOptions = OPTIONS, **more: object) -> Trainer:
+        torch.manual_seed(0)
+        net = StyleNetwork(SPEC, len(paintings))
+        arguments = {"photos": photos, "paintings": paintings} | more
+        return Trainer(
+            net,
+            [teacher()],
+            options=options,
+            out_dir=tmp_path / out,
+            **arguments,  # type: ignore[arg-type]
+        )
+
+    return build
+
+
+def test_training_learns_the_paintings_colours(make: Make, photos: list[Path]) -> None:
+    options = replace(OPTIONS, steps=120, batch=4, learning_rate=5e-3, preview_every=1000)
+    seen: list[Progress] = []
+    path = make(options=options).run(seen.append)
+    net, records, metadata = load_styles(path)
+    assert [r.name for r in records] == ["red", "blue"]
+    assert '"steps": 120' in metadata["options"]
+    assert [p.step for p in seen] == list(range(1, 121))
+    early = np.mean([p.terms["style"] for p in seen[2:12]])
+    late = np.mean([p.terms["style"] for p in seen[-10:]])
+    assert late < 0.6 * early
+    with torch.no_grad():
+        red, blue = (net(load_picture(photos[0], 60), net.one_hot(i)) for i in range(2))
+    assert red[0, 0].mean() > red[0, 2].mean() + 0.1
+    assert blue[0, 2].mean() > blue[0, 0].mean() + 0.1
+
+
+@pytest.mark.parametrize("stop", [1, 3, 4])
+def test_a_resumed_run_gives_the_same_weights_bit_for_bit(make: Make, stop: int) -> None:
+    straight = make("straight")
+    straight.run()
+
+    def interrupt(progress: Progress) -> None:
+        if progress.step == stop:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make("resumed").run(interrupt)
+    resumed = make("resumed")
+    resumed.run()
+    for key, value in straight.net.state_dict().items():
+        assert torch.equal(value, resumed.net.state_dict()[key]), key
+
+
+def test_workers_share_a_batch_without_changing_the_gradient(make: Make) -> None:
+    options = replace(OPTIONS, steps=1, copy_steps=0, batch=3)
+    alone, shared = make("alone", options), make("shared", replace(options, workers=2))
+    alone.run()
+    shared.run()
+    pairs = zip(alone.net.named_parameters(), shared.net.parameters(), strict=True)
+    for (key, own), other in pairs:
+        assert own.grad is not None
+        assert other.grad is not None
+        assert torch.allclose(own.grad, other.grad, rtol=1e-2, atol=1e-4), key
+
+
+def test_files_of_a_run(make: Make, photos: list[Path]) -> None:
+    trainer = make(previews=photos[:2])
+    trainer.run()
+    names = {p.name for p in trainer.out_dir.iterdir()}
+    assert names == {
+        "checkpoint.pt", "log.csv", "preview-000003.png", "preview-000006.png", "tiny.safetensors"
+    }  # fmt: skip
+    lines = (trainer.out_dir / "log.csv").read_text().splitlines()
+    assert len(lines) == 7
+    assert lines[0].startswith("step,seconds,loss")
+    preview = cv2.imread(str(trainer.out_dir / "preview-000006.png"))
+    assert preview.shape[1] == 3 * load_picture(photos[0], 48).shape[3]
+
+
+def test_a_collapsed_run_goes_back_and_then_gives_up(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make()
+    healthy = trainer._train_step
+    rates = []
+
+    def flat(batch: torch.Tensor, fraction: float) -> dict[str, float]:
+        rates.append(trainer.learning_rate(0.5))
+        terms = healthy(batch, fraction)
+        return terms | {"deviation": 0.001} if trainer.step == 3 else terms
+
+    monkeypatch.setattr(trainer, "_train_step", flat)
+    with pytest.raises(TrainingFailed, match=r"deviation 0\.001, also after 3 roll-backs"):
+        trainer.run()
+    assert rates[-1] == pytest.approx(rates[0] / 8)
+
+
+def test_values_that_are_not_finite_do_not_reach_the_weights(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make()
+    objective = trainer._objective
+    broken = [3]
+
+    def spoiled(*args: torch.Tensor) -> dict[str, torch.Tensor]:
+        terms = objective(*args)
+        if trainer.step in broken:
+            broken.clear()
+            return {key: value * float("nan") for key, value in terms.items()}
+        return terms
+
+    monkeypatch.setattr(trainer, "_objective", spoiled)
+    trainer.run()
+    assert trainer.rollbacks == 1
+    assert all(torch.isfinite(p).all() for p in trainer.net.parameters())
+
+
+def test_half_precision_trains_too(make: Make) -> None:
+    trainer = make(options=replace(OPTIONS, precision="bfloat16"))
+    trainer.run()
+    assert trainer.net.stem.conv.weight.dtype == torch.float32
+    assert trainer.replicas[0].stem.conv.weight.dtype == torch.bfloat16
+
+
+def test_a_guide_is_imitated(make: Make) -> None:
+    torch.manual_seed(5)
+    seen: list[Progress] = []
+    make(guide=StyleNetwork(SPEC, 2)).run(seen.append)
+    assert seen[-1].terms["guide"] > 0.0
+
+
+def test_a_run_by_the_clock_ends(make: Make) -> None:
+    trainer = make(options=replace(OPTIONS, minutes=0.01))
+    trainer.run()
+    assert trainer.fraction() == 1.0
+    assert trainer.step > 0
+
+
+def test_bad_input_is_named(make: Make, paintings: list[Painting], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no photos to train on"):
+        make(photos=[])
+    bad = tmp_path / "text.jpg"
+    bad.write_text("not a photo")
+    with pytest.raises(ValueError, match=r"none of the 1 photos can be read.*text\.jpg"):
+        make(photos=[bad])
+    with pytest.raises(ValueError, match=r"cannot read .*text\.jpg"):
+        make(paintings=[paintings[0], replace(paintings[1], path=bad)])
+    with pytest.raises(ValueError, match="has 2 styles, not 1"):
+        Trainer(StyleNetwork(SPEC, 2), [teacher()], [bad], paintings[:1], OPTIONS, tmp_path)
+    with pytest.raises(ValueError, match="steps must be 1 or more"):
+        TrainOptions(steps=0)
+
+
+def test_unreadable_photos_are_listed_and_left_out(make: Make, photos: list[Path]) -> None:
+    bad = photos[0].parent / "broken.jpg"
+    bad.write_bytes(b"")
+    trainer = make(photos=[*photos, bad])
+    assert len(trainer.warnings) == 1
+    assert "broken.jpg" in trainer.warnings[0]
+    assert len(trainer.photos.paths) == len(photos)
+
+
+def test_a_checkpoint_of_other_styles_is_refused(make: Make, paintings: list[Painting]) -> None:
+    make().run()
+    other = [replace(paintings[0], record=StyleRecord("green")), paintings[1]]
+    with pytest.raises(ValueError, match="of other styles"):
+        make(paintings=other).run()
+
+
+def test_batches_are_a_function_of_seed_and_step(photos: list[Path]) -> None:
+    first, second = Photos(photos, 32, 2.0, 7), Photos(photos, 32, 2.0, 7)
+    first.batch(0, 3)
+    assert torch.equal(first.batch(4, 3), second.batch(4, 3))
+    assert not torch.equal(first.batch(4, 3), first.batch(5, 3))
+    assert not torch.equal(first.batch(4, 3), Photos(photos, 32, 2.0, 8).batch(4, 3))
+    assert first.batch(4, 3).shape == (3, 3, 32, 32)
+
+
+def test_photos_come_as_rgb_and_upright(tmp_path: Path) -> None:
+    from PIL import Image
+
+    path = tmp_path / "red.jpg"
+    picture = Image.new("RGB", (40, 20), (250, 10, 10))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: show it a quarter turn on
+    picture.save(path, exif=exif)
+    x = load_picture(path, 100)
+    assert x.shape == (1, 3, 40, 20)
+    assert x[0, 0].mean() > 0.9
+    assert x[0, 2].mean() < 0.1
