@@ -25,7 +25,7 @@ from torch import Tensor
 
 from stylepipe.nst.networks import NORM_EPS, ConvNorm, Residual, StyleNetwork, pad
 
-CACHED = 6 * 2**20
+CACHED = 8 * 2**20
 """Bytes of a slab on the CPU: a share of the last-level cache."""
 SMALL = 64
 """Pictures with a side below this many pixels go through ``StyleNetwork.forward``."""
