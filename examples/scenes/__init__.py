@@ -1,0 +1,1 @@
+"""Scenes that ``examples/render.py`` renders; each is computed, none is photographed."""
