@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stylepipe import (
     Batch,
@@ -30,13 +30,14 @@ if TYPE_CHECKING:
     import torch
 
     from stylepipe.nst.inference import StyleEngine
+    from stylepipe.nst.networks import StyleNetwork, StyleRecord
 
 STYLES = Path(__file__).with_name("styles")
 NETWORKS = ("quality", "light")
-_IMAGES = frozenset(
-    ".jpg .jpeg .png .webp .tif .tiff .bmp .gif .avif .heic .heif .jxl .jp2".split()
-)
-_PICKLES = frozenset(".pth .pt .pkl .pickle .ckpt .bin .model .t7".split())
+_PICTURES = (
+    ".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".heic", ".heif",
+)  # fmt: skip
+_PICKLES = (".pth", ".pt", ".pkl", ".pickle", ".ckpt", ".bin", ".t7")
 
 
 class FastOptions(StylizerOptions):
@@ -50,7 +51,7 @@ class FastStylizer(Stylizer):
 
     name = "fast"
     Options = FastOptions
-    caps = Caps(trainable=True, batch=4)
+    caps = Caps(trainable=True)
 
     @classmethod
     def styles(cls) -> Sequence[StyleInfo]:
@@ -81,11 +82,11 @@ class FastStylizer(Stylizer):
                 "only styles of one network can be blended, and these belong to several: "
                 f"{names}; train them together (stylepipe train fast --style A --style B)"
             )
-        net, records, _ = _load(files[0])
-        names = [record.name for record in records]
-        weights = torch.zeros(len(names))
+        net, records = _load(files[0])
+        known = [record.name for record in records]
+        weights = torch.zeros(len(known))
         for (file, name), ref in zip(asked, styles, strict=True):
-            weights[_index(file, names, name)] += ref.weight
+            weights[_index(file, known, name)] += ref.weight
         device = self._context.device
         self._engine = StyleEngine(net, weights, device.torch, device.dtype, self._context.memory)
 
@@ -112,7 +113,7 @@ class FastStylizer(Stylizer):
                              f"{self._offer()}")
         if not path.is_file():
             raise UsageError(f"no style file {path}; {self._offer()}")
-        if suffix in _IMAGES:
+        if suffix in _PICTURES:
             raise UsageError(
                 f"the fast stylizer has to be trained on {path.name} first: stylepipe train fast "
                 f"--photos FOLDER --style {path} -o {path.stem}.safetensors"
@@ -131,20 +132,21 @@ class FastStylizer(Stylizer):
         return f"bundled: {', '.join(names)}; or give a .safetensors file"
 
 
-def _load(path: Path) -> tuple[Any, Any, dict[str, str]]:
+def _load(path: Path) -> tuple[StyleNetwork, list[StyleRecord]]:
     from stylepipe.nst.networks import load_styles
 
     bundled = path.parent == STYLES
     try:
-        return load_styles(path)
+        net, records, _ = load_styles(path)
     except FileNotFoundError:
         if not bundled:
             raise UsageError(f"no style file {path}") from None
-        raise SetupError(f"{path} is missing from the installation; install stylepipe again") from None
+        raise SetupError(f"{path} is missing; install stylepipe again") from None
     except (ValueError, OSError) as error:
         if not bundled:
             raise UsageError(str(error)) from error
         raise SetupError(f"{error}; install stylepipe again") from error
+    return net, records
 
 
 def _index(file: Path, names: list[str], wanted: str | None) -> int:

@@ -21,7 +21,7 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, unflatten
 
 from stylepipe.nst.networks import NORM_EPS, ConvNorm, Residual, StyleNetwork, pad
 
@@ -62,7 +62,7 @@ class StyleEngine:
         # 8-bit photos times 255, less 128, are exact in bfloat16. The network wants
         # (x - 0.5) * 4: the constant between the two does not survive the norm.
         stem = net.stem.conv.weight * (4 / 255)
-        stem = stem.unflatten(1, (3, fold, fold)).permute(0, 2, 3, 1, 4, 5).flatten(1, 3)
+        stem = unflatten(stem, 1, (3, fold, fold)).permute(0, 2, 3, 1, 4, 5).flatten(1, 3)
         self._stem = self._layer(stem, *next(norms))
         self._down = [
             self._layer(cast(ConvNorm, d).conv.weight, *next(norms), stride=2) for d in net.down
@@ -143,7 +143,7 @@ class StyleEngine:
             rows = (b - a) // 2
             phases = F.conv2d(source.padded(a // 2, b // 2, 1, _EDGE), layer.weight)
             out = _empty(phases, outputs, b - a, 2 * width)
-            grid = out.unflatten(2, (rows, 2)).unflatten(4, (width, 2))
+            grid = unflatten(unflatten(out, 2, (rows, 2)), 4, (width, 2))
             for y, x, phase in _each(phases):
                 grid[:, :, :, y, :, x] = phase[:, :, y : y + rows, x : x + width]
             return out
@@ -169,12 +169,12 @@ class StyleEngine:
         side = 2 * self._net.spec.unshuffle
         out = torch.empty_like(image, memory_format=torch.channels_last)
         height, width = source.shape[1:]
-        grid = out.unflatten(2, (height, side)).unflatten(4, (width, side))
+        grid = unflatten(unflatten(out, 2, (height, side)), 4, (width, side))
         p = self._head.shape[-1] // 2
         for a, b in source.slabs:
             y = F.conv2d(source.padded(a, b, p, _PHASED), self._head, self._bias)
             # Channels are (row in block, column in block, colour).
-            grid[:, :, a:b] = y.unflatten(1, (side, side, 3)).permute(0, 3, 4, 1, 5, 2)
+            grid[:, :, a:b] = unflatten(y, 1, (side, side, 3)).permute(0, 3, 4, 1, 5, 2)
         return out
 
 
@@ -241,7 +241,7 @@ class _Rows:
         start = low - (a - p)
         self._write(low, high, out[:, :, start : start + high - low, p : p + width])
         n = len(mirrors)
-        grid = out.unflatten(1, (n, n, channels // n**2))
+        grid = unflatten(out, 1, (n, n, channels // n**2))
         for i, mirror in enumerate(mirrors):
             mirror.extend(grid[:, :, i], 4, p)
         for i, mirror in enumerate(mirrors):
@@ -262,8 +262,8 @@ class _Input(_Rows):
     def _write(self, a: int, b: int, out: Tensor) -> None:
         fold = self._fold
         x = self._image[:, :, a * fold : b * fold] * 255.0 - 128.0
-        x = x.unflatten(2, (b - a, fold)).unflatten(4, (-1, fold))
-        out.unflatten(1, (fold, fold, 3)).copy_(x.permute(0, 3, 5, 1, 2, 4))
+        x = unflatten(unflatten(x, 2, (b - a, fold)), 4, (-1, fold))
+        unflatten(out, 1, (fold, fold, 3)).copy_(x.permute(0, 3, 5, 1, 2, 4))
 
 
 class _Map(_Rows):
@@ -359,8 +359,8 @@ def _moments(part: Tensor) -> tuple[Tensor, Tensor]:
 def _combined(moments: list[tuple[int, Tensor, Tensor]], phases: int) -> tuple[Tensor, Tensor]:
     """Mean and variance of the union of the slabs and phases (Chan 1979), repeated per phase."""
     rows = torch.tensor([n for n, _, _ in moments], dtype=torch.float64)
-    means = torch.stack([m for _, m, _ in moments]).double().unflatten(1, (phases, -1))
-    variances = torch.stack([v for _, _, v in moments]).double().unflatten(1, (phases, -1))
+    means = unflatten(torch.stack([m for _, m, _ in moments]).double(), 1, (phases, -1))
+    variances = unflatten(torch.stack([v for _, _, v in moments]).double(), 1, (phases, -1))
     share = (rows / rows.sum() / phases).to(means.device)[:, None, None]
     mean = (share * means).sum((0, 1))
     var = (share * (variances + (means - mean) ** 2)).sum((0, 1))
@@ -402,7 +402,7 @@ def _blocked(weight: Tensor, fold: int) -> Tensor:
     """
     inputs, r = weight.shape[1], weight.shape[-1] // 2
     reach = -(-r // 2)
-    source = weight.unflatten(0, (3, fold, fold)).permute(1, 2, 0, 3, 4, 5)
+    source = unflatten(weight, 0, (3, fold, fold)).permute(1, 2, 0, 3, 4, 5)
     side = 2 * reach + 1
     out = weight.new_zeros(2, fold, 2, fold, 3, 2, 2, inputs, side, side)
     for y in (0, 1):
