@@ -47,7 +47,10 @@ def probe(path: Path, max_pixels: int) -> Info | None:
     try:
         with path.open("rb") as file:
             picture = _open(file, max_pixels)
-            return None if picture is None else _info(picture)
+            if picture is None:
+                return None
+            with _explained(str(picture.format)):
+                return _info(picture)
     except OSError as error:
         raise ItemError(f"the file cannot be read: {error.strerror or error}") from error
 
@@ -61,16 +64,11 @@ def read(path: Path, max_pixels: int) -> Frame:
     picture = _open(io.BytesIO(data), max_pixels)
     if picture is None:
         raise ItemError("the file holds a moving picture now, and was a still one before")
-    block, turn = _exif(picture)
-    profile = picture.info.get("icc_profile") or None
-    xmp = _xmp(picture)
-    dpi = _dpi(picture)
-    try:
+    with _explained(str(picture.format)):
+        block, turn = _exif(picture)
+        profile = picture.info.get("icc_profile") or None
+        xmp, dpi = _xmp(picture), _dpi(picture)
         pixels, alpha = _pixels(picture, data)
-    except ItemError:
-        raise
-    except Exception as error:  # decoders raise anything on damaged data
-        raise _damaged(str(picture.format), error) from error
     if profile is None and pixels.ndim == 3 and exif.is_adobe_rgb(block):
         profile = icc.adobe_rgb()
     colors = icc.to_srgb(pixels, profile)
@@ -126,11 +124,8 @@ def _open(file: Any, max_pixels: int) -> ImageFile.ImageFile | None:
         )
     if name == "HEIF":
         _enable_heif()
-    try:
-        with _pillow_unlimited():
-            picture = Image.open(file, formats=("JPEG", "MPO") if name == "JPEG" else (name,))
-    except Exception as error:  # decoders raise anything on damaged data
-        raise _damaged(name, error) from error
+    with _explained(name), _pillow_unlimited():
+        picture = Image.open(file, formats=("JPEG", "MPO") if name == "JPEG" else (name,))
     width, height = picture.size
     if width < 1 or height < 1:
         raise ItemError("the picture has no pixels")
@@ -164,18 +159,26 @@ def _enable_heif() -> None:
     pillow_heif.register_heif_opener()
 
 
-def _damaged(name: str, error: Exception) -> ItemError:
-    detail = str(error).split("\n")[0].strip()
-    if isinstance(error, UnidentifiedImageError):
-        detail = "its header cannot be read"
-        if name == "AVIF":
-            detail += ", or it is larger than the 268 megapixels the AVIF decoder takes"
-    if isinstance(error, MemoryError):
-        return ItemError("the picture does not fit in memory")
-    return ItemError(
-        f"the {name} file is cut short or damaged ({detail or type(error).__name__}): "
-        f"copy it again from where it came"
-    )
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Turn what decoders raise on damaged data, which can be anything, into one sentence."""
+    try:
+        yield
+    except ItemError:
+        raise
+    except MemoryError as error:
+        raise ItemError("the picture does not fit in memory") from error
+    except Exception as error:
+        detail = str(error).split("\n")[0].strip() or type(error).__name__
+        if isinstance(error, UnidentifiedImageError):
+            detail = "its header cannot be read"
+            if name == "AVIF":
+                detail += ", or it is larger than the 268 megapixels the AVIF decoder takes"
+            if name == "TIFF":
+                detail += ", or it holds pixels of a kind not supported, such as floating point"
+        raise ItemError(
+            f"the {name} file is cut short or damaged ({detail}): copy it again from where it came"
+        ) from error
 
 
 def _info(picture: ImageFile.ImageFile) -> Info:
@@ -218,15 +221,26 @@ def _info(picture: ImageFile.ImageFile) -> Info:
 
 
 def _depth(picture: ImageFile.ImageFile) -> int:
-    """8 or 16 bits a channel, of the frame to come."""
+    """8 or 16 bits a channel, of the frame to come. Raises ItemError for pixels of other kinds."""
+    tags = getattr(picture, "tag_v2", {})
+    if picture.mode in ("F", "I"):
+        raise ItemError(
+            "the picture holds numbers of 32 bits a channel: convert it to 8 or 16 bits"
+        )
     if picture.mode.startswith("I;16"):
         return 16
-    if picture.mode in ("RGB", "RGBA", "LA") and picture.format in ("PNG", "TIFF"):
-        # Pillow announces such files as eight bits; how it would unpack them tells.
-        tile = picture.tile[0] if picture.tile else None
-        rawmode = tile[3] if tile else ""
-        rawmode = rawmode if isinstance(rawmode, str) else str((rawmode or ("",))[0])
-        return 16 if ";16" in rawmode else 8
+    # Pillow announces colour of sixteen bits as eight; how it would unpack a PNG tells.
+    if picture.mode in ("RGB", "RGBA", "LA"):
+        if picture.format == "TIFF":
+            deep = tags.get(258, (8,))[0] == 16
+            if deep and tags.get(284) == 2:
+                raise ItemError(
+                    "the TIFF file keeps its sixteen-bit colours in separate planes: "
+                    "save it with interleaved channels"
+                )
+            return 16 if deep else 8
+        if picture.format == "PNG" and picture.tile:
+            return 16 if ";16" in str(picture.tile[0].args) else 8
     return 8
 
 
@@ -273,6 +287,8 @@ def _xmp(picture: ImageFile.ImageFile) -> bytes | None:
 
 
 def _dpi(picture: ImageFile.ImageFile) -> tuple[float, float] | None:
+    if picture.format == "TIFF" and 282 not in getattr(picture, "tag_v2", {}):
+        return None  # Pillow makes up 1x1
     try:
         x, y = (float(v) for v in picture.info.get("dpi", ()))
     except (TypeError, ValueError, ZeroDivisionError):
@@ -286,7 +302,7 @@ def _dpi(picture: ImageFile.ImageFile) -> tuple[float, float] | None:
 def _pixels(
     picture: ImageFile.ImageFile, data: bytes
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Gray (HxW), RGB (HxWx3) or CMYK (HxWx4), uint8 or uint16; and the alpha. Raises anything."""
+    """Gray (HxW), RGB (HxWx3) or CMYK (HxWx4), uint8 or uint16; and the alpha."""
     # A JPEG that ends as it should is whole; OpenCV would paint the missing part of others gray.
     if picture.format == "JPEG" and picture.mode in ("L", "RGB") and data.endswith(b"\xff\xd9"):
         decoded = _opencv(data)
@@ -294,10 +310,6 @@ def _pixels(
             return (_rgb(decoded) if decoded.ndim == 3 else decoded), None
     if _depth(picture) == 16 and (picture.format == "PNG" or picture.mode in ("RGB", "RGBA")):
         return _deep(picture, data)
-    if picture.mode in ("F", "I"):
-        raise ItemError(
-            "the picture holds numbers of 32 bits a channel: convert it to 8 or 16 bits"
-        )
     with _pillow_unlimited():
         picture.load()
         return _from_pillow(picture)

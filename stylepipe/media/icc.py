@@ -1,8 +1,8 @@
 """ICC profiles: pictures of any colour space become sRGB, and sRGB ones are left alone.
 
-Eight-bit pictures go through LittleCMS (Pillow's ImageCms), which knows all profiles but computes
-in eight bits only. Sixteen-bit ones are converted here, in floating point, where the profile is a
-matrix with three curves or a gray curve, as those of working and display spaces are.
+Colour of eight bits goes through LittleCMS (Pillow's ImageCms), which knows all profiles but
+computes in eight bits only. Gray and colour of sixteen bits are converted here, in floating point,
+where the profile is a curve, or three and a matrix, as those of cameras and displays are.
 Profiles: ICC.1:2022. Adaptation: the linear Bradford matrix of its annex E.
 """
 
@@ -26,7 +26,7 @@ _BRADFORD = np.array(
 _D50 = np.array([0.9642, 1.0, 0.8249])
 _D65 = (0.3127, 0.3290)
 _SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
-_ROWS_AT_ONCE = 1 << 20  # pixels converted at once: keeps the float copies small
+_PIXELS_AT_ONCE = 1 << 20  # converted at once: keeps the float copies small
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,12 @@ def to_srgb(pixels: np.ndarray, icc: bytes | None) -> Converted:
         return Converted(_plain_rgb(pixels), None)
     if space == "RGB " and is_srgb(icc):
         return Converted(pixels, icc)
-    if pixels.dtype == np.uint16:
+    if pixels.dtype == np.uint16 or space == "GRAY":
         shaper = _shaper(icc)
-        if shaper is None:
-            keep = icc if space == "RGB " else None
-            return Converted(_plain_rgb(pixels), keep)
-        return Converted(shaper(pixels), srgb(), changed=True)
+        if shaper:
+            return Converted(shaper.apply(pixels), srgb(), changed=True)
+        if pixels.dtype == np.uint16:
+            return Converted(_plain_rgb(pixels), icc if space == "RGB " else None)
     transform = _transform(icc, {"GRAY": "L", "RGB ": "RGB", "CMYK": "CMYK"}[space])
     if transform is None:
         return Converted(_plain_rgb(pixels), None)
@@ -136,42 +136,49 @@ def _plain_rgb(pixels: np.ndarray) -> np.ndarray:
     return pixels
 
 
-# -- sixteen bits: matrix and curves -------------------------------------------------------
+# -- curves and a matrix, computed here ----------------------------------------------------
 
 
-def _shaper(icc: bytes) -> Callable[[np.ndarray], np.ndarray] | None:
-    """Converter of uint16 pixels by a profile of curves and a matrix; None for other profiles."""
+@dataclass(frozen=True)
+class _Shaper:
+    """A profile of one curve (gray), or of three and a matrix (RGB)."""
+
+    curves: list[Curve]
+    """From stored values to linear light, both in [0, 1]."""
+    matrix: np.ndarray | None
+    """3x3, linear RGB of the profile to linear sRGB."""
+
+    def apply(self, pixels: np.ndarray) -> np.ndarray:
+        """HxW or HxWx3, uint8 or uint16, to sRGB, HxWx3, of the same depth."""
+        white = int(np.iinfo(pixels.dtype).max)
+        ramp = np.arange(white + 1) / white
+        tables = [np.asarray(curve(ramp), np.float32) for curve in self.curves]
+        if self.matrix is None:
+            table = np.rint(_srgb_encode(tables[0]) * white).astype(pixels.dtype)
+            return _gray_to_rgb(table[pixels])
+        weights = self.matrix.astype(np.float32).T
+        result = np.empty_like(pixels)
+        step = max(1, _PIXELS_AT_ONCE // pixels.shape[1])
+        for top in range(0, len(pixels), step):
+            rows = pixels[top : top + step]
+            linear = np.stack([tables[i][rows[:, :, i]] for i in range(3)], -1) @ weights
+            result[top : top + step] = np.rint(_srgb_encode(linear) * white)
+        return result
+
+
+def _shaper(icc: bytes) -> _Shaper | None:
+    """The curves and matrix of a profile; None for profiles made of tables, and damaged ones."""
     tags = _tags(icc)
     try:
         if color_space(icc) == "GRAY":
-            curves = [_curve(tags["kTRC"])]
-            matrix = None
-        elif "A2B0" in tags or "A2B1" in tags:
+            return _Shaper([_curve(tags["kTRC"])], None)
+        if "A2B0" in tags or "A2B1" in tags:
             return None
-        else:
-            curves = [_curve(tags[name]) for name in ("rTRC", "gTRC", "bTRC")]
-            columns = [_xyz(tags[name]) for name in ("rXYZ", "gXYZ", "bXYZ")]
-            matrix = np.linalg.inv(_matrix(*SRGB_PRIMARIES)) @ np.array(columns).T
-    except (KeyError, ValueError, struct.error, np.linalg.LinAlgError):
+        columns = [_xyz(tags[name]) for name in ("rXYZ", "gXYZ", "bXYZ")]
+        matrix = np.linalg.inv(_matrix(*SRGB_PRIMARIES)) @ np.array(columns).T
+        return _Shaper([_curve(tags[name]) for name in ("rTRC", "gTRC", "bTRC")], matrix)
+    except (KeyError, ValueError, struct.error):
         return None
-    ramp = np.arange(65536) / 65535
-    tables = [curve(ramp).astype(np.float32) for curve in curves]
-    weights = None if matrix is None else matrix.astype(np.float32).T
-
-    def convert(pixels: np.ndarray) -> np.ndarray:
-        height, width = pixels.shape[:2]
-        result = np.empty((height, width, 3), np.uint16)
-        step = max(1, _ROWS_AT_ONCE // width)
-        for top in range(0, height, step):
-            rows = pixels[top : top + step]
-            if weights is None:
-                linear = tables[0][rows][:, :, None]
-            else:
-                linear = np.stack([tables[i][rows[:, :, i]] for i in range(3)], -1) @ weights
-            result[top : top + step] = np.rint(_srgb_encode(linear) * 65535)
-        return result
-
-    return convert
 
 
 def _srgb_encode(linear: np.ndarray) -> np.ndarray:

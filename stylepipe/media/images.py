@@ -68,7 +68,7 @@ class ImageWriter(Writer):
             min=1, max=100,
         )
         png_level: int = option(
-            3, "Compression of PNG and TIFF: 1 is fast, 9 is small.", min=1, max=9,
+            2, "Compression of PNG and TIFF: 1 is fast, 9 is small.", min=1, max=9,
         )
         strip_metadata: bool = option(
             False, "Leave out EXIF, XMP, resolution and the sRGB profile."
