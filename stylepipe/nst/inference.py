@@ -23,10 +23,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, unflatten
 
+from stylepipe.device import is_out_of_memory
 from stylepipe.nst.networks import NORM_EPS, ConvNorm, Residual, StyleNetwork, pad
 
 CACHED = 8 * 2**20
 """Bytes of a slab on the CPU: a share of the last-level cache."""
+SMALLEST_SLAB = 2**19
 SMALL = 64
 """Pictures with a side below this many pixels go through ``StyleNetwork.forward``."""
 _BITS = {2: torch.int16, 4: torch.int32}
@@ -50,8 +52,10 @@ class StyleEngine:
         self._net = net.to(device=device, dtype=torch.float32).eval()
         self._weights = weights.to(device=device, dtype=torch.float32)
         self._like = torch.empty(0, device=device, dtype=dtype)
+        if device.type == "cuda":
+            memory = torch.cuda.mem_get_info(device)[0]
         self._memory = memory
-        self._slab = CACHED if device.type == "cpu" else memory // 8
+        self._slab = CACHED if device.type == "cpu" else memory // 16
         with torch.no_grad():
             self._prepare()
 
@@ -93,38 +97,51 @@ class StyleEngine:
     def __call__(self, images: Tensor) -> Tensor:
         """images: N3HW, float32 in [0, 1], any size. Returns the same shape, not clamped."""
         if not self._up or min(images.shape[-2:]) < SMALL:
-            return self._net(images, self._weights.expand(len(images), -1))
+            result: Tensor = self._net(images, self._weights.expand(len(images), -1))
+            return result
         results = [self._paint(image[None]) for image in images]
         return results[0] if len(results) == 1 else torch.cat(results)
 
     def _paint(self, image: Tensor) -> Tensor:
+        """1 3 H W: with all maps kept if memory allows, else without; then in smaller slabs."""
         height, width = image.shape[-2:]
-        spec = self._net.spec
-        image = pad(image, 0, -width % spec.multiple, 0, -height % spec.multiple)
-        # All but the two largest maps are at most half their size, and are kept.
+        multiple = self._net.spec.multiple
+        image = pad(image, 0, -width % multiple, 0, -height % multiple)
         keep = self._large(image) <= self._memory * 0.75
+        slab = self._slab
+        while True:
+            try:
+                return self._paint_slabs(image, keep, slab)[..., :height, :width]
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error) or (not keep and slab < SMALLEST_SLAB):
+                    raise
+            if image.is_cuda:
+                torch.cuda.empty_cache()
+            keep, slab = False, slab // 4
 
-        source: _Rows = _Input(image, spec.unshuffle, self._like)
+    def _paint_slabs(self, image: Tensor, keep: bool, slab: int) -> Tensor:
+        """keep: whether to keep the two largest maps. All others are half their size or less."""
+        source: _Rows = _Input(image, self._net.spec.unshuffle, self._like)
         for i, layer in enumerate((self._stem, *self._down)):
-            source = self._convolve(source, layer, keep or i > 0)
-        trunk = _Map(source.values, source.shape, self._like, self._slab)
+            source = self._convolve(source, layer, slab, keep or i > 0)
+        trunk = _Map(source.values, source.shape, self._like, slab)
         del source
         for first, second in self._blocks:
-            trunk.add(self._convolve(self._convolve(trunk, first), second))
+            trunk.add(self._convolve(self._convolve(trunk, first, slab), second, slab))
         source = trunk
         del trunk
         for layer in self._up[:-1]:
-            source = self._upsample(source, layer)
-        source = self._upsample_phases(source, self._up[-1], keep)
-        return self._finish(source, image)[..., :height, :width]
+            source = self._upsample(source, layer, slab)
+        source = self._upsample_phases(source, self._up[-1], slab, keep)
+        return self._finish(source, image)
 
     def _large(self, image: Tensor) -> int:
-        """Bytes of the largest map and of the one beside it, when both are kept."""
+        """Bytes of the largest map and of the one beside it."""
         spec = self._net.spec
         positions = image.shape[-2] * image.shape[-1] // spec.unshuffle**2
         return positions * (spec.widths[0] + spec.widths[1] // 4) * self._like.itemsize
 
-    def _convolve(self, source: _Rows, layer: _Layer, keep: bool = True) -> _Map:
+    def _convolve(self, source: _Rows, layer: _Layer, slab: int, keep: bool = True) -> _Map:
         stride, (outputs, _, kernel, _) = layer.stride, layer.weight.shape
         height, width = source.shape[1:]
 
@@ -133,9 +150,9 @@ class StyleEngine:
             return F.conv2d(x, layer.weight, stride=stride)
 
         shape = (outputs, height // stride, width // stride)
-        return _Map(make, shape, self._like, self._slab, layer.norm, keep=keep)
+        return _Map(make, shape, self._like, slab, layer.norm, keep=keep)
 
-    def _upsample(self, source: _Rows, layer: _Layer) -> _Map:
+    def _upsample(self, source: _Rows, layer: _Layer, slab: int) -> _Map:
         height, width = source.shape[1:]
         outputs = layer.weight.shape[0] // 4
 
@@ -149,9 +166,9 @@ class StyleEngine:
             return out
 
         shape = (outputs, 2 * height, 2 * width)
-        return _Map(make, shape, self._like, self._slab, layer.norm, multiple=2)
+        return _Map(make, shape, self._like, slab, layer.norm, multiple=2)
 
-    def _upsample_phases(self, source: _Rows, layer: _Layer, keep: bool) -> _Map:
+    def _upsample_phases(self, source: _Rows, layer: _Layer, slab: int, keep: bool) -> _Map:
         """As _upsample, but leaves the four phases of the result side by side as channels."""
         height, width = source.shape[1:]
 
@@ -163,7 +180,7 @@ class StyleEngine:
             return out
 
         shape = (layer.weight.shape[0], height, width)
-        return _Map(make, shape, self._like, self._slab, layer.norm, keep=keep, phases=4)
+        return _Map(make, shape, self._like, slab, layer.norm, keep=keep, phases=4)
 
     def _finish(self, source: _Map, image: Tensor) -> Tensor:
         side = 2 * self._net.spec.unshuffle

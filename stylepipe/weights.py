@@ -1,0 +1,163 @@
+"""Weights of networks made by others: where they come from, and a verified copy on this machine.
+
+Nothing is downloaded unless a user asks for what needs it. A file counts only if its SHA-256
+matches; it appears in the cache folder whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from stylepipe.errors import SetupError, UsageError, suggest
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A file of weights that can be fetched."""
+
+    name: str
+    summary: str
+    url: str
+    sha256: str
+    """The digest in hexadecimal, or as much of its beginning as the publisher gives."""
+    license: str
+    preprocessing: str
+    """What the network was trained to see."""
+    megabytes: int
+
+    @property
+    def path(self) -> Path:
+        """Where the verified copy lies, once it was fetched."""
+        return cache_folder() / Path(urlsplit(self.url).path).name
+
+
+_TORCHVISION = "https://download.pytorch.org/models/"
+_IMAGENET = "RGB in [0, 1], less (0.485, 0.456, 0.406), over (0.229, 0.224, 0.225)"
+# torchvision writes the first eight digits of the digest into the names of its files.
+KNOWN: Mapping[str, Weights] = {
+    w.name: w
+    for w in (
+        Weights(
+            "vgg19",
+            "VGG-19, ImageNet, torchvision",
+            _TORCHVISION + "vgg19-dcbb9e9d.pth",
+            "dcbb9e9d",
+            "BSD-3-Clause",
+            _IMAGENET,
+            548,
+        ),
+        Weights(
+            "vgg16",
+            "VGG-16, ImageNet, torchvision",
+            _TORCHVISION + "vgg16-397923af.pth",
+            "397923af",
+            "BSD-3-Clause",
+            _IMAGENET,
+            528,
+        ),
+    )
+}
+
+
+def known(name: str) -> Weights:
+    """The entry of that name. Raises UsageError that lists the names."""
+    if name not in KNOWN:
+        raise UsageError(
+            f"unknown weights {name!r}{suggest(name, KNOWN)}; known: {', '.join(KNOWN)}"
+        )
+    return KNOWN[name]
+
+
+def cache_folder() -> Path:
+    """``$STYLEPIPE_CACHE``, or ``stylepipe`` in the folder that the platform has for caches."""
+    own = os.environ.get("STYLEPIPE_CACHE")
+    if own:
+        return Path(own).expanduser()
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA", "~/AppData/Local")
+    elif sys.platform == "darwin":
+        base = "~/Library/Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "stylepipe"
+
+
+def fetch(weights: Weights) -> Path:
+    """Return the path of the verified file; download it if it is not there yet.
+
+    An interrupted download goes on where it ended. Raises SetupError if the server cannot be
+    reached, the disk is full, or the bytes are not the expected ones (they are deleted).
+    """
+    if weights.path.is_file():
+        return weights.path
+    part = weights.path.with_name(weights.path.name + ".part")
+    try:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        _download(weights, part)
+    except (OSError, HTTPException) as error:
+        reason = getattr(error, "reason", None) or error
+        raise SetupError(
+            f"cannot fetch the weights {weights.name!r} from {weights.url} ({reason}); try again, "
+            f"or fetch the file by other means and pass it with --encoder-weights"
+        ) from error
+    digest = _sha256(part)
+    if not digest.startswith(weights.sha256):
+        part.unlink()
+        raise SetupError(
+            f"what came from {weights.url} is not the weights {weights.name!r}: its SHA-256 begins "
+            f"{digest[:8]}, not {weights.sha256[:8]}; it was deleted, try again"
+        )
+    part.replace(weights.path)
+    return weights.path
+
+
+def _download(weights: Weights, part: Path) -> None:
+    from tqdm import tqdm
+
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(weights.url, headers={"User-Agent": "stylepipe"})
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+    try:
+        response = urllib.request.urlopen(request, timeout=60)
+    except urllib.error.HTTPError as error:
+        if error.code == 416:  # nothing left to send: the part is complete
+            return
+        raise
+    with response:
+        resumed = getattr(response, "status", None) == 206
+        length = response.headers.get("Content-Length")
+        expected = (have if resumed else 0) + int(length) if length else None
+        with (
+            part.open("ab" if resumed else "wb") as file,
+            tqdm(
+                total=expected,
+                initial=have if resumed else 0,
+                unit="B",
+                unit_scale=True,
+                desc=weights.name,
+                disable=None,
+            ) as bar,
+        ):
+            while chunk := response.read(_CHUNK):
+                file.write(chunk)
+                bar.update(len(chunk))
+            size = file.tell()
+    if expected is not None and size < expected:
+        raise ConnectionError(f"the connection ended after {size} of {expected} bytes")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
