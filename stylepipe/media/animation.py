@@ -1,0 +1,299 @@
+"""Animated pictures as video: GIF, WebP, PNG and AVIF read by Pillow, the first three written."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stylepipe.components import Sink
+from stylepipe.errors import ItemError
+from stylepipe.media.segments import SegmentFile, read_index, read_payloads
+from stylepipe.types import Frame, Info
+
+if TYPE_CHECKING:
+    import av
+    import numpy as np
+    from PIL.Image import Image
+
+    from stylepipe.media.video_read import Span
+
+_BASE = Fraction(1, 1000)
+_UNSAID = 100
+"""Milliseconds that browsers give a frame of no duration."""
+_SAMPLE = 16
+"""Frames looked at to tell the rate."""
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image]:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            yield image
+    except (OSError, SyntaxError, EOFError, ValueError, Image.DecompressionBombError) as error:
+        raise ItemError(f"cannot be read as an animated picture: {error}") from error
+
+
+def probe(path: Path, span: Span) -> Info | None:
+    """Describe an animation; None for a file of one frame, or that is no picture.
+
+    Raises ItemError if it is damaged.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            if getattr(image, "n_frames", 1) - _first(image) < 2:
+                return None
+    except (UnidentifiedImageError, Image.DecompressionBombError, SyntaxError):
+        return None  # the image reader says what is wrong
+    except (OSError, EOFError, ValueError) as error:
+        raise ItemError(f"cannot be read as an animated picture: {error}") from error
+    with _opened(path) as image:
+        count = image.n_frames - _first(image)  # type: ignore[attr-defined]
+        durations = []
+        alpha = False
+        for number, (picture, duration) in enumerate(_pictures(image)):
+            if number == _SAMPLE:
+                break
+            durations.append(duration)
+            alpha = alpha or (number < 2 and picture.getextrema()[3][0] < 255)  # type: ignore[index]
+        total = sum(durations) / 1000
+        return Info(
+            kind="video",
+            format=(image.format or path.suffix[1:]).lower(),
+            width=image.width,
+            height=image.height,
+            frames=None if span else count,
+            alpha=alpha,
+            rate=Fraction(len(durations) / total).limit_denominator(1001),
+            duration=total if count == len(durations) and not span else None,
+            details={
+                "codec": (image.format or "").lower(),
+                "pix_fmt": "rgba" if alpha else "pal8",
+                "variable_rate": max(durations) - min(durations) > 1,
+                "loop": image.info.get("loop"),
+            },
+        )
+
+
+def frames(path: Path, info: Info, span: Span, first: int) -> Iterator[Frame]:
+    """Yield the frames of ``span`` from number ``first``, composed, timed in milliseconds."""
+    import numpy as np
+
+    time = Fraction(0)
+    index = 0
+    with _opened(path) as image:
+        for picture, duration in _pictures(image):
+            begin, time = time, time + Fraction(duration)
+            if span.end is not None and begin / 1000 >= span.end:
+                return
+            if begin / 1000 < span.start:
+                continue
+            if index >= first:
+                array = np.asarray(picture)
+                pts = round(begin)
+                yield Frame(
+                    np.ascontiguousarray(array[..., :3]),
+                    np.ascontiguousarray(array[..., 3]) if info.alpha else None,
+                    index, pts, _BASE, max(1, round(time) - pts),
+                )
+            index += 1
+    if index == 0:
+        raise ItemError("has no frames between --start and --end")
+
+
+def _first(image: Image) -> int:
+    """1 if the file's first picture is a stand-in that is not part of the animation (APNG)."""
+    return int(bool(getattr(image, "default_image", False)))
+
+
+def _pictures(image: Image) -> Iterator[tuple[Image, float]]:
+    """Each composed frame in RGBA and its duration in milliseconds."""
+    for number in range(_first(image), image.n_frames):  # type: ignore[attr-defined]
+        image.seek(number)
+        image.load()
+        duration = image.info.get("duration") or _UNSAID
+        yield image.convert("RGBA"), duration
+
+
+# -- writing --------------------------------------------------------------------------------
+
+_WRITERS: dict[str, tuple[str, str, str, str, Fraction]] = {
+    ".gif": ("gif", "gif", "pal8", "loop", Fraction(1, 100)),
+    ".webp": ("libwebp_anim", "webp", "bgra", "loop", Fraction(1, 1000)),
+    ".apng": ("apng", "apng", "rgba", "plays", Fraction(1, 1000)),
+    ".png": ("apng", "apng", "rgba", "plays", Fraction(1, 1000)),
+}
+"""Suffix to encoder, container, pixel format, the container's loop option and clock."""
+_SHORTEST = {".gif": 2}
+"""Ticks a frame must stay at least: browsers slow down a GIF that asks for less."""
+
+
+class AnimationSink(Sink):
+    """An animated picture being written; begun anew by each run, as its frames build on another.
+
+    Encoded frames wait in a work file: how long the last one stays is known at the end only, and
+    must be told to the container at the beginning.
+    """
+
+    def __init__(
+        self, info: Info, path: Path, work: Path, suffix: str, name: str, log: Callable[[str], None]
+    ) -> None:
+        if suffix not in _WRITERS:
+            raise ItemError(f"an animation cannot be written as {suffix}; use .gif, .webp or .mp4")
+        self._info, self._path, self._suffix = info, path, suffix
+        self._codec, self._container, self._pix_fmt, self._loop, self._base = _WRITERS[suffix]
+        self._note = lambda text: log(f"{name}: {text}")
+        self._store = work / "animation.seg"
+        self._file = SegmentFile(self._store)
+        self._context: Any = None
+        self._times: list[int] = []
+        self._wanted: list[int] = []
+        self._duration = 0
+
+    def write(self, frame: Frame) -> None:
+        """Quantize where the format asks for it, and encode."""
+        from stylepipe.media.video_write import told
+
+        if frame.pts is None or not frame.time_base:
+            start = frame.index / (self._info.rate or Fraction(25))
+        else:
+            start = frame.pts * frame.time_base
+        wanted = round(start / self._base)
+        least = _SHORTEST.get(self._suffix, 1)
+        time = wanted if not self._times else max(wanted, self._times[-1] + least)
+        if frame.duration and frame.time_base:
+            length = frame.duration * frame.time_base
+        else:
+            length = 1 / (self._info.rate or Fraction(25))
+        with told():
+            picture = self._picture(frame)
+            picture.pts, picture.time_base = time, self._base
+            self._times.append(time)
+            self._wanted.append(wanted)
+            self._duration = max(least, round((start + length) / self._base) - wanted)
+            if self._context is None:
+                self._context = self._encoder(picture)
+            self._keep(self._context.encode(picture))
+
+    def close(self) -> None:
+        """Write the file."""
+        from stylepipe.media.video_write import told
+
+        with told():
+            self._keep(self._context.encode(None))
+            self._file.finish(
+                settings="", times=self._times, time_base=str(self._base), duration=self._duration
+            )
+            self._mux()
+            self._store.unlink()
+        late = (self._times[-1] - self._wanted[-1]) * self._base
+        if late > 0:
+            self._note(
+                f"{self._suffix} cannot show frames this fast; it lasts {float(late):.2f} s longer"
+            )
+
+    def abort(self) -> None:
+        """Delete what was encoded."""
+        self._file.drop()
+
+    def _encoder(self, picture: av.VideoFrame) -> Any:
+        from av.codec import CodecContext
+
+        context: Any = CodecContext.create(self._codec, "w")
+        context.width, context.height = picture.width, picture.height
+        context.pix_fmt, context.time_base = self._pix_fmt, self._base
+        context.framerate = self._info.rate or Fraction(25)
+        if self._codec == "libwebp_anim":
+            context.options = {"quality": "90"}
+        return context
+
+    def _picture(self, frame: Frame) -> av.VideoFrame:
+        import av
+        import numpy as np
+
+        pixels, alpha = frame.pixels, frame.alpha
+        if pixels.dtype.itemsize == 2:
+            pixels = (pixels >> 8).astype(np.uint8)
+            alpha = None if alpha is None else (alpha >> 8).astype(np.uint8)
+        if self._pix_fmt == "pal8":
+            return av.VideoFrame.from_ndarray(_quantized(pixels, alpha), format="pal8")
+        opaque = np.full(pixels.shape[:2], 255, np.uint8) if alpha is None else alpha
+        order = pixels[..., ::-1] if self._pix_fmt == "bgra" else pixels
+        return av.VideoFrame.from_ndarray(np.dstack((order, opaque)), format=self._pix_fmt)
+
+    def _keep(self, packets: list[Any]) -> None:
+        for number, packet in enumerate(packets, self._file.count):
+            self._file.add(number, bool(packet.is_keyframe), bytes(packet))
+
+    def _mux(self) -> None:
+        import av
+
+        index = read_index(self._store)
+        assert index is not None
+        loop = self._info.details.get("loop", 0)
+        once = -1 if self._suffix == ".gif" else 1
+        options = {self._loop: str(once if loop is None else loop), "fflags": "+bitexact"}
+        if self._suffix == ".gif":
+            options["final_delay"] = str(index.duration)
+        elif self._container == "apng":
+            options["final_delay"] = f"{index.duration}/1000"
+        path = f"file:{self._path}"
+        with av.open(path, "w", format=self._container, container_options=options) as out:
+            stream = out.add_stream(self._codec, rate=self._info.rate or 25)
+            stream.width, stream.height = self._info.width, self._info.height
+            stream.pix_fmt, stream.codec_context.time_base = self._pix_fmt, self._base
+            stream.time_base = self._base
+            ends = [b - a for a, b in pairwise(index.times)] + [index.duration]
+            for number, payload in enumerate(read_payloads(self._store, index)):
+                if self._codec == "libwebp_anim":
+                    payload = _last_duration(payload, index.duration)
+                packet = av.Packet(payload)
+                packet.stream, packet.time_base = stream, self._base
+                packet.pts = packet.dts = index.times[number]
+                packet.duration, packet.is_keyframe = ends[number], index.packets[number].key
+                out.mux_one(packet)
+
+
+def _quantized(pixels: np.ndarray, alpha: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Indices HxW and palette 256x4 (ARGB): the frame's own best 255 colours, diffused errors.
+
+    Colour 255 is transparent.
+    """
+    import numpy as np
+    from PIL import Image
+
+    image = Image.fromarray(pixels)
+    colours = image.quantize(255, Image.Quantize.MEDIANCUT)
+    indices = np.array(image.quantize(palette=colours, dither=Image.Dither.FLOYDSTEINBERG))
+    palette = np.zeros((256, 4), np.uint8)
+    found = np.array(colours.getpalette("RGB"), np.uint8).reshape(-1, 3)[:255]
+    palette[: len(found), 1:] = found
+    palette[:255, 0] = 255
+    if alpha is not None:
+        indices[alpha < 128] = 255
+    return indices.astype(np.uint8), palette
+
+
+def _last_duration(webp: bytes, duration: int) -> bytes:
+    """Set how long, in milliseconds, the last frame of an animated WebP stays.
+
+    FFmpeg's encoder gives it the mean of the others. Layout: RIFF container of the WebP
+    specification; an ANMF chunk holds the duration in 24 bits, 12 bytes from its beginning.
+    """
+    position, last = 12, None
+    while position + 8 <= len(webp):
+        tag, size = struct.unpack_from("<4sI", webp, position)
+        if tag == b"ANMF":
+            last = position + 8 + 12
+        position += 8 + size + size % 2
+    if last is None:
+        return webp
+    return webp[:last] + struct.pack("<I", min(duration, 0xFFFFFF))[:3] + webp[last + 3 :]

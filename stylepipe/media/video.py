@@ -1,0 +1,155 @@
+"""The built-in video reader and writer: films by PyAV, animated pictures by Pillow and PyAV."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stylepipe.components import Context, Reader, Sink, Writer
+from stylepipe.errors import UsageError
+from stylepipe.options import Options, option
+from stylepipe.types import Frame, Info, Item
+
+if TYPE_CHECKING:
+    from stylepipe.media.video_read import Span
+
+ANIMATIONS = (".gif", ".webp", ".apng", ".png", ".avif", ".avifs")
+"""Picture files that may hold several frames."""
+
+
+class VideoReader(Reader):
+    """Films in any container FFmpeg reads, and animated GIF, WebP, PNG and AVIF."""
+
+    name = "video"
+    kind = "video"
+    patterns = (
+        ".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".m2v", ".ts", ".mts",
+        ".m2ts", ".vob", ".wmv", ".asf", ".flv", ".ogv", ".ogm", ".3gp", ".3g2", ".mxf", ".dv",
+        ".rm", ".rmvb", ".divx", ".f4v", ".nut", ".y4m", ".mjpeg", ".h264", ".h265", ".hevc",
+        ".ivf", ".amv", *ANIMATIONS,
+    )
+
+    class Options(Options):
+        start: str | None = option(
+            None, "Begin here: seconds, or [hours:]minutes:seconds.", metavar="TIME"
+        )
+        end: str | None = option(
+            None, "Stop before this time: seconds, or [hours:]minutes:seconds.", metavar="TIME"
+        )
+
+        def check(self) -> None:
+            start, end = parse_time("start", self.start), parse_time("end", self.end)
+            if end is not None and end <= (start or 0):
+                raise UsageError(f"end ({self.end}) must be later than start ({self.start or 0})")
+
+    def probe(self, path: Path) -> Info | None:
+        """Describe a film or an animation; None for a picture of one frame.
+
+        ``details`` holds codec, pix_fmt, colour tags (FFmpeg's names), rotation (degrees clockwise
+        already applied), sample_aspect_ratio, audio, subtitles, variable_rate, and what the writer
+        needs: stream, origin, start, end. Raises ItemError for a file without video, without
+        frames, damaged or cut short.
+        """
+        from stylepipe.media import animation, video_read
+
+        if path.suffix.lower() in ANIMATIONS:
+            return animation.probe(path, self._span())
+        return video_read.probe(path, self._span())
+
+    def frames(self, item: Item, info: Info, start: int = 0) -> Iterator[Frame]:
+        """Yield the frames between the options ``start`` and ``end``, from number ``start``.
+
+        Times are the source's own. Raises ItemError, naming the time, for damage on the way.
+        """
+        from stylepipe.media import animation, video_read
+
+        if item.source.suffix.lower() in ANIMATIONS:
+            return animation.frames(item.source, info, self._span(), start)
+        return video_read.frames(item.source, info, self._span(), start)
+
+    def _span(self) -> Span:
+        from stylepipe.media.video_read import Span
+
+        start = parse_time("start", self.options.start)
+        return Span(start or Fraction(0), parse_time("end", self.options.end))
+
+
+class VideoWriter(Writer):
+    """MP4, MOV, MKV, WebM and AVI with the source's sound, times and colours; GIF, WebP, APNG."""
+
+    name = "video"
+    kind = "video"
+    patterns = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".gif", ".webp", ".apng", ".png")
+
+    class Options(Options):
+        codec: str = option(
+            "auto", "FFmpeg's video encoder (libx264, libx265, libsvtav1, h264_nvenc ...).",
+            metavar="NAME",
+        )
+        crf: int | None = option(
+            None, "Quality on the encoder's scale, lower is better; 18 for x264 if not given.",
+            min=0, max=255,
+        )
+        preset_x264: str = option(
+            "veryfast", "Speed of x264 and x265 against the size of the file.",
+            choices=(
+                "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower",
+                "veryslow",
+            ),
+        )
+        pix_fmt: str = option(
+            "auto", "Pixel format; auto keeps the source's chroma and depth where it can.",
+            metavar="NAME",
+        )
+
+    _log: Callable[[str], None]
+
+    def open(self, context: Context) -> None:
+        """Raises UsageError for a codec or a pixel format that FFmpeg here does not know."""
+        self._log = context.log
+        if (self.options.codec, self.options.pix_fmt) != ("auto", "auto"):
+            from stylepipe.media.video_encode import check_encoder, check_pix_fmt
+
+            check_encoder(self.options.codec)
+            check_pix_fmt(self.options.pix_fmt)
+
+    def open_sink(self, item: Item, info: Info, path: Path, work: Path) -> Sink:
+        """Settle encoder and streams, and find what an interrupted run has left in ``work``.
+
+        Raises ItemError if the encoder refuses the clip's size or the suffix.
+        """
+        suffix = path.suffix.lower()
+        if suffix in ANIMATIONS:
+            from stylepipe.media.animation import AnimationSink
+
+            return AnimationSink(info, path, work, suffix, item.source.name, self._log)
+        from stylepipe.media import video_encode, video_mux
+        from stylepipe.media.video_write import VideoSink
+
+        o = self.options
+        encoding = video_encode.choose(info, suffix, o.codec, o.crf, o.preset_x264, o.pix_fmt)
+        plan = video_mux.plan(item.source, info, suffix)
+        for note in plan.notes:
+            self._log(f"{item.source.name}: {note}")
+        return VideoSink(item, info, path, work, encoding, plan, self._log)
+
+
+def parse_time(name: str, text: str | None) -> Fraction | None:
+    """``12.5``, ``1:02.5`` or ``1:00:02.5`` in seconds; None for None. Raises UsageError."""
+    if text is None:
+        return None
+    try:
+        parts = [Fraction(part) for part in text.split(":")]
+        if len(parts) > 3 or any(p < 0 for p in parts) or any(p >= 60 for p in parts[1:]):
+            raise ValueError
+    except (ValueError, ZeroDivisionError):
+        raise UsageError(
+            f"{name} takes seconds or [hours:]minutes:seconds, such as 12.5 or 1:02.5, "
+            f"not {text!r}"
+        ) from None
+    seconds = Fraction(0)
+    for part in parts:
+        seconds = seconds * 60 + part
+    return seconds

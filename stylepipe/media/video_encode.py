@@ -1,0 +1,290 @@
+"""Encoders: which one, with which settings, in which pixel format."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from stylepipe.errors import ItemError, UsageError, suggest
+from stylepipe.media.video_color import FULL, Colour, bits, has_alpha, is_rgb
+from stylepipe.types import Info
+
+if TYPE_CHECKING:
+    from av.video.codeccontext import VideoCodecContext
+    from av.video.format import VideoFormat
+
+PRESETS = (
+    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow",
+)
+FORMATS = {
+    ".mp4": "mp4", ".mov": "mov", ".m4v": "mp4", ".mkv": "matroska", ".webm": "webm", ".avi": "avi",
+}
+"""Output suffix to FFmpeg's name of the container."""
+ALIASES = {
+    "h264": "libx264", "x264": "libx264", "h265": "libx265", "hevc": "libx265", "x265": "libx265",
+    "vp8": "libvpx", "vp9": "libvpx-vp9", "av1": "libsvtav1", "prores": "prores_ks",
+}
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Everything that decides what an encoder makes of given pixels."""
+
+    codec: str
+    """FFmpeg's name of the encoder."""
+    pix_fmt: str
+    width: int
+    height: int
+    rate: str
+    colour: Colour
+    aspect: str | None
+    """Sample aspect ratio, ``a:b``."""
+    global_header: bool
+    tag: str | None
+    options: tuple[tuple[str, str], ...]
+
+    def settings(self) -> str:
+        """A line that differs wherever the encoded bytes might."""
+        import av
+
+        return json.dumps([asdict(self), av.__version__, av.library_versions], sort_keys=True)
+
+    def apply(self, context: VideoCodecContext) -> None:
+        """Set up an encoder context that is not open yet.
+
+        The encoder sees a constant rate and frame numbers; the true times are the muxer's matter.
+        """
+        context.width, context.height, context.pix_fmt = self.width, self.height, self.pix_fmt
+        context.framerate = Fraction(self.rate)
+        context.time_base = 1 / Fraction(self.rate)
+        context.bit_rate = 0
+        context.color_range = self.colour.range
+        context.colorspace = self.colour.matrix
+        context.color_primaries = self.colour.primaries
+        context.color_trc = self.colour.transfer
+        if self.aspect:
+            context.sample_aspect_ratio = Fraction(self.aspect.replace(":", "/"))
+        if self.global_header:
+            from av.codec.context import Flags
+
+            context.flags |= Flags.global_header
+        if self.tag:
+            context.codec_tag = self.tag
+        context.thread_type = "AUTO"  # PyAV's default would cut each picture into slices
+        context.options = dict(self.options)
+
+    def open(self) -> VideoCodecContext:
+        """A new open encoder. Raises ItemError if FFmpeg refuses."""
+        import av
+        from av.codec import CodecContext
+
+        context: Any = CodecContext.create(self.codec, "w")
+        try:
+            self.apply(context)
+            context.open()
+        except (av.FFmpegError, ValueError, OSError) as error:
+            raise ItemError(
+                f"the encoder {self.codec} refuses {self.width}x{self.height} {self.pix_fmt} "
+                f"({error.strerror if isinstance(error, OSError) else error}); choose another "
+                "--codec or --pix-fmt"
+            ) from error
+        return context  # type: ignore[no-any-return]
+
+
+def check_encoder(name: str) -> None:
+    """Raise UsageError, naming what there is, if FFmpeg here has no video encoder of that name."""
+    if name == "auto":
+        return
+    from av.codec import Codec
+
+    try:
+        if Codec(ALIASES.get(name, name), "w").type == "video":
+            return
+    except ValueError:  # FFmpeg knows no such encoder
+        pass
+    found = sorted(_encoders())
+    raise UsageError(
+        f"no video encoder {name!r} here{suggest(name, [*found, *ALIASES])}; "
+        f"there are: {', '.join(found)}"
+    )
+
+
+def check_pix_fmt(name: str) -> None:
+    """Raise UsageError if FFmpeg knows no such pixel format."""
+    if name == "auto":
+        return
+    from av.video.format import VideoFormat
+
+    try:
+        VideoFormat(name)
+    except ValueError:
+        common = ("yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le")
+        raise UsageError(
+            f"unknown pixel format {name!r}{suggest(name, common)}; common ones: "
+            f"{', '.join(common)}"
+        ) from None
+
+
+def _encoders() -> Iterable[str]:
+    from av.codec import Codec, codecs_available
+
+    for name in codecs_available:
+        try:
+            if Codec(name, "w").type == "video":
+                yield name
+        except ValueError:
+            continue
+
+
+def choose(
+    info: Info, suffix: str, codec: str, crf: int | None, preset: str, pix_fmt: str
+) -> Encoding:
+    """Settle the encoder for a clip; the first pixel format that the encoder accepts is taken.
+
+    Raises ItemError if there is none, UsageError if ``crf`` means nothing to the encoder.
+    """
+    from av.video.format import VideoFormat
+
+    if suffix == ".avi" and info.details.get("variable_rate"):
+        raise ItemError("its frames come at irregular times, which .avi cannot hold; use .mp4")
+    source = VideoFormat(info.details.get("pix_fmt") or _plain_format(info))
+    name = _codec_for(suffix, codec, info.alpha)
+    # AVI has no presentation times: pictures must be stored in the order they are shown.
+    options = _quality(name, crf, preset) | ({"bf": "0"} if suffix == ".avi" else {})
+    rate = (info.rate or Fraction(25)).limit_denominator(65535)
+    colour = Colour.parse(info.details)
+    tagless = suffix == ".avi" and not name.startswith(("libx26", "h264", "hevc"))
+    apple = suffix in (".mp4", ".mov", ".m4v")  # whose players know HEVC only by its own tag
+    refusal: ItemError | None = None
+    for candidate in [pix_fmt] if pix_fmt != "auto" else _pixel_formats(name, source, info):
+        target = VideoFormat(candidate)
+        encoding = Encoding(
+            codec=name,
+            pix_fmt=candidate,
+            width=info.width,
+            height=info.height,
+            rate=str(rate),
+            colour=Colour() if tagless else _tags(colour, source, target, info),
+            aspect=info.details.get("sample_aspect_ratio"),
+            global_header=suffix != ".avi",
+            tag="hvc1" if apple and ("265" in name or "hevc" in name) else None,
+            options=tuple(sorted(options.items())),
+        )
+        try:
+            encoding.open()
+        except ItemError as error:
+            refusal = refusal or error
+        else:
+            return encoding
+    raise refusal or ItemError(f"the encoder {name} takes no pixel format that can be made here")
+
+
+def _plain_format(info: Info) -> str:
+    return "yuv420p" if info.depth == 8 else "yuv420p10le"
+
+
+def _codec_for(suffix: str, codec: str, alpha: bool) -> str:
+    if codec != "auto":
+        return ALIASES.get(codec, codec)
+    if suffix == ".webm":
+        return "libvpx-vp9"
+    if suffix == ".avi":
+        return "mpeg4"  # H.264 from AVI is read one frame late, for want of presentation times
+    return "prores_ks" if suffix == ".mov" and alpha else "libx264"
+
+
+def _quality(codec: str, crf: int | None, preset: str) -> dict[str, str]:
+    """Encoder options for a quality; without ``crf``, what looks like the source in each."""
+
+    def q(default: int) -> str:
+        return str(default if crf is None else crf)
+
+    if codec in ("libx264", "libx264rgb"):
+        return {"crf": q(18), "preset": preset}
+    if codec == "libx265":
+        return {"crf": q(20), "preset": preset, "x265-params": "log-level=error"}
+    if codec == "libvpx-vp9":
+        return {"crf": q(24), "deadline": "good", "cpu-used": "4", "row-mt": "1"}
+    if codec == "libvpx":
+        # VP8 caps the rate even at constant quality; its hidden frames have no time of their own.
+        return {"crf": q(10), "b": "50M", "deadline": "good", "cpu-used": "4", "auto-alt-ref": "0"}
+    if codec == "libsvtav1":
+        os.environ.setdefault("SVT_LOG", "1")  # or it prints its settings for each segment
+        return {"crf": q(24), "preset": "8"}
+    if codec in ("libaom-av1", "librav1e"):
+        return {"crf": q(24), "cpu-used": "6"} if codec == "libaom-av1" else {"qp": q(80)}
+    if codec.endswith("_nvenc"):
+        return {"rc": "vbr", "cq": q(19), "preset": "p5"}
+    if codec.endswith("_qsv"):
+        return {"global_quality": q(19)}
+    if codec.endswith("_amf"):
+        return {"rc": "cqp", "qp_i": q(18), "qp_p": q(20), "qp_b": q(22)}
+    if codec.endswith("_videotoolbox"):
+        return {"flags": "+qscale", "global_quality": str(118 * (65 if crf is None else crf))}
+    if codec in ("mpeg4", "libxvid", "mpeg2video", "mpeg1video", "mjpeg", "msmpeg4", "flv", "wmv2"):
+        return {"flags": "+qscale", "global_quality": str(118 * (2 if crf is None else crf))}
+    if crf is not None:
+        raise UsageError(f"the encoder {codec} has no constant-quality scale; leave --crf away")
+    return {}
+
+
+def _pixel_formats(codec: str, source: VideoFormat, info: Info) -> list[str]:
+    """The encoder's formats, the one that keeps most of the source's chroma and depth first."""
+    from av.codec import Codec
+
+    wanted_chroma = (2, 2) if is_rgb(source) and source.name in ("pal8", "bgra", "rgba") else (
+        _chroma(source)
+    )
+
+    def cost(target: VideoFormat) -> tuple[bool | int | str, ...]:
+        chroma, depth = _chroma(target), bits(target)
+        return (
+            info.alpha and not has_alpha(target),
+            is_rgb(target),
+            depth < min(bits(source), 16),
+            chroma[0] > wanted_chroma[0] or chroma[1] > wanted_chroma[1],
+            has_alpha(target) and not info.alpha,
+            depth - bits(source),
+            -chroma[0] * chroma[1],
+            # Planar before interleaved, plain formats before the deprecated full-range ones.
+            target.name.startswith("yuvj"),
+            not target.name.startswith("yuv"),
+            target.name,
+        )
+
+    known = [f for f in Codec(codec, "w").video_formats or () if f.components]
+    usable = [f for f in known if not f.name.endswith("be") and not f.name.startswith("bayer")]
+    if not usable:
+        raise ItemError(f"the encoder {codec} takes no pictures from memory; choose another")
+    return [f.name for f in sorted(usable, key=cost)]
+
+
+def _chroma(pix_fmt: VideoFormat) -> tuple[int, int]:
+    """How many luma columns and rows share one chroma sample; grey counts as 4:2:0."""
+    if len(pix_fmt.components) < 3 and not is_rgb(pix_fmt):
+        return 2, 2
+    return 16 // pix_fmt.chroma_width(16), 16 // pix_fmt.chroma_height(16)
+
+
+def _tags(colour: Colour, source: VideoFormat, target: VideoFormat, info: Info) -> Colour:
+    """What the output says of its colours: the source's tags, as far as they fit the target.
+
+    Untagged stays untagged: players guess the same for the output as for the source.
+    """
+    if is_rgb(target):
+        return Colour(FULL, 0, colour.primaries, colour.transfer)
+    if target.name.startswith("yuvj"):
+        return Colour(FULL, colour.matrix, colour.primaries, colour.transfer)
+    if is_rgb(source) or colour.matrix == 0:
+        matrix = 1 if colour.swscale(info.width, info.height) == 1 else 6
+        primaries = colour.primaries if colour.primaries != 2 else 1
+        transfer = colour.transfer if colour.transfer != 2 else 1
+        return Colour(1, matrix, primaries, transfer)
+    return Colour(
+        colour.range or (FULL if source.name.startswith(("gray", "ya")) else 0),
+        colour.matrix, colour.primaries, colour.transfer,
+    )

@@ -1,0 +1,342 @@
+"""Reading video by PyAV: what a file holds, and its frames, upright, in RGB, with their times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stylepipe.errors import ItemError
+from stylepipe.media.video_color import Colour, ToRGB, bits, has_alpha
+from stylepipe.types import Frame, Info
+
+if TYPE_CHECKING:
+    import av
+    import numpy as np
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+_SEEKABLE = ("mp4", "matroska")
+"""Formats whose index leads exactly to key frames."""
+_RUN_UP = 5
+"""Seconds decoded before the wanted time, so that the picture rests on whole key frames only."""
+_STEP_BACK = 1
+"""Timestamps that fall back by less than this many seconds are nudged, by more is an error."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """The part of a clip that is wanted, in seconds from its beginning; ``end`` excluded."""
+
+    start: Fraction = Fraction(0)
+    end: Fraction | None = None
+
+    def __bool__(self) -> bool:
+        return self.start > 0 or self.end is not None
+
+
+@contextmanager
+def open_video(path: Path) -> Iterator[InputContainer]:
+    """Open a media file for reading; local files only, whatever a playlist in it may say.
+
+    Raises ItemError if it cannot be opened as audio or video.
+    """
+    import av
+
+    try:
+        if path.stat().st_size == 0:
+            raise ItemError("the file is empty")
+        container = av.open(
+            f"file:{path}", metadata_errors="replace",
+            container_options={"protocol_whitelist": "file,crypto,data"},
+        )
+    except (av.FFmpegError, OSError) as error:
+        raise ItemError(f"cannot be read as video: {reason(error)}") from error
+    try:
+        yield container
+    finally:
+        container.close()
+
+
+def video_stream(container: InputContainer) -> VideoStream:
+    """The stream to stylize: FFmpeg's choice among those that are not cover art.
+
+    Raises ItemError if there is none or nothing here can decode it.
+    """
+    from av.stream import Disposition
+
+    if container.format.name.endswith("_pipe") or container.format.name in ("image2", "tty"):
+        raise ItemError("is no video but a picture or text; give it its right file name")
+    moving = [
+        s for s in container.streams.video if not s.disposition & Disposition.attached_pic
+    ]
+    if not moving:
+        kinds = ", ".join(sorted({s.type for s in container.streams}))
+        raise ItemError(f"has no video stream, only {kinds or 'nothing'}")
+    best = container.streams.best("video")
+    stream = best if best in moving else moving[0]
+    if stream.codec_context is None:
+        raise ItemError("its video codec is unknown to the FFmpeg inside PyAV")
+    return stream
+
+
+def origin(container: InputContainer) -> Fraction:
+    """The time, in seconds, that counts as the clip's beginning.
+
+    0 but in formats such as MPEG-TS, whose clocks run from an arbitrary moment.
+    """
+    if _live(container) and container.start_time is not None:
+        return Fraction(container.start_time, 1_000_000)
+    return Fraction(0)
+
+
+def _live(container: InputContainer) -> bool:
+    """Whether the format is made for broadcasting: cut anywhere, its clock starting anywhere."""
+    from av.format import Flags
+
+    flags: Any = container.format.flags
+    return bool(int(flags) & Flags.ts_discont.value)
+
+
+def probe(path: Path, span: Span) -> Info:
+    """Describe a video after decoding one frame of it.
+
+    Raises ItemError for a file without video, without frames, damaged or cut short.
+    """
+    with open_video(path) as container:
+        stream = video_stream(container)
+        begin = origin(container)
+        _check_complete(container, stream, span)
+        base = stream.time_base or Fraction(1, 1000)
+        frame = next(_decode(container, stream), None)
+        if frame is None:
+            raise ItemError("holds no video frames")
+        transposed = _Upright.of(frame).transpose
+        width, height = frame.width, frame.height
+        aspect = stream.sample_aspect_ratio
+        if aspect and transposed:
+            aspect = 1 / aspect
+        length = None
+        if stream.duration:
+            length = float(stream.duration * base)
+        elif container.duration:
+            length = container.duration / 1e6
+        if length is not None and span:
+            stop = length if span.end is None else min(length, float(span.end))
+            length = max(0.0, stop - float(span.start))
+        rate = stream.average_rate or stream.guessed_rate
+        nominal = stream.base_rate or rate
+        details: dict[str, Any] = {
+            "codec": stream.codec_context.codec.canonical_name,
+            "pix_fmt": frame.format.name,
+            **Colour.of(frame).names(),
+            "rotation": -frame.rotation % 360,
+            "sample_aspect_ratio": f"{aspect.numerator}:{aspect.denominator}" if aspect else None,
+            "variable_rate": bool(rate and nominal and abs(rate - nominal) > nominal / 200),
+            "interlaced": frame.interlaced_frame,
+            "audio": [_describe(s) for s in container.streams.audio],
+            "subtitles": [_describe(s) for s in container.streams.subtitles],
+            "stream": stream.index,
+            "origin": str(begin),
+            "start": str(span.start) if span else None,
+            "end": str(span.end) if span.end is not None else None,
+        }
+        return Info(
+            kind="video",
+            format=container.format.name,
+            width=height if transposed else width,
+            height=width if transposed else height,
+            frames=None if span else (stream.frames or None),
+            depth=16 if bits(frame.format) > 8 else 8,
+            alpha=has_alpha(frame.format),
+            rate=rate,
+            duration=length,
+            details=details,
+        )
+
+
+def frames(path: Path, info: Info, span: Span, first: int) -> Iterator[Frame]:
+    """Yield the frames of ``span`` from number ``first``, upright, with the source's times.
+
+    Raises ItemError, naming the time, where the stream is damaged or its picture changes size.
+    """
+    with open_video(path) as container:
+        stream = video_stream(container)
+        stream.thread_type = "AUTO"
+        to_rgb = ToRGB(Colour.parse(info.details), info.depth, info.alpha)
+        begin = origin(container)
+        clock = _Clock(stream.time_base or Fraction(1, 1000), info.rate)
+        if span.start and any(name in container.format.name for name in _SEEKABLE):
+            _seek(container, span.start + begin)
+        index = 0
+        shape = None
+        for frame in _decode(container, stream, begin):
+            pts, duration = clock.stamp(frame)
+            time = pts * clock.base - begin
+            if span.end is not None and time >= span.end:
+                return
+            shape = shape or (frame.width, frame.height)
+            if (frame.width, frame.height) != shape:
+                raise ItemError(
+                    f"the picture changes from {shape[0]}x{shape[1]} to "
+                    f"{frame.width}x{frame.height} at {spell(time)}; cut it there with --end"
+                )
+            if time < span.start:
+                continue
+            if index >= first:
+                upright = _Upright.of(frame)
+                pixels, alpha = to_rgb(frame)
+                yield Frame(
+                    upright(pixels), None if alpha is None else upright(alpha), index, pts,
+                    clock.base, duration,
+                )
+            index += 1
+    if index == 0:
+        raise ItemError(
+            f"has no frames between --start and --end; it ends at {spell(clock.last - begin)}"
+            if span and clock.last is not None else "holds no video frames"
+        )
+
+
+class _Clock:
+    """Presentation times of the frames: the source's own, missing ones filled in.
+
+    Times that repeat or step back a little are nudged, so that the order holds.
+    """
+
+    def __init__(self, base: Fraction, rate: Fraction | None) -> None:
+        self.base = base
+        self._step = max(1, round(1 / (rate * base))) if rate else 1
+        self._pts: int | None = None
+
+    @property
+    def last(self) -> Fraction | None:
+        """Time of the latest frame in seconds."""
+        return None if self._pts is None else self._pts * self.base
+
+    def stamp(self, frame: av.VideoFrame) -> tuple[int, int | None]:
+        pts = frame.pts if frame.pts is not None else frame.dts
+        if pts is None:
+            pts = 0 if self._pts is None else self._pts + self._step
+        if self._pts is not None and pts <= self._pts:
+            if (self._pts - pts) * self.base > _STEP_BACK:
+                raise ItemError(
+                    f"its timestamps fall back from {spell(self._pts * self.base)} to "
+                    f"{spell(pts * self.base)}; join it anew first (ffmpeg -fflags +genpts -c copy)"
+                )
+            pts = self._pts + 1
+        self._pts = pts
+        return pts, frame.duration or None
+
+
+def _decode(
+    container: InputContainer, stream: VideoStream, begin: Fraction = Fraction(0)
+) -> Iterator[av.VideoFrame]:
+    """Decode, telling damage by its time. Broadcast formats may begin and end in mid-picture."""
+    import av
+
+    live = _live(container)
+    base = stream.time_base or Fraction(1, 1000)
+    time = begin
+    started = False
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+            if packet is None:
+                return
+            if packet.pts is not None:
+                time = packet.pts * base
+            if packet.is_corrupt and not live:
+                raise ItemError(f"the file is cut off or damaged at {spell(time - begin)}")
+            pictures = packet.decode()
+        except (av.FFmpegError, OSError) as error:
+            if live and not started:
+                continue
+            raise ItemError(
+                f"damaged at {spell(time - begin)}: {reason(error)}; --end can stop before it"
+            ) from error
+        for picture in pictures:
+            started = True
+            yield picture
+
+
+def _seek(container: InputContainer, time: Fraction) -> None:
+    import av
+
+    try:
+        container.seek(max(0, int((time - _RUN_UP) * 1_000_000)), backward=True)
+    except av.FFmpegError:
+        container.seek(0, backward=True)
+
+
+def _check_complete(container: InputContainer, stream: VideoStream, span: Span) -> None:
+    """Raise ItemError if the index names bytes beyond the end of the file."""
+    entries: Any = stream.index_entries
+    size = container.size
+    if not len(entries) or entries[-1].pos + entries[-1].size <= size:
+        return
+    cut = next(e.timestamp for e in entries if e.pos + e.size > size)
+    time = cut * (stream.time_base or Fraction(1, 1000))
+    if span.end is None or time < span.end:
+        raise ItemError(
+            f"the file is cut off: the video ends at {spell(time)}; "
+            f"--end {float(time):.3f} takes what is there"
+        )
+
+
+@dataclass(frozen=True)
+class _Upright:
+    """One of the eight ways a display matrix can lay the picture."""
+
+    transpose: bool = False
+    flip_horizontal: bool = False
+    flip_vertical: bool = False
+
+    @classmethod
+    def of(cls, frame: av.VideoFrame) -> _Upright:
+        """From the frame's display matrix (ISO/IEC 14496-12), to the nearest quarter turn."""
+        import numpy as np
+
+        data: Any = frame.side_data.get("DISPLAYMATRIX")
+        if data is None:
+            return cls()
+        a, b, _, c, d = (int(v) for v in np.frombuffer(bytes(data), np.int32)[:5])
+        if abs(a) + abs(d) >= abs(b) + abs(c):
+            return cls(False, a < 0, d < 0)
+        return cls(True, c < 0, b < 0)
+
+    def __call__(self, array: np.ndarray) -> np.ndarray:
+        import cv2
+
+        if self.transpose:
+            array = cv2.transpose(array)
+        if self.flip_horizontal or self.flip_vertical:
+            code = -1 if self.flip_horizontal and self.flip_vertical else int(self.flip_horizontal)
+            array = cv2.flip(array, code)
+        return array
+
+
+def _describe(stream: Any) -> str:
+    codec = stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
+    language = stream.metadata.get("language", "und")
+    return codec if language == "und" else f"{codec} ({language})"
+
+
+def spell(seconds: Fraction | float | None) -> str:
+    """Seconds as ``m:ss.mmm`` or ``h:mm:ss.mmm``."""
+    millis = round((seconds or 0) * 1000)
+    sign, millis = ("-", -millis) if millis < 0 else ("", millis)
+    hours, rest = divmod(millis, 3_600_000)
+    minutes, rest = divmod(rest, 60_000)
+    tail = f"{rest // 1000:02d}.{rest % 1000:03d}"
+    return f"{sign}{hours}:{minutes:02d}:{tail}" if hours else f"{sign}{minutes}:{tail}"
+
+
+def reason(error: BaseException) -> str:
+    """FFmpeg's or the system's words for an error, without numbers and places."""
+    text = getattr(error, "strerror", None) or str(error)
+    return text[0].lower() + text[1:] if text else type(error).__name__
