@@ -97,3 +97,12 @@ def test_total_variation_and_range() -> None:
     assert losses.total_variation(torch.ones(1, 3, 4, 4)).item() == 0.0
     assert losses.range_penalty(steps).item() == 0.0
     assert losses.range_penalty(steps * 2.0 - 0.5).item() == pytest.approx(0.25)
+
+
+def test_tone_follows_the_photos_light_and_not_its_colour() -> None:
+    light = torch.linspace(0, 1, 32).view(1, 1, 1, 32).expand(1, 3, 32, 32)
+    tinted = 0.3 + 0.4 * light * torch.tensor([0.2, 1.0, 0.9]).view(1, 3, 1, 1)
+    assert losses.tone_loss(tinted, light).item() < 0.02
+    assert losses.tone_loss(1.0 - light, light).item() > 1.9
+    flat = torch.full((1, 3, 32, 32), 0.5)
+    assert torch.isfinite(losses.tone_loss(flat, flat)).all()

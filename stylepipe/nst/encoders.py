@@ -135,7 +135,7 @@ def load_encoder(
         encoder = Encoder(_vgg(path, tensors), reflect=False)
     else:
         raise ValueError(f"{path}: neither VGG weights (features.0.weight) nor a small encoder")
-    return encoder.to(device=device, dtype=dtype, memory_format=torch.channels_last).eval()
+    return encoder.to(device=device, dtype=dtype).to(memory_format=torch.channels_last).eval()
 
 
 def _small(tensors: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:

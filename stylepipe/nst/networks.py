@@ -52,7 +52,7 @@ class NetworkSpec:
     @property
     def multiple(self) -> int:
         """Both sides of the padded picture are multiples of this."""
-        return self.unshuffle * 2 ** (len(self.widths) - 1)
+        return int(self.unshuffle * 2 ** (len(self.widths) - 1))
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -123,7 +123,8 @@ class ConvNorm(nn.Module):
 
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
         p = self.conv.kernel_size[0] // 2
-        return self.norm(self.conv(pad(x, p, p, p, p)), weights)
+        normal: Tensor = self.norm(self.conv(pad(x, p, p, p, p)), weights)
+        return normal
 
 
 class Residual(nn.Module):
@@ -135,7 +136,8 @@ class Residual(nn.Module):
         self.second = ConvNorm(styles, width, width)
 
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
-        return x + self.second(F.relu(self.first(x, weights)), weights)
+        change: Tensor = self.second(F.relu(self.first(x, weights)), weights)
+        return x + change
 
 
 class StyleNetwork(nn.Module):

@@ -117,8 +117,8 @@ def write_grid(path: Path, rows: Sequence[Sequence[Tensor]]) -> None:
     width = max(sum(p.shape[3] for p in row) for row in rows)
     strips = []
     for row in rows:
-        strip = torch.cat(list(row), dim=3)[0].clamp(0.0, 1.0)
-        strip = (strip * 255.0).round().byte().permute(1, 2, 0).contiguous().numpy()
+        joined = torch.cat(list(row), dim=3)[0].clamp(0.0, 1.0)
+        strip = (joined * 255.0).round().byte().permute(1, 2, 0).contiguous().numpy()
         strips.append(np.pad(strip, ((0, 0), (0, width - strip.shape[1]), (0, 0))))
     ok, data = cv2.imencode(".png", cv2.cvtColor(np.concatenate(strips), cv2.COLOR_RGB2BGR))
     if not ok:

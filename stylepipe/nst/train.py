@@ -26,9 +26,10 @@ SMALL_STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 MAX_ROLLBACKS = 3
 STYLE_RATE = 4.0  # of the learning rate, for the norms' gains and shifts
 LOG_COLUMNS = (
-    "step", "seconds", "loss", "copy", "content", "style", "tv", "range", "guide", "gradient",
-    "deviation",
-)  # fmt: skip
+    *("step", "seconds", "loss"),
+    *("copy", "content", "style", "tone", "tv", "range", "guide"),
+    *("gradient", "deviation"),
+)
 MIN_OUTPUT_STD = 0.02  # a picture flatter than this is one grey, black or white field
 
 
@@ -53,6 +54,7 @@ class TrainOptions:
     copy_steps: int = 300
     content_weight: float = 1.0
     style_weight: float = 1.0
+    tone_weight: float = 1.0
     tv_weight: float = 1.0
     range_weight: float = 10.0
     guide_weight: float = 1.0
@@ -316,6 +318,7 @@ class Trainer:
         terms = {
             "content": options.content_weight * content,
             "style": options.style_weight * emphasis * style,
+            "tone": options.tone_weight * losses.tone_loss(output, photos),
             "tv": options.tv_weight * losses.total_variation(output),
             "range": options.range_weight * losses.range_penalty(output),
         }

@@ -1,0 +1,132 @@
+"""Train the styles that come with the `fast` stylizer.
+
+    python examples/train_bundled_styles.py --photos DIR --paintings DIR --encoder FILE \
+        --architecture quality --minutes 70 -o build/quality
+
+Photos: some hundred varied pictures. Paintings: named as in STYLES below. Encoder: the small
+encoder to relu5_1. A further --vgg FILE adds full-width VGG-19 as a second judge.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from stylepipe.nst.encoders import load_encoder
+from stylepipe.nst.networks import SPECS, StyleNetwork, StyleRecord, load_styles
+from stylepipe.nst.train import Painting, Progress, Teacher, Trainer, TrainOptions
+
+VAN_GOGH = "Vincent van Gogh"
+# Each with its file; `side` sets the size of the strokes, `trim` cuts the edges of a scan.
+STYLES = [
+    Painting(StyleRecord(*record), Path(f"{file}.jpg"), side=side, trim=trim)
+    for record, file, side, trim in (
+        (
+            ("starry-night", "The Starry Night", VAN_GOGH, "1889"),
+            "van_gogh_starry_night",
+            600,
+            0.02,
+        ),
+        (("great-wave", "The Great Wave", "Hokusai", "1831"), "hokusai_great_wave", 512, 0.0),
+        (("scream", "The Scream", "Edvard Munch", "1893"), "munch_the_scream", 560, 0.03),
+        (
+            ("composition-vii", "Composition VII", "Wassily Kandinsky", "1913"),
+            *("kandinsky_composition_vii", 512, 0.0),
+        ),
+        (("mondrian", "Cubist composition", "Piet Mondrian", "about 1913"), "mondrian", 480, 0.02),
+        (
+            ("wheat-field", "Wheat Field with Cypresses", VAN_GOGH, "1889"),
+            *("van_gogh_wheat_field", 600, 0.01),
+        ),
+        (
+            ("water-lilies", "Water Lilies", "Claude Monet", "1919"),
+            *("monet_water_lilies_1919", 600, 0.03),
+        ),
+        (("olive-trees", "Olive Trees", VAN_GOGH, "1889"), "van_gogh_olive_trees", 600, 0.03),
+    )
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--paintings", type=Path, required=True)
+    parser.add_argument("--encoder", type=Path, required=True)
+    parser.add_argument("--vgg", type=Path)
+    parser.add_argument("--vgg-every", type=int, default=3)
+    parser.add_argument("--architecture", choices=SPECS, default="quality")
+    parser.add_argument("--start", type=Path, help="styles file to start from")
+    parser.add_argument("--guide", type=Path, help="styles file to imitate")
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--steps", type=int, default=8000)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--content", type=float, default=0.4)
+    parser.add_argument("--style", type=float, default=1.0)
+    parser.add_argument("--copy-steps", type=int, default=300)
+    parser.add_argument("--tone", type=float, default=1.0)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--previews", type=Path, nargs="*", default=[])
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    args = parser.parse_args()
+
+    torch.manual_seed(0)
+    half = torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+    paintings = [replace(p, path=args.paintings / p.path) for p in STYLES]
+    levels = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+    small = load_encoder(args.encoder, dtype=half)
+    teachers = [Teacher(small, dict.fromkeys(levels, 1.0), {"relu4_1": 1.0})]
+    if args.vgg is not None:
+        vgg = load_encoder(args.vgg, dtype=half)
+        judge = Teacher(vgg, dict.fromkeys(levels[:3], 1.0), {"relu3_1": 0.2}, args.vgg_every)
+        teachers.append(judge)
+    net = StyleNetwork(SPECS[args.architecture], len(paintings))
+    if args.start is not None:
+        net.load_state_dict(load_styles(args.start)[0].state_dict())
+    guide = None
+    if args.guide is not None:
+        guide = load_styles(args.guide)[0].to(half).to(memory_format=torch.channels_last)
+    options = TrainOptions(
+        steps=args.steps,
+        batch=args.batch,
+        size=args.size,
+        learning_rate=args.rate,
+        content_weight=args.content,
+        style_weight=args.style,
+        minutes=args.minutes,
+        tone_weight=args.tone,
+        workers=args.workers,
+        copy_steps=args.copy_steps,
+        preview_every=250,
+    )
+    trainer = Trainer(
+        net,
+        teachers,
+        sorted(p for p in args.photos.iterdir() if p.is_file()),
+        paintings,
+        options,
+        args.output,
+        previews=args.previews,
+        guide=guide,
+        metadata={
+            "teacher": "small VGG-19 encoder to relu5_1, Wasserstein-2 style loss",
+            "data": f"{args.photos.name} photos",
+            "licence": "MIT",
+        },
+    )
+
+    def show(progress: Progress) -> None:
+        if progress.step % 20 == 0:
+            terms = " ".join(f"{k} {v:.3f}" for k, v in progress.terms.items())
+            seconds = f"{trainer.elapsed:.0f} s"
+            print(f"{progress.step} {progress.fraction:.3f} {seconds} {terms}", flush=True)
+
+    print(trainer.run(show))
+
+
+if __name__ == "__main__":
+    main()
