@@ -1,5 +1,6 @@
 """The command line: flags that follow the components, errors in one sentence, exit codes."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -416,6 +417,43 @@ def test_doctor_names_a_style_that_cannot_be_loaded(cli, monkeypatch):
     assert {"topic": "style", "text": "fast: starry-night: hash differs", "ok": False} in findings
 
 
+@pytest.fixture
+def weights(monkeypatch, tmp_path):
+    """One known file of weights, served from a folder, and an empty cache."""
+    from stylepipe.weights import Weights
+
+    (tmp_path / "net.bin").write_bytes(b"weights")
+    entry = Weights(
+        "net", "A network", (tmp_path / "net.bin").as_uri(),
+        hashlib.sha256(b"weights").hexdigest(), "MIT", "none", 1,
+    )  # fmt: skip
+    monkeypatch.setattr("stylepipe.weights.KNOWN", {"net": entry})
+    monkeypatch.setattr("stylepipe.cli.weights.KNOWN", {"net": entry})
+    monkeypatch.setenv("STYLEPIPE_CACHE", str(tmp_path / "cache"))
+    return entry
+
+
+def test_weights_are_listed_fetched_and_found(cli, weights, tmp_path):
+    assert cli("weights")[1].split()[:2] == ["net", "-"]
+    assert json.loads(cli("weights", "list", "--json")[1])[0]["fetched"] is False
+    where = str(tmp_path / "cache" / "net.bin")
+    assert cli("weights", "path", "net")[1].strip() == where
+    assert cli("weights", "path")[1].strip() == str(tmp_path / "cache")
+    code, out, err = cli("weights", "fetch", "net")
+    assert (code, out.strip()) == (0, where), err
+    assert Path(where).read_bytes() == b"weights"
+    assert cli("weights", "list")[1].split()[:2] == ["net", "fetched"]
+    code, _, err = cli("weights", "fetch", "nett")
+    assert code == 2 and "did you mean 'net'" in err
+
+
+def test_doctor_finds_damaged_weights(cli, weights):
+    cli("weights", "fetch", "net")
+    weights.path.write_bytes(b"wrights")
+    code, out, _ = cli("doctor")
+    assert code == 4 and "net.bin is damaged; delete it" in out
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_prints_a_script(cli, shell):
     code, out, _ = cli("completion", shell)
@@ -499,7 +537,7 @@ def python(code: str, **more) -> subprocess.CompletedProcess:
 @pytest.mark.parametrize(
     "args",
     [["--help"], ["--version"], ["run", "--help"], ["presets"], ["styles"], ["train", "--help"],
-     ["completion", "zsh"], ["nonsense"], ["plugins"]],
+     ["completion", "zsh"], ["nonsense"], ["plugins"], ["weights"]],
 )  # fmt: skip
 def test_nothing_heavy_is_imported_before_a_job_runs(args):
     done = python(

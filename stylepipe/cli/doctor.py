@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import os
@@ -227,6 +228,17 @@ def styles(app: App) -> Iterator[Finding]:
             yield Finding("styles", f"{name}: {', '.join(bundled)}")
 
 
+def weights(app: App) -> Iterator[Finding]:
+    from stylepipe.weights import KNOWN
+
+    for name, entry in KNOWN.items():
+        if entry.path.is_file():
+            with entry.path.open("rb") as file:
+                good = hashlib.file_digest(file, "sha256").hexdigest().startswith(entry.sha256)
+            advice = "" if good else " is damaged; delete it and fetch it again"
+            yield Finding("weights", f"{name}: {entry.path}{advice}", ok=good)
+
+
 def _load(cls: type[Stylizer], style: str, device: Device) -> None:
     from stylepipe.components import Context, StyleRef
 
@@ -247,4 +259,5 @@ CHECKS: tuple[Callable[[App], Iterator[Finding]], ...] = (
     plugins,
     presets,
     styles,
+    weights,
 )
