@@ -208,7 +208,7 @@ def _info(picture: ImageFile.ImageFile) -> Info:
             details[name] = f"{len(value):,} bytes"
     dpi = _dpi(picture)
     if dpi:
-        details["dpi"] = f"{dpi[0]:g}x{dpi[1]:g}"
+        details["dpi"] = f"{dpi[0]:.4g}x{dpi[1]:.4g}"
     return Info(
         kind="image",
         format=str(picture.format).lower(),

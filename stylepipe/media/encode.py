@@ -213,6 +213,7 @@ def _sound_exif(meta: Meta, settings: Settings) -> Image.Exif | None:
 def _webp(frame: Frame, meta: Meta, settings: Settings) -> bytes:
     return _save(
         _with_alpha(frame), "WEBP", quality=settings.quality, method=2, exact=True,
+        lossless=settings.quality == 100,  # else colours have half the resolution, at any quality
         exif=meta.exif, icc_profile=meta.icc, xmp=meta.xmp,
     )
 
@@ -223,7 +224,7 @@ def _exif_bytes(meta: Meta, settings: Settings) -> bytes | None:
 
 def _avif(frame: Frame, meta: Meta, settings: Settings) -> bytes:
     return _save(
-        _with_alpha(frame), "AVIF", quality=settings.quality, speed=8, autotiling=False,
+        _with_alpha(frame), "AVIF", quality=settings.quality, speed=9, autotiling=False,
         subsampling="4:4:4" if settings.quality >= 90 else "4:2:0",
         exif=_exif_bytes(meta, settings), icc_profile=meta.icc, xmp=meta.xmp,
     )

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from stylepipe.components import Context, Reader, Sink, Writer
 from stylepipe.errors import ItemError
 from stylepipe.options import Options, option
 from stylepipe.types import Frame, Info, Item
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from stylepipe.media.encode import Settings
+
 _SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".tif", ".tiff", ".bmp", ".avif",
     ".gif", ".heic", ".heif", ".hif",
@@ -64,7 +65,8 @@ class ImageWriter(Writer):
 
     class Options(Options):
         image_quality: int = option(
-            95, "Quality of JPEG, WebP, AVIF and HEIC; from 90 colours keep full resolution.",
+            95, "Quality of JPEG, WebP, AVIF and HEIC; from 90 colours keep their full "
+            "resolution (not in WebP, which at 100 is lossless).",
             min=1, max=100,
         )
         png_level: int = option(
@@ -82,7 +84,7 @@ class ImageWriter(Writer):
         self._log = context.log
 
     def open_sink(self, item: Item, info: Info, path: Path, work: Path) -> Sink:
-        """Create the file. Raises ItemError if the folder does not allow it."""
+        """Nothing is written before the frame comes."""
         from stylepipe.media.encode import Settings
 
         settings = Settings(
@@ -95,10 +97,11 @@ class ImageWriter(Writer):
 
 
 class _ImageSink(Sink):
-    def __init__(self, path: Path, settings: Any) -> None:
+    """Holds no open file: many small pictures may wait in the engine's queues."""
+
+    def __init__(self, path: Path, settings: Settings) -> None:
         self._path, self._settings = path, settings
         self._written = False
-        self._file: IO[bytes] = _told(lambda: path.open("wb"))
 
     def write(self, frame: Frame) -> None:
         from stylepipe.media.encode import encode
@@ -106,23 +109,16 @@ class _ImageSink(Sink):
         if self._written:
             raise ItemError("a picture file holds one frame: choose a video format")
         data = encode(frame, self._path.suffix.lower(), self._settings)
-        _told(lambda: self._file.write(data))
+        try:
+            self._path.write_bytes(data)
+        except OSError as error:
+            reason = error.strerror or error
+            raise ItemError(f"the output cannot be written: {reason}") from error
         self._written = True
 
     def close(self) -> None:
-        _told(self._file.close)
         if not self._written:
             raise ItemError("no picture came to be written")
 
     def abort(self) -> None:
-        with suppress(OSError):  # what the disk had no room for is deleted in the next line
-            self._file.close()
         self._path.unlink(missing_ok=True)
-
-
-def _told(action: Callable[[], T]) -> T:
-    """Do it; an OSError becomes a sentence."""
-    try:
-        return action()
-    except OSError as error:
-        raise ItemError(f"the output cannot be written: {error.strerror or error}") from error
