@@ -1,0 +1,14 @@
+"""The built-in readers and writers, handed over through the same door as any plugin's."""
+
+from __future__ import annotations
+
+from stylepipe.components import Component
+from stylepipe.hookspecs import hookimpl
+from stylepipe.media.images import ImageReader, ImageWriter
+from stylepipe.media.video import VideoReader, VideoWriter
+
+
+@hookimpl
+def stylepipe_components() -> list[type[Component]]:
+    """Pictures come first: a file that both could read is a picture unless it moves."""
+    return [ImageReader, ImageWriter, VideoReader, VideoWriter]
