@@ -26,6 +26,8 @@ from stylepipe import (
 )
 from stylepipe.errors import suggest
 
+from . import training
+
 if TYPE_CHECKING:
     import torch
 
@@ -34,9 +36,6 @@ if TYPE_CHECKING:
 
 STYLES = Path(__file__).with_name("styles")
 NETWORKS = ("quality", "light")
-_PICTURES = (
-    ".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".heic", ".heif",
-)  # fmt: skip
 _PICKLES = (".pth", ".pt", ".pkl", ".pickle", ".ckpt", ".bin", ".t7")
 
 
@@ -97,6 +96,16 @@ class FastStylizer(Stylizer):
     def close(self) -> None:
         self._engine = None
 
+    TrainOptions = training.TrainOptions
+
+    @classmethod
+    def train(cls, options: training.TrainOptions, context: Context) -> None:
+        """Train a file of styles for :meth:`prepare`, or go on training it."""
+        start = STYLES / f"{options.quality}.safetensors"
+        if options.init == "bundled" and not start.is_file():
+            raise UsageError(f"{start} is missing; pass --init random")
+        training.train(options, context, start)
+
     def _resolve(self, ref: StyleRef) -> tuple[Path, str | None]:
         """The file that holds a style, and the style's name in it (None: its only one)."""
         bundled = [info.name for info in self.styles()]
@@ -113,7 +122,7 @@ class FastStylizer(Stylizer):
                              f"{self._offer()}")
         if not path.is_file():
             raise UsageError(f"no style file {path}; {self._offer()}")
-        if suffix in _PICTURES:
+        if suffix in training.PICTURES:
             raise UsageError(
                 f"the fast stylizer has to be trained on {path.name} first: stylepipe train fast "
                 f"--photos FOLDER --style {path} -o {path.stem}.safetensors"
