@@ -17,7 +17,7 @@ import torch
 
 from stylepipe.nst.encoders import load_encoder
 from stylepipe.nst.networks import SPECS, StyleNetwork, StyleRecord, load_styles
-from stylepipe.nst.train import Painting, Progress, Teacher, Trainer, TrainOptions
+from stylepipe.nst.train import Painting, Progress, Trainer, TrainOptions, standard_teacher
 
 VAN_GOGH = "Vincent van Gogh"
 # Each with its file; `side` sets the size of the strokes, `trim` cuts the edges of a scan.
@@ -77,13 +77,10 @@ def main() -> None:
     torch.manual_seed(0)
     half = torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
     paintings = [replace(p, path=args.paintings / p.path) for p in STYLES]
-    levels = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-    small = load_encoder(args.encoder, dtype=half)
-    teachers = [Teacher(small, dict.fromkeys(levels, 1.0), {"relu4_1": 1.0})]
+    teachers = [standard_teacher(load_encoder(args.encoder, dtype=half))]
     if args.vgg is not None:
-        vgg = load_encoder(args.vgg, dtype=half)
-        judge = Teacher(vgg, dict.fromkeys(levels[:3], 1.0), {"relu3_1": 0.2}, args.vgg_every)
-        teachers.append(judge)
+        judge = standard_teacher(load_encoder(args.vgg, dtype=half))
+        teachers.append(replace(judge, every=args.vgg_every))
     net = StyleNetwork(SPECS[args.architecture], len(paintings))
     if args.start is not None:
         net.load_state_dict(load_styles(args.start)[0].state_dict())

@@ -111,6 +111,8 @@ def test_a_resumed_run_gives_the_same_weights_bit_for_bit(make: Make, stop: int)
         make("resumed").run(interrupt)
     resumed = make("resumed")
     resumed.run()
+    steps = [line.split(",")[0] for line in (resumed.out_dir / "log.csv").read_text().splitlines()]
+    assert steps == ["step", *"123456"]
     for key, value in straight.net.state_dict().items():
         assert torch.equal(value, resumed.net.state_dict()[key]), key
 
@@ -222,6 +224,22 @@ def test_unreadable_photos_are_listed_and_left_out(make: Make, photos: list[Path
     assert len(trainer.warnings) == 1
     assert "broken.jpg" in trainer.warnings[0]
     assert len(trainer.photos.paths) == len(photos)
+
+
+def test_photos_beyond_the_cache_are_read_when_drawn(
+    photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stylepipe.nst import photos as module
+
+    expected = Photos(photos, 32, 2.0, 0).batch(2, 8)
+    bad = photos[0].parent / "zzz.jpg"
+    bad.write_bytes(b"")
+    monkeypatch.setattr(module, "CACHE_BYTES", 1)
+    supply = Photos(photos, 32, 2.0, 0)
+    assert torch.equal(supply.batch(2, 8), expected)
+    supply = Photos([*photos, bad], 32, 2.0, 0)
+    assert supply.batch(0, 40).shape[0] == 40
+    assert len(supply.warnings) == 1
 
 
 def test_a_checkpoint_of_other_styles_is_refused(make: Make, paintings: list[Painting]) -> None:

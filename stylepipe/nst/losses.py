@@ -101,6 +101,16 @@ def mean_std_loss(features: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return relative_error(own_mean, mean) + relative_error(own_std, std)
 
 
+def recolour(photo: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """A photo N 3 H W with these means and deviations (N 3 each) of its channels.
+
+    Reinhard et al., "Color Transfer between Images" (2001), eq. 10, in RGB.
+    """
+    own_mean = photo.mean(dim=(2, 3), keepdim=True)
+    own_std = photo.std(dim=(2, 3), keepdim=True) + 0.02
+    return (photo - own_mean) / own_std * std[:, :, None, None] + mean[:, :, None, None]
+
+
 def tone_loss(x: Tensor, photo: Tensor, cell: int = 8) -> Tensor:
     """1 - correlation of the luminances' means over cells of pixels, N 3 H W each -> N.
 

@@ -57,7 +57,8 @@ class Photos:
     """An endless supply of batches of square crops; step n's batch is a function of the seed.
 
     A crop comes from a photo scaled so that its short side is `size` to `zoom * size` pixels.
-    warnings: a sentence for each photo left out. Raise ValueError where none is left.
+    Photos are read at once while they fit in memory, the rest when they are drawn.
+    warnings: a sentence for each photo left out. Raise ValueError where none can be read.
     """
 
     def __init__(self, paths: Sequence[Path], size: int, zoom: float, seed: int) -> None:
@@ -71,24 +72,26 @@ class Photos:
         if not paths:
             raise ValueError("no photos to train on")
         for path in sorted(paths):
-            try:
-                self._picture(path)
-            except ValueError as error:
-                self.warnings.append(str(error))
-            else:
+            if self._cached >= CACHE_BYTES or self._picture(path) is not None:
                 self.paths.append(path)
         if not self.paths:
             raise ValueError(f"none of the {len(paths)} photos can be read: {self.warnings[0]}")
 
-    def _picture(self, path: Path) -> NDArray[np.uint8]:
-        """The photo, no larger than needed; kept in memory while there is room."""
+    def _picture(self, path: Path) -> NDArray[np.uint8] | None:
+        """The photo, no larger than needed; kept in memory while there is room. None, and a
+        warning, where it cannot be read."""
         if path in self._cache:
             return self._cache[path]
-        picture = read_rgb(path)
+        try:
+            picture = read_rgb(path)
+        except ValueError as error:
+            if str(error) not in self.warnings:
+                self.warnings.append(str(error))
+            return None
         largest = round(self.size * self.zoom)
         if min(picture.shape[:2]) > largest:
             picture = scale_to(picture, largest)
-        if self._cached + picture.nbytes <= CACHE_BYTES:
+        if self._cached < CACHE_BYTES:
             self._cache[path] = picture
             self._cached += picture.nbytes
         return picture
@@ -99,7 +102,9 @@ class Photos:
         return torch.stack([self._crop(rng) for _ in range(count)])
 
     def _crop(self, rng: np.random.Generator) -> Tensor:
-        picture = self._picture(self.paths[int(rng.integers(len(self.paths)))])
+        picture = None
+        while picture is None:
+            picture = self._picture(self.paths[int(rng.integers(len(self.paths)))])
         h, w = picture.shape[:2]
         # Cut first, then scale: the cost is that of the crop, not of the photo.
         side = min(h, w) / float(rng.uniform(1.0, self.zoom))

@@ -22,7 +22,7 @@ from .encoders import Encoder
 from .networks import StyleNetwork, StyleRecord, save_styles, write_atomically
 from .photos import Photos, load_picture, write_grid
 
-SMALL_STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 MAX_ROLLBACKS = 3
 STYLE_RATE = 4.0  # of the learning rate, for the norms' gains and shifts
 LOG_COLUMNS = (
@@ -41,18 +41,19 @@ class TrainingFailed(RuntimeError):
 class TrainOptions:
     """How to train. Weights are relative to each target's size: see losses.
 
-    copy_steps: so many steps first teach a fresh network to copy its input, the quickest way to
-    sound colours. zoom: crops come from photos of `size` to `zoom * size` pixels. workers: CPU
-    threads that share each batch. minutes: follow the clock instead of counting steps.
+    copy_steps: so many steps first teach a fresh network to copy its input in the colours of the
+    painting, the quickest way to a sound start. zoom: crops come from photos of `size` to
+    `zoom * size` pixels. workers: CPU threads that share each batch. minutes: follow the clock
+    instead of counting steps.
     """
 
-    steps: int = 8000
+    steps: int = 4000
     batch: int = 4
     size: int = 256
     learning_rate: float = 1e-3
     warmup: float = 0.03
     copy_steps: int = 300
-    content_weight: float = 1.0
+    content_weight: float = 0.4
     style_weight: float = 1.0
     tone_weight: float = 1.0
     tv_weight: float = 1.0
@@ -95,13 +96,22 @@ class Painting:
 class Teacher:
     """An encoder that judges style and content at some of its layers (name -> weight).
 
-    every: it judges each so manieth step only; an expensive teacher need not see all.
+    every: it judges only each step that this number divides; an expensive one need not see all.
     """
 
     encoder: Encoder
     style: dict[str, float]
     content: dict[str, float] = field(default_factory=dict)
     every: int = 1
+
+
+def standard_teacher(encoder: Encoder) -> Teacher:
+    """Style at the first layer of every block that the encoder has, content at relu4_1 or, where
+    it ends before, at the deepest of them.
+    """
+    layers = [layer for layer in STYLE_LAYERS if layer in encoder.layers]
+    content = "relu4_1" if "relu4_1" in layers else layers[-1]
+    return Teacher(encoder, dict.fromkeys(layers, 1.0), {content: 1.0})
 
 
 @dataclass(frozen=True)
@@ -178,6 +188,10 @@ class Trainer:
             load_picture(p.path, p.side or options.style_side, p.trim).to(self.device)
             for p in paintings
         ]
+        self.palettes = (
+            torch.cat([p.mean(dim=(2, 3)) for p in pictures]),
+            torch.cat([p.std(dim=(2, 3)) for p in pictures]),
+        )
         self.targets = [_Targets(teacher, pictures) for teacher in teachers]
         self.photos = Photos(photos, options.size, options.zoom, options.seed)
         self.warnings = self.photos.warnings
@@ -203,6 +217,7 @@ class Trainer:
         self.out_dir.mkdir(parents=True, exist_ok=True)
         if self.checkpoint.exists():
             self.load_checkpoint()
+            self._trim_log()
         else:
             self.save_checkpoint()  # where the first collapse goes back to
         started = time.monotonic() - self.elapsed
@@ -299,7 +314,8 @@ class Trainer:
     ) -> dict[str, Tensor]:
         options = self.options
         if self.step < options.copy_steps:
-            return {"copy": 10.0 * (output - photos).square().flatten(1).mean(dim=1)}
+            wanted = losses.recolour(photos, self.palettes[0][styles], self.palettes[1][styles])
+            return {"copy": losses.content_loss(output, wanted)}
         emphasis = torch.tensor([p.weight for p in self.paintings], device=self.device)[styles]
         content = torch.zeros(len(photos), device=self.device)
         style = torch.zeros(len(photos), device=self.device)
@@ -310,9 +326,9 @@ class Trainer:
             found = teacher.encoder(output, [*teacher.style, *teacher.content])
             if teacher.content:
                 with torch.no_grad():
-                    wanted = teacher.encoder(photos, teacher.content)
+                    aims = teacher.encoder(photos, teacher.content)
                 for layer, weight in teacher.content.items():
-                    content = content + weight * losses.content_loss(found[layer], wanted[layer])
+                    content = content + weight * losses.content_loss(found[layer], aims[layer])
             for layer, weight in teacher.style.items():
                 style = style + weight * targets.loss(layer, found[layer], styles)
         terms = {
@@ -352,6 +368,14 @@ class Trainer:
                 writer.writeheader()
             row: dict[str, str | int] = {key: f"{value:.6g}" for key, value in terms.items()}
             writer.writerow(row | {"step": self.step, "seconds": f"{self.elapsed:.2f}"})
+
+    def _trim_log(self) -> None:
+        """Drop the rows after the checkpoint: those steps are taken again."""
+        path = self.out_dir / "log.csv"
+        if path.exists():
+            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = [row for row in lines[1:] if int(row.split(",")[0]) <= self.step]
+            write_atomically(path, "".join([*lines[:1], *kept]).encode())
 
     def save_checkpoint(self) -> None:
         """Write all that a resumed run needs, atomically."""
