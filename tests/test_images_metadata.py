@@ -77,6 +77,20 @@ def test_orientation_is_applied_once_and_gone(tmp_path, suffix, orientation):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", [".avif", ".heic"])
+def test_orientation_of_containers_that_turn_themselves(tmp_path, suffix, orientation):
+    """There the turn stands outside the EXIF block (irot, imir)."""
+    if suffix == ".heic":
+        pytest.importorskip("pillow_heif").register_heif_opener()
+    path = tmp_path / f"a{suffix}"
+    block = b"Exif\0\0" + exif_block(orientation)
+    Image.fromarray(stored(photo(64, 96), orientation)).save(path, exif=block, quality=95)
+    frame = read(path)
+    assert np.abs(frame.pixels.astype(int) - photo(64, 96)).mean() < 4
+    assert exif.orientation(frame.meta.exif) == 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
 def test_orientation_of_sixteen_bit_tiff(tmp_path, orientation):
     path = tmp_path / "a.tif"
     path.write_bytes(tiff(stored(deep(), orientation), tag_274=orientation))

@@ -10,7 +10,7 @@ from PIL import Image
 
 from stylepipe.errors import ItemError
 from stylepipe.media.images import ImageReader
-from stylepipe.types import Frame
+from stylepipe.types import Frame, Meta
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 ALL = (".jpg", ".png", ".webp", ".tif", ".bmp", ".avif", ".gif")
@@ -153,6 +153,16 @@ def test_sixteen_bit_png_with_one_colour_transparent(tmp_path):
         hidden = (array == key).all(2) if array.ndim == 3 else array == key
         assert (frame.alpha == np.where(hidden, 0, 65535)).all() and hidden.any()
         assert (frame.pixels == array.reshape(60, 90, -1)).all()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_nothing_is_printed_of_odd_sixteen_bit_files(tmp_path, suffix, capfd):
+    path = write(Frame(deep(), meta=Meta(exif=b"II*\0\xff\xff")), tmp_path / f"a{suffix}")
+    assert (read(path).pixels == deep()).all()
+    path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(ItemError):
+        read(path)
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("order", ["<", ">"])

@@ -17,6 +17,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from cv2.utils import logging
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from stylepipe.errors import ItemError
@@ -343,6 +344,7 @@ def _deep(
     """PNG and colour TIFF of sixteen bits a channel."""
     if picture.format == "PNG":
         Image.open(io.BytesIO(data), formats=("PNG",)).verify()  # raises where OpenCV is lenient
+        data = _bare_png(data)
     decoded = _opencv(data)
     if decoded is None or decoded.dtype != np.uint16:
         raise ItemError("the sixteen-bit data is cut short or damaged: copy the file again")
@@ -369,11 +371,26 @@ def _keyed(pixels: np.ndarray, key: Any) -> np.ndarray | None:
     return np.where(hidden, 0, 65535).astype(np.uint16)
 
 
+def _bare_png(data: bytes) -> bytes:
+    """The chunks that make the pixels: of others libpng complains on the terminal."""
+    kept, at = [data[:8]], 8
+    while at < len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        if data[at + 4 : at + 5].isupper():
+            kept.append(data[at:end])
+        at = end
+    return b"".join(kept)
+
+
 def _opencv(data: bytes) -> np.ndarray | None:
+    """As stored, gray or BGR; None if OpenCV cannot: the callers raise, or let Pillow say why."""
+    level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
     try:
         return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
-        return None  # the callers raise, or let Pillow find the reason
+        return None
+    finally:
+        logging.setLogLevel(level)
 
 
 def _rgb(bgr: np.ndarray) -> np.ndarray:
