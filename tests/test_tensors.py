@@ -18,13 +18,15 @@ def frames(dtype, h, w, count=1, seed=0):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("size", [(1, 1), (1, 4), (4, 1), (2, 2), (3, 1), (4, 4), (37, 23)])
-@pytest.mark.parametrize("contiguous", [False, True])
-def test_pixels_survive_the_way_there_and_back(dtype, size, contiguous):
+@pytest.mark.parametrize("layout", ["as it comes", "planes", "cropped"])
+def test_pixels_survive_the_way_there_and_back(dtype, size, layout):
     given = frames(dtype, *size, count=3)
     tensor = to_tensor(given, CPU)
     assert tensor.shape == (3, 3, *size) and tensor.dtype == torch.float32
-    if contiguous:
+    if layout == "planes":
         tensor = tensor.contiguous()
+    if layout == "cropped":
+        tensor = torch.nn.functional.pad(tensor, (2, 1, 1, 3))[:, :, 1:-3, 2:-1]
     for frame, pixels in zip(given, to_pixels(tensor, np.dtype(dtype)), strict=True):
         assert pixels.dtype == dtype and pixels.flags.c_contiguous
         np.testing.assert_array_equal(pixels, frame.pixels)

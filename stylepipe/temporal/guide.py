@@ -15,7 +15,7 @@ import numpy as np
 from stylepipe.components import Flow
 from stylepipe.temporal.occlusion import inconsistency, motion_border
 from stylepipe.temporal.scenes import is_cut
-from stylepipe.temporal.warp import outside, resize_flow, settle, warp
+from stylepipe.temporal.warp import enlarge, outside, settle, warp
 from stylepipe.types import Frame, Guide
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class TemporalGuide:
         trust = np.maximum(0, 1 - missed) * np.exp(-CONSTANCY * _squared(now.pixels, predicted))
         trust[beyond | motion_border(there)] = 0
         consistent = float(np.mean((missed < 1) & ~beyond))
-        return Motion(there, _soften(trust), is_cut(consistent, now.pixels, predicted))
+        return Motion(settle(there), _soften(trust), is_cut(consistent, now.pixels, predicted))
 
     def guide(self, motion: Motion, result: np.ndarray, device: torch.device) -> Guide | None:
         """Move the previous result, HxWx3 integers as written, to the present frame.
@@ -84,14 +84,15 @@ class TemporalGuide:
         if motion.cut:
             return None
         h, w = result.shape[:2]
-        flow = settle(resize_flow(motion.flow, w, h))
-        warped = to_tensor([Frame(warp(result, flow, cubic=True))], device)
+        moved = warp(result, enlarge(motion.flow, w, h), cubic=True)
+        warped = to_tensor([Frame(moved)], device)
         trust = cv2.resize(motion.trust, (w, h), interpolation=cv2.INTER_LINEAR)
         return Guide(warped, torch.from_numpy(trust)[None, None].to(device))
 
     def apply(self, painted: torch.Tensor, guide: Guide) -> torch.Tensor:
         """Blend the guide into ``painted``, N3HW, for a stylizer that does not use it itself."""
-        return painted + (guide.warped - painted) * (self.blend * guide.trust)
+        change = guide.warped - painted
+        return painted.addcmul(change, guide.trust, value=self.blend)
 
     def _scaled(self, frame: Frame) -> Frame:
         """The frame in uint8, no side longer than the flow's ``max_side``."""

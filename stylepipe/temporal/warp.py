@@ -30,16 +30,13 @@ def settle(flow: np.ndarray) -> np.ndarray:
     return cast(np.ndarray, flow * moving[..., None])
 
 
-def resize_flow(flow: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Scale a flow HxWx2 to another size, its vectors with it."""
+def enlarge(flow: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Scale a flow HxWx2 up to another size, its vectors with it."""
     h, w = flow.shape[:2]
     if (w, h) == (width, height):
         return flow
-    shrinks = width * height < w * h
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    scaled = cv2.resize(flow, (width, height), interpolation=how)
-    scaled *= np.float32([width / w, height / h])  # type: ignore[arg-type]
-    return cast(np.ndarray, scaled)
+    scaled = flow * np.array([width / w, height / h], np.float32)
+    return cast(np.ndarray, cv2.resize(scaled, (width, height), interpolation=cv2.INTER_LINEAR))
 
 
 def outside(flow: np.ndarray) -> np.ndarray:
