@@ -125,12 +125,12 @@ class VideoWriter(Writer):
             from stylepipe.media.animation import AnimationSink
 
             return AnimationSink(info, path, work, suffix, item.source.name, self._log)
-        from stylepipe.media import video_encode, video_mux
+        from stylepipe.media import video_encode, video_streams
         from stylepipe.media.video_write import VideoSink
 
         o = self.options
         encoding = video_encode.choose(info, suffix, o.codec, o.crf, o.preset_x264, o.pix_fmt)
-        plan = video_mux.plan(item.source, info, suffix)
+        plan = video_streams.plan(item.source, info, suffix)
         for note in plan.notes:
             self._log(f"{item.source.name}: {note}")
         return VideoSink(item, info, path, work, encoding, plan, self._log)

@@ -35,6 +35,7 @@ TRANSFERS = {
     8: "linear", 9: "log100", 10: "log316", 11: "iec61966-2-4", 12: "bt1361e", 13: "iec61966-2-1",
     14: "bt2020-10", 15: "bt2020-12", 16: "smpte2084", 17: "smpte428", 18: "arib-std-b67",
 }
+_PLANAR = ("yuv420p", "yuv422p", "yuv444p")
 _SWSCALE = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
 """Matrix code to swscale's SWS_CS number."""
 
@@ -186,7 +187,11 @@ class FromRGB:
 
         self._colour, self._format = colour, VideoFormat(pix_fmt)
         self._span = _native_range(self._format, colour.range)
-        self._reformat = VideoReformatter().reformat
+        self._steps = [(VideoReformatter().reformat, pix_fmt)]
+        via = f"{pix_fmt.replace('yuvj', 'yuv')}12le"
+        if self._span == FULL and pix_fmt.replace("yuvj", "yuv") in _PLANAR:
+            # Straight to 8-bit full range, swscale truncates chroma: half a level too low.
+            self._steps.insert(0, (VideoReformatter().reformat, via))
 
     def __call__(self, pixels: np.ndarray, alpha: np.ndarray | None) -> av.VideoFrame:
         """``pixels`` HxWx3 uint8 or uint16; ``alpha`` HxW or None, meaning opaque."""
@@ -209,12 +214,14 @@ class FromRGB:
         )
         height, width = pixels.shape[:2]
         matrix = self._colour.swscale(width, height)
-        return self._reformat(
-            av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=name),
-            format=self._format.name, interpolation=I.BICUBIC | I.ACCURATE_RND | I.FULL_CHR_H_INP,
-            src_colorspace=matrix, dst_colorspace=matrix,
-            src_color_range=FULL, dst_color_range=self._span,
-        )
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=name)
+        for reformat, target in self._steps:
+            picture = reformat(
+                picture, format=target, interpolation=I.BICUBIC | I.ACCURATE_RND | I.FULL_CHR_H_INP,
+                src_colorspace=matrix, dst_colorspace=matrix,
+                src_color_range=FULL, dst_color_range=self._span,
+            )
+        return picture
 
 
 def flatten(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:

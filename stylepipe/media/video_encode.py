@@ -241,14 +241,14 @@ def _pixel_formats(codec: str, source: VideoFormat, info: Info) -> list[str]:
     )
 
     def cost(target: VideoFormat) -> tuple[bool | int | str, ...]:
-        chroma, depth = _chroma(target), bits(target)
+        chroma, missing = _chroma(target), bits(source) - bits(target)
         return (
             info.alpha and not has_alpha(target),
             is_rgb(target),
-            depth < min(bits(source), 16),
+            max(0, missing),
             chroma[0] > wanted_chroma[0] or chroma[1] > wanted_chroma[1],
             has_alpha(target) and not info.alpha,
-            depth - bits(source),
+            max(0, -missing),
             -chroma[0] * chroma[1],
             # Planar before interleaved, plain formats before the deprecated full-range ones.
             target.name.startswith("yuvj"),
@@ -257,7 +257,8 @@ def _pixel_formats(codec: str, source: VideoFormat, info: Info) -> list[str]:
         )
 
     known = [f for f in Codec(codec, "w").video_formats or () if f.components]
-    usable = [f for f in known if not f.name.endswith("be") and not f.name.startswith("bayer")]
+    unwanted = ("bayer",) if _grey(source) else ("bayer", "gray", "ya", "mono")
+    usable = [f for f in known if not f.name.endswith("be") and not f.name.startswith(unwanted)]
     if not usable:
         raise ItemError(f"the encoder {codec} takes no pictures from memory; choose another")
     return [f.name for f in sorted(usable, key=cost)]
@@ -265,9 +266,13 @@ def _pixel_formats(codec: str, source: VideoFormat, info: Info) -> list[str]:
 
 def _chroma(pix_fmt: VideoFormat) -> tuple[int, int]:
     """How many luma columns and rows share one chroma sample; grey counts as 4:2:0."""
-    if len(pix_fmt.components) < 3 and not is_rgb(pix_fmt):
+    if _grey(pix_fmt):
         return 2, 2
     return 16 // pix_fmt.chroma_width(16), 16 // pix_fmt.chroma_height(16)
+
+
+def _grey(pix_fmt: VideoFormat) -> bool:
+    return len(pix_fmt.components) < 3 and not is_rgb(pix_fmt)
 
 
 def _tags(colour: Colour, source: VideoFormat, target: VideoFormat, info: Info) -> Colour:

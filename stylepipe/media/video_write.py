@@ -21,6 +21,7 @@ from stylepipe.media.segments import SegmentFile, load_frame, read_index, save_f
 from stylepipe.media.video_color import FromRGB
 from stylepipe.media.video_encode import Encoding
 from stylepipe.media.video_read import reason
+from stylepipe.media.video_streams import Plan
 from stylepipe.types import Frame, Info, Item
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class VideoSink(Sink):
 
     def __init__(
         self, item: Item, info: Info, path: Path, work: Path, encoding: Encoding,
-        plan: video_mux.Plan, log: Callable[[str], None],
+        plan: Plan, log: Callable[[str], None],
     ) -> None:
         self._item, self._info, self._path, self._work = item, info, path, work
         self._encoding, self._plan, self._log = encoding, plan, log
@@ -72,7 +73,7 @@ class VideoSink(Sink):
             self.abort()
             segments = [self._name("segment", n, ".seg") for n in range(self._finished)]
             notes = video_mux.assemble(
-                self._path, segments, self._encoding, self._item.source, self._plan.copied,
+                self._path, segments, self._encoding, self._item.source, self._plan,
                 self._info,
             )
         for note in notes:

@@ -1,0 +1,309 @@
+"""Sound, subtitles and attachments: taken from the source to the output of a stylized video.
+
+They are copied packet by packet. Only what the output's container cannot hold is converted: sound
+to the container's usual codec, text subtitles to its text format.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stylepipe.media.video_encode import FORMATS
+from stylepipe.media.video_read import open_video, reason, spell
+from stylepipe.types import Info
+
+if TYPE_CHECKING:
+    from av.container import InputContainer, OutputContainer
+
+_KINDS = {"audio": "sound", "subtitle": "subtitles", "attachment": "attached file"}
+_SOUND = {".mp4": "aac", ".mov": "aac", ".m4v": "aac", ".webm": "libopus", ".avi": "libmp3lame"}
+_TEXT = {
+    ".mp4": "mov_text", ".mov": "mov_text", ".m4v": "mov_text", ".mkv": "subrip", ".webm": "webvtt",
+}
+_TEXT_CODECS = ("subrip", "text", "ass", "ssa", "webvtt", "mov_text")
+_BITS_A_CHANNEL = 96_000
+_LAYOUTS = {1: "mono", 2: "stereo"}
+"""Some sources only count their channels."""
+_GAP = Fraction(1, 10)
+"""Seconds by which sound may stray from its times before they are taken anew."""
+NEGATIVE = (".mp4", ".mov", ".m4v")
+"""Containers whose edit lists give a meaning to times before zero."""
+_TAGS = {"language", "title", "handler_name", "filename", "mimetype", "comment"}
+"""Metadata of a stream that stays true; the rest is statistics of the source's bytes."""
+
+
+@dataclass
+class Plan:
+    """What becomes of the source's other streams, by their index."""
+
+    copied: list[int] = field(default_factory=list)
+    converted: dict[int, str] = field(default_factory=dict)
+    """Index to codec."""
+    notes: list[str] = field(default_factory=list)
+    """What is not copied untouched, and why; a sentence each."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How times of the source become times of the output, in seconds."""
+
+    shift: Fraction
+    begin: Fraction | None
+    """Packets before this time of the source are left out; None: none are."""
+    end: Fraction | None
+
+
+def plan(source: Path, info: Info, suffix: str) -> Plan:
+    """Decide for each stream beside the stylized one what becomes of it in such an output."""
+    result = Plan()
+    video = info.details.get("stream")
+    if video is None:  # an animated picture, or frames of another reader
+        return result
+    left_out: list[str] = []
+    with open_video(source) as container:
+        for stream in container.streams:
+            if stream.index == video:
+                continue
+            if stream.type not in _KINDS or (stream.type == "attachment" and suffix != ".mkv"):
+                left_out.append(stream.type)
+                continue
+            if _holds(source, stream.index, suffix):
+                result.copied.append(stream.index)
+            else:
+                kind, codec = _KINDS[stream.type], _codec(stream)
+                if target := _conversion(stream, suffix):
+                    result.converted[stream.index] = target
+                    result.notes.append(f"{suffix} cannot hold {kind} in {codec}: made {target}")
+                else:
+                    result.notes.append(f"{suffix} cannot hold {kind} in {codec}: left out")
+    if left_out:
+        kinds = ", ".join(f"{left_out.count(k)} {k}" for k in sorted(set(left_out)))
+        result.notes.append(f"streams left out: {kinds}")
+    result.notes = list(dict.fromkeys(result.notes))
+    return result
+
+
+def _holds(source: Path, index: int, suffix: str) -> bool:
+    """Whether the container takes the stream as it is, tried on a few packets in memory."""
+    import av
+
+    try:
+        with (
+            open_video(source) as container,
+            av.open(io.BytesIO(), "w", format=FORMATS[suffix]) as trial,
+        ):
+            stream: Any = container.streams[index]
+            target = trial.add_stream_from_template(stream)
+            if stream.type == "audio":  # subtitles may be far between: their codec must do
+                if suffix in (".mp4", ".m4v") and _codec(stream).startswith("pcm_"):
+                    return False  # allowed by the standard, and mute in most players
+                packets = (p for p in container.demux(stream) if p.size)
+                for packet in itertools.islice(packets, 3):
+                    packet.stream = target
+                    trial.mux_one(packet)
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
+
+
+def _codec(stream: Any) -> str:
+    return stream.codec_context.codec.canonical_name if stream.codec_context else "unknown coding"
+
+
+def _conversion(stream: Any, suffix: str) -> str | None:
+    if stream.codec_context is None:
+        return None
+    if stream.type == "audio":
+        return _SOUND.get(suffix)
+    return _TEXT.get(suffix) if _codec(stream) in _TEXT_CODECS else None
+
+
+def copy_tags(source: Any, target: Any) -> None:
+    """Language, title, default and forced marks of a stream."""
+    target.metadata.update({k: v for k, v in source.metadata.items() if k.lower() in _TAGS})
+    target.disposition = source.disposition
+
+
+class Streams:
+    """The other streams on their way from an open source into an open output."""
+
+    def __init__(self, container: InputContainer, out: OutputContainer, plan: Plan) -> None:
+        self._container = container
+        self._feeds: dict[int, Callable[[Any], Iterator[Any]]] = {}
+        self.notes: list[str] = []
+        for index in sorted([*plan.copied, *plan.converted]):
+            source = container.streams[index]
+            if index in plan.copied:
+                target = out.add_stream_from_template(source)
+                feed = _copy(target)
+            elif source.type == "audio":
+                target, feed = _sound(source, out, plan.converted[index])
+            else:
+                target, feed = _text(source, out, plan.converted[index])
+            copy_tags(source, target)
+            self._feeds[index] = feed
+
+    def packets(self, cut: Cut, negative: bool) -> Iterator[tuple[float, Any]]:
+        """Decoding time in seconds, and packet, about in that order.
+
+        Unless the container holds ``negative`` times, sound before zero (a codec's run-up, which
+        is not heard) is left out; else it would move everything, pictures included.
+        """
+        import av
+
+        if not self._feeds:
+            return
+        incoming = self._container.demux([self._container.streams[i] for i in self._feeds])
+        time = 0.0
+        while True:
+            try:
+                packet: Any = next(incoming, None)
+                if packet is None:
+                    return
+                flush = packet.dts is None and packet.pts is None
+                if not flush and not _inside(packet, cut):
+                    continue
+                outgoing = list(self._feeds[packet.stream.index](packet))
+            except av.FFmpegError as error:
+                self.notes.append(f"sound and subtitles end at {spell(time)}: {reason(error)}")
+                return
+            for ready in outgoing:
+                base = ready.time_base
+                shift = round(cut.shift / base)
+                ready.pts = None if ready.pts is None else ready.pts - shift
+                ready.dts = None if ready.dts is None else ready.dts - shift
+                time = float((ready.pts if ready.dts is None else ready.dts) * base)
+                if time >= 0 or negative:
+                    yield time, ready
+
+
+def _inside(packet: Any, cut: Cut) -> bool:
+    """Whether the packet falls into the cut. Words that began before it are made to begin at it."""
+    base = packet.time_base
+    start = (packet.dts if packet.pts is None else packet.pts) * base
+    if cut.end is not None:
+        if start >= cut.end:
+            return False
+        if packet.stream.type == "subtitle" and packet.duration:
+            packet.duration = min(packet.duration, round((cut.end - start) / base))
+    if cut.begin is None or start >= cut.begin:
+        return True
+    until = start + (packet.duration or 0) * base
+    if packet.stream.type != "subtitle" or until <= cut.begin:
+        return False
+    packet.pts = packet.dts = round(cut.begin / base)
+    packet.duration = round((until - cut.begin) / base)
+    return True
+
+
+def _copy(target: Any) -> Callable[[Any], Iterator[Any]]:
+    def feed(packet: Any) -> Iterator[Any]:
+        if packet.dts is not None or packet.pts is not None:
+            packet.stream = target
+            yield packet
+
+    return feed
+
+
+def _sound(
+    source: Any, out: OutputContainer, codec: str
+) -> tuple[Any, Callable[[Any], Iterator[Any]]]:
+    from av.audio.resampler import AudioResampler
+
+    rate = 48_000 if codec == "libopus" else source.rate
+    target: Any = out.add_stream(codec, rate=rate)
+    channels = source.layout.nb_channels
+    target.layout = _LAYOUTS.get(channels, source.layout.name)
+    target.bit_rate = _BITS_A_CHANNEL * channels
+    resampler: Any = None
+    heard: int | None = None
+
+    def timed(frame: Any) -> Any:
+        """Count samples: decoders leave times out, and coarse clocks would make gaps."""
+        nonlocal heard
+        rate = frame.sample_rate
+        time = None if frame.pts is None else frame.pts * frame.time_base
+        if heard is None or (time is not None and abs(time - Fraction(heard, rate)) > _GAP):
+            heard = round((time or 0) * rate)
+        frame.pts, frame.time_base = heard, Fraction(1, rate)
+        heard += frame.samples
+        return frame
+
+    def feed(packet: Any) -> Iterator[Any]:
+        nonlocal resampler
+        if resampler is None:
+            out.start_encoding()  # opens the encoder, which then tells its frame size
+            context = target.codec_context
+            resampler = AudioResampler(
+                context.format, context.layout, context.rate, context.frame_size or None
+            )
+        last = packet.dts is None and packet.pts is None
+        frames = [timed(frame) for frame in packet.decode()]
+        for frame in [*frames, None] if last else frames:
+            for piece in resampler.resample(frame):
+                if piece is not None:
+                    yield from _sent(target.encode(piece))
+        if last:
+            yield from _sent(target.encode(None))
+
+    def _sent(packets: list[Any]) -> Iterator[Any]:
+        for packet in packets:
+            packet.stream = target
+            yield packet
+
+    return target, feed
+
+
+_ASS_HEADER = (
+    b"[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\nFormat: Name, Fontname, Fontsize\n"
+    b"Style: Default,Arial,16\n\n[Events]\nFormat: Layer, Start, End, Style, Name, MarginL, "
+    b"MarginR, MarginV, Effect, Text\n"
+)
+
+
+def _text(
+    source: Any, out: OutputContainer, codec: str
+) -> tuple[Any, Callable[[Any], Iterator[Any]]]:
+    import av
+
+    if codec == "mov_text":
+        target: Any = out.add_stream(codec)
+        target.codec_context.subtitle_header = _ASS_HEADER
+        target.codec_context.time_base = Fraction(1, 1000)
+    else:
+        target = out.add_mux_stream(codec)
+    target.time_base = Fraction(1, 1000)
+    coding = _codec(source)
+
+    def feed(packet: Any) -> Iterator[Any]:
+        if packet.pts is None:
+            return
+        words = plain_text(coding, bytes(packet))
+        if not words:
+            return  # such packets only fill the time between two lines
+        data = words.encode()
+        ready: Any = av.Packet(len(data).to_bytes(2, "big") + data if codec == "mov_text" else data)
+        ready.stream, ready.time_base = target, packet.time_base
+        ready.pts = ready.dts = packet.pts
+        ready.duration = packet.duration
+        yield ready
+
+    return target, feed
+
+
+def plain_text(coding: str, data: bytes) -> str:
+    """The words of one packet of text subtitles, without styling."""
+    if coding == "mov_text":
+        return data[2 : 2 + int.from_bytes(data[:2], "big")].decode(errors="replace")
+    text = data.decode(errors="replace")
+    if coding in ("ass", "ssa"):
+        text = re.sub(r"\{[^}]*\}", "", text.split(",", 8)[-1])
+        return text.replace(r"\N", "\n").replace(r"\n", "\n").replace(r"\h", " ").strip()
+    return re.sub(r"</?[A-Za-z][^>]*>", "", text).strip()
