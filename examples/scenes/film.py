@@ -191,7 +191,7 @@ def music(seconds: float, rate: int = 44100) -> Array:
 def write(
     path: Path, pictures: Iterable[Array], size: tuple[int, int], sound: Array | None, crf: int
 ) -> None:
-    """H.264 in MP4, BT.709, with AAC sound if there is any."""
+    """H.264 in MP4, with AAC sound if there is any."""
     with av.open(str(path), "w", options={"movflags": "faststart"}) as out:
         video = out.add_stream("libx264", rate=RATE, options={"crf": str(crf), "preset": "slow"})
         video.width, video.height, video.pix_fmt = *size, "yuv420p"

@@ -1,0 +1,176 @@
+"""What the documentation says must work: each command, path, preset and piece of code in it."""
+
+import configparser
+import inspect
+import re
+import shlex
+import tomllib
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from stylepipe_plugins.fast import FastStylizer
+
+import stylepipe
+from stylepipe import hookspecs
+from stylepipe.cli import main
+from stylepipe.version import __version__
+
+ROOT = Path(__file__).resolve().parents[1]
+DUOTONE = ROOT / "examples" / "stylepipe-duotone"
+PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples/stylepipe-duotone/README.md")
+YOURS = ("painting.jpg", "painting.safetensors")
+"""Files in the examples that a reader brings along."""
+
+
+def text(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text(page), re.DOTALL | re.MULTILINE)
+
+
+def commands(program: str) -> list[list[str]]:
+    """Every call of a program in the documentation, as its arguments."""
+    found = []
+    for page in PAGES:
+        for line in "".join(blocks(page, "sh")).splitlines():
+            for call in shlex.join(shlex.split(line, comments=True)).split(" '&&' "):
+                first, *args = shlex.split(call) or [""]
+                if first == program:
+                    found.append(args)
+    return found
+
+
+STYLEPIPE = commands("stylepipe")
+
+
+@pytest.fixture
+def clone(tmp_path, monkeypatch):
+    """A folder that looks like a fresh clone, with the reader's own files beside."""
+    for entry in ("examples", "presets"):
+        (tmp_path / entry).symlink_to(ROOT / entry)
+    for name in YOURS:
+        (tmp_path / name).touch()
+    monkeypatch.setattr("click.get_app_dir", lambda name: str(tmp_path / "config"))
+    monkeypatch.syspath_prepend(str(DUOTONE))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_two_commands_are_in_the_readme():
+    for line in (
+        "python -m pip install . && stylepipe run examples/photos --output styled",
+        "python -m pip install -e '.[test]' && python -m pytest",
+    ):
+        assert line in "\n".join(blocks("README.md", "sh"))
+
+
+def test_documentation_has_commands():
+    assert len(STYLEPIPE) > 15
+
+
+@pytest.mark.parametrize("args", STYLEPIPE, ids=" ".join)
+def test_command_is_understood(args, clone, capsys):
+    verb, extra = args[0], []
+    if "duotone" in " ".join(args):
+        extra += ["--plugin", "stylepipe_duotone"]
+    if verb in ("train", "doctor"):
+        extra.append("--help")  # parses all options, and does nothing
+    elif "-o" in args or "--output" in args:
+        extra.append("--dry-run")
+    code = main.run([*args, *extra])
+    assert code == 0, capsys.readouterr().err
+    assert {p.name for p in clone.iterdir()} == {"examples", "presets", *YOURS}
+
+
+@pytest.mark.parametrize("args", STYLEPIPE, ids=" ".join)
+def test_paths_exist_and_styles_are_bundled(args, clone):
+    known = [style.name for style in FastStylizer.styles()]
+    for before, value in pairwise(args):
+        name, _, weight = value.partition(":")
+        if before == "--style" and known and not Path(value).suffix:
+            assert name in known and (not weight or float(weight) > 0)
+        elif "/" in value and before not in ("-o", "--output"):
+            assert Path(value).exists(), value
+
+
+def test_python_commands_name_extras_markers_and_scripts_that_exist():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    markers = [line.partition(":")[0] for line in config["tool:pytest"]["markers"].split("\n")]
+    calls = commands("python")
+    assert calls
+    for args in calls:
+        for before, value in pairwise(args):
+            if match := re.fullmatch(r"\.\[(\w+)\]", value):
+                assert match[1] in config["options.extras_require"]
+            elif before == "-m" and "pytest" in args[: args.index(value)]:
+                assert value in markers
+            elif value.startswith(("./", "examples/")):
+                assert (ROOT / value).exists(), value
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)#]+)\)", text(page))
+    for link in links:
+        if not link.startswith("https://"):
+            assert ((ROOT / page).parent / link).exists(), link
+
+
+def test_every_hook_is_documented_with_its_arguments():
+    readme = text("README.md")
+    hooks = {n: f for n, f in vars(hookspecs).items() if n.startswith("stylepipe_")}
+    assert len(hooks) == 6
+    for name, hook in hooks.items():
+        arguments = ", ".join(inspect.signature(hook).parameters)
+        assert f"`{name}({arguments})`" in readme
+        for argument in inspect.signature(hook).parameters:
+            assert f"``{argument}``" in hook.__doc__, f"{argument} of {name}"
+
+
+def test_documented_presets_are_valid(clone, capsys):
+    presets = blocks("README.md", "toml")
+    assert presets
+    for k, preset in enumerate(presets):
+        tomllib.loads(preset)
+        Path(f"preset{k}.toml").write_text(preset, encoding="utf-8")
+        assert main.run(["presets", "validate", f"preset{k}.toml"]) == 0, capsys.readouterr().err
+
+
+def test_documented_plugin_works(clone, make_photo):
+    cv2 = pytest.importorskip("cv2")
+    (code,) = (b for b in blocks("README.md", "python") if "hookimpl" in b)
+    Path("mine.py").write_text(code, encoding="utf-8")
+    photo = make_photo("in/photo.png")
+    assert main.run(["negative", str(photo), "-o", "out", "--plugin", "mine.py", "-q"]) == 0
+    before, after = cv2.imread(str(photo)), cv2.imread("out/photo.png")
+    assert (after == 255 - before).all()
+
+
+def test_documented_calls_work(clone, monkeypatch, capsys):
+    convert, calls = stylepipe.convert, []
+
+    def dry(*args, **kwargs):
+        calls.append(args)
+        return convert(*args, **kwargs, dry_run=True)
+
+    monkeypatch.setattr(stylepipe, "convert", dry)
+    codes = [b for b in blocks("README.md", "python") if "hookimpl" not in b]
+    for code in codes:
+        exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+    assert calls and "painted" in capsys.readouterr().out
+
+
+def test_changelog_knows_the_version():
+    assert f"## [{__version__}]" in text("CHANGELOG.md")
+
+
+def test_what_the_readme_offers_is_offered():
+    readme = text("README.md")
+    for word in ("--dry-run", "--json", "--set", "--preset"):
+        assert word in readme
+        flags = [o for p in main.make_cli().get_command(None, "run").params for o in p.opts]
+        assert word in flags
