@@ -18,8 +18,8 @@ def parse_size(text: str) -> int:
         size = float(word.removesuffix(unit)) * _UNITS[unit]
     except (KeyError, ValueError):
         raise UsageError(f"{text!r} is no size; write for example 4G or 512M") from None
-    if not size >= 1 << 26:
-        raise UsageError(f"{text!r} is too little memory to work with; give at least 64M")
+    if not 1 << 26 <= size < 1 << 62:
+        raise UsageError(f"{text!r} is no sensible amount of memory; give at least 64M")
     return int(size)
 
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from stylepipe.components import Component, Context, Reader, Sink
+from stylepipe.components import Component, Context, Reader, Sink, StyleRef, Stylizer
 from stylepipe.errors import ItemError, SetupError, StylepipeError, UsageError
 from stylepipe.inputs import find_items, is_single_output, parse_styles, readers_for, writer_for
 from stylepipe.journal import Journal, is_disk_trouble, settings_fingerprint
@@ -123,8 +123,9 @@ def run(job: Job, report: Report) -> Report:
                 journal.open()
                 stack.callback(journal.close)
                 _Run(job, report, journal, stack).stream(todo)
-    finally:
         report.job_done()
+    finally:
+        report.close()
         job.plugins.job_done(job, report)
     return report
 
@@ -137,7 +138,7 @@ def _plan(
     foreign = [i for i in items if states[i.index] == "foreign"]
     if foreign and not (job.overwrite or job.skip_existing):
         raise UsageError(
-            f"{foreign[0].output} exists and was not made by these settings"
+            f"{foreign[0].output} exists and is not known to come from these settings"
             + (f" (and {len(foreign) - 1} more)" if len(foreign) > 1 else "")
             + "; pass --overwrite to replace, --skip-existing to keep, or choose another --output"
         )
@@ -173,7 +174,7 @@ class _Run:
         optional = [c for c in (settings.masker, settings.flow) if c is not None]
         for component in (*settings.readers, *settings.writers, *optional, settings.stylizer):
             self._open(component, context, stack)
-        settings.stylizer.prepare(parse_styles(getattr(settings.stylizer.options, "style", ())))
+        settings.stylizer.prepare(_styles(settings.stylizer))
         self.guide: TemporalGuide | None = None
         if settings.flow is not None:
             from stylepipe.temporal.guide import TemporalGuide
@@ -461,6 +462,23 @@ class _Run:
         self.outcomes.append((item, Outcome("failed", _sentence(error), frames, seconds)))
         if self.job.on_error == "abort":
             raise _Aborted
+
+
+def _styles(stylizer: Stylizer) -> list[StyleRef]:
+    """The styles the user asked for, checked against what the stylizer can take."""
+    styles, caps = parse_styles(stylizer.options.style), stylizer.caps
+    if caps.needs_style and not styles:
+        known = ", ".join(s.name for s in stylizer.styles())
+        raise UsageError(
+            f"stylizer {stylizer.name!r} needs a style; pass --style"
+            + (f" with a file or one of: {known}" if known else " with a file")
+        )
+    if caps.max_styles is not None and len(styles) > caps.max_styles:
+        raise UsageError(
+            f"stylizer {stylizer.name!r} takes at most {caps.max_styles} "
+            f"style{'s' if caps.max_styles != 1 else ''} at once, not {len(styles)}"
+        )
+    return styles
 
 
 class _Aborted(Exception):

@@ -124,13 +124,9 @@ class Report:
             self.stages[stage] += seconds
 
     def job_done(self) -> None:
-        """Close the bars and say the sum."""
+        """Say the sum."""
         self.seconds = time.perf_counter() - self._start
-        with self._guard:
-            for bar in (self._frames, self._files):
-                if bar is not None:
-                    bar.close()
-            self._frames = self._files = None
+        self.close()
         stages = {name: round(value, 3) for name, value in self.stages.items()}
         self._event(
             "job_done",
@@ -147,6 +143,14 @@ class Report:
         self.log(f"{', '.join(words) or 'nothing to do'} ({self.seconds:.1f} s)")
         if self.verbose and stages:
             self.debug("work by stage: " + ", ".join(f"{k} {v:.2f} s" for k, v in stages.items()))
+
+    def close(self) -> None:
+        """Close the bars."""
+        with self._guard:
+            for bar in (self._frames, self._files):
+                if bar is not None:
+                    bar.close()
+            self._frames = self._files = None
 
     def _event(self, event: str, **values: Any) -> None:
         if self._json:

@@ -76,7 +76,7 @@ def test_results_of_other_settings_are_not_overwritten_silently(photos, tmp_path
     go(photos, tmp_path / "out")
     kept = tree(tmp_path / "out")
     other = settings(strength=0.5)
-    with pytest.raises(UsageError, match=r"was not made by these settings.*--overwrite"):
+    with pytest.raises(UsageError, match=r"not known to come from these settings.*--overwrite"):
         go(photos, tmp_path / "out", other)
     assert tree(tmp_path / "out") == kept
     report, _ = go(photos, tmp_path / "out", other, skip_existing=True)
@@ -241,6 +241,14 @@ def test_error_in_a_component_leaves_no_thread(photos, tmp_path, monkeypatch):
         go(photos, tmp_path / "out")
     assert not [t for t in threading.enumerate() if t.name in ("reading", "writing")]
     assert not (tmp_path / "out" / ".stylepipe").exists()
+
+
+def test_styles_are_checked_against_what_the_stylizer_takes(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(fakes.Negative, "caps", fakes.Caps(needs_style=True, max_styles=1))
+    with pytest.raises(UsageError, match="needs a style; pass --style"):
+        go(photos, tmp_path / "out")
+    with pytest.raises(UsageError, match="at most 1 style at once, not 2"):
+        go(photos, tmp_path / "out", settings(style=("a", "b")))
 
 
 def test_json_events(photos, tmp_path, capsys):
