@@ -28,7 +28,7 @@ from stylepipe.nst.networks import NORM_EPS, ConvNorm, Residual, StyleNetwork, p
 
 CACHED = 8 * 2**20
 """Bytes of a slab on the CPU: a share of the last-level cache."""
-SMALLEST_SLAB = 2**19
+SMALLEST_SLAB = 2**17
 SMALL = 64
 """Pictures with a side below this many pixels go through ``StyleNetwork.forward``."""
 _BITS = {2: torch.int16, 4: torch.int32}

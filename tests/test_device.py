@@ -1,0 +1,140 @@
+"""The ladder that a batch goes down when memory does not suffice."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from stylepipe import Batch, Caps, Guide, Item, ItemError, SetupError, Stylizer, UsageError
+from stylepipe.device import is_out_of_memory, pick, run_within_memory
+
+ITEM = Item(0, Path("a.png"), Path(), Path("b.png"))
+OOM = "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: not enough memory: you tried"
+
+
+class Blur(Stylizer):
+    """A 5x5 mean; refuses more than ``most`` pixels in all."""
+
+    name = "blur"
+
+    def __init__(self, most: int, error: Exception, **caps: object) -> None:
+        super().__init__(None)
+        self.most, self.error, self.sizes = most, error, []  # type: ignore[var-annotated]
+        self.caps = Caps(**caps)  # type: ignore[misc, arg-type]
+
+    def stylize(self, batch: Batch) -> torch.Tensor:
+        x = batch.images
+        self.sizes.append(tuple(x.shape))
+        if x.shape[0] * x.shape[2] * x.shape[3] > self.most:
+            raise self.error
+        return F.avg_pool2d(F.pad(x, (2, 2, 2, 2), mode="reflect"), 5, stride=1)
+
+
+def blur(most: int, **caps: object) -> Blur:
+    return Blur(most, torch.OutOfMemoryError("CUDA out of memory"), **caps)
+
+
+def batch(n: int, height: int, width: int) -> Batch:
+    images = torch.rand(n, 3, height, width, generator=torch.Generator().manual_seed(0))
+    return Batch(images, ITEM)
+
+
+def test_batch_is_halved_until_it_fits() -> None:
+    small, given = blur(2 * 40 * 40), batch(5, 40, 40)
+    expected = run_within_memory(blur(10**9), given)
+    assert torch.equal(run_within_memory(small, given), expected)
+    assert [s[0] for s in small.sizes] == [5, 2, 3, 1, 2]
+
+
+def test_tiles_leave_no_seam() -> None:
+    given = batch(1, 600, 820)
+    expected = run_within_memory(blur(10**9), given)
+    tiled = blur(45_000, tileable=True, reach=2)
+    assert torch.allclose(run_within_memory(tiled, given), expected, atol=1e-6)
+    assert len(tiled.sizes) > 9
+
+
+def test_masks_and_guide_are_cut_with_the_picture() -> None:
+    class Native(Blur):
+        def stylize(self, batch: Batch) -> torch.Tensor:
+            assert batch.masks is not None and batch.guide is not None
+            super().stylize(batch)
+            return batch.images * batch.masks + batch.guide.warped * batch.guide.trust
+
+    given = batch(1, 300, 300)
+    mask = torch.rand(1, 1, 300, 300)
+    given = Batch(given.images, ITEM, mask, Guide(given.images.flip(3), 1 - mask))
+    small = Native(160 * 160, MemoryError(), tileable=True, reach=3)
+    expected = given.images * mask + given.images.flip(3) * (1 - mask)
+    assert torch.equal(run_within_memory(small, given), expected)
+
+
+@pytest.mark.parametrize("error", [RuntimeError(OOM), MemoryError()])
+def test_what_cannot_be_cut_is_one_clear_sentence(error: Exception) -> None:
+    with pytest.raises(ItemError, match=r"not enough memory to paint 90x80 pixels with 'blur'"):
+        run_within_memory(Blur(100, error), batch(1, 80, 90))
+    with pytest.raises(ItemError, match="not enough memory"):
+        run_within_memory(Blur(100, error, tileable=True), batch(1, 800, 900))
+
+
+def test_other_errors_are_not_swallowed() -> None:
+    with pytest.raises(RuntimeError, match="a bug"):
+        run_within_memory(Blur(0, RuntimeError("a bug"), tileable=True), batch(2, 9, 9))
+    assert not is_out_of_memory(RuntimeError("a bug"))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (2, 3), (7, 40)])
+def test_small_pictures_are_extended_and_cut_back(size: tuple[int, int]) -> None:
+    stylizer, given = blur(10**6, min_side=16), batch(1, *size)
+    result = run_within_memory(stylizer, given)
+    assert result.shape == given.images.shape
+    assert stylizer.sizes == [(1, 3, max(16, size[0]), max(16, size[1]))]
+
+
+def test_extension_is_a_reflection() -> None:
+    class Echo(Blur):
+        def stylize(self, batch: Batch) -> torch.Tensor:
+            self.seen = batch.images
+            return batch.images
+
+    echo, given = Echo(0, MemoryError(), min_side=8), batch(1, 3, 10)
+    assert torch.equal(run_within_memory(echo, given), given.images)
+    assert torch.equal(echo.seen, given.images[:, :, [0, 1, 2, 1, 0, 1, 2, 1]])
+
+
+def test_device_names() -> None:
+    assert pick("cpu", "full").dtype == torch.float32
+    assert pick("cpu", "half").dtype == torch.bfloat16
+    with pytest.raises(UsageError, match="unknown device 'gpu'"):
+        pick("gpu")
+    with pytest.raises(UsageError, match="unknown precision"):
+        pick("cpu", "double")
+    if not torch.cuda.is_available():
+        with pytest.raises(SetupError, match="sees 0 CUDA devices"):
+            pick("cuda")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc only")
+def test_tuned_allocator_does_not_give_pages_back() -> None:
+    code = """
+import resource, sys, torch
+from stylepipe.device import tune_allocator
+if sys.argv[1] == "tuned": tune_allocator()
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        torch.ones(8 << 20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults(); print(faults())
+"""
+
+    def run(how: str) -> int:
+        done = subprocess.run(
+            [sys.executable, "-c", code, how], capture_output=True, text=True, check=True
+        )
+        return int(done.stdout)
+
+    assert run("tuned") * 4 < run("plain")
