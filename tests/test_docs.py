@@ -2,6 +2,7 @@
 
 import configparser
 import inspect
+import os
 import re
 import shlex
 import tomllib
@@ -174,3 +175,11 @@ def test_what_the_readme_offers_is_offered():
         assert word in readme
         flags = [o for p in main.make_cli().get_command(None, "run").params for o in p.opts]
         assert word in flags
+
+
+def test_check_script_runs_the_command_of_the_readme():
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    (wanted,) = re.findall(r"grep -m1 -F \"(.*?)\" README.md", script.read_text())
+    matching = [line for line in text("README.md").splitlines() if wanted in line]
+    assert matching == ["python -m pip install -e '.[test]' && python -m pytest"]
