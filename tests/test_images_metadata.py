@@ -346,7 +346,7 @@ def test_cmyk_with_profile_goes_through_it(tmp_path):
     inks[0, 1, 0] = inks[0, 2, 1] = inks[0, 3, 3] = 255  # paper, cyan, magenta, black
     lab = [(100, 0, 0), (80, -60, -60), (80, 60, 0), (0, 0, 0)]
     for name in ("a.tif", "a.jpg"):
-        big = Image.fromarray(np.repeat(np.repeat(inks, 16, 0), 16, 1), "CMYK")
+        big = Image.frombytes("CMYK", (4, 1), inks.tobytes()).resize((64, 16), Image.Resampling.BOX)
         big.save(tmp_path / name, icc_profile=profile, quality=100)
         frame = read(tmp_path / name)
         assert frame.meta.icc == icc.srgb()

@@ -117,7 +117,7 @@ def test_palette_with_alpha(tmp_path):
 def test_still_gif_with_a_hole(tmp_path):
     indices = np.zeros((20, 30), np.uint8)
     indices[5:10, 5:10] = 1
-    picture = Image.fromarray(indices, "P")
+    picture = Image.frombytes("P", (30, 20), indices.tobytes())
     picture.putpalette([255, 0, 0, 0, 255, 0])
     picture.save(tmp_path / "a.gif", transparency=1)
     frame = read(tmp_path / "a.gif")

@@ -17,7 +17,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from cv2.utils import logging
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from stylepipe.errors import ItemError
@@ -27,6 +26,8 @@ from stylepipe.types import Frame, Info, Meta
 # Pillow warns of odd metadata and large pictures; what matters of that is an ItemError here.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
+# OpenCV 5 moved it.
+_set_log_level = cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel
 _LIMIT_LOCK = threading.Lock()
 _HEAD = 4096
 _BOXES = {b"avif": "AVIF", b"avis": "AVIF"} | dict.fromkeys(
@@ -326,6 +327,8 @@ def _from_pillow(picture: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     if picture.mode == "LAB":
         picture = icc.lab_to_rgb(picture)
     transparent = "transparency" in picture.info
+    if picture.mode == "1" and picture.info.get("transparency") == 1:
+        picture.info["transparency"] = 255  # Pillow before 12 keeps the bit, but compares bytes
     target = {
         "1": "LA" if transparent else "L", "L": "LA" if transparent else "L",
         "LA": "LA", "La": "LA", "CMYK": "CMYK",
@@ -384,13 +387,13 @@ def _bare_png(data: bytes) -> bytes:
 
 def _opencv(data: bytes) -> np.ndarray | None:
     """As stored, gray or BGR; None if OpenCV cannot: the callers raise, or let Pillow say why."""
-    level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    level = _set_log_level(0)
     try:
         return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         return None
     finally:
-        logging.setLogLevel(level)
+        _set_log_level(level)
 
 
 def _rgb(bgr: np.ndarray) -> np.ndarray:

@@ -258,7 +258,7 @@ def _gif(frame: Frame, meta: Meta, settings: Settings) -> bytes:
     reduced = picture.quantize(255, dither=dither)
     hidden = _eight(frame.alpha) < 128
     indices = np.where(hidden, 255, np.asarray(reduced)).astype(np.uint8)
-    result = Image.fromarray(indices, "P")
+    result = Image.frombytes("P", picture.size, indices.tobytes())
     palette = (reduced.getpalette() or [])[: 255 * 3]
     result.putpalette(palette + [0] * (768 - len(palette)))
     return _save(result, "GIF", transparency=255, optimize=False)

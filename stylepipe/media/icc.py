@@ -68,8 +68,7 @@ def to_srgb(pixels: np.ndarray, icc: bytes | None) -> Converted:
     transform = _transform(icc, {"GRAY": "L", "RGB ": "RGB", "CMYK": "CMYK"}[space])
     if transform is None:
         return Converted(_plain_rgb(pixels), None)
-    mode = "CMYK" if space == "CMYK" else None
-    result = transform.apply(Image.fromarray(pixels, mode) if mode else Image.fromarray(pixels))
+    result = transform.apply(_inks(pixels) if space == "CMYK" else Image.fromarray(pixels))
     return Converted(np.asarray(result), srgb(), changed=True)
 
 
@@ -132,8 +131,12 @@ def _plain_rgb(pixels: np.ndarray) -> np.ndarray:
     if pixels.ndim == 2:
         return _gray_to_rgb(pixels)
     if pixels.shape[2] == 4:
-        return np.asarray(Image.fromarray(pixels, "CMYK").convert("RGB"))
+        return np.asarray(_inks(pixels).convert("RGB"))
     return pixels
+
+
+def _inks(pixels: np.ndarray) -> Image.Image:
+    return Image.frombytes("CMYK", pixels.shape[1::-1], pixels.tobytes())
 
 
 # -- curves and a matrix, computed here ----------------------------------------------------
