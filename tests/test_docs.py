@@ -19,7 +19,13 @@ from stylepipe.version import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
 DUOTONE = ROOT / "examples" / "stylepipe-duotone"
-PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples/stylepipe-duotone/README.md")
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "examples/README.md",
+    "examples/stylepipe-duotone/README.md",
+)
 YOURS = ("painting.jpg", "painting.safetensors")
 """Files in the examples that a reader brings along."""
 
