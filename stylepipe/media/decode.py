@@ -328,7 +328,7 @@ def _from_pillow(picture: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
         picture = icc.lab_to_rgb(picture)
     transparent = "transparency" in picture.info
     if picture.mode == "1" and picture.info.get("transparency") == 1:
-        picture.info["transparency"] = 255  # Pillow before 12 keeps the bit, but compares bytes
+        picture.info["transparency"] = 255  # older Pillow keeps the bit, but compares bytes
     target = {
         "1": "LA" if transparent else "L", "L": "LA" if transparent else "L",
         "LA": "LA", "La": "LA", "CMYK": "CMYK",
