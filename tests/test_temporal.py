@@ -9,7 +9,7 @@ import pytest
 import torch
 from stylepipe_plugins.flow_dis import DisFlow, DisOptions
 
-from stylepipe.temporal import guide as guides
+from stylepipe import Flow, FlowOptions, ItemError
 from stylepipe.temporal.guide import TemporalGuide
 from stylepipe.temporal.metrics import warping_error
 from stylepipe.temporal.occlusion import occluded
@@ -314,16 +314,26 @@ def test_16_bit_results_are_guided_in_16_bit():
     assert (results[-1].pixels % 257 != 0).any()  # not squeezed through 8 bits
 
 
-def test_the_third_party_flow_may_be_any_flow():
-    class Still(guides.Flow):
-        name = "still"
-        Options = DisOptions
+class Still(Flow):
+    """A third party's flow; ``rows`` too many show what happens if it is wrong."""
 
-        def flow(self, a, b):
-            return torch.zeros(1, 2, *a.pixels.shape[:2])
+    name = "still"
+    rows = 0
 
+    def flow(self, a, b):
+        return torch.zeros(1, 2, a.pixels.shape[0] + self.rows, a.pixels.shape[1])
+
+
+def test_a_flow_of_the_wrong_size_is_named():
+    flow = Still(FlowOptions())
+    flow.rows = 1
+    with pytest.raises(ItemError, match=r"'still' returned \(1, 2, 121, 160\)"):
+        TemporalGuide(flow, 0.5).advance(Frame(texture(1)), Frame(texture(1)))
+
+
+def test_any_flow_will_do():
     frame = Frame(texture(1))
-    guide = TemporalGuide(Still(DisOptions()), 0.5)
+    guide = TemporalGuide(Still(FlowOptions()), 0.5)
     found = guide.guide(guide.advance(frame, frame), np.full_like(frame.pixels, 255), CPU)
     result = guide.apply(torch.zeros(1, 3, H, W), found)
     assert torch.allclose(result, torch.full_like(result, 0.5), atol=1e-5)

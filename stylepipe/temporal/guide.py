@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from stylepipe.components import Flow
+from stylepipe.errors import ItemError
 from stylepipe.temporal.occlusion import inconsistency, motion_border
 from stylepipe.temporal.scenes import is_cut
 from stylepipe.temporal.warp import enlarge, outside, settle, warp
@@ -39,11 +40,6 @@ class Motion:
     cut: bool
     """A new scene begins with the frame."""
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of CPU memory held."""
-        return self.flow.nbytes + self.trust.nbytes
-
 
 class TemporalGuide:
     """Keeps a video steady: what was painted before is moved along and blended in where it fits.
@@ -59,11 +55,11 @@ class TemporalGuide:
         """Find the motion between two source frames of one size. Any thread, any order.
 
         Works on frames scaled down to the flow's ``max_side``: motion is smooth, detail is not
-        needed to find it, and the time it takes does not grow with the size of the video.
+        needed to find it, and the time it takes does not grow with the size of the video. Raises
+        ItemError if the flow has not the size of the frames.
         """
         now, before = self._scaled(frame), self._scaled(previous)
-        there = _array(self._flow.flow(now, before))
-        back = _array(self._flow.flow(before, now))
+        there, back = self._between(now, before), self._between(before, now)
         missed = inconsistency(there, back)
         beyond = outside(there)
         predicted = warp(before.pixels, there)
@@ -94,6 +90,14 @@ class TemporalGuide:
         change = guide.warped - painted
         return painted.addcmul(change, guide.trust, value=self.blend)
 
+    def _between(self, a: Frame, b: Frame) -> np.ndarray:
+        found, expected = self._flow.flow(a, b), (1, 2, *a.pixels.shape[:2])
+        if tuple(found.shape) != expected:
+            raise ItemError(
+                f"flow {self._flow.name!r} returned {tuple(found.shape)} where {expected} was needed"
+            )
+        return found[0].permute(1, 2, 0).contiguous().numpy()
+
     def _scaled(self, frame: Frame) -> Frame:
         """The frame in uint8, no side longer than the flow's ``max_side``."""
         h, w = frame.pixels.shape[:2]
@@ -103,10 +107,6 @@ class TemporalGuide:
         if frame.white != 255:
             pixels = cv2.convertScaleAbs(pixels, alpha=255 / frame.white)
         return Frame(pixels)
-
-
-def _array(flow: torch.Tensor) -> np.ndarray:
-    return flow[0].permute(1, 2, 0).contiguous().numpy()
 
 
 def _squared(a: np.ndarray, b: np.ndarray) -> np.ndarray:
