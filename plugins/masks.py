@@ -97,14 +97,13 @@ class FilesMasker(Masker):
                 return self._stills[name]
         if bare not in self._folders:
             raise ItemError(
-                f"no mask for {item.source}: looked for {folder / full}.*, {folder / bare}.* and "
-                f"the folder {folder / bare}"
+                f"it has no mask; looked for {folder / full}.*, {folder / bare}.* and the folder "
+                f"{folder / bare}"
             )
         files = self._folders[bare]
         if index >= len(files):
             raise ItemError(
-                f"no mask for frame {index + 1} of {item.source}: {folder / bare} holds "
-                f"{len(files)} masks"
+                f"frame {index + 1} has no mask; {folder / bare} holds {len(files)}"
             )
         return files[index]
 

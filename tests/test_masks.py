@@ -61,9 +61,8 @@ def test_a_missing_mask_is_told_with_the_names_looked_for(tmp_path):
     save(half(), tmp_path / "other.png")
     with pytest.raises(ItemError) as caught:
         ask(files(tmp_path), "trip/photo.jpg")
-    for name in ("trip/photo.jpg", str(tmp_path / "trip/photo.jpg") + ".*",
-                 str(tmp_path / "trip/photo") + ".*"):
-        assert name in str(caught.value)
+    for name in ("trip/photo.jpg.*", "trip/photo.*", "trip/photo"):
+        assert str(tmp_path / name) in str(caught.value)
 
 
 def test_a_mask_of_other_proportions_is_refused_with_both_sizes(tmp_path):
@@ -85,7 +84,7 @@ def test_a_damaged_mask_costs_its_item_only(tmp_path, content):
 
 def test_too_few_masks_for_a_video_name_the_frame(tmp_path):
     save(half(), tmp_path / "clip" / "0.png")
-    with pytest.raises(ItemError, match=r"frame 2 of .*clip.mp4: .*clip holds 1 mask"):
+    with pytest.raises(ItemError, match=r"frame 2 has no mask; .*clip holds 1"):
         ask(files(tmp_path), "clip.mp4", index=1)
 
 

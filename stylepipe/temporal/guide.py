@@ -94,7 +94,8 @@ class TemporalGuide:
         found, expected = self._flow.flow(a, b), (1, 2, *a.pixels.shape[:2])
         if tuple(found.shape) != expected:
             raise ItemError(
-                f"flow {self._flow.name!r} returned {tuple(found.shape)} where {expected} was needed"
+                f"flow {self._flow.name!r} returned {tuple(found.shape)} where {expected} was "
+                "needed"
             )
         return found[0].permute(1, 2, 0).contiguous().numpy()
 
