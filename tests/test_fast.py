@@ -1,0 +1,178 @@
+"""The fast stylizer: styles by name and by file, blends, and what it refuses."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import stylepipe_plugins.fast as plugin
+import torch
+from stylepipe_plugins.fast import FastOptions, FastStylizer
+
+from stylepipe import Batch, Context, Item, SetupError, StyleRef, UsageError
+from stylepipe.device import pick
+from stylepipe.nst.networks import (
+    LIGHT,
+    QUALITY,
+    NetworkSpec,
+    StyleNetwork,
+    StyleRecord,
+    save_styles,
+)
+
+TINY = NetworkSpec("tiny", (4, 6), blocks=1, kernel=3)
+ITEM = Item(0, Path("a.png"), Path(), Path("b.png"))
+
+
+def save(path: Path, *names: str, spec: NetworkSpec = TINY, seed: int = 0) -> Path:
+    torch.manual_seed(seed)
+    net = StyleNetwork(spec, len(names))
+    for norm in net.norms():
+        torch.nn.init.normal_(norm.beta)
+    records = [StyleRecord(name, f"The {name.title()}", "Somebody", "1900") for name in names]
+    save_styles(path, net, records, licence="MIT")
+    return path
+
+
+@pytest.fixture
+def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "styles"
+    folder.mkdir()
+    save(folder / "quality.safetensors", "wave", "night", "scream", seed=1)
+    save(folder / "light.safetensors", "wave", "night", "scream", seed=2)
+    monkeypatch.setattr(plugin, "STYLES", folder)
+    return folder
+
+
+def opened(quality: str = "quality") -> FastStylizer:
+    stylizer = FastStylizer(FastOptions(quality=quality))
+    stylizer.open(Context(pick("cpu", "full"), 1 << 30, print))
+    return stylizer
+
+
+def painted(*styles: tuple[str, float], quality: str = "quality") -> torch.Tensor:
+    stylizer = opened(quality)
+    stylizer.prepare([StyleRef(name, weight) for name, weight in styles])
+    images = torch.rand(1, 3, 70, 80, generator=torch.Generator().manual_seed(0))
+    result = stylizer.stylize(Batch(images, ITEM))
+    assert result.shape == images.shape
+    stylizer.close()
+    return result
+
+
+def refused(*styles: str) -> str:
+    with pytest.raises(UsageError) as caught:
+        opened().prepare([StyleRef(style, 1 / max(len(styles), 1)) for style in styles])
+    return str(caught.value)
+
+
+def test_bundled_styles_are_listed_with_titles(bundled: Path) -> None:
+    infos = FastStylizer.styles()
+    assert [i.name for i in infos] == ["wave", "night", "scream"]
+    assert infos[0].title == "The Wave, Somebody, 1900" and infos[0].license == "MIT"
+
+
+def test_listing_styles_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, stylepipe_plugins.fast as f; f.FastStylizer.styles();"
+        "print([m for m in ('torch', 'numpy', 'cv2', 'PIL', 'av') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_style_by_name_in_both_qualities(bundled: Path) -> None:
+    good, light = painted(("night", 1.0)), painted(("night", 1.0), quality="light")
+    assert not torch.allclose(good, light, atol=0.01)
+    file = bundled / "quality.safetensors"
+    assert torch.equal(good, painted((f"{file}#night", 1.0)))
+
+
+def test_blends_mix_the_styles_of_one_network(bundled: Path) -> None:
+    wave, night = painted(("wave", 1.0)), painted(("night", 1.0))
+    blend = painted(("wave", 0.5), ("night", 0.5))
+    assert not torch.allclose(blend, wave, atol=0.01)
+    assert not torch.allclose(blend, night, atol=0.01)
+    assert torch.allclose(painted(("wave", 0.25), ("night", 0.5), ("wave", 0.25)), blend)
+
+
+def test_blends_across_files_are_refused(bundled: Path, tmp_path: Path) -> None:
+    own = save(tmp_path / "own.safetensors", "mine")
+    assert "only styles of one network can be blended" in refused("wave", str(own))
+
+
+def test_own_file(bundled: Path, tmp_path: Path) -> None:
+    own = save(tmp_path / "own.safetensors", "mine", seed=3)
+    assert torch.equal(painted((str(own), 1.0)), painted((f"{own}#mine", 1.0)))
+    assert "has no style 'mind' (did you mean 'mine'?)" in refused(f"{own}#mind")
+    both = save(tmp_path / "both.safetensors", "one", "two")
+    assert f"pick one as {both}#NAME of: one, two" in refused(str(both))
+
+
+def test_no_style_and_unknown_style_list_the_bundled_ones(bundled: Path) -> None:
+    assert "bundled: wave, night, scream" in refused()
+    assert "unknown style 'waves' (did you mean 'wave'?)" in refused("waves")
+
+
+def test_missing_file(bundled: Path, tmp_path: Path) -> None:
+    assert "no style file" in refused(str(tmp_path / "absent.safetensors"))
+
+
+def test_a_painting_has_to_be_trained_first(bundled: Path, tmp_path: Path) -> None:
+    painting = tmp_path / "painting.jpg"
+    painting.write_bytes(b"\xff\xd8")
+    message = refused(str(painting))
+    assert f"stylepipe train fast --photos FOLDER --style {painting}" in message
+
+
+@pytest.mark.parametrize("name", ["model.pth", "model.pt", "model.pkl"])
+def test_pickles_are_refused_unread(bundled: Path, tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    file.write_bytes(b"cos\nsystem\n(S'touch pwned'\ntR.")
+    assert "is a pickle, which can run code" in refused(str(file))
+
+
+def test_truncated_and_foreign_files(bundled: Path, tmp_path: Path) -> None:
+    whole = save(tmp_path / "own.safetensors", "mine").read_bytes()
+    for i, data in enumerate((whole[:-100], whole[:50], b"", b"not a tensor" * 9)):
+        file = tmp_path / f"{i}.safetensors"
+        file.write_bytes(data)
+        assert "not a safetensors file, or truncated" in refused(str(file))
+    from safetensors.torch import save_file
+
+    other = tmp_path / "other.safetensors"
+    save_file({"a": torch.zeros(1)}, other)
+    assert "holds no stylepipe-fast styles" in refused(str(other))
+    size = int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8 : 8 + size])
+    header["__metadata__"]["architecture"] = QUALITY.to_json()
+    text = json.dumps(header).encode()
+    wrong = tmp_path / "wrong.safetensors"
+    wrong.write_bytes(len(text).to_bytes(8, "little") + text + whole[8 + size :])
+    assert "not a 'quality' network" in refused(str(wrong))
+
+
+def test_missing_or_damaged_bundled_network_is_a_matter_of_setup(bundled: Path) -> None:
+    light = bundled / "light.safetensors"
+    light.unlink()
+    stylizer = opened("light")
+    with pytest.raises(SetupError, match=r"light.safetensors is missing; install"):
+        stylizer.prepare([StyleRef("wave", 1.0)])
+    light.write_bytes(b"\x05")
+    with pytest.raises(SetupError, match="damaged"):
+        FastStylizer.styles()
+
+
+def test_the_real_bundled_networks() -> None:
+    """Names agree, and both load and paint something that is neither flat nor not a number."""
+    names = [i.name for i in FastStylizer.styles()]
+    assert len(names) >= 6 and len(set(names)) == len(names)
+    for quality, spec in (("quality", QUALITY), ("light", LIGHT)):
+        file = plugin.STYLES / f"{quality}.safetensors"
+        assert file.stat().st_size < 4_000_000
+        assert [i.name for i in plugin._listed(file)] == names
+        net, _ = plugin._load(file)
+        assert net.spec == spec
+        result = painted((names[0], 1.0), quality=quality)
+        assert bool(result.isfinite().all()) and float(result.std()) > 0.02

@@ -1,0 +1,138 @@
+"""``stylepipe train fast``: bad requests first, then a run of a few steps that can be used."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import stylepipe_plugins.fast as plugin
+import torch
+from safetensors.torch import load_file
+from stylepipe_plugins.fast import FastOptions, FastStylizer
+from stylepipe_plugins.fast.training import TrainOptions
+
+from stylepipe import Batch, Context, Item, SetupError, StyleRef, UsageError
+from stylepipe.device import pick
+
+ITEM = Item(0, Path("a.png"), Path(), Path("b.png"))
+SMALL = {
+    "steps": 4, "batch": 2, "size": 64, "style_size": 64, "checkpoint_every": 2,
+    "style_layers": ["relu1_1", "relu2_1"], "content_layers": ["relu2_1"],
+    "quality": "light", "init": "random",
+}  # fmt: skip
+
+
+@pytest.fixture
+def media(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    (tmp_path / "photos" / "deep").mkdir(parents=True)
+    for name in ("photos/a.png", "photos/deep/b.jpg", "night.png", "wave.png"):
+        small = rng.integers(0, 255, (6, 8, 3), np.uint8)
+        cv2.imwrite(str(tmp_path / name), cv2.resize(small, (96, 72)))
+    weights = {}
+    torch.manual_seed(0)
+    for index, (i, o) in {0: (3, 8), 2: (8, 8), 5: (8, 8)}.items():
+        weights[f"features.{index}.weight"] = torch.randn(o, i, 3, 3) * 0.2
+        weights[f"features.{index}.bias"] = torch.zeros(o)
+    torch.save(weights, tmp_path / "encoder.pth")
+    return tmp_path
+
+
+def context(log: list[str] | None = None) -> Context:
+    say = print if log is None else log.append
+    return Context(pick("cpu", "full"), 1 << 30, say)
+
+
+def options(media: Path, **values: object) -> TrainOptions:
+    given = {
+        "photos": [media / "photos"],
+        "style": [media / "night.png"],
+        "output": media / "out" / "my.safetensors",
+        "encoder_weights": media / "encoder.pth",
+    }
+    return TrainOptions.build({**SMALL, **given, **values})
+
+
+def test_requests_that_cannot_be_met(media: Path) -> None:
+    for values, message in (
+        ({"style": []}, "name a painting"),
+        ({"photos": []}, "name a folder of photos"),
+        ({"photos": [media / "out"]}, "there is no"),
+        ({"output": None}, "say where the styles go"),
+        ({"output": media / "my.pth"}, "must end in .safetensors"),
+        ({"style": [media / "none.png"]}, "there is no"),
+        ({"style": [media / "night.png", media / "night.png"]}, "style name 'night'"),
+        ({"style_layers": ["relu9_9"]}, "no layer 'relu9_9'"),
+        ({"encoder_weights": media / "night.png"}, "not a checkpoint"),
+        ({"style": [media / "encoder.pth"]}, "not a picture"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            FastStylizer.train(options(media, **values), context())
+    (media / "empty").mkdir()
+    with pytest.raises(UsageError, match="no photo in"):
+        FastStylizer.train(options(media, photos=[media / "empty"]), context())
+    assert not (media / "out" / "my.safetensors").exists()
+
+
+def test_without_network_says_how_to_go_on(media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STYLEPIPE_CACHE", str(media / "cache"))
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with pytest.raises(SetupError, match="--encoder-weights"):
+        FastStylizer.train(options(media, encoder_weights=None), context())
+
+
+def test_trained_styles_can_be_used_and_blended(media: Path) -> None:
+    log: list[str] = []
+    (media / "photos" / "broken.jpg").write_bytes(b"x")
+    both = [media / "night.png", media / "wave.png"]
+    asked = options(media, style=both, preview=[media / "photos" / "a.png"], preview_every=4)
+    FastStylizer.train(asked, context(log))
+    assert asked.output is not None
+    assert any("broken.jpg" in line for line in log)
+    assert (media / "out" / "my.training" / "preview-000004.png").is_file()
+    stylizer = FastStylizer(FastOptions())
+    stylizer.open(context())
+    stylizer.prepare([StyleRef(f"{asked.output}#{n}", 0.5) for n in ("night", "wave")])
+    assert bool(stylizer.stylize(Batch(torch.rand(1, 3, 70, 64), ITEM)).isfinite().all())
+
+
+def test_goes_on_from_the_checkpoint_to_the_same_weights(media: Path) -> None:
+    FastStylizer.train(options(media, output=media / "straight.safetensors"), context())
+
+    class Stop(Exception):
+        pass
+
+    from stylepipe.nst.train import Trainer
+
+    step = Trainer._train_step
+    with pytest.MonkeyPatch.context() as patch:
+
+        def stopping(self: Trainer, *args: object) -> object:
+            if self.step == 3:
+                raise Stop
+            return step(self, *args)  # type: ignore[arg-type]
+
+        patch.setattr(Trainer, "_train_step", stopping)
+        with pytest.raises(Stop):
+            FastStylizer.train(options(media), context())
+    log: list[str] = []
+    FastStylizer.train(options(media), context(log))
+    assert any("going on from" in line for line in log)
+    straight = load_file(media / "straight.safetensors")
+    resumed = load_file(media / "out" / "my.safetensors")
+    assert straight.keys() == resumed.keys()
+    assert all(torch.equal(straight[key], resumed[key]) for key in straight)
+
+
+def test_another_run_in_the_folder_is_not_mixed_up(media: Path) -> None:
+    FastStylizer.train(options(media), context())
+    with pytest.raises(UsageError, match="of another network or of other styles"):
+        FastStylizer.train(options(media, style=[media / "wave.png"]), context())
+    FastStylizer.train(options(media, style=[media / "wave.png"], restart=True), context())
+
+
+def test_starts_from_the_bundled_network(media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugin, "STYLES", media / "none")
+    with pytest.raises(UsageError, match="pass --init random"):
+        FastStylizer.train(options(media, init="bundled"), context())
