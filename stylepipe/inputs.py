@@ -140,10 +140,11 @@ def _files_below(folder: Path) -> Iterator[Path]:
 def _name(source: Path, index: int, settings: Settings) -> str:
     kinds = [r.kind for r in readers_for(source, settings.readers)]
     suffix = source.suffix
-    writable = {s: w.kind for w in settings.writers for s in w.patterns}
-    wanted = settings.output.format
-    if wanted is not None and writable.get(f".{wanted}") in kinds:
-        suffix = f".{wanted}"
+    writable = {s for w in settings.writers for s in w.patterns}
+    wanted = f".{settings.output.format}"
+    # A suffix may belong to writers of both kinds: .png is a picture or an animation.
+    if any(w.kind in kinds and wanted in w.patterns for w in settings.writers):
+        suffix = wanted
     elif suffix.lower() not in writable:
         writer = next((w for w in settings.writers if w.kind == kinds[0]), None)
         suffix = writer.patterns[0] if writer else suffix
