@@ -20,33 +20,33 @@ from stylepipe.nst.networks import SPECS, StyleNetwork, StyleRecord, load_styles
 from stylepipe.nst.train import Painting, Progress, Trainer, TrainOptions, standard_teacher
 
 VAN_GOGH = "Vincent van Gogh"
-# Each with its file; `side` sets the size of the strokes, `trim` cuts the edges of a scan.
+
+
+def painting(
+    file: str, side: int, *record: str, trim: float = 0.0, weight: float = 1.0
+) -> Painting:
+    """side: sets the size of the strokes. trim: cuts the edges of a scan. weight: helps a style
+    whose strokes come out weak. record: name, title, artist, year."""
+    return Painting(StyleRecord(*record), Path(f"{file}.jpg"), weight, side, trim)
+
+
+STARRY = ("starry-night", "The Starry Night", VAN_GOGH, "1889")
+WAVE = ("great-wave", "The Great Wave", "Hokusai", "1831")
+SCREAM = ("scream", "The Scream", "Edvard Munch", "1893")
+SEVEN = ("composition-vii", "Composition VII", "Wassily Kandinsky", "1913")
+CUBIST = ("mondrian", "Cubist composition", "Piet Mondrian", "about 1913")
+WHEAT = ("wheat-field", "Wheat Field with Cypresses", VAN_GOGH, "1889")
+LILIES = ("water-lilies", "Water Lilies", "Claude Monet", "1919")
+OLIVES = ("olive-trees", "Olive Trees", VAN_GOGH, "1889")
 STYLES = [
-    Painting(StyleRecord(*record), Path(f"{file}.jpg"), side=side, trim=trim)
-    for record, file, side, trim in (
-        (
-            ("starry-night", "The Starry Night", VAN_GOGH, "1889"),
-            "van_gogh_starry_night",
-            600,
-            0.02,
-        ),
-        (("great-wave", "The Great Wave", "Hokusai", "1831"), "hokusai_great_wave", 512, 0.0),
-        (("scream", "The Scream", "Edvard Munch", "1893"), "munch_the_scream", 560, 0.03),
-        (
-            ("composition-vii", "Composition VII", "Wassily Kandinsky", "1913"),
-            *("kandinsky_composition_vii", 512, 0.0),
-        ),
-        (("mondrian", "Cubist composition", "Piet Mondrian", "about 1913"), "mondrian", 480, 0.02),
-        (
-            ("wheat-field", "Wheat Field with Cypresses", VAN_GOGH, "1889"),
-            *("van_gogh_wheat_field", 600, 0.01),
-        ),
-        (
-            ("water-lilies", "Water Lilies", "Claude Monet", "1919"),
-            *("monet_water_lilies_1919", 600, 0.03),
-        ),
-        (("olive-trees", "Olive Trees", VAN_GOGH, "1889"), "van_gogh_olive_trees", 600, 0.03),
-    )
+    painting("van_gogh_starry_night", 600, *STARRY, trim=0.02),
+    painting("hokusai_great_wave", 512, *WAVE, weight=1.3),
+    painting("munch_the_scream", 560, *SCREAM, trim=0.03, weight=1.2),
+    painting("kandinsky_composition_vii", 512, *SEVEN),
+    painting("mondrian", 480, *CUBIST, trim=0.02),
+    painting("van_gogh_wheat_field", 600, *WHEAT, trim=0.01),
+    painting("monet_water_lilies_1919", 600, *LILIES, trim=0.03),
+    painting("van_gogh_olive_trees", 600, *OLIVES, trim=0.03),
 ]
 
 

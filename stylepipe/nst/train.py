@@ -22,7 +22,8 @@ from .encoders import Encoder
 from .networks import StyleNetwork, StyleRecord, save_styles, write_atomically
 from .photos import Photos, load_picture, write_grid
 
-STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+# Strokes live in the third and fourth block; the first two learn by themselves.
+STYLE_LAYERS = {"relu1_1": 0.7, "relu2_1": 0.7, "relu3_1": 1.5, "relu4_1": 2.0, "relu5_1": 1.0}
 MAX_ROLLBACKS = 3
 STYLE_RATE = 4.0  # of the learning rate, for the norms' gains and shifts
 LOG_COLUMNS = (
@@ -109,9 +110,9 @@ def standard_teacher(encoder: Encoder) -> Teacher:
     """Style at the first layer of every block that the encoder has, content at relu4_1 or, where
     it ends before, at the deepest of them.
     """
-    layers = [layer for layer in STYLE_LAYERS if layer in encoder.layers]
-    content = "relu4_1" if "relu4_1" in layers else layers[-1]
-    return Teacher(encoder, dict.fromkeys(layers, 1.0), {content: 1.0})
+    style = {layer: weight for layer, weight in STYLE_LAYERS.items() if layer in encoder.layers}
+    content = "relu4_1" if "relu4_1" in style else list(style)[-1]
+    return Teacher(encoder, style, {content: 1.0})
 
 
 @dataclass(frozen=True)
