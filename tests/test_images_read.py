@@ -40,6 +40,12 @@ def test_jpeg_has_the_pixels_of_pillow(tmp_path, gray, progressive, subsampling)
     assert probe(path).details.get("gray", False) is gray
 
 
+def test_nothing_follows_the_one_frame(tmp_path):
+    path = write(Frame(photo()), tmp_path / "a.png")
+    reader = ImageReader(ImageReader.Options())
+    assert list(reader.frames(item(path), reader.probe(path), start=1)) == []
+
+
 def test_jpeg_with_bytes_after_its_end(tmp_path):
     """As motion photos have."""
     path = tmp_path / "a.jpg"

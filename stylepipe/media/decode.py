@@ -305,7 +305,7 @@ def _pixels(
     picture: ImageFile.ImageFile, data: bytes
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Gray (HxW), RGB (HxWx3) or CMYK (HxWx4), uint8 or uint16; and the alpha."""
-    # A JPEG that ends as it should is whole; OpenCV would paint the missing part of others gray.
+    # A JPEG that ends as it should is whole; of others OpenCV 4 leaves the missing part undefined.
     if picture.format == "JPEG" and picture.mode in ("L", "RGB") and data.endswith(b"\xff\xd9"):
         decoded = _opencv(data)
         if decoded is not None and decoded.shape[:2] == picture.size[::-1]:
@@ -346,7 +346,7 @@ def _deep(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """PNG and colour TIFF of sixteen bits a channel."""
     if picture.format == "PNG":
-        Image.open(io.BytesIO(data), formats=("PNG",)).verify()  # raises where OpenCV is lenient
+        Image.open(io.BytesIO(data), formats=("PNG",)).verify()  # says what is damaged
         data = _bare_png(data)
     decoded = _opencv(data)
     if decoded is None or decoded.dtype != np.uint16:
