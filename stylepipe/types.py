@@ -61,7 +61,7 @@ class Meta:
     """Metadata to be written back. What was applied to the pixels is already gone from it."""
 
     exif: bytes | None = None
-    """EXIF block, orientation removed."""
+    """EXIF block (the TIFF structure, without ``Exif\\0\\0`` before it), orientation removed."""
     icc: bytes | None = None
     """ICC profile that describes the pixels as they are now."""
     xmp: bytes | None = None
