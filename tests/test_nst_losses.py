@@ -106,3 +106,10 @@ def test_tone_follows_the_photos_light_and_not_its_colour() -> None:
     assert losses.tone_loss(1.0 - light, light).item() > 1.9
     flat = torch.full((1, 3, 32, 32), 0.5)
     assert torch.isfinite(losses.tone_loss(flat, flat)).all()
+
+
+def test_spikes_cost_only_their_excess() -> None:
+    x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert losses.spike_penalty(x).abs().max() == 0.0
+    x[1, 0, 0, 0] = -10.0
+    assert losses.spike_penalty(x).tolist() == pytest.approx([0.0, 4.0**2 / 192])

@@ -126,6 +126,16 @@ def tone_loss(x: Tensor, photo: Tensor, cell: int = 8) -> Tensor:
     return 1.0 - (own * wanted).mean(dim=1) / sizes.sqrt()
 
 
+def spike_penalty(x: Tensor, limit: float = 6.0) -> Tensor:
+    """Mean squared excess of |x| over `limit`, N C H W -> N.
+
+    For maps behind an instance norm, in deviations. Left alone, networks learn to place a few
+    huge values that shrink everything else in the map, and show as glassy bubbles (Karras et al.,
+    "Analyzing and Improving the Image Quality of StyleGAN" (2020), section 2).
+    """
+    return (x.abs() - limit).clamp(min=0.0).square().flatten(1).mean(dim=1, dtype=torch.float32)
+
+
 def total_variation(x: Tensor) -> Tensor:
     """Mean squared difference of neighbours, N C H W -> N."""
     right = (x[..., :, 1:] - x[..., :, :-1]).square().flatten(1).mean(dim=1)

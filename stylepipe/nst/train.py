@@ -6,8 +6,9 @@ import copy
 import csv
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 
 from . import losses
 from .encoders import Encoder
-from .networks import StyleNetwork, StyleRecord, save_styles, write_atomically
+from .networks import Residual, StyleNetwork, StyleRecord, save_styles, write_atomically
 from .photos import Photos, load_picture, write_grid
 
 # Strokes live in the third and fourth block; the first two learn by themselves.
@@ -28,7 +29,7 @@ MAX_ROLLBACKS = 3
 STYLE_RATE = 4.0  # of the learning rate, for the norms' gains and shifts
 LOG_COLUMNS = (
     *("step", "seconds", "loss"),
-    *("copy", "content", "style", "tone", "tv", "range", "guide"),
+    *("copy", "content", "style", "tone", "tv", "range", "spikes", "guide"),
     *("gradient", "deviation"),
 )
 MIN_OUTPUT_STD = 0.02  # a picture flatter than this is one grey, black or white field
@@ -59,6 +60,7 @@ class TrainOptions:
     tone_weight: float = 1.0
     tv_weight: float = 1.0
     range_weight: float = 10.0
+    spike_weight: float = 0.5
     guide_weight: float = 1.0
     max_gradient: float = 10.0
     zoom: float = 2.0
@@ -295,8 +297,11 @@ class Trainer:
     ) -> tuple[tuple[Tensor, ...], dict[str, Tensor], float]:
         """Of the sum of the losses of these rows: gradients, terms by row, sum of deviations."""
         weights = torch.eye(net.styles, device=self.device)[styles]
-        output = net(photos, weights).float()
+        spikes: list[Tensor] = []
+        with _watching(net, spikes):
+            output = net(photos, weights).float()
         terms = self._objective(photos, output, styles, weights)
+        terms["spikes"] = self.options.spike_weight * torch.stack(spikes).sum(dim=0)
         total = torch.stack(list(terms.values())).sum()
         gradients = torch.autograd.grad(total, list(net.parameters()))
         deviation = float(output.detach().flatten(1).std(dim=1).sum())
@@ -438,6 +443,22 @@ class Trainer:
             **{**self.metadata, "options": options, "steps": str(self.step)},
         )
         return path
+
+
+@contextmanager
+def _watching(net: StyleNetwork, spikes: list[Tensor]) -> Iterator[None]:
+    """Collect the spike penalties of what a forward pass adds to the residual stream."""
+
+    def watch(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        spikes.append(losses.spike_penalty(output))
+
+    norms = [m.second.norm for m in net.modules() if isinstance(m, Residual)]
+    hooks = [norm.register_forward_hook(watch) for norm in norms]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _groups(net: StyleNetwork) -> list[dict[str, Any]]:
