@@ -13,6 +13,8 @@ from stylepipe.types import Frame
 
 _SLAB = 256
 """Rows worked on at once, so that floats are never held for a whole large picture."""
+_VISIBLE = 0.125
+"""Opacity, 0 to 1, from which a pixel's own colour counts: soft shadows do, stray edges do not."""
 _STEP = 4
 """The fill is smooth: a quarter of the resolution is enough to work it out."""
 
@@ -20,19 +22,21 @@ _STEP = 4
 def fill_transparent(frame: Frame) -> Frame:
     """Extend the opaque colours smoothly under the transparent pixels.
 
-    What lies hidden there would be painted too, and would run into the visible part. Colours of
-    pixels at least half opaque stay as they are; fainter ones are mixed with their surroundings
-    (push-pull interpolation: Gortler et al., "The Lumigraph", 1996). Returns the same frame if
-    nothing is transparent, or nothing visible.
+    What lies hidden there would be painted too, and would run into the visible part. Colours that
+    can be seen, from ``_VISIBLE`` opacity on, stay as they are; fainter ones are mixed with their
+    surroundings (push-pull interpolation: Gortler et al., "The Lumigraph", 1996). Returns the same
+    frame if nothing is transparent, or nothing visible.
     """
-    if frame.alpha is None or frame.alpha.min() >= frame.white // 2 or not frame.alpha.any():
+    if frame.alpha is None or not frame.alpha.any():
+        return frame
+    if frame.alpha.min() >= frame.white * _VISIBLE:
         return frame
     pixels = frame.pixels.copy()
     fill = cv2.resize(
         _smooth_fill(frame), pixels.shape[1::-1], interpolation=cv2.INTER_LINEAR
     )
     for rows in _slabs(pixels.shape[0]):
-        known = np.minimum(1, 2 * _opacity(frame, rows))
+        known = np.minimum(1, _opacity(frame, rows) / _VISIBLE)
         under = fill[rows].astype(np.float32)
         mixed = under + (pixels[rows] - under) * known
         np.copyto(pixels[rows], np.rint(mixed), where=known < 1, casting="unsafe")

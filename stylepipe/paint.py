@@ -44,7 +44,7 @@ class Painter:
         opaque = [composite.fill_transparent(frame) for frame in frames]
         images = to_tensor(opaque, self._device.torch)
         batch = Batch(images, item, self._mask(images, item, frames), guide)
-        painted = run_within_memory(stylizer, batch, self._memory)
+        painted = run_within_memory(stylizer, batch)
         painted = _checked(painted, images, stylizer).clamp(0, 1)
         if caps.strength == "blend" and options.strength < 1:
             painted = composite.apply_strength(images, painted, options.strength)

@@ -95,6 +95,8 @@ class _End:
     """The user interrupted; what is done stays in the work folder."""
 
 
+_MOTION = 4 << 20
+"""Bytes of a Motion at most, as flow is found on scaled-down frames."""
 _Message = _Work | _Picture | _End | None
 
 
@@ -315,7 +317,7 @@ class _Run:
             motion, nbytes = None, frame.nbytes
             if guided and previous is not None:
                 motion = flows.submit(self._advance, frame, previous)
-                nbytes *= 4  # two flow fields wait with the picture
+                nbytes += _MOTION  # which waits with the picture
             self.decoded.put(_Picture(work, frame, motion), nbytes)
             previous = frame
             if self.stopping.is_set() and work.info.kind == "video":

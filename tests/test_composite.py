@@ -54,8 +54,8 @@ def test_the_fill_is_near_what_it_lies_beside():
     assert np.abs(np.diff(row[40:80], axis=0)).max() < 40  # no step in between
 
 
-def test_opaque_and_half_opaque_colours_are_kept_and_faint_ones_mixed():
-    alpha = np.array([[255, 128, 60, 0]], np.uint8).repeat(16, axis=0)
+def test_visible_colours_are_kept_and_faint_ones_mixed():
+    alpha = np.array([[255, 40, 14, 0]], np.uint8).repeat(16, axis=0)
     pixels = np.zeros((16, 4, 3), np.uint8)
     pixels[:, 0], pixels[:, 1:] = 100, 200
     row = fill_transparent(Frame(pixels, alpha)).pixels[8, :, 0]

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import fakes
 import pytest
 from fakes import array, np, settings
 
@@ -33,6 +34,16 @@ def test_limit_and_name_template(photos, tmp_path):
         "001-a-starry-night+wave.NPY",
         "002-b-starry-night+wave.npy",
     ]
+
+
+def test_format_wins_over_the_source_where_it_can_be_written(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(fakes.NpyWriter, "patterns", (".npy", ".raw", ".both"))
+    monkeypatch.setattr(fakes.ClipWriter, "patterns", (".npy", ".both"))
+    for wanted in ("raw", "both"):
+        items = find_items((photos,), tmp_path / "out", settings(format=wanted))
+        assert {i.output.suffix for i in items} == {f".{wanted}"}
+    items = find_items((photos,), tmp_path / "out", settings(format="unheard"))
+    assert {i.output.suffix.lower() for i in items} == {".npy"}
 
 
 def test_missing_input_is_named(tmp_path):
