@@ -63,7 +63,9 @@ def probe(path: Path, span: Span) -> Info | None:
             if number == _SAMPLE:
                 break
             durations.append(duration)
-            alpha = alpha or (number < 2 and picture.getextrema()[3][0] < 255)  # type: ignore[index]
+            if number < 2 and not alpha:
+                least, _ = picture.getchannel("A").getextrema()
+                alpha = least < 255  # type: ignore[operator]
         total = sum(durations) / 1000
         return Info(
             kind="video",
@@ -150,10 +152,11 @@ class AnimationSink(Sink):
             raise ItemError(f"an animation cannot be written as {suffix}; use .gif, .webp or .mp4")
         self._info, self._path, self._suffix = info, path, suffix
         self._codec, self._container, self._pix_fmt, self._loop, self._base = _WRITERS[suffix]
-        self._note = lambda text: log(f"{name}: {text}")
+        self._name, self._log = name, log
         self._store = work / "animation.seg"
         self._file = SegmentFile(self._store)
         self._context: Any = None
+        self._headers: bytes | None = None
         self._times: list[int] = []
         self._wanted: list[int] = []
         self._duration = 0
@@ -196,8 +199,9 @@ class AnimationSink(Sink):
             self._store.unlink()
         late = (self._times[-1] - self._wanted[-1]) * self._base
         if late > 0:
-            self._note(
-                f"{self._suffix} cannot show frames this fast; it lasts {float(late):.2f} s longer"
+            self._log(
+                f"{self._name}: {self._suffix} cannot show frames this fast; it lasts "
+                f"{float(late):.2f} s longer"
             )
 
     def abort(self) -> None:
@@ -224,13 +228,16 @@ class AnimationSink(Sink):
             pixels = (pixels >> 8).astype(np.uint8)
             alpha = None if alpha is None else (alpha >> 8).astype(np.uint8)
         if self._pix_fmt == "pal8":
-            return av.VideoFrame.from_ndarray(_quantized(pixels, alpha), format="pal8")
+            indexed: Any = _quantized(pixels, alpha)
+            return av.VideoFrame.from_ndarray(indexed, format="pal8")
         opaque = np.full(pixels.shape[:2], 255, np.uint8) if alpha is None else alpha
         order = pixels[..., ::-1] if self._pix_fmt == "bgra" else pixels
         return av.VideoFrame.from_ndarray(np.dstack((order, opaque)), format=self._pix_fmt)
 
     def _keep(self, packets: list[Any]) -> None:
         for number, packet in enumerate(packets, self._file.count):
+            if packet.has_sidedata("new_extradata"):  # the headers of an APNG
+                self._headers = bytes(packet.get_sidedata("new_extradata"))
             self._file.add(number, bool(packet.is_keyframe), bytes(packet))
 
     def _mux(self) -> None:
@@ -247,10 +254,12 @@ class AnimationSink(Sink):
             options["final_delay"] = f"{index.duration}/1000"
         path = f"file:{self._path}"
         with av.open(path, "w", format=self._container, container_options=options) as out:
-            stream = out.add_stream(self._codec, rate=self._info.rate or 25)
+            stream: Any = out.add_stream(self._codec, rate=self._info.rate or 25)
             stream.width, stream.height = self._info.width, self._info.height
             stream.pix_fmt, stream.codec_context.time_base = self._pix_fmt, self._base
             stream.time_base = self._base
+            if self._headers is not None:
+                stream.codec_context.extradata = self._headers
             ends = [b - a for a, b in pairwise(index.times)] + [index.duration]
             for number, payload in enumerate(read_payloads(self._store, index)):
                 if self._codec == "libwebp_anim":
@@ -271,7 +280,7 @@ def _quantized(pixels: np.ndarray, alpha: np.ndarray | None) -> tuple[np.ndarray
     from PIL import Image
 
     image = Image.fromarray(pixels)
-    colours = image.quantize(255, Image.Quantize.MEDIANCUT)
+    colours = image.quantize(255, Image.Quantize.FASTOCTREE)
     indices = np.array(image.quantize(palette=colours, dither=Image.Dither.FLOYDSTEINBERG))
     palette = np.zeros((256, 4), np.uint8)
     found = np.array(colours.getpalette("RGB"), np.uint8).reshape(-1, 3)[:255]

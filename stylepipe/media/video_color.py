@@ -241,4 +241,4 @@ def _scaled(array: np.ndarray, factor: float) -> np.ndarray:
     if factor == 1.0:
         return array
     channels: Any = (factor,) * 4
-    return cv2.multiply(array, channels)  # type: ignore[return-value]
+    return cv2.multiply(array, channels)

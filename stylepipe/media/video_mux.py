@@ -6,6 +6,7 @@ Pictures get their true times here.
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -94,20 +95,34 @@ class _Times:
 
     base: Fraction
     cut: Cut
-    delay: int
-    """How many pictures decoding runs ahead of showing (B-frames)."""
     head: tuple[int, ...]
-    """The first ``delay + 1`` presentation times, in ``base``."""
+    """Decoding times, in ``base``, of the pictures decoded before the first is shown."""
+    last: int
+    """How long the picture decoded last stays, in ``base``."""
 
     @classmethod
     def scan(cls, segments: Sequence[Path], info: Info) -> _Times:
+        """Decoding runs ahead of showing by as many pictures as B-frames ask for: ``delay``.
+
+        Each picture is decoded when the one ``delay`` places before it is shown. MP4 adds up
+        decoding times for the length of the clip: the first are set early enough, and the last
+        picture long enough, that the sum is right for irregular times too.
+        """
         delay = 0
         first: Index | None = None
+        tail: list[int] = []
         for path in segments:
             index = _index(path)
             first = first or index
+            tail = [*tail, *index.times][-2 * len(first.times) :]
             delay = max(delay, *(i - p.position for i, p in enumerate(index.packets)))
         assert first is not None
+        stop = index.times[-1] + index.duration
+        decoded = tail[-1 - delay]
+        latest = index.times[index.packets[-1].position]
+        lead = max(first.times[delay] - first.times[0], latest - decoded, delay)
+        lead = min(lead, stop - decoded - 1)
+        head = (first.times[0] - lead + n * lead // delay for n in range(delay))
         base = Fraction(first.time_base)
         trimmed = info.details.get("start") is not None
         begin = first.times[0] * base
@@ -116,7 +131,7 @@ class _Times:
             begin=begin if trimmed else None,
             end=(index.times[-1] + index.duration) * base if info.details.get("end") else None,
         )
-        return cls(base, cut, delay, tuple(first.times[: delay + 1]))
+        return cls(base, cut, tuple(head), stop - decoded - (lead if delay else 0))
 
 
 def _index(path: Path) -> Index:
@@ -129,16 +144,11 @@ def _index(path: Path) -> Index:
 def _pictures(
     segments: Sequence[Path], times: _Times, stream: Any
 ) -> Iterator[tuple[float, Any]]:
-    """The encoded pictures in decoding order, with their times in the output.
-
-    Decoding times are the presentation times, moved down by ``delay`` places; those of the first
-    pictures are set early enough to keep rising.
-    """
+    """Decoding time in seconds, and packet, of the pictures in decoding order."""
     import av
 
     shift = round(times.cut.shift / times.base)
-    lead = times.head[-1] - times.head[0]
-    queue = [t - lead for t in times.head[:-1]]
+    queue = deque(times.head)
     following: Index | None = _index(segments[0])
     for number, path in enumerate(segments):
         index = following
@@ -153,9 +163,11 @@ def _pictures(
             out.stream = stream
             out.time_base = times.base
             out.pts = shown[packet.position] - shift
-            out.dts = queue.pop(0) - shift
+            out.dts = queue.popleft() - shift
             out.duration = ends[packet.position] - shown[packet.position]
             out.is_keyframe = packet.key
+            if following is None and packet is index.packets[-1]:
+                out.duration = times.last
             yield float(out.dts * times.base), out
 
 

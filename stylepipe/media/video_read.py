@@ -70,9 +70,8 @@ def video_stream(container: InputContainer) -> VideoStream:
 
     if container.format.name.endswith("_pipe") or container.format.name in ("image2", "tty"):
         raise ItemError("is no video but a picture or text; give it its right file name")
-    moving = [
-        s for s in container.streams.video if not s.disposition & Disposition.attached_pic
-    ]
+    covers: Any = Disposition.attached_pic
+    moving = [s for s in container.streams.video if not s.disposition & covers]
     if not moving:
         kinds = ", ".join(sorted({s.type for s in container.streams}))
         raise ItemError(f"has no video stream, only {kinds or 'nothing'}")
@@ -173,11 +172,16 @@ def frames(path: Path, info: Info, span: Span, first: int) -> Iterator[Frame]:
             _seek(container, span.start + begin)
         index = 0
         shape = None
+        held: Frame | None = None  # until the next one tells how long it stays
         for frame in _decode(container, stream, begin):
-            pts, duration = clock.stamp(frame)
+            pts = clock.stamp(frame)
+            if held is not None and held.pts is not None:
+                held.duration = pts - held.pts
+                yield held
+                held = None
             time = pts * clock.base - begin
             if span.end is not None and time >= span.end:
-                return
+                break
             shape = shape or (frame.width, frame.height)
             if (frame.width, frame.height) != shape:
                 raise ItemError(
@@ -189,11 +193,14 @@ def frames(path: Path, info: Info, span: Span, first: int) -> Iterator[Frame]:
             if index >= first:
                 upright = _Upright.of(frame)
                 pixels, alpha = to_rgb(frame)
-                yield Frame(
+                held = Frame(
                     upright(pixels), None if alpha is None else upright(alpha), index, pts,
-                    clock.base, duration,
+                    clock.base, frame.duration or None,
                 )
             index += 1
+        if held is not None:
+            held.duration = _remaining(container, stream, pts) or held.duration
+            yield held
     if index == 0:
         raise ItemError(
             f"has no frames between --start and --end; it ends at {spell(clock.last - begin)}"
@@ -217,7 +224,7 @@ class _Clock:
         """Time of the latest frame in seconds."""
         return None if self._pts is None else self._pts * self.base
 
-    def stamp(self, frame: av.VideoFrame) -> tuple[int, int | None]:
+    def stamp(self, frame: av.VideoFrame) -> int:
         pts = frame.pts if frame.pts is not None else frame.dts
         if pts is None:
             pts = 0 if self._pts is None else self._pts + self._step
@@ -229,7 +236,7 @@ class _Clock:
                 )
             pts = self._pts + 1
         self._pts = pts
-        return pts, frame.duration or None
+        return pts
 
 
 def _decode(
@@ -262,6 +269,22 @@ def _decode(
         for picture in pictures:
             started = True
             yield picture
+
+
+def _remaining(container: InputContainer, stream: VideoStream, pts: int) -> int | None:
+    """How long the last frame stays, where the container tells the length of the stream.
+
+    The frame's own duration is no use where B-frames are: MP4 knows decoding times only.
+    """
+    base = stream.time_base or Fraction(1, 1000)
+    if not stream.duration or stream.start_time is None:
+        return None
+    stop = stream.start_time + stream.duration
+    if container.duration:  # an edit list may end the film earlier
+        whole = (container.start_time or 0) + container.duration
+        if stop * base > Fraction(whole, 1_000_000) + Fraction(2, 1000):
+            stop = int(Fraction(whole, 1_000_000) / base)
+    return stop - pts if stop > pts else None
 
 
 def _seek(container: InputContainer, time: Fraction) -> None:

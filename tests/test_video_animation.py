@@ -1,0 +1,149 @@
+"""Animated GIF, WebP, PNG and AVIF as video."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from clips import Log, convert, make_clip, picture, read
+from PIL import Image
+
+from stylepipe.errors import ItemError
+from stylepipe.media.video import VideoReader
+
+DURATIONS = [40, 80, 120, 40, 200]
+
+
+def make_animation(path, durations=DURATIONS, loop=0, hole=False, **options):
+    frames = []
+    for n in range(len(durations)):
+        rgba = np.dstack((picture(n), np.full((48, 64), 255, np.uint8)))
+        if hole:
+            rgba[30:40, 10:20, 3] = 0
+        frames.append(Image.fromarray(rgba if hole else rgba[..., :3]))
+    frames[0].save(
+        path, save_all=True, append_images=frames[1:], duration=durations, loop=loop,
+        **({"disposal": 2} if hole and path.suffix == ".gif" else {}), **options,
+    )
+    return path
+
+
+def shown(path):
+    with Image.open(path) as image:
+        found = []
+        for n in range(image.n_frames):
+            image.seek(n)
+            image.load()
+            found.append((round(image.info["duration"]), np.array(image.convert("RGBA"))))
+        return found, image.info.get("loop")
+
+
+def probe(path):
+    return VideoReader(VideoReader.Options()).probe(path)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png", ".avif"])
+def test_frames_and_times_are_read(tmp_path, suffix):
+    info, frames = read(make_animation(tmp_path / f"in{suffix}"))
+    assert (info.kind, info.width, info.height, info.frames) == ("video", 64, 48, 5)
+    assert info.duration == pytest.approx(0.48)
+    starts = [Fraction(t, 1000) for t in (0, 40, 120, 240, 280)]
+    assert [f.pts * f.time_base for f in frames] == starts
+    assert [f.duration for f in frames] == DURATIONS
+    assert np.abs(frames[3].pixels.astype(int) - picture(3)).mean() < 6
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+def test_still_pictures_are_left_to_the_picture_reader(tmp_path, suffix):
+    path = tmp_path / f"still{suffix}"
+    Image.fromarray(picture(0)).save(path)
+    assert probe(path) is None
+
+
+@pytest.mark.parametrize("loop", [0, 3])
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+def test_times_loop_and_colours_come_back(tmp_path, suffix, loop):
+    source = make_animation(tmp_path / f"in{suffix}", loop=loop)
+    output = tmp_path / f"out{suffix}"
+    convert(source, output)
+    before, _ = shown(source)
+    after, again = shown(output)
+    assert again == loop
+    assert [d for d, _ in after] == DURATIONS
+    for (_, a), (_, b) in zip(before, after, strict=True):
+        assert np.abs(a.astype(int) - b).mean() < 4
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+def test_transparency_is_kept(tmp_path, suffix):
+    source = make_animation(tmp_path / f"in{suffix}", hole=True)
+    info, frames = read(source)
+    assert info.alpha
+    assert frames[2].alpha[35, 15] == 0
+    assert frames[2].alpha[5, 5] == 255
+    convert(source, tmp_path / f"out{suffix}")
+    for _, rgba in shown(tmp_path / f"out{suffix}")[0]:
+        assert rgba[35, 15, 3] == 0
+        assert rgba[5, 5, 3] == 255
+
+
+def test_gif_to_film_and_back(tmp_path):
+    source = make_animation(tmp_path / "in.gif")
+    convert(source, tmp_path / "out.mp4")
+    info, frames = read(tmp_path / "out.mp4")
+    assert [f.pts * f.time_base * 1000 for f in frames] == [0, 40, 120, 240, 280]
+    assert info.duration == pytest.approx(0.48)
+    assert info.details["color_space"] == "smpte170m"
+    convert(tmp_path / "out.mp4", tmp_path / "back.gif")
+    found, loop = shown(tmp_path / "back.gif")
+    assert loop == 0
+    assert [d for d, _ in found] == DURATIONS
+    assert np.abs(found[4][1][..., :3].astype(int) - picture(4)).mean() < 12
+
+
+def test_film_too_fast_for_a_gif_is_told(tmp_path):
+    source = make_clip(tmp_path / "in.mp4", range(30), time_base=Fraction(1, 100))
+    log = Log()
+    convert(source, tmp_path / "out.gif", log)
+    assert {d for d, _ in shown(tmp_path / "out.gif")[0]} <= {20, 40}
+    assert any("longer" in line for line in log.lines)
+
+
+def test_span(tmp_path):
+    source = make_animation(tmp_path / "in.gif")
+    _, frames = read(source, start="0.1", end="0.28")
+    assert [f.pts for f in frames] == [120, 240]
+    assert [f.index for f in frames] == [0, 1]
+
+
+def test_saturated_colours_of_a_small_spot_survive_the_palette(tmp_path):
+    scene = np.dstack([*np.meshgrid(np.arange(96), np.arange(96)), np.full((96, 96), 90)])
+    scene = np.ascontiguousarray(scene + 60).astype(np.uint8)
+    scene[40:46, 40:46] = (255, 120, 0)
+    source = make_clip(
+        tmp_path / "in.mp4", (0, 40), size=(96, 96), pictures=[scene] * 2, pix_fmt="yuv444p",
+        options={"qp": "4"},
+    )
+    convert(source, tmp_path / "out.gif")
+    spot = shown(tmp_path / "out.gif")[0][0][1][41:45, 41:45, :3].reshape(-1, 3).mean(0)
+    assert spot == pytest.approx((255, 120, 0), abs=30)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+def test_damaged_animation(tmp_path, suffix):
+    source = make_animation(tmp_path / f"in{suffix}")
+    data = source.read_bytes()
+    source.write_bytes(data[: len(data) * 2 // 3])
+    with pytest.raises(ItemError) as caught:
+        assert probe(source) is not None
+        read(source)
+    assert "\n" not in str(caught.value)
+
+
+def test_same_bytes_twice(tmp_path):
+    source = make_animation(tmp_path / "in.gif")
+    for suffix in (".gif", ".webp", ".apng"):
+        convert(source, tmp_path / f"a{suffix}")
+        convert(source, tmp_path / f"b{suffix}")
+        assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
