@@ -318,8 +318,8 @@ class _Map(_Rows):
                 self._parts.append(part)
             del part
         if norm:
-            statistics = _combined(moments, phases)
-            self._norm = (*statistics, *(v.repeat(phases) for v in norm))
+            values = (*_combined(moments, phases), *norm)
+            self._norm = values if phases == 1 else tuple(v.repeat(phases) for v in values)
 
     def add(self, change: _Map) -> None:
         """Add the normalised, not rectified, values of a map of the same shape."""
@@ -374,14 +374,14 @@ def _moments(part: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _combined(moments: list[tuple[int, Tensor, Tensor]], phases: int) -> tuple[Tensor, Tensor]:
-    """Mean and variance of the union of the slabs and phases (Chan 1979), repeated per phase."""
+    """Mean and variance of the union of the slabs and phases (Chan 1979)."""
     rows = torch.tensor([n for n, _, _ in moments], dtype=torch.float64)
     means = unflatten(torch.stack([m for _, m, _ in moments]).double(), 1, (phases, -1))
     variances = unflatten(torch.stack([v for _, _, v in moments]).double(), 1, (phases, -1))
     share = (rows / rows.sum() / phases).to(means.device)[:, None, None]
     mean = (share * means).sum((0, 1))
     var = (share * (variances + (means - mean) ** 2)).sum((0, 1))
-    return mean.float().repeat(phases), var.float().repeat(phases)
+    return mean.float(), var.float()
 
 
 def _empty(like: Tensor, channels: int, height: int, width: int) -> Tensor:
