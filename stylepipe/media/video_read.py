@@ -96,8 +96,8 @@ def _live(container: InputContainer) -> bool:
     """Whether the format is made for broadcasting: cut anywhere, its clock starting anywhere."""
     from av.format import Flags
 
-    flags: Any = container.format.flags
-    return bool(int(flags) & Flags.ts_discont.value)
+    discontinuous: Any = Flags.ts_discont.value
+    return bool(container.format.flags & discontinuous)
 
 
 def probe(path: Path, span: Span) -> Info:
