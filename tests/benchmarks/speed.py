@@ -138,7 +138,8 @@ def network_table(sizes: list[str], weights: Path, repeats: int) -> None:
         try:
             for size in sizes:
                 pixels = int(np.prod([int(n) for n in size.split("x")]))
-                fit = {c: s for c, s in servers.items() if COLUMNS[c][3] * pixels < available_memory()}
+                free = available_memory()
+                fit = {c: s for c, s in servers.items() if COLUMNS[c][3] * pixels < free}
                 size_table(fit, size, 1 if pixels > 4e6 else repeats)
                 for column in servers.keys() - fit.keys():
                     print(f"{size:10} {column:12} skipped: might not fit into memory")
@@ -149,10 +150,10 @@ def network_table(sizes: list[str], weights: Path, repeats: int) -> None:
 
 def size_table(servers: dict[str, Server], size: str, repeats: int) -> None:
     runs: dict[str, list[dict[str, float]]] = {c: [] for c in servers}
-    for turn in range(repeats + (repeats > 1)):
+    for turn in range(repeats + 2 * (repeats > 1)):
         for column, server in servers.items():
             answer = server.paint(size)
-            if turn or repeats == 1:  # the first turn warms up
+            if turn > 1 or repeats == 1:  # the first turns warm up
                 runs[column].append(answer)
     seconds = {c: statistics.median(r["seconds"] for r in runs[c]) for c in servers}
     for column, server in servers.items():
