@@ -204,7 +204,9 @@ def _quality(codec: str, crf: int | None, preset: str) -> dict[str, str]:
         return str(default if crf is None else crf)
 
     if codec in ("libx264", "libx264rgb"):
-        return {"crf": q(18), "preset": preset}
+        # x264's macroblock tree reads memory it never wrote where the width in macroblocks is no
+        # multiple of 8 (seen with AVX-512): now and then other bytes for the same pictures.
+        return {"crf": q(18), "preset": preset, "mbtree": "0"}
     if codec == "libx265":
         return {"crf": q(20), "preset": preset, "x265-params": "log-level=error"}
     if codec == "libvpx-vp9":
