@@ -20,7 +20,14 @@ from stylepipe.components import (
     StylizerOptions,
     Writer,
 )
-from stylepipe.errors import ItemError, NoInputError, SetupError, StylepipeError, UsageError
+from stylepipe.errors import (
+    ItemError,
+    NoInputError,
+    SetupError,
+    StylepipeError,
+    UsageError,
+    suggest,
+)
 from stylepipe.hookspecs import hookimpl
 from stylepipe.options import Options, option
 from stylepipe.types import Batch, Frame, Guide, Info, Item, Meta, Outcome
@@ -58,4 +65,5 @@ __all__ = [
     "convert",
     "hookimpl",
     "option",
+    "suggest",
 ]

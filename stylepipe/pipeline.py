@@ -93,6 +93,8 @@ class _End:
     error: BaseException | None = None
     stopped: bool = False
     """The user interrupted; what is done stays in the work folder."""
+    unreadable: bool = False
+    """The error lies in the source: what is done of it is of no use."""
 
 
 _MOTION = 4 << 20
@@ -182,7 +184,7 @@ class _Run:
             from stylepipe.temporal.guide import TemporalGuide
 
             self.guide = TemporalGuide(settings.flow, settings.flow.options.blend)
-        self.painter = Painter(settings, self.device, self.memory, self.guide)
+        self.painter = Painter(settings, self.device, self.guide)
         # Decoded pictures wait in two queues; an eighth of the memory is plenty for both.
         limit = min(max(self.memory // 16, 32 << 20), 256 << 20)
         self.decoded: ByteQueue[_Message] = ByteQueue(limit)
@@ -274,7 +276,7 @@ class _Run:
                 except (Cancelled, UsageError, SetupError):
                     raise
                 except Exception as error:  # a codec or plugin may raise anything for one file
-                    self.decoded.put(_End(item, work, error))
+                    self.decoded.put(_End(item, work, error, unreadable=True))
             self.decoded.put(None)
 
     def _begin(self, item: Item) -> tuple[_Work, Reader]:
@@ -437,7 +439,9 @@ class _Run:
             work.sink.abort()
         self.begun.remove(work)
         if error is not None:
-            self.journal.discard(work.item)
+            # The frames of a film that could not be painted or written may serve the next run.
+            if end.unreadable or work.info.kind == "image":
+                self.journal.discard(work.item)
             self._failed(work.item, error, work)
 
     def _commit(self, work: _Work) -> Exception | None:

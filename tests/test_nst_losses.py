@@ -112,4 +112,4 @@ def test_spikes_cost_only_their_excess() -> None:
     x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     assert losses.spike_penalty(x).abs().max() == 0.0
     x[1, 0, 0, 0] = -10.0
-    assert losses.spike_penalty(x).tolist() == pytest.approx([0.0, 4.0**2 / 192])
+    assert losses.spike_penalty(x).tolist() == pytest.approx([0.0, 6.0**2 / 192])

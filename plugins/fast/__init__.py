@@ -23,8 +23,8 @@ from stylepipe import (
     UsageError,
     hookimpl,
     option,
+    suggest,
 )
-from stylepipe.errors import suggest
 
 from . import training
 

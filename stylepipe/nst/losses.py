@@ -126,7 +126,7 @@ def tone_loss(x: Tensor, photo: Tensor, cell: int = 8) -> Tensor:
     return 1.0 - (own * wanted).mean(dim=1) / sizes.sqrt()
 
 
-def spike_penalty(x: Tensor, limit: float = 6.0) -> Tensor:
+def spike_penalty(x: Tensor, limit: float = 4.0) -> Tensor:
     """Mean squared excess of |x| over `limit`, N C H W -> N.
 
     For maps behind an instance norm, in deviations. Left alone, networks learn to place a few

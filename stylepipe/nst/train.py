@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from . import losses
 from .encoders import Encoder
-from .networks import Residual, StyleNetwork, StyleRecord, save_styles, write_atomically
+from .networks import ConvNorm, Residual, StyleNetwork, StyleRecord, save_styles, write_atomically
 from .photos import Photos, load_picture, write_grid
 
 # Strokes live in the third and fourth block; the first two learn by themselves.
@@ -60,7 +60,7 @@ class TrainOptions:
     tone_weight: float = 1.0
     tv_weight: float = 1.0
     range_weight: float = 10.0
-    spike_weight: float = 0.5
+    spike_weight: float = 2.0
     guide_weight: float = 1.0
     max_gradient: float = 10.0
     zoom: float = 2.0
@@ -447,12 +447,13 @@ class Trainer:
 
 @contextmanager
 def _watching(net: StyleNetwork, spikes: list[Tensor]) -> Iterator[None]:
-    """Collect the spike penalties of what a forward pass adds to the residual stream."""
+    """Collect the spike penalties of what goes into the residual stream."""
 
     def watch(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         spikes.append(losses.spike_penalty(output))
 
     norms = [m.second.norm for m in net.modules() if isinstance(m, Residual)]
+    norms += [m.norm for m in net.down if isinstance(m, ConvNorm)]
     hooks = [norm.register_forward_hook(watch) for norm in norms]
     try:
         yield
