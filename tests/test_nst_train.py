@@ -12,7 +12,15 @@ import torch
 from stylepipe.nst.encoders import Encoder
 from stylepipe.nst.networks import NetworkSpec, StyleNetwork, StyleRecord, load_styles
 from stylepipe.nst.photos import Photos, load_picture
-from stylepipe.nst.train import Painting, Progress, Teacher, Trainer, TrainingFailed, TrainOptions
+from stylepipe.nst.train import (
+    Painting,
+    Progress,
+    Teacher,
+    Trainer,
+    TrainingFailed,
+    TrainOptions,
+    standard_teacher,
+)
 
 SPEC = NetworkSpec("tiny", (8, 8), blocks=1, kernel=3)
 OPTIONS = TrainOptions(
@@ -193,6 +201,12 @@ def test_a_guide_is_imitated(make: Make) -> None:
     seen: list[Progress] = []
     make(guide=StyleNetwork(SPEC, 2)).run(seen.append)
     assert seen[-1].terms["guide"] > 0.0
+
+
+def test_the_standard_teacher_takes_what_the_encoder_has() -> None:
+    standard = standard_teacher(teacher().encoder)
+    assert list(standard.style) == ["relu1_1", "relu2_1"]
+    assert list(standard.content) == ["relu2_1"]
 
 
 def test_a_run_by_the_clock_ends(make: Make) -> None:
