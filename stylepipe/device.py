@@ -50,12 +50,27 @@ def pick(name: str = "auto", precision: str = "auto") -> Device:
                 f"device {name!r} was asked for, but torch {torch.__version__} sees {count} CUDA "
                 "devices; use --device cpu, or install a driver and a CUDA build of torch"
             )
+    _try(device)
     half = torch.float16 if device.type == "cuda" else torch.bfloat16
     if precision == "auto":
         return Device(half if device.type == "cuda" or _native_bf16() else torch.float32, device)
     if precision not in ("full", "half"):
         raise UsageError(f"unknown precision {precision!r}; use auto, full or half")
     return Device(half if precision == "half" else torch.float32, device)
+
+
+def _try(device: torch.device) -> None:
+    """Raise SetupError unless the device can compute and hand the result back."""
+    import torch
+
+    try:
+        (torch.zeros(1, device=device) + 1).cpu()
+    except Exception as error:  # each kind of device has exceptions of its own
+        why = " ".join(str(error).split()).partition(". ")[0][:160]
+        raise SetupError(
+            f"device {str(device)!r} does not work with torch {torch.__version__} here ({why}); "
+            "use --device cpu"
+        ) from error
 
 
 def _native_bf16() -> bool:

@@ -44,7 +44,10 @@ def stylepipe_commands(cli: click.Group) -> None:
 
 @hookspec
 def stylepipe_job_start(job: Job) -> None:
-    """The options of ``job`` are valid and nothing was opened yet; raise UsageError to refuse."""
+    """The options of ``job`` are valid and nothing was opened yet; raise UsageError to refuse.
+
+    Any other exception, here and in the two hooks below, is told to the user and ends nothing.
+    """
 
 
 @hookspec

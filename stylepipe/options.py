@@ -1,6 +1,8 @@
 """One Options class per component: it validates, and serves preset keys, flags and help.
 
-    class Options(stylepipe.Options):
+Those of a stylizer, masker or flow derive from StylizerOptions, MaskOptions or FlowOptions::
+
+    class Options(stylepipe.StylizerOptions):
         steps: int = option(300, "Iterations of the optimiser.", min=1)
         init: str = option("content", "Where it starts.", choices=("content", "noise"))
 
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import types
 import typing
 from collections.abc import Mapping
@@ -135,7 +138,7 @@ def convert(spec: OptionSpec, value: Any) -> Any:
             return None
         raise UsageError(f"{spec.name} needs a value")
     if spec.repeatable:
-        items = [value] if isinstance(value, (str, Path, int, float)) else list(value)
+        items = value if isinstance(value, (list, tuple)) else [value]
         return tuple(_convert_one(spec, v) for v in items)
     return _convert_one(spec, value)
 
@@ -143,7 +146,9 @@ def convert(spec: OptionSpec, value: Any) -> Any:
 def _convert_one(spec: OptionSpec, value: Any) -> Any:
     try:
         converted = _CONVERT[spec.kind](value)
-    except (TypeError, ValueError, OverflowError):
+    except OverflowError:  # of which not even the text can be relied on
+        raise UsageError(f"{spec.name} is no number of sensible size") from None
+    except (TypeError, ValueError):
         wanted = {bool: "true or false", int: "a whole number", float: "a number"}
         what = wanted.get(spec.kind, "text")
         raise UsageError(f"{spec.name} takes {what}, not {value!r}") from None
@@ -176,7 +181,10 @@ def _to_bool(value: Any) -> bool:
 def _to_int(value: Any) -> int:
     if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
         raise ValueError
-    return int(value)
+    number = int(value)
+    if not -(2**63) <= number < 2**63:
+        raise OverflowError
+    return number
 
 
 def _to_float(value: Any) -> float:
@@ -186,8 +194,8 @@ def _to_float(value: Any) -> float:
 
 
 def _to_str(value: Any) -> str:
-    if isinstance(value, (list, dict, bool)):
-        raise ValueError
+    if isinstance(value, bool) or not isinstance(value, (str, int, float, os.PathLike)):
+        raise ValueError  # also the dates of TOML
     return str(value)
 
 

@@ -18,7 +18,7 @@ import pluggy
 
 from stylepipe import hookspecs
 from stylepipe.components import Component, Flow, Masker, Reader, Stylizer, Writer
-from stylepipe.errors import SetupError, UsageError, suggest
+from stylepipe.errors import SetupError, StylepipeError, UsageError, suggest
 
 if TYPE_CHECKING:
     import click
@@ -36,6 +36,7 @@ STAGES: dict[str, type[Component]] = {
     "writer": Writer,
 }
 C = TypeVar("C", bound=Component)
+Log = Callable[[str], None]
 _ANYTHING = (Exception, SystemExit)
 """What a plugin may raise; a script taken for a plugin may even call ``sys.exit``."""
 
@@ -60,6 +61,7 @@ class Plugins:
 
     def __init__(self, extra: Sequence[str] = ()) -> None:
         self.records: list[PluginRecord] = []
+        self._complained_of: set[str] = set()
         self._manager = pluggy.PluginManager("stylepipe")
         self._manager.add_hookspecs(hookspecs)
         for point in sorted(entry_points(group=GROUP), key=lambda p: p.name):
@@ -130,7 +132,7 @@ class Plugins:
         caller = self._caller("stylepipe_components", plugin)
         classes = [cls for batch in caller() for cls in batch]
         for cls in classes:
-            stage_of(cls)
+            _check_options(cls, STAGES[stage_of(cls)])
         return classes
 
     # -- what the rest of the program asks ------------------------------------------------
@@ -165,17 +167,46 @@ class Plugins:
         """Let plugins add commands to the command line."""
         self._each("stylepipe_commands", cli=cli)
 
-    def job_start(self, job: Job) -> None:
-        """Tell plugins that a job is about to start; any may refuse with UsageError."""
-        self._manager.hook.stylepipe_job_start(job=job)
+    def job_start(self, job: Job, log: Log | None = None) -> None:
+        """Tell plugins that a job is about to start; any may refuse with UsageError.
 
-    def item_done(self, job: Job, item: Item, outcome: Outcome) -> None:
+        A plugin that breaks in this hook or the next two is told of once, to ``log`` or else on
+        stderr, and the job goes on.
+        """
+        self._observe("stylepipe_job_start", (StylepipeError,), log, job=job)
+
+    def item_done(self, job: Job, item: Item, outcome: Outcome, log: Log | None = None) -> None:
         """Tell plugins how an item ended."""
-        self._manager.hook.stylepipe_item_done(job=job, item=item, outcome=outcome)
+        self._observe("stylepipe_item_done", (), log, job=job, item=item, outcome=outcome)
 
-    def job_done(self, job: Job, report: Report) -> None:
+    def job_done(self, job: Job, report: Report, log: Log | None = None) -> None:
         """Tell plugins that the job is over."""
-        self._manager.hook.stylepipe_job_done(job=job, report=report)
+        self._observe("stylepipe_job_done", (), log, job=job, report=report)
+
+    def _observe(
+        self,
+        hook: str,
+        refusals: tuple[type[StylepipeError], ...],
+        log: Log | None,
+        **arguments: Any,
+    ) -> None:
+        """Call a hook plugin by plugin; only ``refusals`` pass through."""
+        for record in self.records:
+            if record.error:
+                continue
+            try:
+                self._caller(hook, record.name)(**arguments)
+            except refusals:
+                raise
+            except _ANYTHING as error:  # one who only looks on must not end hours of work
+                if record.name in self._complained_of:
+                    continue
+                self._complained_of.add(record.name)
+                what = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+                (log or _warn)(
+                    f"warning: plugin {record.name} broke in {hook}: {what}; the job goes on, "
+                    "and more of this kind is not told"
+                )
 
 
 def stage_of(cls: type[Component]) -> str:
@@ -186,6 +217,18 @@ def stage_of(cls: type[Component]) -> str:
                 raise TypeError(f"component {cls.__qualname__} has no name")
             return stage
     raise TypeError(f"{cls!r} derives from none of Reader, Masker, Stylizer, Flow, Writer")
+
+
+def _check_options(cls: type[Component], base: type[Component]) -> None:
+    if not issubclass(cls.Options, base.Options):
+        raise TypeError(
+            f"the Options of component {cls.name!r} must derive from stylepipe."
+            f"{base.Options.__name__}, whose values the engine uses"
+        )
+
+
+def _warn(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _plugin_name(spec: str) -> str:

@@ -78,8 +78,11 @@ class OutputOptions(Options):
         """Raises UsageError for a template that names no file."""
         fields = ", ".join("{" + f + "}" for f in _NAME_SAMPLE)
         try:
-            used = [f for _, f, _, _ in string.Formatter().parse(self.name) if f is not None]
-            for name in used:
+            for _, name, spec, _ in string.Formatter().parse(self.name):
+                if name is None:
+                    continue
+                if "{" in (spec or ""):
+                    raise ValueError("a field inside a field")
                 if name not in _NAME_SAMPLE:
                     hint = suggest(name, _NAME_SAMPLE)
                     raise UsageError(f"name {self.name!r} has {{{name}}}{hint}; known: {fields}")
@@ -214,7 +217,7 @@ def load(path: Path) -> Preset:
         raise UsageError(f"cannot read preset {path}: {e.strerror or e}") from None
     except UnicodeDecodeError:
         raise UsageError(f"preset {path} is not UTF-8 text") from None
-    except tomllib.TOMLDecodeError as e:
+    except ValueError as e:  # TOMLDecodeError, or a number of thousands of digits
         raise UsageError(f"preset {path} is not valid TOML: {e}") from None
     tables: dict[str, dict[str, Any]] = {}
     texts: dict[str, str | None] = {"description": "", "extends": None}
@@ -402,6 +405,7 @@ def draft(
             uses[table] = chosen
         if chosen and not (table in DEFAULT and chosen.value == "none"):
             components[table] = (_component(plugins, base, chosen, table),)
+            merged[table] = _of_others_dropped(plugins, base, components[table][0], merged[table])
         elif table in SHARED:
             components[table] = tuple(plugins.components(base).values())
         else:
@@ -440,6 +444,23 @@ def _overlay(table: str, below: dict[str, Value], above: dict[str, Value]) -> di
         # environment was written for no component in particular, and stays.
         below = {k: v for k, v in below.items() if v.origin.startswith(_ENVIRONMENT)}
     return below | above
+
+
+def _of_others_dropped(
+    plugins: Plugins, base: type[Component], chosen: type[Component], values: Mapping[str, Value]
+) -> dict[str, Value]:
+    """Without what the environment says of options that only other components of the stage have.
+
+    A variable is set once for all jobs; what no component knows stays, to be refused.
+    """
+    mine = {s.name for s in chosen.Options.specs()}
+    mine |= {s.name for s in OutputOptions.specs()} if base is Writer else set()
+    others = {s.name for c in plugins.components(base).values() for s in c.Options.specs()} - mine
+    return {
+        key: value
+        for key, value in values.items()
+        if key not in others or not value.origin.startswith(_ENVIRONMENT)
+    }
 
 
 def _preset_layer(preset: Preset) -> dict[str, dict[str, Value]]:

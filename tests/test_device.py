@@ -117,6 +117,16 @@ def test_device_names() -> None:
             pick("cuda")
 
 
+@pytest.mark.parametrize("name", ["meta", "vulkan", "xpu", "mps", "cpu:x", "cuda:-1"])
+def test_a_device_that_cannot_compute_is_one_sentence(name: str) -> None:
+    if name == "mps" and torch.backends.mps.is_available():
+        pytest.skip("there is one")
+    with pytest.raises((SetupError, UsageError)) as caught:
+        pick(name)
+    assert repr(name) in str(caught.value) and "cpu" in str(caught.value)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc only")
 def test_tuned_allocator_does_not_give_pages_back() -> None:
     code = """

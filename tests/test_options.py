@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ class Base(Options):
 
 class Full(Base):
     lr: float = option(0.5, "Rate.", min=0)
+    free: int = option(0, "No bounds.")
     init: str = option("content", "Start.", choices=("content", "noise"))
     fast: bool = option(False, "Hurry.")
     file: Path | None = option(None, "A file.")
@@ -26,9 +28,9 @@ class Full(Base):
 
 def test_defaults_and_order_base_class_first():
     names = [s.name for s in Full.specs()]
-    assert names == ["steps", "lr", "init", "fast", "file", "style", "layers"]
+    assert names == ["steps", "lr", "free", "init", "fast", "file", "style", "layers"]
     assert Full().values() == {
-        "steps": 300, "lr": 0.5, "init": "content", "fast": False, "file": None,
+        "steps": 300, "lr": 0.5, "free": 0, "init": "content", "fast": False, "file": None,
         "style": [], "layers": [1, 2],
     }  # fmt: skip
 
@@ -79,11 +81,22 @@ def test_home_folder_is_expanded(monkeypatch, tmp_path):
         ("init", ["noise"], "init takes text"),
         ("file", {}, "file takes text"),
         ("layers", [1, 0], "layers must be at least 1"),
+        ("layers", date(2026, 1, 2), "layers takes a whole number"),
+        ("layers", {"a": 1}, "layers takes a whole number"),
+        ("style", date(2026, 1, 2), "style takes text"),
+        ("style", {"a": 1}, "style takes text"),
     ],
 )
 def test_bad_values_get_a_sentence_that_names_the_option(key, value, words):
     with pytest.raises(UsageError, match=words):
         Full.build({key: value})
+
+
+@pytest.mark.parametrize("digits", [400, 5000])  # Python writes out no more than 4300
+@pytest.mark.parametrize("key", ["steps", "free", "lr"])
+def test_numbers_beyond_all_bounds_get_a_sentence_too(key, digits):
+    with pytest.raises(UsageError, match=f"{key} is no number of sensible size"):
+        Full.build({key: 10**digits})
 
 
 def test_unknown_key_suggests_the_nearest_and_lists_all():

@@ -184,6 +184,67 @@ def test_a_plugin_may_refuse_a_job(plugin):
         Plugins([plugin(text)]).job_start(None)
 
 
+OBSERVER = "import stylepipe\ntold = []\n" + "".join(
+    f"@stylepipe.hookimpl\ndef {name}({args}):\n    told.append({name!r})\n    1 / 0\n"
+    for name, args in [
+        ("stylepipe_job_start", "job"),
+        ("stylepipe_item_done", "item"),
+        ("stylepipe_job_done", "report"),
+    ]
+)
+
+
+def test_an_observer_that_raises_is_told_of_once_and_the_next_one_hears_all(plugin, capsys):
+    quiet = OBSERVER.replace("1 / 0", "pass")
+    plugins = Plugins([plugin(OBSERVER, "loud"), plugin(quiet, "calm"), plugin(OBSERVER, "third")])
+    lines: list[str] = []
+    plugins.job_start(None, lines.append)
+    plugins.item_done(None, "item", "outcome", lines.append)
+    plugins.job_done(None, "report")
+    assert len(lines) == 2 and not capsys.readouterr().err
+    assert "plugin loud broke in stylepipe_job_start: ZeroDivisionError" in lines[0]
+    for name in ("loud", "calm", "third"):
+        assert len(sys.modules[f"stylepipe_plugin_{name}"].told) == 3
+
+
+def test_without_a_log_the_complaint_goes_to_stderr(plugin, capsys):
+    Plugins([plugin(OBSERVER, "loud")]).job_done(None, "report")
+    assert "warning: plugin loud broke in stylepipe_job_done" in capsys.readouterr().err
+
+
+def test_a_refusal_after_the_start_ends_nothing(plugin):
+    text = OBSERVER.replace("1 / 0", "raise stylepipe.UsageError('too late')")
+    lines: list[str] = []
+    plugins = Plugins([plugin(text, "late")])
+    plugins.item_done(None, "item", "outcome", lines.append)
+    assert "too late" in lines[0]
+    with pytest.raises(UsageError, match="too late"):
+        plugins.job_start(None, lines.append)
+
+
+@pytest.mark.parametrize(
+    ("base", "members", "needed"),
+    [
+        ("Stylizer", "", "StylizerOptions"),
+        ("Flow", "", "FlowOptions"),
+        ("Masker", "", "MaskOptions"),
+        ("Reader", "kind = 'image'; patterns = ('.x',)", None),
+    ],
+)
+def test_options_must_derive_from_those_of_their_stage(plugin, base, members, needed):
+    text = (
+        f"import stylepipe\nclass Own(stylepipe.{base}):\n    name = 'own'\n    {members}\n"
+        "    class Options(stylepipe.Options):\n"
+        "        steps: int = stylepipe.option(3, 'Steps.')\n"
+        "@stylepipe.hookimpl\ndef stylepipe_components(): return [Own]\n"
+    )
+    error = Plugins([plugin(text)]).records[0].error
+    if needed is None:
+        assert error is None
+    else:
+        assert f"the Options of component 'own' must derive from stylepipe.{needed}" in error
+
+
 def test_stage_of_refuses_what_is_no_component():
     with pytest.raises(TypeError, match="derives from none"):
         stage_of(stylepipe.Options)

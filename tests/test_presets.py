@@ -94,6 +94,19 @@ def test_the_environment_can_choose_the_component(plugins, preset):
     assert resolve(plugins, preset(""), env=env).stylizer.name == "negative"
 
 
+def test_a_variable_for_another_component_of_the_stage_is_void(plugins, preset):
+    env = {"STYLEPIPE_STYLIZER_WAIT": "2", "STYLEPIPE_STYLIZER_LIMIT": "3"}
+    env |= {"STYLEPIPE_OUTPUT_LEVEL": "3", "STYLEPIPE_OUTPUT_NAME": "{stem}_x"}
+    assert resolve(plugins, preset(""), env=env).stylizer.options.limit == 3
+    overrides = {"stylizer": {"use": "negative"}, "output": {"use": "npy"}}
+    settings = resolve(plugins, preset(""), overrides, env)
+    assert settings.stylizer.options.wait == 2 and settings.output.name == "{stem}_x"
+    with pytest.raises(UsageError, match=r"unknown option 'limit' of negative"):
+        resolve(plugins, preset(""), {"stylizer": {"use": "negative", "limit": 3}})
+    with pytest.raises(UsageError, match="unknown option 'wiat' .*STYLEPIPE_STYLIZER_WIAT"):
+        resolve(plugins, preset(""), overrides, {"STYLEPIPE_STYLIZER_WIAT": "2"})
+
+
 # -- components ----------------------------------------------------------------------------
 
 
@@ -254,6 +267,12 @@ def test_paths_beside_the_preset_travel_with_it(plugins, tmp_path):
         ('[output]\nname = "../{stem}"', "must stay inside the output folder"),
         ('[output]\nname = ""', "must stay inside the output folder"),
         ('[output]\nname = "{stem:d}"', "is no template"),
+        ('[output]\nname = "{stem:{x}}"', "is no template: a field inside a field"),
+        ('[output]\nname = "{stem:{}}"', "is no template: a field inside a field"),
+        ('[stylizer]\nlimit = ' + "9" * 5000, "mine.toml is not valid TOML"),
+        ('[stylizer]\nlimit = 0x1' + "0" * 5000, "limit is no number of sensible size"),
+        ('[stylizer]\nstyle = 2026-01-02', "style takes text"),
+        ('[stylizer.style]\na = 1', "style takes text"),
     ],
 )  # fmt: skip
 def test_errors_name_the_key_the_file_and_the_nearest_word(plugins, preset, text, words):
