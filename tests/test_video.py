@@ -303,6 +303,16 @@ def test_start_and_end_cut_pictures_and_sound(tmp_path):
     assert 0.75 < kept[-1][0] < 0.8
 
 
+def test_an_end_alone_shifts_nothing_and_cuts_no_sound_before_the_pictures(tmp_path):
+    source = make_clip(tmp_path / "in.mp4", range(1000, 2000, 40), sound=True)
+    convert(source, tmp_path / "out.mp4", trim={"end": "1.6"})
+    assert seconds(read(tmp_path / "out.mp4")[1]) == [
+        Fraction(t, 1000) for t in range(1000, 1600, 40)
+    ]
+    kept, whole = (packets(p, "audio")[0] for p in (tmp_path / "out.mp4", source))
+    assert kept == [(time, data) for time, data in whole if time < Fraction(8, 5)]
+
+
 def test_frames_can_be_read_from_the_middle(tmp_path):
     source = make_clip(tmp_path / "in.mp4", IRREGULAR)
     _, whole = read(source)
@@ -443,6 +453,21 @@ def test_unknown_codec_lists_what_there_is():
     assert "libx264" in str(caught.value)
 
 
+def test_an_unknown_codec_names_the_usual_ones_only():
+    with pytest.raises(UsageError) as caught:
+        writer(codec="nope")
+    assert "libx264" in str(caught.value) and len(str(caught.value)) < 300
+
+
+def test_crf_is_left_out_where_the_encoder_chosen_here_has_no_scale(tmp_path):
+    log = Log()
+    source = make_clip(
+        tmp_path / "in.mov", (0, 40), codec="prores_ks", pix_fmt="yuva444p10le"
+    )
+    convert(source, tmp_path / "out.mov", log=log, crf=20)
+    assert any("in.mov" in line and "prores_ks" in line and "crf" in line for line in log.lines)
+
+
 def test_unknown_pixel_format():
     with pytest.raises(UsageError, match="yuv420p"):
         writer(pix_fmt="yuv421p")
@@ -457,6 +482,8 @@ def test_crf_without_a_scale_is_a_usage_error(tmp_path):
     source = make_clip(tmp_path / "in.mp4", (0, 40))
     with pytest.raises(UsageError, match="--crf"):
         convert(source, tmp_path / "out.mkv", codec="ffv1", crf=20)
+    with pytest.raises(UsageError, match="--crf"):
+        writer(codec="prores", crf=20)
 
 
 def test_codec_crf_preset_and_pix_fmt_reach_the_encoder(tmp_path):

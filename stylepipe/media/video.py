@@ -107,12 +107,12 @@ class VideoWriter(Writer):
     _log: Callable[[str], None]
 
     def open(self, context: Context) -> None:
-        """Raises UsageError for a codec or a pixel format that FFmpeg here does not know."""
+        """Raises UsageError for a codec or pixel format unknown here, or a crf the codec lacks."""
         self._log = context.log
         if (self.options.codec, self.options.pix_fmt) != ("auto", "auto"):
             from stylepipe.media.video_encode import check_encoder, check_pix_fmt
 
-            check_encoder(self.options.codec)
+            check_encoder(self.options.codec, self.options.crf)
             check_pix_fmt(self.options.pix_fmt)
 
     def open_sink(self, item: Item, info: Info, path: Path, work: Path) -> Sink:
@@ -129,7 +129,10 @@ class VideoWriter(Writer):
         from stylepipe.media.video_write import VideoSink
 
         o = self.options
-        encoding = video_encode.choose(info, suffix, o.codec, o.crf, o.preset_x264, o.pix_fmt)
+        encoding = video_encode.choose(
+            info, suffix, o.codec, o.crf, o.preset_x264, o.pix_fmt,
+            lambda note: self._log(f"{item.source.name}: {note}"),
+        )
         plan = video_streams.plan(item.source, info, suffix)
         for note in plan.notes:
             self._log(f"{item.source.name}: {note}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,13 @@ ALIASES = {
     "h264": "libx264", "x264": "libx264", "h265": "libx265", "hevc": "libx265", "x265": "libx265",
     "vp8": "libvpx", "vp9": "libvpx-vp9", "av1": "libsvtav1", "prores": "prores_ks",
 }
+
+USUAL = (
+    "libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1", "mpeg4", "mjpeg",
+    "h264_nvenc", "hevc_nvenc", "av1_nvenc", "h264_qsv", "hevc_qsv", "h264_videotoolbox",
+    "hevc_videotoolbox",
+)
+"""Encoders worth naming, as far as they are there; FFmpeg may bring more than a hundred."""
 
 
 @dataclass(frozen=True)
@@ -95,21 +102,23 @@ class Encoding:
         return context  # type: ignore[no-any-return]
 
 
-def check_encoder(name: str) -> None:
-    """Raise UsageError, naming what there is, if FFmpeg here has no video encoder of that name."""
+def check_encoder(name: str, crf: int | None = None) -> None:
+    """Raise UsageError if FFmpeg here has no video encoder of that name, or it takes no ``crf``."""
     if name == "auto":
         return
     from av.codec import Codec
 
     try:
         if Codec(ALIASES.get(name, name), "w").type == "video":
+            _quality(ALIASES.get(name, name), crf, PRESETS[0])
             return
     except ValueError:  # FFmpeg knows no such encoder
         pass
-    found = sorted(_encoders())
+    found = set(_encoders())
+    usual = [n for n in USUAL if n in found]
     raise UsageError(
-        f"no video encoder {name!r} here{suggest(name, [*found, *ALIASES])}; "
-        f"there are: {', '.join(found)}"
+        f"no video encoder {name!r} here{suggest(name, [*usual, *ALIASES, *sorted(found)])}; "
+        f"usual ones: {', '.join(usual)}"
     )
 
 
@@ -141,11 +150,18 @@ def _encoders() -> Iterable[str]:
 
 
 def choose(
-    info: Info, suffix: str, codec: str, crf: int | None, preset: str, pix_fmt: str
+    info: Info,
+    suffix: str,
+    codec: str,
+    crf: int | None,
+    preset: str,
+    pix_fmt: str,
+    log: Callable[[str], None],
 ) -> Encoding:
     """Settle the encoder for a clip; the first pixel format that the encoder accepts is taken.
 
-    Raises ItemError if there is none, UsageError if ``crf`` means nothing to the encoder.
+    Where the encoder is chosen here and knows no ``crf``, that is told and left out. Raises
+    ItemError if no pixel format is accepted, UsageError if a chosen encoder knows no ``crf``.
     """
     from av.video.format import VideoFormat
 
@@ -153,8 +169,16 @@ def choose(
         raise ItemError("its frames come at irregular times, which .avi cannot hold; use .mp4")
     source = VideoFormat(info.details.get("pix_fmt") or _plain_format(info))
     name = _codec_for(suffix, codec, info.alpha)
-    # AVI has no presentation times: pictures must be stored in the order they are shown.
-    options = _quality(name, crf, preset) | ({"bf": "0"} if suffix == ".avi" else {})
+    try:
+        options = _quality(name, crf, preset)
+    except UsageError:
+        if codec != "auto":
+            raise
+        log(f"{suffix} is encoded with {name} here, which has no quality scale; crf is left out")
+        options = _quality(name, None, preset)
+    if suffix == ".avi":
+        # AVI has no presentation times: pictures must be stored in the order they are shown.
+        options["bf"] = "0"
     rate = (info.rate or Fraction(25)).limit_denominator(65535)
     colour = Colour.parse(info.details)
     tagless = suffix == ".avi" and not name.startswith(("libx26", "h264", "hevc"))
