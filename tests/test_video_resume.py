@@ -157,7 +157,60 @@ def test_abort_leaves_finished_segments_only(tmp_path, source):
 
 def test_work_folder_does_not_grow_with_the_last_frames(tmp_path, source):
     convert(source, tmp_path / "out.mp4", stop=49)
-    assert len(list(work_of(tmp_path).glob("last-*"))) == 1
+    assert len(list(work_of(tmp_path).glob("last-*"))) == 2
+
+
+def spoil(path):
+    """Change one byte in the middle."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 255
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("stop", "damage", "name", "left"),
+    [
+        (30, spoil, "segment-000001.seg", 12),
+        (30, Path.unlink, "segment-000001.seg", 12),
+        (30, spoil, "last-000002.npz", 12),
+        (30, lambda path: path.write_bytes(b""), "last-000002.npz", 12),
+        (30, spoil, "segment-000000.seg", 0),
+        (30, spoil, "frame-000002-005.npz", 29),
+        (30, spoil, "frame-000002-002.npz", 26),
+        (30, lambda path: path.write_bytes(b""), "frame-000002-002.npz", 26),
+        (30, Path.unlink, "frame-000002-000.npz", 24),
+        (7, spoil, "frame-000000-000.npz", 0),
+    ],
+)
+def test_damaged_work_is_dropped_and_made_again(
+    tmp_path, source, monkeypatch, stop, damage, name, left
+):
+    expected = undisturbed(source, tmp_path / "whole")
+    monkeypatch.setattr(video_write, "SLOW", 0.0)
+    convert(source, tmp_path / "out.mp4", stop=stop)
+    damage(work_of(tmp_path) / name)
+    sink = open_sink(source, tmp_path / "out.mp4")
+    assert sink.done == left
+    if left:
+        assert sink.last.pts == read(source)[1][left - 1].pts
+    convert(source, tmp_path / "out.mp4", stop=min(left + 2, 50))
+    assert open_sink(source, tmp_path / "out.mp4").done == left + 2
+    convert(source, tmp_path / "out.mp4")
+    assert (tmp_path / "out.mp4").read_bytes() == expected
+
+
+def test_a_full_disk_tells_once(tmp_path, monkeypatch):
+    file = segments.SegmentFile(tmp_path / "a.seg")
+    file.add(0, True, b"x")
+
+    class Full:
+        def close(self):
+            real.close()
+            raise OSError(28, "No space left on device")
+
+    real, file._file = file._file, Full()
+    file.drop()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_frames_must_keep_size_and_order(tmp_path, source):

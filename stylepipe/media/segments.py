@@ -1,7 +1,7 @@
 """Encoded video on disk in independent segments, so that a killed run can go on.
 
-A segment is a file of encoded packets with an index at its end. It appears under its name only
-when it is complete; a file that was cut short has no valid index and does not count.
+A segment is a file of encoded packets with an index and a checksum at its end. It appears under
+its name only when it is complete; a file that was cut short or damaged does not count.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import os
 import struct
+import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -17,8 +19,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 if TYPE_CHECKING:
     from stylepipe.types import Frame
 
-_FOOTER = struct.Struct("<Q8s")
-_MAGIC = b"STYLSEG1"
+_FOOTER = struct.Struct("<QI8s")
+"""Length of the index, CRC-32 of all before this footer, magic number."""
+_MAGIC = b"STYLSEG2"
+_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -53,10 +57,12 @@ class SegmentFile:
         self._part = path.with_suffix(".part")
         self._file: BinaryIO = self._part.open("wb")
         self._packets: list[tuple[int, bool, int]] = []
+        self._checksum = 0
 
     def add(self, position: int, key: bool, payload: bytes) -> None:
         """Append one packet."""
         self._file.write(payload)
+        self._checksum = zlib.crc32(payload, self._checksum)
         self._packets.append((position, key, len(payload)))
 
     @property
@@ -67,7 +73,8 @@ class SegmentFile:
     def finish(self, **fields: Any) -> None:
         """Write the index (the fields of :class:`Index` but the packets) and give it its name."""
         index = json.dumps({**fields, "packets": self._packets}, separators=(",", ":")).encode()
-        self._file.write(index + _FOOTER.pack(len(index), _MAGIC))
+        checksum = zlib.crc32(index, self._checksum)
+        self._file.write(index + _FOOTER.pack(len(index), checksum, _MAGIC))
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
@@ -75,8 +82,10 @@ class SegmentFile:
 
     def drop(self) -> None:
         """Give up; what was written is deleted."""
-        self._file.close()
-        self._part.unlink(missing_ok=True)
+        with suppress(OSError):  # closing writes what is buffered: a full disk says so once more
+            self._file.close()
+        with suppress(OSError):  # the trouble that led here is the one to tell
+            self._part.unlink(missing_ok=True)
 
 
 def read_index(path: Path) -> Index | None:
@@ -85,15 +94,30 @@ def read_index(path: Path) -> Index | None:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - _FOOTER.size))
-            length, magic = _FOOTER.unpack(file.read())
+            length, _, magic = _FOOTER.unpack(file.read())
             file.seek(size - _FOOTER.size - length)
             raw = json.loads(file.read(length))
             raw["packets"] = [Packet(*p) for p in raw["packets"]]
             index = Index(**raw)
-    except (OSError, struct.error, ValueError, TypeError):
+    except (OSError, struct.error, ValueError, TypeError, LookupError):
         return None
     payload = sum(p.size for p in index.packets)
     return index if magic == _MAGIC and payload + length + _FOOTER.size == size else None
+
+
+def is_sound(path: Path) -> bool:
+    """Whether every byte of a finished segment is what was written. Reads the whole file."""
+    try:
+        with path.open("rb") as file:
+            left = file.seek(0, os.SEEK_END) - _FOOTER.size
+            file.seek(0)
+            checksum = 0
+            while left > 0 and (chunk := file.read(min(left, _CHUNK))):
+                checksum = zlib.crc32(chunk, checksum)
+                left -= len(chunk)
+            return bool(_FOOTER.unpack(file.read())[1] == checksum)
+    except (OSError, struct.error):
+        return False
 
 
 def read_payloads(path: Path, index: Index) -> Iterator[bytes]:
@@ -121,7 +145,6 @@ def save_frame(path: Path, frame: Frame) -> None:
 
 def load_frame(path: Path) -> Frame | None:
     """The frame that :func:`save_frame` kept; None if there is none or it cannot be read."""
-    import zipfile
     from fractions import Fraction
 
     import numpy as np
@@ -134,5 +157,5 @@ def load_frame(path: Path) -> Frame | None:
             arrays = {name: data[name] for name in data.files}
             base = Fraction(time_base) if time_base else None
             return Frame(arrays["pixels"], arrays.get("alpha"), index, pts, base, duration)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except Exception:  # a damaged archive raises any of a dozen kinds; all mean the same here
         return None

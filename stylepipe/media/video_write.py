@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from stylepipe.components import Sink
 from stylepipe.errors import ItemError
 from stylepipe.media import video_mux
-from stylepipe.media.segments import SegmentFile, load_frame, read_index, save_frame
+from stylepipe.media.segments import SegmentFile, is_sound, load_frame, read_index, save_frame
 from stylepipe.media.video_color import FromRGB
 from stylepipe.media.video_encode import Encoding
 from stylepipe.media.video_read import reason
@@ -48,14 +48,11 @@ class VideoSink(Sink):
         self._segment: _Segment | None = None
         self._finished, self.done, self.last = self._resume()
         self._spooled = 0
-        while self._spool(self._spooled).exists():
+        while kept := load_frame(self._spool(self._spooled)):
+            self.last = kept
             self._spooled += 1
-        while self._spooled:
-            if kept := load_frame(self._spool(self._spooled - 1)):
-                self.last = kept
-                break
-            self._spooled -= 1
         self.done += self._spooled
+        self._drop_what_follows()
 
     def write(self, frame: Frame) -> None:
         """Encode the next frame."""
@@ -92,15 +89,28 @@ class VideoSink(Sink):
         return self._work / f"frame-{self._finished:06d}-{position:03d}.npz"
 
     def _resume(self) -> tuple[int, int, Frame | None]:
-        """Count finished segments of these settings, and their frames, and load the last frame."""
-        number = done = 0
-        while index := read_index(self._name("segment", number, ".seg")):
-            if index.settings != self._settings:
+        """Count sound segments of these settings, and their frames, and load the last frame.
+
+        Where the newest segment or its last frame is damaged, the one before it counts.
+        """
+        ends = [0]
+        while index := read_index(path := self._name("segment", len(ends) - 1, ".seg")):
+            if index.settings != self._settings or not is_sound(path):
                 break
-            number += 1
-            done += len(index.times)
-        last = load_frame(self._name("last", number, ".npz")) if number else None
-        return (number, done, last) if last is not None else (0, 0, None)
+            ends.append(ends[-1] + len(index.times))
+        for number in range(len(ends) - 1, 0, -1):
+            if last := load_frame(self._name("last", number, ".npz")):
+                return number, ends[number], last
+        return 0, 0, None
+
+    def _drop_what_follows(self) -> None:
+        """Delete what an earlier run left beyond the frames that count, lest it counts later."""
+        mine = {self._spool(n) for n in range(self._spooled)}
+        mine |= {self._name("segment", n, ".seg") for n in range(self._finished)}
+        mine |= {self._name("last", n, ".npz") for n in range(self._finished + 1)}
+        for pattern in ("segment-*", "last-*", "frame-*"):
+            for path in set(self._work.glob(pattern)) - mine:
+                path.unlink(missing_ok=True)
 
     def _begin(self) -> None:
         """Open the encoder of a segment, if none is, and feed it what an earlier run has kept."""
@@ -112,7 +122,9 @@ class VideoSink(Sink):
         for position in range(self._spooled):
             frame = load_frame(self._spool(position))
             if frame is None:
-                raise ItemError(f"the work file {self._spool(position).name} is damaged")
+                raise ItemError(
+                    f"the work file {self._spool(position).name} was damaged meanwhile; run again"
+                )
             self._segment.add(frame)
         if self._segment.count == SEGMENT:  # killed just before it was finished
             self._end_segment()
@@ -134,7 +146,8 @@ class VideoSink(Sink):
         stale = [self._spool(n) for n in range(self._spooled)]
         save_frame(self._name("last", self._finished + 1, ".npz"), segment.last)
         segment.finish(self._settings)
-        stale.append(self._name("last", self._finished, ".npz"))
+        # The last two segments keep their last frames: one stays to go on from if one is damaged.
+        stale.append(self._name("last", self._finished - 1, ".npz"))
         self._finished, self._spooled = self._finished + 1, 0
         for path in stale:
             path.unlink(missing_ok=True)
