@@ -140,7 +140,7 @@ def probe(path: Path, span: Span) -> Info:
             "subtitles": [_describe(s) for s in container.streams.subtitles],
             "stream": stream.index,
             "origin": str(begin),
-            "start": str(span.start) if span else None,
+            "start": str(span.start) if span.start else None,
             "end": str(span.end) if span.end is not None else None,
         }
         return Info(
