@@ -171,6 +171,25 @@ def test_orientation_in_xmp_follows(tmp_path):
     assert read(tmp_path / "b.webp").meta.xmp == xmp, "not turned, so not touched"
 
 
+def test_orientation_in_xmp_follows_where_the_decoder_turns(tmp_path):
+    xmp = b'<x:xmpmeta><d tiff:Orientation="6"/>'
+    path = tmp_path / "a.avif"
+    Image.fromarray(stored(photo(64, 96), 6)).save(path, exif=exif_block(6), xmp=xmp)
+    assert read(path).meta.xmp == xmp.replace(b"6", b"1")
+    (tmp_path / "a.tif").write_bytes(tiff(stored(photo(), 6), tag_274=6, tag_700=xmp))
+    assert read(tmp_path / "a.tif").meta.xmp == xmp.replace(b"6", b"1")
+
+
+@pytest.mark.parametrize(("turn", "dpi"), [(1, (300, 150)), (3, (300, 150)), (6, (150, 300))])
+def test_resolution_of_a_turned_tiff_follows(tmp_path, turn, dpi):
+    path = tmp_path / "a.tif"
+    path.write_bytes(
+        tiff(stored(photo(), turn), tag_274=turn, tag_282=300.0, tag_283=150.0, tag_296=2)
+    )
+    assert read(path).meta.dpi == dpi
+    assert probe(path).details["dpi"] == "{}x{}".format(*dpi)
+
+
 def test_resolution(tmp_path):
     for suffix in (".jpg", ".png", ".tif", ".bmp"):
         Image.fromarray(photo()).save(tmp_path / f"a{suffix}", dpi=(300, 150))

@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -61,6 +62,26 @@ def test_first_picture_of_several_is_read_and_said(tmp_path):
         first.save(tmp_path / name, save_all=True, append_images=[second])
         assert probe(tmp_path / name).details["pictures"] == "the first of 2"
         assert np.abs(read(tmp_path / name).pixels.astype(int) - photo()).mean() < 4
+
+
+@pytest.mark.parametrize(("name", "said"), [("pages.tif", True), ("preview.mpo", False)])
+def test_pages_that_are_left_out_are_told(tmp_path, name, said):
+    pages = [Image.fromarray(photo())] * 3
+    pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:])
+    reader, lines = ImageReader(ImageReader.Options()), []
+    reader.open(SimpleNamespace(log=lines.append))
+    list(reader.frames(item(tmp_path / name), reader.probe(tmp_path / name)))
+    expected = f"{name}: the first of 3 pictures is stylized, the others are not"
+    assert lines == ([expected] if said else [])
+
+
+def test_avif_that_names_a_general_brand_first(tmp_path):
+    Image.fromarray(photo()).save(tmp_path / "a.avif", quality=95)
+    data = (tmp_path / "a.avif").read_bytes()
+    assert data[8:12] == b"avif" and b"mif1" in data[16:32]
+    (tmp_path / "b.avif").write_bytes(data[:8] + b"mif1" + data[12:])
+    assert probe(tmp_path / "b.avif").format == "avif"
+    assert (read(tmp_path / "b.avif").pixels == read(tmp_path / "a.avif").pixels).all()
 
 
 @pytest.mark.parametrize("content", ["PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "AVIF"])

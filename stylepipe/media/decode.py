@@ -35,10 +35,10 @@ _BOXES = {b"avif": "AVIF", b"avis": "AVIF"} | dict.fromkeys(
     "HEIF",
 )
 _ROTATION = {3: cv2.ROTATE_180, 6: cv2.ROTATE_90_CLOCKWISE, 8: cv2.ROTATE_90_COUNTERCLOCKWISE}
+_TURN_THEMSELVES = ("TIFF", "AVIF", "HEIF")
+"""Formats whose decoders apply the orientation; a copy of it may stand in the XMP all the same."""
 _TIFF_TEXT = (269, 270, 271, 272, 285, 305, 306, 315, 316, 18246, 33432, *range(40091, 40096))
 """TIFF tags that describe the picture and not how it is stored: names, makers, dates, rights."""
-_TIFF_GROUPS = (34665, 34853)
-"""The EXIF and GPS directories."""
 
 
 def probe(path: Path, max_pixels: int) -> Info | None:
@@ -69,15 +69,13 @@ def read(path: Path, max_pixels: int) -> Frame:
     with _explained(str(picture.format)):
         block, turn = _exif(picture)
         profile = picture.info.get("icc_profile") or None
-        xmp, dpi = _xmp(picture), _dpi(picture)
+        xmp, dpi = _xmp(picture), _dpi(picture, turn)
         pixels, alpha = _pixels(picture, data)
     if profile is None and pixels.ndim == 3 and exif.is_adobe_rgb(block):
         profile = icc.adobe_rgb()
     colors = icc.to_srgb(pixels, profile)
     pixels = _upright(colors.pixels, turn)
-    if turn > 4 and dpi:
-        dpi = dpi[1], dpi[0]
-    if xmp and turn > 1:
+    if xmp and (turn > 1 or picture.format in _TURN_THEMSELVES):
         xmp = exif.upright_xmp(xmp)
     if block:
         height, width = pixels.shape[:2]
@@ -99,7 +97,9 @@ def _sniff(head: bytes) -> str | None:
     if head[4:8] == b"ftyp":
         size = min(int.from_bytes(head[:4], "big"), len(head))
         brands = [head[8:12], *(head[i : i + 4] for i in range(16, size, 4))]
-        return next((_BOXES[brand] for brand in brands if brand in _BOXES), "video")
+        found = {_BOXES[brand] for brand in brands if brand in _BOXES}
+        # Brands such as mif1 are general: an AVIF may name one of them first.
+        return "AVIF" if "AVIF" in found else "HEIF" if found else "video"
     for start, name in (
         (b"\xff\xd8\xff", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"GIF8", "GIF"),
         (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"), (b"II+\0", "TIFF"), (b"MM\0+", "TIFF"),
@@ -208,7 +208,7 @@ def _info(picture: ImageFile.ImageFile) -> Info:
     for name, value in (("exif", block), ("xmp", _xmp(picture))):
         if value:
             details[name] = f"{len(value):,} bytes"
-    dpi = _dpi(picture)
+    dpi = _dpi(picture, turn)
     if dpi:
         details["dpi"] = f"{dpi[0]:.4g}x{dpi[1]:.4g}"
     return Info(
@@ -273,7 +273,7 @@ def _tiff_exif(picture: ImageFile.ImageFile) -> bytes | None:
         for tag in _TIFF_TEXT:
             if tag in tags:
                 kept[tag] = tags[tag]
-        for group in _TIFF_GROUPS:
+        for group in exif.GROUPS:
             values = tags.get_ifd(group) if group in tags else {}
             if values:
                 kept.get_ifd(group).update(values)
@@ -288,14 +288,20 @@ def _xmp(picture: ImageFile.ImageFile) -> bytes | None:
     return xmp.encode() if isinstance(xmp, str) else xmp or None
 
 
-def _dpi(picture: ImageFile.ImageFile) -> tuple[float, float] | None:
-    if picture.format == "TIFF" and 282 not in getattr(picture, "tag_v2", {}):
-        return None  # Pillow makes up 1x1
+def _dpi(picture: ImageFile.ImageFile, turn: int) -> tuple[float, float] | None:
+    """Pixels per inch of the upright picture; ``turn`` is its orientation as in :func:`_exif`."""
+    if picture.format == "TIFF":
+        tags = getattr(picture, "tag_v2", {})
+        if 282 not in tags:
+            return None  # Pillow makes up 1x1
+        turn = tags.get(exif.ORIENTATION, 1)  # which Pillow applies to the pixels alone
     try:
         x, y = (float(v) for v in picture.info.get("dpi", ()))
     except (TypeError, ValueError, ZeroDivisionError):
         return None
-    return (x, y) if all(math.isfinite(v) and 0 < v < 65535 for v in (x, y)) else None
+    if not all(math.isfinite(v) and 0 < v < 65535 for v in (x, y)):
+        return None
+    return (y, x) if turn > 4 else (x, y)
 
 
 # -- pixels --------------------------------------------------------------------------------

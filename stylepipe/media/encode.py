@@ -28,7 +28,6 @@ _TIFF_STORAGE = {
     290, 291, 296, 301, 317, 318, 319, 320, 322, 323, 324, 325, 330, 338, 339, 513, 514, 529,
     530, 531, 532, 700, 34675,
 }
-_TIFF_GROUPS = (34665, 34853)  # the EXIF and GPS directories
 
 
 @dataclass(frozen=True)
@@ -171,7 +170,7 @@ def _tiff(frame: Frame, meta: Meta, settings: Settings) -> bytes:
     source = _sound_exif(meta, settings)
     for tag in source or ():
         if source and tag not in _TIFF_STORAGE:
-            tags[tag] = source.get_ifd(tag) if tag in _TIFF_GROUPS else source[tag]
+            tags[tag] = source.get_ifd(tag) if tag in exif.GROUPS else source[tag]
     lengths = [len(s) for s in strips]
     starts = [0, *accumulate(lengths[:-1])]
     for tag, value in (
@@ -201,7 +200,7 @@ def _sound_exif(meta: Meta, settings: Settings) -> Image.Exif | None:
     tags = Image.Exif()
     try:
         tags.load(b"Exif\0\0" + meta.exif)
-        for group in _TIFF_GROUPS:
+        for group in exif.GROUPS:
             tags.get_ifd(group)
         tags.tobytes()
     except Exception as error:  # Pillow raises anything; the picture is worth more than the block

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 ORIENTATION = 0x0112
-_EXIF_IFD, _INTEROP_IFD = 0x8769, 0xA005
+_EXIF_IFD, _GPS_IFD, _INTEROP_IFD = 0x8769, 0x8825, 0xA005
+GROUPS = (_EXIF_IFD, _GPS_IFD)
+"""Tags of the main directory that lead to further ones."""
 _INTEROP_INDEX, _COLOR_SPACE, _WIDTH, _HEIGHT = 0x0001, 0xA001, 0xA002, 0xA003
 _THUMBNAIL, _THUMBNAIL_BYTES = 0x0201, 0x0202
 _SHORT, _LONG = 3, 4

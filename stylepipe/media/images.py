@@ -38,6 +38,13 @@ class ImageReader(Reader):
             min=1,
         )
 
+    def __init__(self, options: Any) -> None:
+        super().__init__(options)
+        self._log: Callable[[str], None] = lambda line: None
+
+    def open(self, context: Context) -> None:
+        self._log = context.log
+
     def probe(self, path: Path) -> Info | None:
         """Read the header. None for an animation or a video; ItemError for what is no picture."""
         from stylepipe.media import decode
@@ -49,6 +56,9 @@ class ImageReader(Reader):
         from stylepipe.media import decode
 
         if start == 0:
+            # A JPEG's further pictures are previews and depth maps: nobody misses those.
+            if info.format in ("tiff", "heif") and (pictures := info.details.get("pictures")):
+                self._log(f"{item.relative}: {pictures} pictures is stylized, the others are not")
             yield decode.read(item.source, self.options.max_pixels)
 
 
