@@ -30,6 +30,7 @@ from stylepipe.errors import (
 )
 from stylepipe.hookspecs import hookimpl
 from stylepipe.options import Options, option
+from stylepipe.styles import parse_style
 from stylepipe.types import Batch, Frame, Guide, Info, Item, Meta, Outcome
 from stylepipe.version import __version__
 
@@ -65,5 +66,6 @@ __all__ = [
     "convert",
     "hookimpl",
     "option",
+    "parse_style",
     "suggest",
 ]

@@ -6,7 +6,7 @@ done between :meth:`Component.open` and :meth:`Component.close`, in the thread t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -46,6 +46,13 @@ class Component:
     def __init__(self, options: Any) -> None:
         """Keep the options; cheap, nothing is loaded."""
         self.options = options
+
+    def files(self) -> Iterable[Path]:
+        """Files and folders that results depend on: when one changes, results are made anew.
+
+        By default those that options of type Path name. Called before :meth:`open`.
+        """
+        return [v for v in vars(self.options).values() if isinstance(v, Path)]
 
     def open(self, context: Context) -> None:
         """Load weights, pick buffers. May raise SetupError or UsageError."""

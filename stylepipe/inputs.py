@@ -7,12 +7,11 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from stylepipe.components import Reader, StyleRef, Writer
-from stylepipe.errors import NoInputError, UsageError
+from stylepipe.components import Reader, Writer
+from stylepipe.errors import ItemError, NoInputError, UsageError
 from stylepipe.presets import Settings
-from stylepipe.types import Item
-
-WORK_FOLDER = ".stylepipe"
+from stylepipe.styles import parse_style
+from stylepipe.types import Info, Item
 
 
 def readers_for(path: Path, readers: Sequence[Reader]) -> list[Reader]:
@@ -27,30 +26,33 @@ def writer_for(kind: str, path: Path, writers: Sequence[Writer]) -> Writer | Non
     return next((w for w in writers if w.kind == kind and suffix in w.patterns), None)
 
 
-def is_single_output(inputs: Sequence[Path], output: Path, writers: Sequence[Writer]) -> bool:
-    """True if ``output`` names the one result file rather than a folder."""
-    if len(inputs) != 1 or not inputs[0].is_file() or output.is_dir():
-        return False
-    return any(output.suffix.lower() in w.patterns for w in writers)
+def probe(path: Path, readers: Sequence[Reader]) -> tuple[Reader, Info]:
+    """Find the reader that knows what is in the file, and what it says of it. Raises ItemError."""
+    if path.is_dir():
+        raise ItemError("the folder cannot be read; see to its permissions")
+    if not path.is_file():
+        raise ItemError("the file is gone, or a link that leads nowhere")
+    for reader in readers_for(path, readers):
+        info = reader.probe(path)
+        if info is not None:
+            return reader, info
+    raise ItemError(f"no reader knows what is in this {path.suffix or 'file'}")
 
 
 def find_items(
     inputs: Sequence[Path], output: Path, settings: Settings, limit: int | None = None
-) -> list[Item]:
-    """Find the input files and decide where each result goes.
+) -> tuple[list[Item], bool]:
+    """Find the input files, decide where each result goes, and whether ``output`` is one file.
 
-    Folders are searched recursively, in sorted order; hidden files are left out. The tree below
-    each folder is mirrored under ``output``. Raises NoInputError if nothing matches, UsageError if
-    the output equals or lies inside an input, or if two inputs would share one output.
+    Folders are searched recursively, in sorted order, links included; hidden files are left out. A
+    folder that cannot be read becomes an item too, which fails in its turn. The tree below each
+    folder is mirrored under ``output``. Raises NoInputError if nothing matches, UsageError if the
+    output equals or lies inside an input, or if a result would replace another, or a source.
     """
     inputs = _expand(inputs)
     _check_places(inputs, output)
-    if is_single_output(inputs, output, settings.writers):
-        return [Item(0, inputs[0], inputs[0].parent, output)]
-    if output.is_file():
-        raise UsageError(
-            f"{output} is a file, but several results need a folder; choose another --output"
-        )
+    if _is_one_file(inputs, output, settings.writers):
+        return [Item(0, inputs[0], inputs[0].parent, output)], True
     suffixes = {s for r in settings.readers for s in r.patterns}
     items: list[Item] = []
     for root, source in _walk(inputs, suffixes):
@@ -63,34 +65,37 @@ def find_items(
             f"no photo or video found in {places}; known types: {' '.join(sorted(suffixes))}"
         )
     _check_collisions(items)
-    return items[:limit]
+    return items[:limit], False
 
 
-def parse_style(text: str) -> StyleRef:
-    """Read ``STYLE[:WEIGHT]``. Raises UsageError for a weight that is not positive."""
-    name, colon, tail = text.rpartition(":")
-    try:
-        weight = float(tail)
-    except ValueError:
-        return StyleRef(text, 1.0)
-    if not colon or not name:
-        return StyleRef(text, 1.0)
-    if not 0 < weight < float("inf"):
-        raise UsageError(f"the weight of style {name!r} must be positive, not {tail}")
-    return StyleRef(name, weight)
-
-
-def parse_styles(texts: Sequence[str]) -> list[StyleRef]:
-    """Read several styles; their weights are scaled to sum to 1."""
-    styles = [parse_style(text) for text in texts]
-    total = sum(style.weight for style in styles)
-    return [StyleRef(style.name, style.weight / total) for style in styles]
+def _is_one_file(inputs: Sequence[Path], output: Path, writers: Sequence[Writer]) -> bool:
+    if output.is_dir():
+        return False
+    one = len(inputs) == 1 and inputs[0].is_file()
+    known = sorted({s for w in writers for s in w.patterns})
+    if output.suffix.lower() in known or output.is_file():
+        if not one:
+            raise UsageError(
+                f"{output} is one file, but several results need a folder; choose another --output"
+            )
+        if output.suffix.lower() in known:
+            return True
+    if one and 2 <= len(output.suffix) <= 5:
+        raise UsageError(
+            f"cannot write {output.suffix} files, only {' '.join(known)}; if {output} is to be a "
+            "folder, make it first"
+        )
+    return False
 
 
 def _expand(inputs: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in inputs:
-        if path.exists():
+        try:
+            there = path.exists()
+        except OSError as error:
+            raise NoInputError(f"cannot read {path}: {error.strerror}") from error
+        if there:
             found.append(path)
         elif matches := sorted(glob.glob(str(path))):  # noqa: PTH207 (takes any pattern)
             found.extend(Path(m) for m in matches)
@@ -116,25 +121,33 @@ def _check_places(inputs: Sequence[Path], output: Path) -> None:
 
 
 def _walk(inputs: Sequence[Path], suffixes: set[str]) -> Iterator[tuple[Path, Path]]:
-    seen: set[Path] = set()
+    """(root, file or unreadable folder), each once, however often it was named."""
+    seen: set[str] = set()
     for path in inputs:
-        if path.is_file():
-            files = [(path.parent, path)]
-        else:
-            files = [(path, f) for f in _files_below(path) if f.suffix.lower() in suffixes]
-        for root, file in files:
-            resolved = file.resolve()
-            if resolved not in seen:
-                seen.add(resolved)
+        files = [path] if path.is_file() else _files_below(path, suffixes)
+        root = path.parent if path.is_file() else path
+        for file in files:
+            name = os.path.abspath(file)
+            if name not in seen:
+                seen.add(name)
                 yield root, file
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
+def _files_below(folder: Path, suffixes: set[str]) -> Iterator[Path]:
+    visited: set[str] = set()
+    unreadable: list[Path] = []
+    walk = os.walk(folder, onerror=lambda e: unreadable.append(Path(e.filename)), followlinks=True)
+    for parent, folders, names in walk:
+        visited.add(os.path.realpath(parent))
+        folders[:] = sorted(
+            f
+            for f in folders
+            if not f.startswith(".") and os.path.realpath(Path(parent) / f) not in visited
+        )
         for name in sorted(names):
-            if not name.startswith("."):
+            if not name.startswith(".") and Path(name).suffix.lower() in suffixes:
                 yield Path(parent) / name
+    yield from unreadable
 
 
 def _name(source: Path, index: int, settings: Settings) -> str:
@@ -161,6 +174,7 @@ def _name(source: Path, index: int, settings: Settings) -> str:
 
 def _check_collisions(items: Sequence[Item]) -> None:
     owners: dict[str, Item] = {}
+    sources = {os.path.realpath(item.source): item for item in items}
     for item in items:
         # Case is folded: two names that differ in case only are one file on many disks.
         key = os.path.normcase(str(item.output)).casefold()
@@ -170,5 +184,8 @@ def _check_collisions(items: Sequence[Item]) -> None:
                 f"{other.source} and {item.source} would both be written to {item.output}; "
                 "run them into different folders, or tell them apart with --name"
             )
-        if item.output.resolve() == item.source.resolve():
-            raise UsageError(f"{item.source} would be overwritten by its own result")
+        if source := sources.get(os.path.realpath(item.output)):
+            raise UsageError(
+                f"{source.source} would be overwritten by the result of {item.source}; choose "
+                "another --output"
+            )

@@ -7,19 +7,21 @@ noted in the journal and then renamed. A kill at any moment leaves either the ol
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from stylepipe.errors import SetupError
-from stylepipe.inputs import WORK_FOLDER
+from stylepipe.fingerprints import digest, stamp
 from stylepipe.types import Item
+from stylepipe.version import __version__
 
+WORK_FOLDER = ".stylepipe"
 State = Literal["absent", "complete", "stale", "foreign"]
 
 
@@ -28,7 +30,10 @@ class Entry:
     """One completed result."""
 
     settings: str
+    path: str
+    """The source's absolute path."""
     source: str
+    """The source's stamp."""
     size: int
     mtime_ns: int
 
@@ -36,52 +41,51 @@ class Entry:
 class Journal:
     """The journal of one output folder, or of one output file.
 
-    Raises SetupError if the folder cannot be written, or if another run is writing to it.
+    Open it before asking it: nobody else writes to the output while it is open.
     """
 
     def __init__(self, output: Path, single: bool, settings: str) -> None:
         self._root = output.parent if single else output
-        # Beside a single result nothing must stay behind, so its work folder has its own name.
         self._folder = self._root / (f".{output.name}{WORK_FOLDER}" if single else WORK_FOLDER)
         self._file = self._folder / "journal.jsonl"
-        self._settings = settings
+        if single:
+            # Beside a single result nothing may stay behind, so it is remembered elsewhere.
+            from stylepipe.weights import cache_folder
+
+            name = digest(os.path.abspath(output))[:32]
+            self._file = cache_folder() / "results" / f"{name}.jsonl"
         self._single = single
+        self._settings = settings
+        self._sources: dict[int, str] = {}
         self._lock: int | None = None
-        self._entries = self._load()
+        self._made_root = False
+        self._entries: dict[str, list[Entry]] = {}
+        self._load()
 
-    def _load(self) -> dict[str, Entry]:
-        entries: dict[str, Entry] = {}
-        if self._file.is_file():
-            for line in self._file.read_text("utf-8", errors="replace").splitlines():
-                try:
-                    record = json.loads(line)
-                    output = record.pop("output")
-                    entries[output] = Entry(**record)
-                except (ValueError, TypeError, KeyError, AttributeError):
-                    continue  # a line torn by a kill: its item is simply done again
-        return entries
-
-    def state(self, item: Item) -> State:
-        """Where the item's output stands.
-
-        ``complete``: made by these settings from this source. ``stale``: made by these settings
-        from an older version of the source. ``foreign``: made by others or by other settings.
-        """
-        try:
-            found = item.output.stat()
-        except OSError:
-            return "absent"
-        entry = self._entries.get(self._key(item))
-        if entry is None or (entry.size, entry.mtime_ns) != (found.st_size, found.st_mtime_ns):
-            return "foreign"
-        if entry.settings != self._settings:
-            return "foreign"
-        return "complete" if entry.source == source_fingerprint(item.source) else "stale"
+    def _load(self) -> None:
+        self._entries = {}
+        if not self._file.is_file():
+            return
+        for line in self._file.read_text("utf-8", errors="replace").splitlines():
+            try:
+                record = json.loads(line)
+                output = record.pop("output")
+                self._entries.setdefault(output, []).append(Entry(**record))
+            except (ValueError, TypeError, KeyError, AttributeError):
+                continue  # a line torn by a kill: its item is simply done again
 
     def open(self) -> None:
-        """Make the work folder and take the lock."""
+        """Take the output for this run alone, and read the journal.
+
+        Raises SetupError if the folder cannot be written, or if another run is writing to it.
+        """
         try:
+            self._made_root = not self._root.exists()
             self._folder.mkdir(parents=True, exist_ok=True)
+            with suppress(OSError):
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+            if not os.access(self._file.parent, os.W_OK):  # a cache that cannot be written
+                self._file = self._folder / "journal.jsonl"
             self._lock = _lock(self._folder / "lock")
         except BlockingIOError:
             raise SetupError(
@@ -89,73 +93,109 @@ class Journal:
             ) from None
         except OSError as error:
             raise SetupError(f"cannot write to {self._root}: {error.strerror}") from error
+        self._load()
 
     def close(self) -> None:
-        """Let the lock go and remove what no resume needs."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        """Remove what no resume needs, and let the output go."""
         work = self._folder / "work"
         if work.is_dir() and not any(work.iterdir()):
             work.rmdir()
-        if self._folder.is_dir() and not work.exists() and (self._single or not self._entries):
-            shutil.rmtree(self._folder)
+        spare = not work.exists() and (self._single or not self._entries)
+        if spare:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+        if spare:
+            shutil.rmtree(self._folder, ignore_errors=True)  # Windows keeps the open lock file
+            if self._made_root and self._root.is_dir() and not any(self._root.iterdir()):
+                self._root.rmdir()
+
+    def state(self, item: Item) -> State:
+        """Where the item's output stands.
+
+        ``complete``: made by these settings from this source. ``stale``: made by these settings
+        from an older version of the source. ``foreign``: made by others, by other settings or from
+        another file.
+        """
+        source = self._source(item)
+        try:
+            found = item.output.stat()
+        except OSError:
+            return "absent"
+        for entry in self._entries.get(self._key(item), ()):
+            if (entry.size, entry.mtime_ns) == (found.st_size, found.st_mtime_ns):
+                ours = (entry.settings, entry.path) == (self._settings, _absolute(item))
+                if ours:
+                    return "complete" if entry.source == source else "stale"
+        return "foreign"
 
     def work(self, item: Item) -> Path:
         """The item's own work folder; what a run with other settings or sources left is removed."""
-        name = hashlib.sha256(self._key(item).encode()).hexdigest()[:16]
-        version = _digest(self._settings, source_fingerprint(item.source))[:16]
-        for old in (self._folder / "work").glob(f"{name}-*"):
-            if old.name != f"{name}-{version}":
+        current = self._work_folder(item)
+        for old in self._leftovers(item):
+            if old != current:
                 shutil.rmtree(old)
-        folder = self._folder / "work" / f"{name}-{version}"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        current.mkdir(parents=True, exist_ok=True)
+        return current
 
     def discard(self, item: Item) -> None:
-        """Remove what a failed item left behind."""
-        shutil.rmtree(self.work(item))
+        """Remove all that was begun for the item."""
+        for folder in self._leftovers(item):
+            shutil.rmtree(folder)
+
+    def keep(self, item: Item) -> None:
+        """Leave what was begun to a later run, unless there is nothing."""
+        folder = self._work_folder(item)
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
     def commit(self, item: Item, part: Path) -> None:
-        """Put the finished file ``part`` in its final place, durably."""
+        """Put the finished file ``part`` in its final place; afterwards it survives a power cut."""
+        item.output.parent.mkdir(parents=True, exist_ok=True)
+        if part.stat().st_dev != item.output.parent.stat().st_dev:
+            # A folder below the output is on another disk, where a file cannot be moved in one go.
+            part = Path(shutil.copy2(part, item.output.with_name(f".{item.output.name}.part")))
         with part.open("rb+") as file:
             os.fsync(file.fileno())
         found = part.stat()
         entry = Entry(
-            self._settings, source_fingerprint(item.source), found.st_size, found.st_mtime_ns
+            self._settings,
+            _absolute(item),
+            self._source(item),
+            found.st_size,
+            found.st_mtime_ns,
         )
         key = self._key(item)
         # The journal comes first: renaming keeps size and time, so an entry whose rename never
         # happened matches no file, while a file without an entry would look like somebody else's.
         with self._file.open("a", encoding="utf-8") as journal:
-            journal.write("\n" + json.dumps({"output": key, **vars(entry)}))
+            journal.write("\n" + json.dumps({"output": key, **asdict(entry)}))
             journal.flush()
             os.fsync(journal.fileno())
-        self._entries[key] = entry
-        item.output.parent.mkdir(parents=True, exist_ok=True)
+        self._entries.setdefault(key, []).append(entry)
         part.replace(item.output)
-        shutil.rmtree(part.parent)
+        _sync_folder(item.output.parent)
+        self.discard(item)
+
+    def _source(self, item: Item) -> str:
+        """The source's stamp when first asked: what is done to it later is not in the result."""
+        if item.index not in self._sources:
+            self._sources[item.index] = stamp(item.source)
+        return self._sources[item.index]
 
     def _key(self, item: Item) -> str:
         return item.output.relative_to(self._root).as_posix()
 
+    def _work_folder(self, item: Item) -> Path:
+        version = digest(__version__, self._settings, _absolute(item), self._source(item))
+        return self._folder / "work" / f"{self._work_name(item)}-{version[:16]}"
 
-def source_fingerprint(path: Path) -> str:
-    """Changes when the file changes: its size and modification time."""
-    found = path.stat()
-    return f"{found.st_size}-{found.st_mtime_ns}"
+    def _work_name(self, item: Item) -> str:
+        return digest(self._key(item))[:16]
 
-
-def settings_fingerprint(description: Mapping[str, Any], version: str) -> str:
-    """Changes when a setting, the program, or a file that a setting names changes."""
-    files: list[str] = []
-    for table in description.values():
-        for value in table.values() if isinstance(table, Mapping) else ():
-            for text in value if isinstance(value, list) else [value]:
-                path = Path(text) if isinstance(text, str) and text else None
-                if path is not None and path.is_file():
-                    files.append(f"{text}={source_fingerprint(path)}")
-    return _digest(version, json.dumps(description, sort_keys=True), *files)
+    def _leftovers(self, item: Item) -> Sequence[Path]:
+        return list((self._folder / "work").glob(f"{self._work_name(item)}-*"))
 
 
 def is_disk_trouble(error: BaseException) -> bool:
@@ -168,8 +208,17 @@ def is_disk_trouble(error: BaseException) -> bool:
     return False
 
 
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+def _absolute(item: Item) -> str:
+    return os.path.abspath(item.source)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _lock(path: Path) -> int:
@@ -180,7 +229,12 @@ def _lock(path: Path) -> int:
         return handle
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         os.close(handle)
         raise
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL):
+            os.close(handle)
+            raise
+        # some network disks have no locks at all: go on without
     return handle

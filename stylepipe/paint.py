@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -13,8 +13,19 @@ from stylepipe.device import Device, run_within_memory
 from stylepipe.errors import ItemError
 from stylepipe.presets import Settings
 from stylepipe.temporal.guide import Motion, TemporalGuide
+from stylepipe.temporal.warp import enlarge, warp
 from stylepipe.tensors import to_pixels, to_tensor
-from stylepipe.types import Batch, Frame, Item
+from stylepipe.types import Batch, Frame, Guide, Item
+
+
+@dataclass(frozen=True)
+class Before:
+    """What came before a frame of a video."""
+
+    motion: Motion
+    """From the frame back to ``source``."""
+    source: Frame
+    result: Frame
 
 
 class Painter:
@@ -26,19 +37,16 @@ class Painter:
 
     @torch.no_grad()
     def paint(
-        self, item: Item, frames: Sequence[Frame], motion: Motion | None, previous: Frame | None
+        self, item: Item, frames: Sequence[Frame], before: Before | None = None
     ) -> list[Frame]:
         """Return the painted frames, which keep alpha, time, metadata and integer type.
 
-        ``motion`` leads from the one frame to the source frame of ``previous``, its predecessor's
-        result. Pixels where the mask is 0 are the source's, bit for bit. Raises ItemError.
+        ``before`` is what came before the one frame of a guided video. Pixels where the mask is 0
+        are the source's, bit for bit. Raises ItemError.
         """
-        stylizer, guide = self._stylizer, None
+        stylizer = self._stylizer
         options, caps = stylizer.options, stylizer.caps
-        if self._guide is not None and motion is not None and previous is not None:
-            guide = self._guide.guide(motion, previous.pixels, self._device.torch)
-            if guide is None:  # a scene cut
-                stylizer.reset(item)
+        guide = None if before is None else self._guided(item, before)
         opaque = [composite.fill_transparent(frame) for frame in frames]
         images = to_tensor(opaque, self._device.torch)
         batch = Batch(images, item, self._mask(images, item, frames), guide)
@@ -58,6 +66,22 @@ class Painter:
                 for frame, p, plane in zip(frames, pixels, planes, strict=True)
             ]
         return [replace(f, pixels=p) for f, p in zip(frames, pixels, strict=True)]
+
+    def _guided(self, item: Item, before: Before) -> Guide | None:
+        assert self._guide is not None
+        guide = self._guide.guide(before.motion, before.result.pixels, self._device.torch)
+        if guide is None:  # a scene cut
+            self._stylizer.reset(item)
+        elif self._masker is not None and self._stylizer.caps.masks == "blend":
+            # Where the result shows the photo there is nothing painted to go on with.
+            images = to_tensor([before.source], self._device.torch)
+            mask = self._mask(images, item, [before.source])
+            assert mask is not None
+            plane = mask[0, 0].cpu().numpy()
+            flow = enlarge(before.motion.flow, plane.shape[1], plane.shape[0])
+            moved = torch.from_numpy(warp(plane, flow))[None, None]
+            guide = replace(guide, trust=guide.trust * moved.to(guide.trust))
+        return guide
 
     def _mask(
         self, images: torch.Tensor, item: Item, frames: Sequence[Frame]

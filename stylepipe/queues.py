@@ -7,6 +7,8 @@ from collections import deque
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+_PATIENCE = 0.5
+"""Seconds. An endless wait could not be interrupted by Ctrl-C on every platform."""
 
 
 class Cancelled(Exception):
@@ -30,7 +32,7 @@ class ByteQueue(Generic[T]):
         """Append an entry that holds ``nbytes``. Raises Cancelled."""
         with self._changed:
             while not self._cancelled and self._used and self._used + nbytes > self._limit:
-                self._changed.wait()
+                self._changed.wait(_PATIENCE)
             if self._cancelled:
                 raise Cancelled
             self._entries.append((entry, nbytes))
@@ -41,8 +43,7 @@ class ByteQueue(Generic[T]):
         """Take the oldest entry; wait for one. Raises Cancelled."""
         with self._changed:
             while not self._cancelled and not self._entries:
-                # A plain wait() could not be interrupted by Ctrl-C on every platform.
-                self._changed.wait(0.5)
+                self._changed.wait(_PATIENCE)
             if self._cancelled:
                 raise Cancelled
             entry, nbytes = self._entries.popleft()

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stylepipe.errors import StylepipeError
 from stylepipe.types import Info, Item, Outcome
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ class Report:
         self.stages: dict[str, float] = defaultdict(float)
         """Seconds of work by stage: decode, flow, model, encode. Stages overlap."""
         self.interrupted = False
+        """The user stopped the job before all was done."""
+        self.error: BaseException | None = None
+        """What ended the job as a whole."""
         self.seconds = 0.0
         self.frames = 0
         self._json = json
@@ -39,14 +43,16 @@ class Report:
         self._show_bars = (sys.stderr.isatty() if bars is None else bars) and not quiet
         self._start = time.perf_counter()
         self._files: tqdm[Any] | None = None
-        self._frames: tqdm[Any] | None = None
+        self._frames: dict[int, tqdm[Any]] = {}
         self._guard = threading.RLock()
 
     @property
     def exit_code(self) -> int:
-        """0 all done, 1 some items failed, 130 interrupted."""
-        if self.interrupted:
+        """0 all done, 1 some items failed, 130 interrupted, others as the error says."""
+        if self.interrupted or isinstance(self.error, KeyboardInterrupt):
             return 130
+        if self.error is not None:
+            return self.error.exit_code if isinstance(self.error, StylepipeError) else 1
         return 1 if self.counts["failed"] else 0
 
     def log(self, line: str) -> None:
@@ -85,7 +91,7 @@ class Report:
             from tqdm import tqdm
 
             with self._guard:
-                self._frames = tqdm(
+                self._frames[item.index] = tqdm(
                     total=total,
                     initial=done,
                     unit="frame",
@@ -95,20 +101,19 @@ class Report:
                     position=1,
                 )
 
-    def frame_done(self, count: int = 1) -> None:
-        """``count`` frames were painted."""
+    def frame_done(self, item: Item, count: int = 1) -> None:
+        """``count`` frames of the item were painted."""
         with self._guard:
             self.frames += count
-            if self._frames is not None:
-                self._frames.update(count)
+            if item.index in self._frames:
+                self._frames[item.index].update(count)
 
     def item_done(self, item: Item, outcome: Outcome) -> None:
         """The item ended."""
         with self._guard:
             self.counts[outcome.status] += 1
-            if self._frames is not None:
-                self._frames.close()
-                self._frames = None
+            if item.index in self._frames:
+                self._frames.pop(item.index).close()
             if self._files is not None:
                 self._files.update()
             if outcome.status == "failed":
@@ -125,32 +130,37 @@ class Report:
 
     def job_done(self) -> None:
         """Say the sum."""
+        self._finish()
+        words = [f"{self.counts[k]} {k}" for k in ("done", "skipped", "failed") if self.counts[k]]
+        if self.interrupted:
+            words.append("interrupted; run the same command again to go on")
+        self.log(f"{', '.join(words) or 'nothing to do'} ({self.seconds:.1f} s)")
+        if self.verbose and self.stages:
+            self.debug(
+                "work by stage: " + ", ".join(f"{k} {v:.2f} s" for k, v in self.stages.items())
+            )
+
+    def job_failed(self, error: BaseException) -> None:
+        """The job as a whole ended by ``error``, which whoever called it will say."""
+        self.error = error
+        self._finish()
+
+    def _finish(self) -> None:
         self.seconds = time.perf_counter() - self._start
-        self.close()
-        stages = {name: round(value, 3) for name, value in self.stages.items()}
+        with self._guard:
+            for bar in (*self._frames.values(), self._files):
+                if bar is not None:
+                    bar.close()
+            self._frames, self._files = {}, None
         self._event(
             "job_done",
             **{k: self.counts[k] for k in ("done", "skipped", "failed")},
             frames=self.frames,
             seconds=round(self.seconds, 3),
-            stages=stages,
+            stages={name: round(value, 3) for name, value in self.stages.items()},
             interrupted=self.interrupted,
             exit_code=self.exit_code,
         )
-        words = [f"{self.counts[k]} {k}" for k in ("done", "skipped", "failed") if self.counts[k]]
-        if self.interrupted:
-            words.append("interrupted; run the same command again to go on")
-        self.log(f"{', '.join(words) or 'nothing to do'} ({self.seconds:.1f} s)")
-        if self.verbose and stages:
-            self.debug("work by stage: " + ", ".join(f"{k} {v:.2f} s" for k, v in stages.items()))
-
-    def close(self) -> None:
-        """Close the bars."""
-        with self._guard:
-            for bar in (self._frames, self._files):
-                if bar is not None:
-                    bar.close()
-            self._frames = self._files = None
 
     def _event(self, event: str, **values: Any) -> None:
         if self._json:

@@ -1,13 +1,15 @@
 """Which files a run takes, and where their results go."""
 
+import os
 from pathlib import Path
 
 import fakes
 import pytest
 from fakes import array, np, settings
 
-from stylepipe.errors import NoInputError, UsageError
-from stylepipe.inputs import find_items, parse_style, parse_styles
+from stylepipe.errors import ItemError, NoInputError, UsageError
+from stylepipe.inputs import find_items, probe
+from stylepipe.styles import parse_style, parse_styles
 
 
 @pytest.fixture
@@ -21,7 +23,7 @@ def photos(tmp_path) -> Path:
 
 
 def test_folder_is_mirrored_in_order(photos, tmp_path):
-    items = find_items((photos,), tmp_path / "out", settings())
+    items, _ = find_items((photos,), tmp_path / "out", settings())
     found = [i.output.relative_to(tmp_path / "out").as_posix() for i in items]
     assert found == ["a.NPY", "b.npy", "sub/a.npy"]
     assert [i.relative.as_posix() for i in items] == found
@@ -29,7 +31,7 @@ def test_folder_is_mirrored_in_order(photos, tmp_path):
 
 def test_limit_and_name_template(photos, tmp_path):
     chosen = settings(name="{index:03d}-{stem}-{style}", style=("starry-night:0.5", "x/wave.png"))
-    items = find_items((photos,), tmp_path / "out", chosen, limit=2)
+    items, _ = find_items((photos,), tmp_path / "out", chosen, limit=2)
     assert [i.output.name for i in items] == [
         "001-a-starry-night+wave.NPY",
         "002-b-starry-night+wave.npy",
@@ -40,9 +42,9 @@ def test_format_wins_over_the_source_where_it_can_be_written(photos, tmp_path, m
     monkeypatch.setattr(fakes.NpyWriter, "patterns", (".npy", ".raw", ".both"))
     monkeypatch.setattr(fakes.ClipWriter, "patterns", (".npy", ".both"))
     for wanted in ("raw", "both"):
-        items = find_items((photos,), tmp_path / "out", settings(format=wanted))
+        items, _ = find_items((photos,), tmp_path / "out", settings(format=wanted))
         assert {i.output.suffix for i in items} == {f".{wanted}"}
-    items = find_items((photos,), tmp_path / "out", settings(format="unheard"))
+    items, _ = find_items((photos,), tmp_path / "out", settings(format="unheard"))
     assert {i.output.suffix.lower() for i in items} == {".npy"}
 
 
@@ -58,12 +60,12 @@ def test_nothing_matches(tmp_path):
 
 
 def test_pattern_is_expanded(photos, tmp_path):
-    items = find_items((photos / "*.npy",), tmp_path / "out", settings())
+    items, _ = find_items((photos / "*.npy",), tmp_path / "out", settings())
     assert [i.source.name for i in items] == ["b.npy"]
 
 
 def test_same_file_named_twice_is_done_once(photos, tmp_path):
-    items = find_items((photos, photos / "b.npy"), tmp_path / "out", settings())
+    items, _ = find_items((photos, photos / "b.npy"), tmp_path / "out", settings())
     assert len(items) == 3
 
 
@@ -75,13 +77,54 @@ def test_output_equal_to_input(photos):
 
 
 def test_output_of_a_file_into_its_own_folder(photos):
-    with pytest.raises(UsageError, match="overwritten by its own result"):
+    with pytest.raises(UsageError, match="would be overwritten by the result of"):
         find_items((photos / "b.npy",), photos, settings())
 
 
 def test_output_inside_input(photos):
     with pytest.raises(UsageError, match="lies inside the input folder"):
         find_items((photos,), photos / "deep" / "styled", settings())
+
+
+def test_a_result_never_replaces_another_source(photos, tmp_path):
+    np.save(photos / "x-b.npy", array())
+    with pytest.raises(UsageError, match=r"x-b\.npy would be overwritten by the result of .*b"):
+        find_items((photos / "b.npy", photos / "x-b.npy"), photos, settings(name="x-{stem}"))
+
+
+def test_links_are_followed_once(photos, tmp_path):
+    (photos / "link.npy").symlink_to(photos / "b.npy")
+    (photos / "loop.npy").symlink_to("loop.npy")
+    (photos / "sub" / "up").symlink_to(photos)
+    other = tmp_path / "other"
+    other.mkdir()
+    np.save(other / "z.npy", array())
+    (photos / "linked").symlink_to(other)
+    items, _ = find_items((photos,), tmp_path / "out", settings())
+    names = [i.relative.as_posix() for i in items]
+    assert names == ["a.NPY", "b.npy", "link.npy", "loop.npy", "linked/z.npy", "sub/a.npy"]
+
+
+def test_folder_that_cannot_be_read_becomes_an_item(photos, tmp_path, monkeypatch):
+    scandir = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "sub":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    items, _ = find_items((photos,), tmp_path / "out", settings())
+    assert [i.relative.as_posix() for i in items] == ["a.NPY", "b.npy", "sub"]
+    with pytest.raises(ItemError, match="the folder cannot be read"):
+        probe(items[2].source, settings().readers)
+
+
+def test_suffix_that_cannot_be_written_is_no_folder(photos, tmp_path):
+    with pytest.raises(UsageError, match=r"cannot write \.jxl files, only \.npy"):
+        find_items((photos / "b.npy",), tmp_path / "b.jxl", settings())
+    with pytest.raises(UsageError, match="is one file, but several results need a folder"):
+        find_items((photos,), tmp_path / "b.npy", settings())
 
 
 def test_two_inputs_to_one_output(photos, tmp_path):
@@ -96,13 +139,13 @@ def test_two_inputs_to_one_output(photos, tmp_path):
 
 def test_output_is_a_file_but_many_inputs(photos, tmp_path):
     (tmp_path / "out").write_text("mine")
-    with pytest.raises(UsageError, match="is a file"):
+    with pytest.raises(UsageError, match="is one file"):
         find_items((photos,), tmp_path / "out", settings())
 
 
 def test_one_file_to_one_file(photos, tmp_path):
-    (item,) = find_items((photos / "b.npy",), tmp_path / "result.npy", settings())
-    assert item.output == tmp_path / "result.npy"
+    ((item,), single) = find_items((photos / "b.npy",), tmp_path / "result.npy", settings())
+    assert single and item.output == tmp_path / "result.npy"
 
 
 @pytest.mark.parametrize(

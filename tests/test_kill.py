@@ -24,7 +24,7 @@ class Slow(stylepipe.Stylizer):
     caps = stylepipe.Caps(needs_style=False)
 
     def stylize(self, batch):
-        time.sleep(0.004)
+        time.sleep(0.02)
         return 1 - batch.images
 
 
@@ -96,29 +96,27 @@ def test_killed_twenty_times(make, name, options, tmp_path):
     clock = time.monotonic()
     assert run(f"straight-{name}").wait() == 0
     whole = time.monotonic() - clock
+    clock = time.monotonic()
+    assert run(f"straight-{name}").wait() == 0  # all done: what remains is the start-up
+    start = time.monotonic() - clock
+    expected = results(tmp_path / f"straight-{name}")
+    output = tmp_path / f"killed-{name}"
     rng = random.Random(7)
     killed = 0
-    for _ in range(KILLS):
-        process = run(f"killed-{name}")
+    while killed < KILLS:
+        process = run(output.name)
         try:
-            process.wait(rng.uniform(0.3 * whole, 0.75 * whole))
+            # the later ones often come in the middle of the first seconds of work
+            process.wait(start + rng.uniform(0.5, 1.5) + 0.04 * (whole - start))
         except subprocess.TimeoutExpired:
             process.kill()
             killed += 1
-        code = process.wait()
-        if code == 2 and name.endswith(".mp4"):
-            break  # killed after its last write: the one result is there, and is not overwritten
-        assert code in (0, -9)
-        for path in (tmp_path / f"killed-{name}").rglob("*"):
-            partial = path.is_file() and ".stylepipe" not in path.parts
-            assert not partial or path.read_bytes() == (
-                tmp_path / f"straight-{name}" / path.relative_to(tmp_path / f"killed-{name}")
-            ).read_bytes()
-        if process.returncode == 0:
+        if process.wait() == 0:
             break
-    assert killed >= 1
-    if process.returncode == -9:
-        assert run(f"killed-{name}").wait() == 0
-    assert list(results(tmp_path / f"killed-{name}").values()) == list(
-        results(tmp_path / f"straight-{name}").values()
-    )
+        assert process.returncode == -9
+        for path, data in results(output).items():
+            assert data == expected[path if output.is_dir() else f"straight-{name}"]
+    print(f"killed {killed} times")
+    assert killed >= 5
+    assert run(output.name).wait() == 0
+    assert list(results(output).values()) == list(expected.values())

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import threading
 from pathlib import Path
@@ -9,9 +10,10 @@ from pathlib import Path
 import fakes
 import numpy as np
 import pytest
+import torch
 from fakes import array, settings
 
-from stylepipe import Masker, UsageError, pipeline
+from stylepipe import Flow, Masker, UsageError, pipeline
 from stylepipe.errors import ItemError, SetupError
 from stylepipe.pipeline import Job, run
 from stylepipe.report import Report
@@ -76,13 +78,102 @@ def test_results_of_other_settings_are_not_overwritten_silently(photos, tmp_path
     go(photos, tmp_path / "out")
     kept = tree(tmp_path / "out")
     other = settings(strength=0.5)
-    with pytest.raises(UsageError, match=r"not known to come from these settings.*--overwrite"):
+    with pytest.raises(UsageError, match=r"was not made from this source by.*--overwrite"):
         go(photos, tmp_path / "out", other)
     assert tree(tmp_path / "out") == kept
     report, _ = go(photos, tmp_path / "out", other, skip_existing=True)
     assert report.counts == {"skipped": 4} and tree(tmp_path / "out") == kept
     report, _ = go(photos, tmp_path / "out", other, overwrite=True)
     assert report.counts == {"done": 4} and tree(tmp_path / "out") != kept
+
+
+def test_overwriting_goes_on_where_it_stopped(photos, tmp_path):
+    go(photos, tmp_path / "out")
+    other = settings(strength=0.5)
+    go(photos, tmp_path / "out", other, overwrite=True, limit=2)
+    report, _ = go(photos, tmp_path / "out", other, overwrite=True)
+    assert report.counts == {"skipped": 2, "done": 2}
+
+
+def test_a_second_folder_never_replaces_the_results_of_the_first(photos, tmp_path):
+    go(photos, tmp_path / "out")
+    kept = tree(tmp_path / "out")
+    second = tmp_path / "second"
+    shutil.copytree(photos, second)  # times and sizes too
+    with pytest.raises(UsageError, match="was not made from this source"):
+        go(second, tmp_path / "out")
+    assert tree(tmp_path / "out") == kept
+
+
+def test_source_changed_while_it_was_painted_is_done_again(photos, tmp_path, monkeypatch):
+    close = fakes.NpySink.close
+
+    def change(self):
+        close(self)
+        np.save(photos / "b.npy", array(4, 4, seed=99))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fakes.NpySink, "close", change)
+        go(photos / "b.npy", tmp_path / "out")
+    report, _ = go(photos / "b.npy", tmp_path / "out")
+    assert report.counts == {"done": 1}
+    assert np.load(tmp_path / "out" / "b.npy").shape == (4, 4, 3)
+
+
+def test_source_that_vanishes_costs_only_itself(photos, tmp_path, monkeypatch):
+    close = fakes.NpySink.close
+
+    def vanish(self):
+        close(self)
+        for source in photos.glob("*.npy"):
+            source.unlink()
+
+    monkeypatch.setattr(fakes.NpySink, "close", vanish)
+    report, _ = go(photos, tmp_path / "out", settings(wait=0.1))
+    assert report.counts["done"] + report.counts["failed"] == 4 and report.counts["done"] >= 1
+    assert (tmp_path / "out" / "sub" / "d.npy").exists()
+
+
+def test_finished_file_is_known_again(clip, tmp_path):
+    go(clip, tmp_path / "out.npy")
+    report, _ = go(clip, tmp_path / "out.npy")
+    assert report.counts == {"skipped": 1} and report.exit_code == 0
+
+
+def test_kill_between_note_and_rename_is_harmless(photos, tmp_path, monkeypatch):
+    go(photos, tmp_path / "out")
+    np.save(photos / "b.npy", array(9, 9, seed=50))
+
+    def killed(self, target):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            go(photos, tmp_path / "out")
+    assert np.load(tmp_path / "out" / "b.npy").shape == (6, 8, 3)
+    report, _ = go(photos, tmp_path / "out")
+    assert report.counts == {"skipped": 3, "done": 1}
+    assert not (tmp_path / "out" / ".stylepipe" / "work").exists()
+
+
+def test_names_that_are_no_text(photos, tmp_path):
+    odd = os.fsdecode(b"caf\xe9.npy")
+    (photos / "b.npy").rename(photos / odd)
+    report, _ = go(photos, tmp_path / "out")
+    assert report.counts == {"done": 4} and (tmp_path / "out" / odd).exists()
+    report, _ = go(photos, tmp_path / "out")
+    assert report.counts == {"skipped": 4}
+
+
+def test_plugin_that_was_edited_makes_results_anew(photos, tmp_path, monkeypatch):
+    module = tmp_path / "toy.py"
+    module.write_text("one = 1")
+    monkeypatch.setattr(fakes, "__file__", str(module))
+    go(photos, tmp_path / "out")
+    module.write_text("two = 22")
+    with pytest.raises(UsageError, match="--overwrite"):
+        go(photos, tmp_path / "out")
 
 
 def test_foreign_file_is_kept(photos, tmp_path):
@@ -206,6 +297,32 @@ def test_mask_zero_leaves_the_source_untouched(photos, tmp_path, invert):
     np.testing.assert_array_equal(result[:, painted], 255 - source[:, painted])
 
 
+class Sideways(Flow):
+    """All moves two pixels to the left in a frame."""
+
+    name = "sideways"
+
+    def flow(self, a, b):
+        flow = torch.zeros(1, 2, *a.pixels.shape[:2])
+        flow[:, 0] = 2 if a.pixels[0, 0, 0] > b.pixels[0, 0, 0] else -2
+        return flow
+
+
+def test_the_photo_is_not_dragged_into_the_painting_where_both_mask_and_flow_are_used(tmp_path):
+    wide = np.linspace(40, 200, 140, dtype=np.uint8)[None, :, None].repeat(64, 0).repeat(3, 2)
+    np.save(tmp_path / "clip.npy", np.stack([wide[:, 2 * i : 2 * i + 96] for i in range(12)]))
+    flow = Sideways(Sideways.Options())
+    go(tmp_path / "clip.npy", tmp_path / "plain.npy")
+    go(
+        tmp_path / "clip.npy",
+        tmp_path / "both.npy",
+        settings(masker=LeftHalf(LeftHalf.Options()), flow=flow),
+    )
+    plain, both = (np.load(tmp_path / f"{n}.npy").astype(int) for n in ("plain", "both"))
+    assert np.abs(plain - both)[:, :, :48].max() <= 4  # the painted half
+    np.testing.assert_array_equal(both[:, :, 48:], np.load(tmp_path / "clip.npy")[:, :, 48:])
+
+
 def test_clip_keeps_every_frame(clip, tmp_path):
     go(clip, tmp_path / "out.npy")
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), 255 - np.load(clip))
@@ -232,15 +349,88 @@ def test_interrupted_clip_goes_on(tmp_path, monkeypatch):
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), 255 - np.load(clip))
 
 
-def test_error_in_a_component_leaves_no_thread(photos, tmp_path, monkeypatch):
+def test_wrong_style_leaves_nothing_behind(photos, tmp_path, monkeypatch):
     def explode(self, styles):
         raise UsageError("no such style")
 
     monkeypatch.setattr(fakes.Negative, "prepare", explode)
     with pytest.raises(UsageError, match="no such style"):
         go(photos, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("component", "method"),
+    [(fakes.Negative, "stylize"), (fakes.NpyReader, "frames"), (fakes.NpyReader, "probe")],
+)
+def test_error_of_the_whole_job_ends_all_threads(photos, tmp_path, monkeypatch, component, method):
+    def explode(self, *args, **kwargs):
+        raise SetupError("the device is gone")
+
+    monkeypatch.setattr(component, method, explode)
+    report = Report(quiet=True)
+    with pytest.raises(SetupError, match="the device is gone"):
+        go(photos, tmp_path / "out", report=report)
+    assert report.exit_code == 4
     assert not [t for t in threading.enumerate() if t.name in ("reading", "writing")]
-    assert not (tmp_path / "out" / ".stylepipe").exists()
+
+
+def test_stylizer_that_cannot_reset_costs_its_items(photos, tmp_path, monkeypatch):
+    def explode(self, item):
+        if item.source.name == "b.npy":
+            raise RuntimeError("no reset today")
+
+    monkeypatch.setattr(fakes.Negative, "reset", explode)
+    report, told = go(photos, tmp_path / "out")
+    assert report.counts == {"done": 3, "failed": 1} and ("b.npy", "failed") in told
+
+
+def test_first_interruption_leaves_out_what_was_not_begun(tmp_path, monkeypatch):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for index in range(40):
+        np.save(folder / f"{index:02}.npy", array())
+    stylize = fakes.Negative.stylize
+
+    def interrupt(self, batch):
+        if batch.item.source.name == "02.npy":
+            os.kill(os.getpid(), signal.SIGINT)
+        return stylize(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fakes.Negative, "stylize", interrupt)
+        report, _ = go(folder, tmp_path / "out")
+    assert report.exit_code == 130 and report.counts == {"done": 3}
+    report, _ = go(folder, tmp_path / "out")
+    assert report.exit_code == 0 and report.counts == {"skipped": 3, "done": 37}
+
+
+def test_second_interruption_aborts(tmp_path, monkeypatch):
+    clip = tmp_path / "clip.npy"
+    np.save(clip, np.stack([array(300, 300, seed=i) for i in range(60)]))
+    closed, late = [], []
+    stylize, write = fakes.Negative.stylize, fakes.NpySink.write
+
+    def interrupt(self, batch):
+        if len(self.resets) == 1:
+            self.resets.append("twice")
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+        return stylize(self, batch)
+
+    def watched(self, frame):
+        if closed:
+            late.append(frame.index)
+        write(self, frame)
+
+    monkeypatch.setattr(fakes.Negative, "stylize", interrupt)
+    monkeypatch.setattr(fakes.NpySink, "write", watched)
+    monkeypatch.setattr(fakes.ClipWriter, "close", lambda self: closed.append(True))
+    report = Report(quiet=True)
+    with pytest.raises(KeyboardInterrupt):
+        go(clip, tmp_path / "out.npy", settings(wait=0.02), report)
+    assert report.exit_code == 130 and closed and not late
+    assert not (tmp_path / "out.npy").exists()
 
 
 def test_styles_are_checked_against_what_the_stylizer_takes(photos, tmp_path, monkeypatch):

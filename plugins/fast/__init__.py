@@ -23,6 +23,7 @@ from stylepipe import (
     UsageError,
     hookimpl,
     option,
+    parse_style,
     suggest,
 )
 
@@ -60,6 +61,11 @@ class FastStylizer(Stylizer):
             for info in _listed(STYLES / f"{network}.safetensors"):
                 found.setdefault(info.name, info)
         return list(found.values())
+
+    def files(self) -> Iterable[Path]:
+        """The files of the styles asked for."""
+        names = (parse_style(text).name for text in self.options.style)
+        return [Path(name.rpartition("#")[0] or name).expanduser() for name in names]
 
     def open(self, context: Context) -> None:
         self._context = context

@@ -13,7 +13,7 @@ from stylepipe.cli.app import App, app_of
 from stylepipe.cli.output import print_json, print_table
 from stylepipe.components import Component, Context, Reader
 from stylepipe.errors import ItemError, NoInputError
-from stylepipe.inputs import readers_for
+from stylepipe.inputs import probe
 from stylepipe.types import Info
 
 
@@ -65,11 +65,8 @@ def _facts(path: Path, readers: list[Reader]) -> dict[str, Any]:
         raise NoInputError("is a folder; name the files in it")
     if not path.exists():
         raise NoInputError("no such file")
-    for reader in readers_for(path, readers):
-        info = reader.probe(path)
-        if info is not None:
-            return {"path": str(path), "reader": reader.name, **_plain(info)}
-    raise ItemError(f"no reader knows what is in this {path.suffix or 'file'}")
+    reader, info = probe(path, readers)
+    return {"path": str(path), "reader": reader.name, **_plain(info)}
 
 
 def _plain(info: Info) -> dict[str, Any]:

@@ -1,0 +1,424 @@
+"""The three threads of a run, joined by queues that are bounded in bytes.
+
+    reading thread: probe, decode, optical flow ──▶ calling thread: mask, stylize, composite
+                                                 ──▶ writing thread: encode, commit
+
+The stream carries values: the start of an item, its frames, its end or its failure. A broken file
+therefore costs its own item only, and everything happens in the order of the items.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stylepipe.components import Reader, Sink
+from stylepipe.errors import ItemError, SetupError, StylepipeError
+from stylepipe.inputs import probe, writer_for
+from stylepipe.journal import Journal, is_disk_trouble
+from stylepipe.queues import ByteQueue, Cancelled
+from stylepipe.types import Frame, Info, Item, Outcome
+
+if TYPE_CHECKING:
+    from stylepipe.device import Device
+    from stylepipe.paint import Before, Painter
+    from stylepipe.presets import Settings
+    from stylepipe.report import Report
+    from stylepipe.temporal.guide import Motion, TemporalGuide
+
+_MOTION = 4 << 20
+"""Bytes of a Motion at most, as flow is found on scaled-down frames."""
+
+
+@dataclass
+class _Work:
+    """An item on its way."""
+
+    item: Item
+    info: Info
+    sink: Sink
+    part: Path
+    started: float
+    painted: int = 0
+    frames: int = 0
+    """Written so far, in this run."""
+    dropped: bool = False
+    """Set by whoever finds that the item cannot be finished: its other frames are left out."""
+    ended: bool = False
+    """Set by the writing thread, once."""
+
+
+@dataclass
+class _Picture:
+    work: _Work
+    frame: Frame
+    motion: Future[Motion] | None = None
+    """Back to ``source``, the frame before; None where nothing leads on from it."""
+    source: Frame | None = None
+
+
+@dataclass
+class _End:
+    """The item's last value. Without ``error`` and ``stopped`` all frames came before it."""
+
+    item: Item
+    work: _Work | None = None
+    error: BaseException | None = None
+    stopped: bool = False
+    """The user interrupted; what is done stays in the work folder."""
+
+
+_Message = _Work | _Picture | _End | None
+
+
+class Stream:
+    """One run over some items.
+
+    ``tell`` is called in the calling thread with each item that ended, in order.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        painter: Painter,
+        guide: TemporalGuide | None,
+        device: Device,
+        memory: int,
+        journal: Journal,
+        report: Report,
+        tell: Callable[[Item, Outcome], None],
+        abort_on_error: bool,
+    ) -> None:
+        self.settings, self.painter, self.guide, self.device = settings, painter, guide, device
+        self.journal, self.report, self.tell = journal, report, tell
+        self.abort_on_error = abort_on_error
+        # Decoded and painted pictures wait in a queue each; together an eighth of the memory.
+        limit = min(max(memory // 16, 4 << 20), 256 << 20)
+        self.decoded: ByteQueue[_Message] = ByteQueue(limit)
+        self.painted: ByteQueue[_Message] = ByteQueue(limit)
+        self.outcomes: list[tuple[Item, Outcome]] = []
+        self.begun: list[_Work] = []
+        self.stopping = threading.Event()
+        self.fatal: BaseException | None = None
+
+    def run(self, items: Sequence[Item]) -> None:
+        """Stream the items; raise what stopped the whole job, if anything did."""
+        reading = threading.Thread(target=self._guarded, args=(self._read, items), name="reading")
+        writing = threading.Thread(target=self._guarded, args=(self._write,), name="writing")
+        with self._interruptible():
+            try:
+                reading.start()
+                writing.start()
+                self._paint()
+                reading.join()
+                writing.join()
+            except Cancelled:
+                pass
+            except BaseException as error:
+                self._stop_all(error)
+        # Ctrl-C is the default again; the threads leave at their next touch of a queue.
+        reading.join()
+        writing.join()
+        for work in self.begun:
+            self._give_up(work)
+        self._tell_outcomes()
+        if isinstance(self.fatal, _Aborted):
+            self.report.log("stopped at the first failure (--on-error abort)")
+        elif self.fatal is not None:
+            raise self.fatal
+
+    def _guarded(self, work: Callable[..., None], *args: Any) -> None:
+        try:
+            work(*args)
+        except Cancelled:
+            pass
+        except BaseException as error:  # whatever ends a thread must end the run, not hang it
+            self._stop_all(error)
+
+    def _stop_all(self, error: BaseException) -> None:
+        self.fatal = self.fatal or error
+        self.decoded.cancel()
+        self.painted.cancel()
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """The first Ctrl-C finishes the picture in hand, the second aborts."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def on_signal(signum: int, frame: object) -> None:
+            if self.stopping.is_set():
+                raise KeyboardInterrupt
+            self.stopping.set()
+            # Not print: the signal may have come in the middle of one.
+            with suppress(OSError):
+                os.write(2, b"\nstopping; press Ctrl-C again to abort\n")
+
+        before = signal.signal(signal.SIGINT, on_signal)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _tell_outcomes(self) -> None:
+        while self.outcomes:
+            self.tell(*self.outcomes.pop(0))
+
+    # -- reading thread ----------------------------------------------------------------------
+
+    def _read(self, items: Sequence[Item]) -> None:
+        flows = ThreadPoolExecutor(1, "flow")
+        try:
+            for item in items:
+                if self.stopping.is_set():
+                    self.report.interrupted = True
+                    break
+                work: _Work | None = None
+                try:
+                    work, reader = self._begin(item)
+                    self.decoded.put(work)
+                    stopped = not self._read_frames(work, reader, flows)
+                    self.decoded.put(_End(item, work, stopped=stopped))
+                except (Cancelled, SetupError):
+                    raise
+                except Exception as error:  # a codec or plugin may raise anything for one file
+                    self.decoded.put(_End(item, work, error))
+            self.decoded.put(None)
+        finally:
+            flows.shutdown(cancel_futures=True)
+
+    def _begin(self, item: Item) -> tuple[_Work, Reader]:
+        started = time.perf_counter()
+        reader, info = probe(item.source, self.settings.readers)
+        writer = writer_for(info.kind, item.output, self.settings.writers)
+        if writer is None:
+            able = [s for w in self.settings.writers if w.kind == info.kind for s in w.patterns]
+            raise ItemError(
+                f"cannot write {'a video' if info.kind == 'video' else 'a picture'} as "
+                f"{item.output.suffix}; pass --format with one of: {' '.join(able)}"
+            )
+        folder = self.journal.work(item)
+        part = folder / f"part{item.output.suffix}"
+        work = _Work(item, info, writer.open_sink(item, info, part, folder), part, started)
+        self.begun.append(work)
+        return work, reader
+
+    def _read_frames(self, work: _Work, reader: Reader, flows: ThreadPoolExecutor) -> bool:
+        """Put the frames into the queue; False if the user interrupted before the last."""
+        guided = self.guide is not None and work.info.kind == "video"
+        done = work.sink.done
+        # A guided resume needs one source frame before the first: flow leads from it to that.
+        frames = reader.frames(work.item, work.info, max(0, done - guided))
+        previous: Frame | None = next(frames, None) if guided and done else None
+        clock = time.perf_counter()
+        for frame in frames:
+            self.report.spent("decode", time.perf_counter() - clock)
+            if self.stopping.is_set():
+                return False
+            if work.dropped:
+                return True
+            motion, nbytes = None, frame.nbytes
+            if guided and previous is not None:
+                motion = flows.submit(self._advance, frame, previous)
+                nbytes += _MOTION  # which waits with the picture
+            self.decoded.put(_Picture(work, frame, motion, previous), nbytes)
+            previous = frame if guided else None
+            clock = time.perf_counter()
+        return True
+
+    def _advance(self, frame: Frame, previous: Frame) -> Motion:
+        assert self.guide is not None
+        clock = time.perf_counter()
+        motion = self.guide.advance(frame, previous)
+        self.report.spent("flow", time.perf_counter() - clock)
+        return motion
+
+    # -- calling thread ----------------------------------------------------------------------
+
+    def _paint(self) -> None:
+        pending: list[_Picture] = []
+        result: Frame | None = None
+        while True:
+            message = self.decoded.get()
+            if pending and not self._fits(pending, message):
+                result = self._paint_batch(pending)
+                pending = []
+            if isinstance(message, _Picture):
+                work = message.work
+                if self.stopping.is_set() and not work.dropped:
+                    self._end(work, _End(work.item, work, stopped=True))
+                if work.dropped:
+                    continue
+                if message.motion is not None and result is None:
+                    result = work.sink.last
+                if message.motion is not None or self._batch_size(work) == 1:
+                    result = self._paint_batch([message], result)
+                else:
+                    pending.append(message)
+            elif isinstance(message, _Work):
+                result = None
+                self._start(message)
+            else:
+                self.painted.put(message)
+                if message is None:
+                    return
+            self._tell_outcomes()
+
+    def _start(self, work: _Work) -> None:
+        self.report.item_start(work.item, work.info, work.sink.done)
+        try:
+            self.settings.stylizer.reset(work.item)
+        except Exception as error:  # the stylizer is a plugin: its bug costs this item only
+            self._end(work, _End(work.item, work, error))
+
+    def _end(self, work: _Work, end: _End) -> None:
+        work.dropped = True
+        self.painted.put(end)
+
+    def _batch_size(self, work: _Work) -> int:
+        if self.device.type == "cpu" or self.guide is not None or work.info.kind == "image":
+            return 1
+        return self.settings.stylizer.caps.batch
+
+    def _fits(self, pending: list[_Picture], message: _Message) -> bool:
+        return (
+            isinstance(message, _Picture)
+            and message.work is pending[0].work
+            and message.frame.pixels.shape == pending[0].frame.pixels.shape
+            and len(pending) < self._batch_size(message.work)
+        )
+
+    def _paint_batch(
+        self, pictures: Sequence[_Picture], previous: Frame | None = None
+    ) -> Frame | None:
+        """Paint pictures of one item, hand them on, and return the last result."""
+        work = pictures[0].work
+        try:
+            before = _before(pictures[0], previous)
+            clock = time.perf_counter()
+            results = self.painter.paint(work.item, [p.frame for p in pictures], before)
+            self.report.spent("model", time.perf_counter() - clock)
+        except (Cancelled, SetupError):
+            raise
+        except Exception as error:  # as above
+            self._end(work, _End(work.item, work, error))
+            return None
+        for result in results:
+            self.painted.put(_Picture(work, result), result.nbytes)
+        work.painted += len(results)
+        self.report.frame_done(work.item, len(results))
+        return results[-1]
+
+    # -- writing thread ----------------------------------------------------------------------
+
+    def _write(self) -> None:
+        while True:
+            message = self.painted.get()
+            if message is None:
+                return
+            if isinstance(message, _Picture) and not message.work.ended:
+                self._write_frame(message.work, message.frame)
+            elif isinstance(message, _End):
+                self._finish(message)
+
+    def _write_frame(self, work: _Work, frame: Frame) -> None:
+        clock = time.perf_counter()
+        try:
+            work.sink.write(frame)
+            work.frames += 1
+        except Exception as error:  # a codec or plugin may raise anything for one file
+            work.dropped = True
+            self._finish(_End(work.item, work, error))
+        self.report.spent("encode", time.perf_counter() - clock)
+
+    def _finish(self, end: _End) -> None:
+        """Commit an item or give it up; of several ends of one item the first counts."""
+        work, error = end.work, end.error
+        if work is None:
+            self.journal.keep(end.item)
+            self._failed(end.item, error or ItemError("it could not be opened"))
+            return
+        if work.ended:
+            return
+        work.ended = True
+        # A photo whose one frame was painted before the interruption is complete.
+        stopped = end.stopped and not (work.info.kind == "image" and work.frames)
+        if error is None and not stopped:
+            error = self._commit(work)
+        self.begun.remove(work)
+        if error is None and not stopped:
+            seconds = time.perf_counter() - work.started
+            self.outcomes.append((work.item, Outcome("done", "", work.frames, seconds)))
+            return
+        self._give_up(work)
+        if stopped:
+            self.report.interrupted = True
+        if error is not None:
+            self._failed(work.item, error, work)
+
+    def _commit(self, work: _Work) -> Exception | None:
+        clock = time.perf_counter()
+        try:
+            if work.frames + work.sink.done == 0:
+                raise ItemError("it has no frames")
+            work.sink.close()
+            self.journal.commit(work.item, work.part)
+        except Exception as error:  # a codec or plugin may raise anything for one file
+            return error
+        finally:
+            self.report.spent("encode", time.perf_counter() - clock)
+        return None
+
+    def _give_up(self, work: _Work) -> None:
+        """Abort the sink; the frames of a film are kept, for they may serve the next run."""
+        try:
+            work.sink.abort()
+        except Exception as error:  # a full disk may well fail here again: the first error counts
+            self.report.debug(f"{work.item.source}: {_sentence(error)}")
+        if work.info.kind == "image":
+            self.journal.discard(work.item)
+        else:
+            self.journal.keep(work.item)
+
+    def _failed(self, item: Item, error: BaseException, work: _Work | None = None) -> None:
+        if is_disk_trouble(error):
+            raise SetupError(f"cannot go on writing to {item.output.parent}: {_sentence(error)}")
+        if not isinstance(error, StylepipeError):
+            self.report.debug("".join(traceback.format_exception(error)))
+        frames, seconds = 0, 0.0
+        if work is not None:
+            frames, seconds = work.frames, time.perf_counter() - work.started
+        self.outcomes.append((item, Outcome("failed", _sentence(error), frames, seconds)))
+        if self.abort_on_error:
+            raise _Aborted
+
+
+def _before(picture: _Picture, result: Frame | None) -> Before | None:
+    if picture.motion is None or picture.source is None or result is None:
+        return None
+    from stylepipe.paint import Before
+
+    return Before(picture.motion.result(), picture.source, result)
+
+
+class _Aborted(Exception):
+    """An item failed and the user wants no other."""
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, StylepipeError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
