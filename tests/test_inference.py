@@ -133,3 +133,51 @@ def test_other_errors_come_through(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inference, "_empty", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         engine(photo(80, 80))
+
+
+@pytest.mark.parametrize("where", ["stem", "blocks", "norm", "head"])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_numbers_that_are_not_finite_show_in_the_result(where: str, sign: float) -> None:
+    """ReLU on the bits makes zero of a NaN whose sign is minus: a clean, wrong picture."""
+    net = network(TINY, 1)
+    nan = torch.copysign(torch.tensor(float("nan")), torch.tensor(sign))
+    spoiled = {
+        "stem": net.stem.conv.weight,
+        "blocks": net.get_parameter("blocks.1.second.conv.weight"),
+        "norm": net.get_parameter("up.0.norm.beta"),
+        "head": net.head.weight,
+    }[where]
+    with torch.no_grad():
+        spoiled.flatten()[0] = nan
+    for dtype in (torch.float32, torch.bfloat16):
+        result = StyleEngine(net, torch.ones(1), CPU, dtype, PLENTY)(photo(80, 80))
+        assert not result.isfinite().any() if where != "head" else not result.isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_overflow_shows_in_the_result(dtype: torch.dtype) -> None:
+    net = network(TINY, 1)
+    assert StyleEngine(net, torch.ones(1), CPU, dtype, PLENTY)(photo(80, 80)).isfinite().all()
+    with torch.no_grad():
+        net.down[0].conv.weight.mul_(1e38)  # type: ignore[union-attr,operator]
+    assert StyleEngine(net, torch.ones(1), CPU, dtype, PLENTY)(photo(80, 80)).isnan().all()
+
+
+def test_works_within_the_lesser_of_budget_and_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 5000))
+    cuda = torch.device("cuda")
+    assert [inference._within(m, cuda) for m in (400, 4000)] == [400, 1000]
+    assert inference._within(4000, CPU) == 4000
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("spec", [TINY, TINY_LIGHT], ids=lambda s: s.name)
+@pytest.mark.parametrize(("dtype", "least"), [(torch.float32, 60.0), (torch.float16, 35.0)])
+@pytest.mark.parametrize("size", [(97, 131), (512, 700), (40, 200)])
+def test_equals_the_network_on_cuda(
+    spec: NetworkSpec, dtype: torch.dtype, least: float, size: tuple[int, int]
+) -> None:
+    cuda, weights, x = torch.device("cuda"), torch.tensor([0.3, 0.7]), photo(*size, n=2)
+    expected = plain(network(spec), x, weights)
+    result = StyleEngine(network(spec), weights, cuda, dtype, PLENTY)(x.to(cuda)).cpu()
+    assert psnr(result, expected) >= least

@@ -8,6 +8,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from stylepipe.nst import norms
 from stylepipe.nst.networks import (
     LIGHT,
     QUALITY,
@@ -134,7 +135,12 @@ def test_bad_shapes_are_named() -> None:
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_instance_norm_has_the_gradient_of_its_definition(layout: torch.memory_format) -> None:
+@pytest.mark.parametrize("moments", [False, True], ids=["cpu", "elsewhere"])
+def test_instance_norm_has_the_gradient_of_its_definition(
+    layout: torch.memory_format, moments: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if moments:
+        monkeypatch.setattr(norms, "_by_group_norm", norms._by_moments)
     torch.manual_seed(0)
     x = torch.randn(2, 3, 4, 5, dtype=torch.float64).to(memory_format=layout).requires_grad_()
     gamma, beta = (torch.randn(2, 3, dtype=torch.float64, requires_grad=True) for _ in range(2))
@@ -147,6 +153,35 @@ def test_instance_norm_has_the_gradient_of_its_definition(layout: torch.memory_f
     deviation = (x.var(dim=(2, 3), keepdim=True, correction=0) + 1e-5).sqrt()
     expected = (x - mean) / deviation * gamma[..., None, None] + beta[..., None, None]
     assert torch.allclose(norm(x, gamma, beta), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_instance_norm_is_the_same_on_every_device(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    x = (5 + torch.randn(2, 3, 9, 7)).to(dtype).to(memory_format=torch.channels_last)
+    (one, first), (other, second) = norms._by_group_norm(x, 1e-5), norms._by_moments(x, 1e-5)
+    assert other.dtype == dtype and other.is_contiguous(memory_format=torch.channels_last)
+    assert torch.allclose(one.float(), other.float(), atol=1e-5 if dtype.itemsize == 4 else 0.02)
+    assert torch.allclose(first.float(), second.float(), rtol=0.01)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_instance_norm_on_cuda(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    x, dy = torch.randn(2, 2, 8, 16, 12)
+    values = [x, torch.rand(2, 8), torch.rand(2, 8)]
+    found = []
+    for device, kind in (("cpu", torch.float32), ("cuda", dtype)):
+        own = [v.to(device, kind if v.ndim == 4 else torch.float32) for v in values]
+        own[0] = own[0].contiguous(memory_format=torch.channels_last)
+        leaves = [v.requires_grad_() for v in own]
+        y = instance_norm(leaves[0], leaves[1], leaves[2], 1e-5)
+        grads = torch.autograd.grad(y, leaves, dy.to(y))
+        found.append([v.float().cpu() for v in (y, *grads)])
+    for expected, result in zip(*found, strict=True):
+        close = 1e-4 if dtype == torch.float32 else 0.05
+        assert float((expected - result).abs().max()) < close * float(expected.abs().max() + 1)
 
 
 @pytest.mark.parametrize("spec", SPECS.values())
@@ -222,3 +257,87 @@ def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
     save_file(tensors, path, metadata)
     with pytest.raises(ValueError, match=r"lacks head\.bias"):
         load_styles(path)
+
+
+def test_equal_networks_give_equal_files(tmp_path: Path) -> None:
+    more = {f"key{i}": str(i) for i in range(20)}
+    for name, metadata in (("a", more), ("b", dict(reversed(more.items())))):
+        save_styles(tmp_path / name, network(), records(), **metadata)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert load_styles(tmp_path / "a")[2]["key7"] == "7"
+
+
+def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "styles.safetensors"
+    save_styles(path, network(), records())
+    data = bytearray(path.read_bytes())
+    data[-100] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"styles\.safetensors is damaged: .*SHA-256"):
+        load_styles(path)
+
+
+def resaved(path: Path, tensors: dict[str, torch.Tensor], **metadata: str | None) -> None:
+    """Change tensors and metadata of a file (None: leave a key out)."""
+    with safe_open(path, "pt") as file:
+        found = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        head = file.metadata() | metadata
+    save_file(found | tensors, path, {k: v for k, v in head.items() if v is not None})
+
+
+def test_a_file_without_digest_is_read_and_its_numbers_checked(tmp_path: Path) -> None:
+    path = tmp_path / "styles.safetensors"
+    save_styles(path, network(), records())
+    resaved(path, {}, sha256=None)
+    load_styles(path)
+    resaved(path, {"head.bias": torch.full((12,), float("inf"))})
+    with pytest.raises(ValueError, match=r"damaged: head\.bias holds values that are not finite"):
+        load_styles(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"widths": [4, 5000]}, "widths must be whole numbers from 1 to 1024"),
+        ({"widths": [4, 8.5]}, "widths must be whole numbers"),
+        ({"widths": [4] * 30}, "widths must be 1 to 6 numbers"),
+        ({"blocks": 10**9}, "blocks must be whole numbers from 1 to 32"),
+        ({"blocks": True}, "blocks must be whole"),
+        ({"unshuffle": 64}, "unshuffle must be whole numbers from 1 to 8"),
+        ({"kernel": 33}, "kernel must be whole numbers from 1 to 31"),
+        ({"kernel": 4}, "kernel must be odd"),
+        ({"name": 7}, "the name must be a text"),
+    ],
+)
+def test_architectures_beyond_reason_are_refused(
+    change: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "styles.safetensors"
+    save_styles(path, network(), records())
+    resaved(path, {}, architecture=json.dumps(json.loads(SMALL.to_json()) | change))
+    with pytest.raises(ValueError, match=message):
+        load_styles(path)
+
+
+def test_a_large_architecture_takes_no_memory_until_its_tensors_fit(tmp_path: Path) -> None:
+    """Three gigabytes of weights claimed by a file of a few kilobytes."""
+    path = tmp_path / "styles.safetensors"
+    save_styles(path, network(), records())
+    resaved(path, {}, architecture=json.dumps({"name": "x", "widths": [1024] * 6, "blocks": 32}))
+    resource = pytest.importorskip("resource")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ValueError, match="not a 'x' network"):
+        load_styles(path)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 300_000  # kilobytes
+
+
+def test_files_get_the_mode_that_the_user_chose(tmp_path: Path) -> None:
+    import os
+
+    old = os.umask(0o027)
+    try:
+        save_styles(tmp_path / "a", network(), records())
+    finally:
+        os.umask(old)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640

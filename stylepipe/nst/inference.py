@@ -52,10 +52,8 @@ class StyleEngine:
         self._net = net.to(device=device, dtype=torch.float32).eval()
         self._weights = weights.to(device=device, dtype=torch.float32)
         self._like = torch.empty(0, device=device, dtype=dtype)
-        if device.type == "cuda":
-            memory = torch.cuda.mem_get_info(device)[0]
-        self._memory = memory
-        self._slab = CACHED if device.type == "cpu" else memory // 16
+        self._memory = _within(memory, device)
+        self._slab = CACHED if device.type == "cpu" else self._memory // 16
         with torch.no_grad():
             self._prepare()
 
@@ -95,7 +93,10 @@ class StyleEngine:
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Tensor:
-        """images: N3HW, float32 in [0, 1], any size. Returns the same shape, not clamped."""
+        """images: N3HW, float32 in [0, 1], any size. Returns the same shape, not clamped.
+
+        A picture is NaN all over if any number on the way to it was not finite.
+        """
         if not self._up or min(images.shape[-2:]) < SMALL:
             result: Tensor = self._net(images, self._weights.expand(len(images), -1))
             return result
@@ -124,7 +125,7 @@ class StyleEngine:
         source: _Rows = _Input(image, self._net.spec.unshuffle, self._like)
         for i, layer in enumerate((self._stem, *self._down)):
             source = self._convolve(source, layer, slab, keep or i > 0)
-        trunk = _Map(source.values, source.shape, self._like, slab)
+        trunk = _Map(source.values, source.shape, self._like, slab, source.sound)
         del source
         for first, second in self._blocks:
             trunk.add(self._convolve(self._convolve(trunk, first, slab), second, slab))
@@ -150,7 +151,7 @@ class StyleEngine:
             return F.conv2d(x, layer.weight, stride=stride)
 
         shape = (outputs, height // stride, width // stride)
-        return _Map(make, shape, self._like, slab, layer.norm, keep=keep)
+        return _Map(make, shape, self._like, slab, source.sound, layer.norm, keep=keep)
 
     def _upsample(self, source: _Rows, layer: _Layer, slab: int) -> _Map:
         height, width = source.shape[1:]
@@ -166,7 +167,7 @@ class StyleEngine:
             return out
 
         shape = (outputs, 2 * height, 2 * width)
-        return _Map(make, shape, self._like, slab, layer.norm, multiple=2)
+        return _Map(make, shape, self._like, slab, source.sound, layer.norm, multiple=2)
 
     def _upsample_phases(self, source: _Rows, layer: _Layer, slab: int, keep: bool) -> _Map:
         """As _upsample, but leaves the four phases of the result side by side as channels."""
@@ -180,7 +181,7 @@ class StyleEngine:
             return out
 
         shape = (layer.weight.shape[0], height, width)
-        return _Map(make, shape, self._like, slab, layer.norm, keep=keep, phases=4)
+        return _Map(make, shape, self._like, slab, source.sound, layer.norm, keep=keep, phases=4)
 
     def _finish(self, source: _Map, image: Tensor) -> Tensor:
         side = 2 * self._net.spec.unshuffle
@@ -192,7 +193,13 @@ class StyleEngine:
             y = F.conv2d(source.padded(a, b, p, _PHASED), self._head, self._bias)
             # Channels are (row in block, column in block, colour).
             grid[:, :, a:b] = unflatten(y, 1, (side, side, 3)).permute(0, 3, 4, 1, 5, 2)
-        return out
+        # The only time that the processor waits for the device.
+        return out if bool(source.sound) else out.fill_(float("nan"))
+
+
+def _within(memory: int, device: torch.device) -> int:
+    """As many of the bytes as the device has free."""
+    return min(memory, torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else memory
 
 
 @dataclass(frozen=True)
@@ -238,6 +245,8 @@ class _Rows:
     """Something whose rows can be read, with what lies beyond its borders."""
 
     shape: tuple[int, int, int]
+    sound: Tensor
+    """Whether all numbers up to here are finite; ReLU on the bits turns some NaN into zero."""
     _like: Tensor
     """Number type and device of the rows."""
 
@@ -274,6 +283,7 @@ class _Input(_Rows):
 
     def __init__(self, image: Tensor, fold: int, like: Tensor) -> None:
         self._image, self._fold, self._like = image, fold, like
+        self.sound = torch.ones((), dtype=torch.bool, device=like.device)
         self.shape = (3 * fold**2, image.shape[2] // fold, image.shape[3] // fold)
 
     def _write(self, a: int, b: int, out: Tensor) -> None:
@@ -286,7 +296,8 @@ class _Input(_Rows):
 class _Map(_Rows):
     """A feature map made in slabs of rows: normalised and rectified when read, if it has a norm.
 
-    make: (a, b) -> 1 x C x (b-a) x W, the raw rows. norm: gain and shift of each channel.
+    make: (a, b) -> 1 x C x (b-a) x W, the raw rows. sound: of what they are made from.
+    norm: gain and shift of each channel.
     keep: False makes the rows anew each time they are read. phases: groups of channels that share
     their statistics. multiple: of rows in a slab.
     """
@@ -297,13 +308,14 @@ class _Map(_Rows):
         shape: tuple[int, int, int],
         like: Tensor,
         slab: int,
+        sound: Tensor,
         norm: tuple[Tensor, Tensor] | None = None,
         *,
         keep: bool = True,
         phases: int = 1,
         multiple: int = 1,
     ) -> None:
-        self.shape, self._like = shape, like
+        self.shape, self.sound, self._like = shape, sound, like
         channels, height, width = shape
         self.slabs = _slabs(height, slab // (channels * width * like.itemsize), multiple)
         self._parts: list[Tensor] | None = [] if keep else None
@@ -319,11 +331,13 @@ class _Map(_Rows):
             del part
         if norm:
             values = (*_combined(moments, phases), *norm)
+            self.sound = sound & torch.stack(values).isfinite().all()
             self._norm = values if phases == 1 else tuple(v.repeat(phases) for v in values)
 
     def add(self, change: _Map) -> None:
         """Add the normalised, not rectified, values of a map of the same shape."""
         assert self._parts is not None and change._parts is not None
+        self.sound = self.sound & change.sound
         for part, other in zip(self._parts, change._parts, strict=True):
             part.add_(change._normal(other))
 
@@ -375,13 +389,17 @@ def _moments(part: Tensor) -> tuple[Tensor, Tensor]:
 
 def _combined(moments: list[tuple[int, Tensor, Tensor]], phases: int) -> tuple[Tensor, Tensor]:
     """Mean and variance of the union of the slabs and phases (Chan 1979)."""
+    device = moments[0][1].device
+    place = torch.device("cpu") if device.type == "mps" else device  # MPS has no float64
     rows = torch.tensor([n for n, _, _ in moments], dtype=torch.float64)
-    means = unflatten(torch.stack([m for _, m, _ in moments]).double(), 1, (phases, -1))
-    variances = unflatten(torch.stack([v for _, _, v in moments]).double(), 1, (phases, -1))
-    share = (rows / rows.sum() / phases).to(means.device)[:, None, None]
+    share = (rows / rows.sum() / phases).to(place)[:, None, None]
+    means, variances = (
+        unflatten(torch.stack(values).to(place).double(), 1, (phases, -1))
+        for values in ([m for _, m, _ in moments], [v for _, _, v in moments])
+    )
     mean = (share * means).sum((0, 1))
     var = (share * (variances + (means - mean) ** 2)).sum((0, 1))
-    return mean.float(), var.float()
+    return mean.float().to(device), var.float().to(device)
 
 
 def _empty(like: Tensor, channels: int, height: int, width: int) -> Tensor:

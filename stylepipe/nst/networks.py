@@ -7,10 +7,11 @@ norms (Dumoulin, Shlens, Kudlur, "A Learned Representation for Artistic Style", 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Sequence
+import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
@@ -33,7 +34,8 @@ class NetworkSpec:
 
     widths: channels after the stem, then after each stride-2 convolution; the last is the width
     of the residual blocks. unshuffle: side of the pixel blocks that the stem folds into channels.
-    kernel: side of the first and the last convolution.
+    kernel: side of the first and the last convolution. Raise ValueError out of the limits: a
+    file from elsewhere must not make a network that fills the memory.
     """
 
     name: str
@@ -44,10 +46,20 @@ class NetworkSpec:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))  # JSON gives a list
-        if not self.widths or any(w < 1 for w in self.widths):
-            raise ValueError(f"widths must be positive, got {self.widths}")
-        if self.blocks < 1 or self.unshuffle < 1 or self.kernel < 1 or self.kernel % 2 == 0:
-            raise ValueError("blocks and unshuffle must be positive, and kernel odd")
+        if not 1 <= len(self.widths) <= 6:
+            raise ValueError(f"widths must be 1 to 6 numbers, got {len(self.widths)}")
+        for what, value, most in (
+            *(("widths", width, 1024) for width in self.widths),
+            ("blocks", self.blocks, 32),
+            ("unshuffle", self.unshuffle, 8),
+            ("kernel", self.kernel, 31),
+        ):
+            if type(value) is not int or not 1 <= value <= most:
+                raise ValueError(f"{what} must be whole numbers from 1 to {most}, got {value!r}")
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel must be odd, got {self.kernel}")
+        if not isinstance(self.name, str):
+            raise ValueError(f"the name must be a text, got {self.name!r}")
 
     @property
     def multiple(self) -> int:
@@ -66,7 +78,7 @@ class NetworkSpec:
             if not isinstance(values, dict) or not set(values) <= known:
                 raise ValueError("unknown keys")
             return cls(**values)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"not a network architecture: {text[:200]!r} ({error})") from error
 
 
@@ -251,8 +263,8 @@ def save_styles(
 
     metadata: further strings, for example teacher, data, options, licence, stylepipe_version.
     Half precision costs an error of about 1e-3 of a weight, under one level of 255 in a picture.
-    Raise ValueError when the records do not match the network. The file appears whole or not
-    at all.
+    Equal networks and metadata give equal bytes. The file appears whole or not at all. Raise
+    ValueError when the records do not match the network.
     """
     from safetensors.torch import save
 
@@ -267,20 +279,43 @@ def save_styles(
         "format_version": FORMAT_VERSION,
         "architecture": net.spec.to_json(),
         "styles": json.dumps([asdict(s) for s in styles], ensure_ascii=False),
+        "sha256": digest(tensors),
     }
-    write_atomically(Path(path), save(tensors, header))
+    write_atomically(Path(path), _sorted_head(save(tensors, header)))
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of the tensors' bytes, one after the other in the order of their names."""
+    result = hashlib.sha256()
+    for _, value in sorted(tensors.items()):
+        result.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return result.hexdigest()
+
+
+def _sorted_head(data: bytes) -> bytes:
+    """The same safetensors file with sorted keys; safetensors leaves their order to chance.
+
+    Layout: 8 bytes of the head's length, the head in JSON, the tensors, aligned to 8 bytes.
+    """
+    end = 8 + int.from_bytes(data[:8], "little")
+    head = json.dumps(json.loads(data[8:end]), sort_keys=True, ensure_ascii=False).encode()
+    head += b" " * (-len(head) % 8)
+    return len(head).to_bytes(8, "little") + head + data[end:]
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file through a temporary neighbour, so that no reader ever sees half of it."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Write a file through a temporary neighbour: neither a reader nor, after a power cut, the
+    disk ever holds half of it.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             file.write(data)
-        Path(name).chmod(0o644)  # mkstemp's 0600 is for secrets
-        Path(name).replace(path)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
     except BaseException:
-        Path(name).unlink()
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -314,9 +349,12 @@ def load_styles(
         records = _records(metadata.get("styles", ""))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    net = StyleNetwork(spec, len(records))
+    with torch.device("meta"):  # no memory before the tensors are known to fit
+        net = StyleNetwork(spec, len(records))
     _check_tensors(path, net, tensors)
-    net.load_state_dict({key: value.float() for key, value in tensors.items()})
+    if metadata.get("sha256", found := digest(tensors)) != found:
+        raise ValueError(f"{path} is damaged: its tensors do not have the SHA-256 it names")
+    net.load_state_dict({key: value.float() for key, value in tensors.items()}, assign=True)
     return net.eval(), records, metadata
 
 
@@ -326,7 +364,7 @@ def _records(text: str) -> list[StyleRecord]:
         known = {f.name for f in fields(StyleRecord)}
         # Keys of later writers are left out: they only describe.
         records = [StyleRecord(**{k: str(v) for k, v in r.items() if k in known}) for r in values]
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"not a list of styles: {text[:200]!r}") from error
     if not records:
         raise ValueError("the list of styles is empty")
@@ -345,3 +383,5 @@ def _check_tensors(path: Path, net: StyleNetwork, tensors: dict[str, Tensor]) ->
                 f"{path}: {key} has shape {tuple(value.shape)}, "
                 f"a {net.spec.name!r} network has {tuple(expected[key].shape)}"
             )
+        if not bool(torch.isfinite(value).all()):
+            raise ValueError(f"{path} is damaged: {key} holds values that are not finite")

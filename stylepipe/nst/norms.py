@@ -1,4 +1,4 @@
-"""Instance norm with one gain and shift per picture and channel, quick to train on a CPU."""
+"""Instance norm with one gain and shift per picture and channel, quick to train."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ class _InstanceNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
-        n, c, h, w = x.shape
-        # Group norm with one channel a group is instance norm, without its copy in channels-last.
-        normal, _, rstd = torch.native_group_norm(x, None, None, n, c, h * w, c, eps)
+        normal, rstd = _by_group_norm(x, eps) if x.is_cpu else _by_moments(x, eps)
         ctx.save_for_backward(normal, gamma, rstd)
         return torch.addcmul(_map(beta, x), normal, _map(gamma, x))
 
@@ -35,6 +33,28 @@ class _InstanceNorm(torch.autograd.Function):
         return dx, d_gamma.to(gamma.dtype), d_beta.to(gamma.dtype), None
 
 
+def _by_group_norm(x: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """The normalised maps (N C H W) and one over their deviations (N C)."""
+    n, c, h, w = x.shape
+    # Group norm with one channel a group is instance norm, without its copy in channels-last.
+    normal, _, rstd = torch.native_group_norm(x, None, None, n, c, h * w, c, eps)
+    return normal, rstd
+
+
+def _by_moments(x: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """As _by_group_norm, which CUDA and MPS do not have for channels-last."""
+    exact = x.to(_summed(x.dtype))
+    var, mean = torch.var_mean(exact, (2, 3), correction=0)
+    rstd = (var + eps).rsqrt()
+    normal = (exact - mean[:, :, None, None]) * rstd[:, :, None, None]
+    return normal.to(x.dtype), rstd
+
+
+def _summed(dtype: torch.dtype) -> torch.dtype:
+    """The type in which sums of such numbers are made: float32 or more."""
+    return torch.promote_types(dtype, torch.float32)
+
+
 def _layout(x: Tensor) -> torch.memory_format:
     last = x.is_contiguous(memory_format=torch.channels_last)
     return torch.channels_last if last else torch.contiguous_format
@@ -45,11 +65,13 @@ def _map(values: Tensor, x: Tensor) -> Tensor:
 
 
 def _sum(x: Tensor) -> Tensor:
-    """N C H W -> N C, as a product with ones: it adds up in float32 also for bfloat16."""
+    """N C H W -> N C. On the CPU as a product with ones: quick, and it adds up in float32."""
+    if not x.is_cpu:
+        return x.sum((2, 3), dtype=_summed(x.dtype))
     flat = x.flatten(2)
     ones = flat.new_ones(1, flat.shape[2], 1).expand(flat.shape[0], -1, -1)
     total = (flat @ ones)[:, :, 0]
-    return total.to(torch.promote_types(total.dtype, torch.float32))
+    return total.to(_summed(total.dtype))
 
 
 def instance_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
