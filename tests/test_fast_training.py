@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import stylepipe_plugins.fast as plugin
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from stylepipe_plugins.fast import FastOptions, FastStylizer
 from stylepipe_plugins.fast.training import TrainOptions
@@ -130,6 +131,29 @@ def test_another_run_in_the_folder_is_not_mixed_up(media: Path) -> None:
     with pytest.raises(UsageError, match="of another network or of other styles"):
         FastStylizer.train(options(media, style=[media / "wave.png"]), context())
     FastStylizer.train(options(media, style=[media / "wave.png"], restart=True), context())
+
+
+def test_a_file_of_others_is_not_replaced(media: Path) -> None:
+    asked = options(media)
+    assert asked.output is not None
+    asked.output.parent.mkdir()
+    asked.output.write_bytes(b"precious")
+    with pytest.raises(UsageError, match=r"my\.safetensors is there already.* --restart"):
+        FastStylizer.train(asked, context())
+    assert asked.output.read_bytes() == b"precious"
+    FastStylizer.train(options(media, restart=True), context())
+    assert asked.output.read_bytes() != b"precious"
+    FastStylizer.train(asked, context())  # its own, again
+
+
+def test_the_file_tells_teacher_and_licence_but_no_folder(media: Path) -> None:
+    asked = options(media, license="CC-BY-4.0")
+    FastStylizer.train(asked, context())
+    assert asked.output is not None
+    with safe_open(asked.output, "pt") as file:
+        metadata = file.metadata()
+    assert metadata["licence"] == "CC-BY-4.0" and metadata["teacher"] == "encoder.pth"
+    assert str(media) not in str(metadata)
 
 
 def test_starts_from_the_bundled_network(media: Path, monkeypatch: pytest.MonkeyPatch) -> None:

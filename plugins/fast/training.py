@@ -67,7 +67,10 @@ class TrainOptions(Options):
     preview: tuple[Path, ...] = option((), "Photo to paint from time to time.", metavar="IMAGE")
     preview_every: int = option(500, "Steps between previews.", min=1)
     checkpoint_every: int = option(200, "Steps between checkpoints.", min=1)
-    restart: bool = option(False, "Begin anew instead of going on from the last checkpoint.")
+    restart: bool = option(
+        False, "Begin anew instead of going on from the last checkpoint; replace --output."
+    )
+    license: str = option("", "Licence of the styles, to be kept in the file.", metavar="TEXT")
 
     def check(self) -> None:
         if self.output is not None and self.output.suffix.lower() != ".safetensors":
@@ -93,12 +96,18 @@ def train(options: TrainOptions, context: Context, start: Path) -> None:
         raise UsageError("say where the styles go: --output NAME.safetensors")
     photos = _pictures(options.photos)
 
-    from stylepipe.nst.train import Trainer, TrainingFailed
+    from stylepipe.nst.train import CHECKPOINT, Trainer, TrainingFailed
     from stylepipe.nst.train import TrainOptions as Plan
+
+    folder = options.output.with_suffix(".training")
+    if options.output.exists() and not (folder / CHECKPOINT).exists() and not options.restart:
+        raise UsageError(
+            f"{options.output} is there already, and not from this training; choose another "
+            "--output, or pass --restart to replace it"
+        )
 
     device = context.device
     workers = min(_threads(), options.batch) if device.type == "cpu" else 1
-    folder = options.output.with_suffix(".training")
     try:
         plan = Plan(
             steps=options.steps,
@@ -125,8 +134,9 @@ def train(options: TrainOptions, context: Context, start: Path) -> None:
             folder,
             previews=options.preview,
             metadata={
-                "teacher": str(options.encoder_weights or options.encoder),
+                "teacher": (options.encoder_weights or known(options.encoder).path).name,
                 "data": f"{len(photos)} photos",
+                **({"licence": options.license} if options.license else {}),
                 "stylepipe_version": __version__,
             },
         )

@@ -25,6 +25,7 @@ from .photos import Photos, load_picture, write_grid
 
 # Strokes live in the third and fourth block; the first two learn by themselves.
 STYLE_LAYERS = {"relu1_1": 0.7, "relu2_1": 0.7, "relu3_1": 1.5, "relu4_1": 2.0, "relu5_1": 1.0}
+CHECKPOINT = "checkpoint.pt"
 MAX_ROLLBACKS = 3
 STYLE_RATE = 4.0  # of the learning rate, for the norms' gains and shifts
 LOG_COLUMNS = (
@@ -210,7 +211,7 @@ class Trainer:
         self.step = 0
         self.elapsed = 0.0
         self.rollbacks = 0
-        self.checkpoint = out_dir / "checkpoint.pt"
+        self.checkpoint = out_dir / CHECKPOINT
 
     def run(self, on_progress: Callable[[Progress], None] | None = None) -> Path:
         """Train to the end, from the last checkpoint if there is one; return the styles file.
