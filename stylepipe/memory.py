@@ -41,11 +41,31 @@ def _free_in_machine() -> int:
         return 4 << 30  # Windows tells nothing through the standard library
 
 
-def _free_in_container() -> int:
-    """What the control group leaves, where one limits this process; else a very large number."""
-    folder = Path("/sys/fs/cgroup")
+def _free_in_container(root: Path = Path("/")) -> int:
+    """What control groups (version 2) leave, where they limit this process; else a large number.
+
+    Every group above the process's own may have a limit, too. A cache of files that was not used
+    lately counts as free: the kernel takes it back first.
+    """
+    mount = root / "sys/fs/cgroup"
+    try:
+        own = (root / "proc/self/cgroup").read_text()
+    except OSError:
+        own = ""
+    name = next((line[3:] for line in own.splitlines() if line.startswith("0::")), "/")
+    group = mount / name.strip("/")
+    folders = [mount]
+    # In a container the name may be the one outside, where it leads nowhere.
+    if ".." not in group.parts and group.is_dir():
+        folders += [group, *(p for p in group.parents if mount in p.parents)]
+    return min(_free_in_group(folder) for folder in folders)
+
+
+def _free_in_group(folder: Path) -> int:
     try:
         limit = int((folder / "memory.max").read_text())
-        return max(limit - int((folder / "memory.current").read_text()), 1 << 28)
-    except (OSError, ValueError):  # no control group, or "max"
+        used = int((folder / "memory.current").read_text())
+        fields = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        return max(limit - used + int(fields["inactive_file"]), 1 << 28)
+    except (OSError, ValueError, KeyError):  # no control group here, or its limit is "max"
         return 1 << 62

@@ -1,7 +1,9 @@
 """Weights of networks made by others: where they come from, and a verified copy on this machine.
 
-Nothing is downloaded unless a user asks for what needs it. A file counts only if its SHA-256
-matches; it appears in the cache folder whole or not at all.
+Nothing is downloaded unless a user asks for what needs it. A file appears in the cache folder whole
+or not at all, and its SHA-256 is compared with what is known of it, whenever it is asked for. Of
+torchvision's files the first 8 hexadecimal digits are published: enough to find damage, while that
+nobody forged them rests on HTTPS.
 """
 
 from __future__ import annotations
@@ -40,6 +42,10 @@ class Weights:
     def path(self) -> Path:
         """Where the verified copy lies, once it was fetched."""
         return cache_folder() / Path(urlsplit(self.url).path).name
+
+    def matches(self, path: Path) -> bool:
+        """Whether a file has the digest. Reads all of it: about a second for 500 MB."""
+        return _sha256(path).startswith(self.sha256)
 
 
 _TORCHVISION = "https://download.pytorch.org/models/"
@@ -96,20 +102,21 @@ def cache_folder() -> Path:
 def fetch(weights: Weights) -> Path:
     """Return the path of the verified file; download it if it is not there yet.
 
-    An interrupted download goes on where it ended. Raises SetupError if the server cannot be
-    reached, the disk is full, or the bytes are not the expected ones (they are deleted).
+    An interrupted download goes on where it ended, and a copy that was damaged since is replaced.
+    Raises SetupError if the server cannot be reached, the disk is full, or the bytes are not the
+    expected ones (they are deleted).
     """
-    if weights.path.is_file():
-        return weights.path
     part = weights.path.with_name(weights.path.name + ".part")
     try:
+        if weights.path.is_file() and weights.matches(weights.path):
+            return weights.path
         part.parent.mkdir(parents=True, exist_ok=True)
         _download(weights, part)
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise SetupError(
             f"cannot fetch the weights {weights.name!r} from {weights.url} ({reason}); try again, "
-            f"or fetch the file by other means and pass it with --encoder-weights"
+            f"or fetch the file by other means and put it at {weights.path}"
         ) from error
     digest = _sha256(part)
     if not digest.startswith(weights.sha256):

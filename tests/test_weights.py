@@ -45,6 +45,17 @@ def test_fetched_once(tmp_path: Path) -> None:
     assert fetch(weights).read_bytes() == CONTENT
 
 
+def test_a_copy_damaged_since_is_fetched_again(tmp_path: Path) -> None:
+    weights = file_entry(tmp_path)
+    fetch(weights).write_bytes(CONTENT[:-1])
+    assert not weights.matches(weights.path)
+    assert fetch(weights).read_bytes() == CONTENT
+    weights.path.write_bytes(b"x")
+    (tmp_path / "net-1.pth").unlink()
+    with pytest.raises(SetupError, match="cannot fetch"):
+        fetch(weights)
+
+
 def test_wrong_bytes_are_deleted(tmp_path: Path, cache: Path) -> None:
     with pytest.raises(SetupError, match=r"SHA-256 begins .*, not 00000000; it was deleted"):
         fetch(file_entry(tmp_path, "0" * 64))
@@ -52,7 +63,7 @@ def test_wrong_bytes_are_deleted(tmp_path: Path, cache: Path) -> None:
 
 
 def test_unreachable_says_what_else_to_do(tmp_path: Path) -> None:
-    with pytest.raises(SetupError, match=r"cannot fetch .* --encoder-weights"):
+    with pytest.raises(SetupError, match=r"cannot fetch .* put it at .*cache/absent\.pth"):
         fetch(entry((tmp_path / "absent.pth").as_uri()))
 
 

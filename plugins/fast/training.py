@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stylepipe import Context, Options, UsageError, __version__, option
+from stylepipe import Context, Options, SetupError, UsageError, __version__, option
 from stylepipe.weights import KNOWN, fetch, known
 
 if TYPE_CHECKING:
@@ -207,7 +207,10 @@ def _encoder(options: TrainOptions, context: Context) -> Encoder:
 
     from stylepipe.nst.encoders import load_encoder
 
-    path = options.encoder_weights or fetch(known(options.encoder))
+    try:
+        path = options.encoder_weights or fetch(known(options.encoder))
+    except SetupError as error:
+        raise SetupError(f"{error}; or name a file with --encoder-weights") from error
     half = context.device.dtype.itemsize == 2
     dtype = torch.bfloat16 if half else torch.float32
     return load_encoder(path, dtype=dtype, device=context.device.torch)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
 import os
@@ -233,9 +232,8 @@ def weights(app: App) -> Iterator[Finding]:
 
     for name, entry in KNOWN.items():
         if entry.path.is_file():
-            with entry.path.open("rb") as file:
-                good = hashlib.file_digest(file, "sha256").hexdigest().startswith(entry.sha256)
-            advice = "" if good else " is damaged; delete it and fetch it again"
+            good = entry.matches(entry.path)
+            advice = "" if good else f" is damaged; fetch it again: stylepipe weights fetch {name}"
             yield Finding("weights", f"{name}: {entry.path}{advice}", ok=good)
 
 
