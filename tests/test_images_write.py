@@ -158,6 +158,13 @@ def test_gif_of_few_colours_is_exact_and_keeps_its_holes(tmp_path):
     assert (got.pixels == pixels)[ALPHA >= 128].all()
 
 
+def test_gif_shows_soft_colours_without_bands(tmp_path):
+    pixels = photo(240, 360)
+    got = read(write(Frame(pixels), tmp_path / "a.gif")).pixels
+    soft = [cv2.GaussianBlur(p.astype(np.float32), (0, 0), 1.5) for p in (got, pixels)]
+    assert np.sqrt(np.square(soft[0] - soft[1]).mean()) < 2  # 3 to 6 without dithering
+
+
 @pytest.mark.parametrize(("suffix", "side"), [(".webp", 16384), (".jpg", 65501), (".gif", 65536)])
 def test_too_long_for_the_format(tmp_path, suffix, side):
     with pytest.raises(ItemError, match=f"{suffix} pictures have at most {side - 1} pixels a side"):

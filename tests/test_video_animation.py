@@ -10,7 +10,8 @@ from clips import Log, convert, make_clip, picture, read
 from PIL import Image
 
 from stylepipe.errors import ItemError
-from stylepipe.media.video import VideoReader
+from stylepipe.media.video import VideoReader, VideoWriter
+from stylepipe.types import Frame, Info, Item
 
 DURATIONS = [40, 80, 120, 40, 200]
 
@@ -86,6 +87,25 @@ def test_transparency_is_kept(tmp_path, suffix):
     for _, rgba in shown(tmp_path / f"out{suffix}")[0]:
         assert rgba[35, 15, 3] == 0
         assert rgba[5, 5, 3] == 255
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+def test_sixteen_bits_are_rounded_to_eight(tmp_path, suffix):
+    pixels = np.full((16, 16, 3), 255 << 8, np.uint16)  # to cut would make 255 and 77
+    pixels[:8] = 257 * 77 + 129
+    info = Info("video", "fake", 16, 16, depth=16, rate=Fraction(25))
+    work = tmp_path / "work"
+    work.mkdir()
+    writer = VideoWriter(VideoWriter.Options())
+    writer.open(Log())
+    path = tmp_path / f"out{suffix}"
+    sink = writer.open_sink(Item(0, tmp_path, tmp_path, path), info, path, work)
+    for n in range(2):
+        sink.write(Frame(pixels, None, n, n, Fraction(1, 25), 1))
+    sink.close()
+    rgba = shown(path)[0][0][1]
+    allowed = 1 if suffix == ".webp" else 0
+    assert np.abs(rgba[[2, 12], 5, 0].astype(int) - [78, 254]).max() <= allowed
 
 
 def test_gif_to_film_and_back(tmp_path):

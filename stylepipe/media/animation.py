@@ -17,7 +17,6 @@ from stylepipe.types import Frame, Info
 
 if TYPE_CHECKING:
     import av
-    import numpy as np
     from PIL.Image import Image
 
     from stylepipe.media.video_read import Span
@@ -223,16 +222,18 @@ class AnimationSink(Sink):
         import av
         import numpy as np
 
-        pixels, alpha = frame.pixels, frame.alpha
-        if pixels.dtype.itemsize == 2:
-            pixels = (pixels >> 8).astype(np.uint8)
-            alpha = None if alpha is None else (alpha >> 8).astype(np.uint8)
+        from stylepipe.media.encode import eight, quantized
+
         if self._pix_fmt == "pal8":
-            indexed: Any = _quantized(pixels, alpha)
+            indexed: Any = quantized(frame)
             return av.VideoFrame.from_ndarray(indexed, format="pal8")
-        opaque = np.full(pixels.shape[:2], 255, np.uint8) if alpha is None else alpha
+        pixels = eight(frame.pixels)
+        if frame.alpha is None:
+            alpha = np.full(pixels.shape[:2], 255, np.uint8)
+        else:
+            alpha = eight(frame.alpha)
         order = pixels[..., ::-1] if self._pix_fmt == "bgra" else pixels
-        return av.VideoFrame.from_ndarray(np.dstack((order, opaque)), format=self._pix_fmt)
+        return av.VideoFrame.from_ndarray(np.dstack((order, alpha)), format=self._pix_fmt)
 
     def _keep(self, packets: list[Any]) -> None:
         for number, packet in enumerate(packets, self._file.count):
@@ -269,26 +270,6 @@ class AnimationSink(Sink):
                 packet.pts = packet.dts = index.times[number]
                 packet.duration, packet.is_keyframe = ends[number], index.packets[number].key
                 out.mux_one(packet)
-
-
-def _quantized(pixels: np.ndarray, alpha: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Indices HxW and palette 256x4 (ARGB): the frame's own best 255 colours, diffused errors.
-
-    Colour 255 is transparent.
-    """
-    import numpy as np
-    from PIL import Image
-
-    image = Image.fromarray(pixels)
-    colours = image.quantize(255, Image.Quantize.FASTOCTREE)
-    indices = np.array(image.quantize(palette=colours, dither=Image.Dither.FLOYDSTEINBERG))
-    palette = np.zeros((256, 4), np.uint8)
-    found = np.array(colours.getpalette("RGB"), np.uint8).reshape(-1, 3)[:255]
-    palette[: len(found), 1:] = found
-    palette[:255, 0] = 255
-    if alpha is not None:
-        indices[alpha < 128] = 255
-    return indices.astype(np.uint8), palette
 
 
 def _last_duration(webp: bytes, duration: int) -> bytes:

@@ -70,7 +70,7 @@ def encode(frame: Frame, suffix: str, settings: Settings) -> bytes:
         raise ItemError(f"the picture cannot be encoded as {suffix}: {error}") from error
 
 
-def _eight(values: np.ndarray) -> np.ndarray:
+def eight(values: np.ndarray) -> np.ndarray:
     """Eight bits, rounded to nearest."""
     if values.dtype == np.uint8:
         return values
@@ -78,22 +78,46 @@ def _eight(values: np.ndarray) -> np.ndarray:
     return np.asarray(table[values])
 
 
+def quantized(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+    """Indices HxW and palette 256x4 (ARGB): the frame's own best 255 colours, diffused errors.
+
+    As they are, where there are no more than that. Colour 255 is transparent. Octrees are thirty
+    times as fast as Pillow's median cut, and keep a small spot of a colour of its own.
+    """
+    pixels = eight(frame.pixels)
+    image = Image.fromarray(pixels)
+    if image.getcolors(255) is None:
+        reduced = image.quantize(255, Image.Quantize.FASTOCTREE)
+        found = np.array(reduced.getpalette("RGB"), np.uint8).reshape(-1, 3)[:255]
+        dithered = image.quantize(palette=reduced, dither=Image.Dither.FLOYDSTEINBERG)
+        indices = np.array(dithered, np.uint8)
+    else:
+        found, inverse = np.unique(pixels.reshape(-1, 3), axis=0, return_inverse=True)
+        indices = inverse.reshape(pixels.shape[:2]).astype(np.uint8)
+    palette = np.zeros((256, 4), np.uint8)
+    palette[: len(found), 1:] = found
+    palette[:255, 0] = 255
+    if frame.alpha is not None:
+        indices[eight(frame.alpha) < 128] = 255
+    return indices, palette
+
+
 def _opaque(frame: Frame) -> Image.Image:
     """RGB of eight bits, on white where the frame is transparent."""
-    pixels = _eight(frame.pixels)
+    pixels = eight(frame.pixels)
     if frame.alpha is None:
         return Image.fromarray(pixels)
-    alpha = _eight(frame.alpha)[:, :, None].astype(np.uint16)
+    alpha = eight(frame.alpha)[:, :, None].astype(np.uint16)
     mixed = pixels * alpha + 255 * (255 - alpha)
     return Image.fromarray(((mixed + 127) // 255).astype(np.uint8))
 
 
 def _with_alpha(frame: Frame) -> Image.Image:
     """RGB or RGBA of eight bits."""
-    pixels = _eight(frame.pixels)
+    pixels = eight(frame.pixels)
     if frame.alpha is None:
         return Image.fromarray(pixels)
-    return Image.fromarray(np.dstack([pixels, _eight(frame.alpha)]))
+    return Image.fromarray(np.dstack([pixels, eight(frame.alpha)]))
 
 
 def _save(picture: Image.Image, name: str, **options: Any) -> bytes:
@@ -250,17 +274,11 @@ def _bmp(frame: Frame, meta: Meta, settings: Settings) -> bytes:
 
 
 def _gif(frame: Frame, meta: Meta, settings: Settings) -> bytes:
-    picture = Image.fromarray(_eight(frame.pixels))
-    dither = Image.Dither.FLOYDSTEINBERG
-    if frame.alpha is None:
-        return _save(picture.quantize(256, dither=dither), "GIF")
-    reduced = picture.quantize(255, dither=dither)
-    hidden = _eight(frame.alpha) < 128
-    indices = np.where(hidden, 255, np.asarray(reduced)).astype(np.uint8)
-    result = Image.frombytes("P", picture.size, indices.tobytes())
-    palette = (reduced.getpalette() or [])[: 255 * 3]
-    result.putpalette(palette + [0] * (768 - len(palette)))
-    return _save(result, "GIF", transparency=255, optimize=False)
+    indices, palette = quantized(frame)
+    picture = Image.fromarray(indices)
+    picture.putpalette(palette[:, 1:].tobytes())
+    hole = None if frame.alpha is None else 255
+    return _save(picture, "GIF", transparency=hole, optimize=False)
 
 
 _Encoder = Callable[[Frame, Meta, Settings], bytes]
