@@ -1,7 +1,21 @@
 """stylepipe: neural style transfer for photo folders and video, as a pipeline of plugins.
 
-These are the public names; a plugin needs no others. Importing them does not import torch.
+These are the public names; a plugin needs no others. Importing them does not import torch. Public
+as well are stylepipe.nst (the mathematics of style transfer, on tensors), stylepipe.weights (files
+of others, fetched and checked) and stylepipe.testing (test files and contracts). Whatever is not
+documented in one of these may change.
 """
+
+import sys
+
+if (
+    sys.argv[:1] == ["-m"]
+    and not sys.flags.safe_path
+    and sys.orig_argv[-len(sys.argv)].removeprefix("-m").partition(".")[0] == "stylepipe"
+):
+    # python -m stylepipe: Python looks for modules in the current folder first, and a torch.py
+    # among someone's photos must not run. Later, in __main__, half of them would be imported.
+    del sys.path[0]
 
 from stylepipe.api import convert
 from stylepipe.components import (

@@ -160,13 +160,18 @@ def _describe_shared(parts: Sequence[Component], engine: dict[str, Any]) -> dict
 # -- finding and reading ----------------------------------------------------------------------
 
 
-def folders(plugins: Plugins) -> list[tuple[str, Path]]:
-    """Where presets are looked up by name, first match first: user's, plugins', shipped."""
+def user_folder() -> Path:
+    """Where the user's own presets are found by name."""
     import click
 
+    return Path(click.get_app_dir("stylepipe")) / "presets"
+
+
+def folders(plugins: Plugins) -> list[tuple[str, Path]]:
+    """Where presets are looked up by name, first match first: user's, plugins', shipped."""
     shipped = Path(str(importlib.resources.files("stylepipe_presets")))
     return [
-        ("yours", Path(click.get_app_dir("stylepipe")) / "presets"),
+        ("yours", user_folder()),
         *(("plugin", folder) for folder in plugins.preset_folders()),
         ("shipped", shipped),
     ]

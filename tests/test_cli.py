@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -451,7 +452,7 @@ def test_doctor_finds_damaged_weights(cli, weights):
     cli("weights", "fetch", "net")
     weights.path.write_bytes(b"wrights")
     code, out, _ = cli("doctor")
-    assert code == 4 and "net.bin is damaged; delete it" in out
+    assert code == 4 and "net.bin is damaged; fetch it again: stylepipe weights fetch net" in out
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -569,3 +570,40 @@ def test_python_m_stylepipe_is_stylepipe():
         [sys.executable, "-m", "stylepipe", "--version"], capture_output=True, text=True
     )
     assert done.stdout.startswith("stylepipe ") and done.returncode == 0
+
+
+@pytest.mark.parametrize("how", [["-m", "stylepipe"], ["-mstylepipe"]])
+def test_no_module_of_the_current_folder_is_run(tmp_path, how):
+    for name in ("click", "pluggy", "torch", "tomllib", "difflib", "hashlib", "json"):
+        (tmp_path / f"{name}.py").write_text("import os; print('hijacked', __file__); os._exit(9)")
+    done = subprocess.run(
+        [sys.executable, *how, "plugins"], capture_output=True, text=True, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(HERE.parent)},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "") and "hijacked" not in done.stdout
+
+
+def test_another_program_keeps_its_folder(tmp_path):
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "__init__.py").write_text("import stylepipe")
+    (tmp_path / "app" / "__main__.py").write_text("import beside")
+    (tmp_path / "beside.py").write_text("print('here')")
+    done = subprocess.run(
+        [sys.executable, "-m", "app", "stylepipe"], capture_output=True, text=True, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(HERE.parent)},
+    )  # fmt: skip
+    assert done.stdout == "here\n", done.stderr
+
+
+@pytest.mark.parametrize("args", [["--version"], ["--help"]])
+@pytest.mark.skipif(sys.platform == "win32", reason="counts CPU time as Unix does")
+def test_the_program_starts_in_a_third_of_a_second(args):
+    import resource
+
+    seconds = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-m", "stylepipe", *args], capture_output=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert sorted(seconds)[1] < 0.3, seconds

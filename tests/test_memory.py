@@ -66,5 +66,5 @@ def test_sizes_as_people_write_them(text: str, size: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "many", "4 gallons", "-4G", "nan", "inf", "1", "1e99"])
 def test_what_is_no_size_gets_a_sentence(text: str) -> None:
-    with pytest.raises(UsageError, match="give at least 64M|write for example"):
+    with pytest.raises(UsageError, match=r"give at least 64M|write for example"):
         parse_size(text)

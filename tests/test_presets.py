@@ -103,7 +103,7 @@ def test_a_variable_for_another_component_of_the_stage_is_void(plugins, preset):
     assert settings.stylizer.options.wait == 2 and settings.output.name == "{stem}_x"
     with pytest.raises(UsageError, match=r"unknown option 'limit' of negative"):
         resolve(plugins, preset(""), {"stylizer": {"use": "negative", "limit": 3}})
-    with pytest.raises(UsageError, match="unknown option 'wiat' .*STYLEPIPE_STYLIZER_WIAT"):
+    with pytest.raises(UsageError, match=r"unknown option 'wiat' .*STYLEPIPE_STYLIZER_WIAT"):
         resolve(plugins, preset(""), overrides, {"STYLEPIPE_STYLIZER_WIAT": "2"})
 
 

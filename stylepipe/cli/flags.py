@@ -122,6 +122,38 @@ def _complete_from(words: Callable[[], Iterable[str]]) -> Callable[..., list[Com
     return complete
 
 
+def machine_flags() -> list[click.Parameter]:
+    """``--device``, ``--precision`` and ``--memory``, for all that computes."""
+    return [
+        click.Option(
+            ["-d", "--device"],
+            default="auto",
+            metavar="NAME",
+            help="auto, cpu, cuda or cuda:N.  [default: auto]",
+        ),
+        click.Option(
+            ["--precision"],
+            default="auto",
+            type=click.Choice(["auto", "full", "half"]),
+            help="Number type of the model; auto takes what is fast and safe here.",
+        ),
+        click.Option(
+            ["--memory"],
+            type=Bytes(),
+            metavar="SIZE",
+            help="Working memory to stay below, such as 4G.",
+        ),
+    ]
+
+
+def talk_flags() -> list[click.Parameter]:
+    """``--verbose`` and ``--quiet``, for all that takes its time."""
+    return [
+        click.Option(["-v", "--verbose"], count=True, help="Say more."),
+        click.Option(["-q", "--quiet"], is_flag=True, help="Say only what went wrong."),
+    ]
+
+
 class Bytes(click.ParamType):  # type: ignore[type-arg]  # generic in newer click
     """A size such as 512M, 4G or 1.5GiB, in powers of 1024."""
 

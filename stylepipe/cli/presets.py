@@ -12,7 +12,7 @@ import click
 from stylepipe.cli.app import app_of
 from stylepipe.cli.output import print_json, print_table
 from stylepipe.errors import StylepipeError
-from stylepipe.presets import available, draft, explain, find, load
+from stylepipe.presets import available, draft, explain, find, load, user_folder
 
 
 @click.group("presets", invoke_without_command=True)
@@ -96,4 +96,4 @@ def validate(ctx: click.Context, files: tuple[Path, ...]) -> int:
 @command.command("where")
 def where() -> None:
     """Print the folder where your own presets are found by name."""
-    click.echo(Path(click.get_app_dir("stylepipe")) / "presets")
+    click.echo(user_folder())

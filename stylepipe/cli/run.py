@@ -12,7 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from stylepipe.cli.app import App, app_of, help_unless_completing, peek
-from stylepipe.cli.flags import Bytes, Flag, add_flags, given
+from stylepipe.cli.flags import Flag, add_flags, given, machine_flags, talk_flags
 from stylepipe.components import Component, Masker, Stylizer
 from stylepipe.errors import StylepipeError, UsageError, suggest
 from stylepipe.options import OptionSpec
@@ -230,24 +230,7 @@ def _engine_flags() -> list[click.Parameter]:
             metavar="NAME",
             help="Optical flow that keeps frames of a video alike, or none.",
         ),
-        option(
-            ["-d", "--device"],
-            default="auto",
-            metavar="NAME",
-            help="auto, cpu, cuda or cuda:N.  [default: auto]",
-        ),
-        option(
-            ["--precision"],
-            default="auto",
-            type=click.Choice(["auto", "full", "half"]),
-            help="Number type of the model; auto takes what is fast and safe here.",
-        ),
-        option(
-            ["--memory"],
-            type=Bytes(),
-            metavar="SIZE",
-            help="Working memory to stay below, such as 4G.",
-        ),
+        *machine_flags(),
         option(["-n", "--dry-run"], is_flag=True, help="Say what would be done, and do nothing."),
         option(["--overwrite"], is_flag=True, help="Do again what is already there."),
         option(
@@ -271,8 +254,7 @@ def _engine_flags() -> list[click.Parameter]:
             metavar="PATH|MODULE",
             help="Load one more plugin; repeatable.",
         ),
-        option(["-v", "--verbose"], count=True, help="Say more."),
-        option(["-q", "--quiet"], is_flag=True, help="Say only what went wrong."),
+        *talk_flags(),
     ]
 
 

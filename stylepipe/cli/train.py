@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from stylepipe.cli.app import app_of, help_unless_completing
-from stylepipe.cli.flags import Bytes, add_flags, given
+from stylepipe.cli.flags import add_flags, given, machine_flags, talk_flags
 from stylepipe.components import Stylizer
 from stylepipe.errors import suggest
 
@@ -41,28 +41,7 @@ class Train(click.Group):
 
 
 def _command(name: str, cls: type[Stylizer]) -> click.Command:
-    engine: list[click.Parameter] = [
-        click.Option(
-            ["-d", "--device"],
-            default="auto",
-            metavar="NAME",
-            help="auto, cpu, cuda or cuda:N.  [default: auto]",
-        ),
-        click.Option(
-            ["--precision"],
-            default="auto",
-            type=click.Choice(["auto", "full", "half"]),
-            help="Number type of the model.",
-        ),
-        click.Option(
-            ["--memory"],
-            type=Bytes(),
-            metavar="SIZE",
-            help="Working memory to stay below, such as 4G.",
-        ),
-        click.Option(["-v", "--verbose"], count=True, help="Say more."),
-        click.Option(["-q", "--quiet"], is_flag=True, help="Say only what went wrong."),
-    ]
+    engine = [*machine_flags(), *talk_flags()]
     own = {opt for p in engine for opt in p.opts}
     flags = add_flags(cls.TrainOptions.specs(), "train", {*own, "--help", "-h"})
 
