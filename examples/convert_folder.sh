@@ -8,11 +8,12 @@ photos=${1:?usage: convert_folder.sh PHOTOS OUTPUT [STYLEPIPE OPTION...]}
 output=${2:?usage: convert_folder.sh PHOTOS OUTPUT [STYLEPIPE OPTION...]}
 shift 2
 
+styles=$(stylepipe styles)
 failed=0
 while read -r style _; do
     echo "== $style" >&2
     # exit code 1: some photos could not be read; the other styles are worth having all the same
     stylepipe run "$photos" --output "$output/$style" --style "$style" "$@" || failed=$?
     [ "$failed" -le 1 ] || exit "$failed"
-done < <(stylepipe styles)
+done <<< "$styles"
 exit "$failed"

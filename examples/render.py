@@ -96,7 +96,7 @@ def photos(size: int) -> dict[str, Callable[[], None]]:
 def main() -> None:
     """Render all, or the one that was named."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", help="one of: " + ", ".join(photos(960)))
+    parser.add_argument("--only", choices=list(photos(960)), help="what to render, instead of all")
     parser.add_argument("--size", type=int, default=960, help="long side of the photos, in pixels")
     args = parser.parse_args()
     for name, render in photos(args.size).items():

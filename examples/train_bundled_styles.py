@@ -18,7 +18,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from stylepipe_plugins.fast.training import read_picture
 
+from stylepipe.device import native_bf16, pick
 from stylepipe.nst.encoders import load_encoder
 from stylepipe.nst.networks import SPECS, StyleNetwork, StyleRecord, load_styles
 from stylepipe.nst.train import Painting, Progress, Trainer, TrainOptions, standard_teacher
@@ -74,24 +76,26 @@ def main() -> None:
     parser.add_argument("--copy-steps", type=int, default=300)
     parser.add_argument("--tone", type=float, default=1.0)
     parser.add_argument("--spikes", type=float, default=2.0)
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--workers", type=int, default=2, help="1 but on a CPU")
     parser.add_argument("--previews", type=Path, nargs="*", default=[])
     parser.add_argument("-o", "--output", type=Path, required=True)
     args = parser.parse_args()
 
     torch.manual_seed(0)
-    half = torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+    device = pick(args.device).torch
+    half = torch.bfloat16 if native_bf16(device) else torch.float32
     paintings = [replace(p, path=args.paintings / p.path) for p in STYLES]
-    teachers = [standard_teacher(load_encoder(args.encoder, dtype=half))]
+    teachers = [standard_teacher(load_encoder(args.encoder, dtype=half, device=device))]
     if args.vgg is not None:
-        judge = standard_teacher(load_encoder(args.vgg, dtype=half))
+        judge = standard_teacher(load_encoder(args.vgg, dtype=half, device=device))
         teachers.append(replace(judge, every=args.vgg_every))
     net = StyleNetwork(SPECS[args.architecture], len(paintings))
     if args.start is not None:
         net.load_state_dict(load_styles(args.start)[0].state_dict())
     guide = None
     if args.guide is not None:
-        guide = load_styles(args.guide)[0].to(half).to(memory_format=torch.channels_last)
+        guide = load_styles(args.guide)[0].to(device, half).to(memory_format=torch.channels_last)
     options = TrainOptions(
         steps=args.steps,
         batch=args.batch,
@@ -107,12 +111,13 @@ def main() -> None:
         preview_every=250,
     )
     trainer = Trainer(
-        net,
+        net.to(device),
         teachers,
         sorted(p for p in args.photos.iterdir() if p.is_file()),
         paintings,
         options,
         args.output,
+        read=read_picture,
         previews=args.previews,
         guide=guide,
         metadata={

@@ -53,7 +53,8 @@ def pick(name: str = "auto", precision: str = "auto") -> Device:
     _try(device)
     half = torch.float16 if device.type == "cuda" else torch.bfloat16
     if precision == "auto":
-        return Device(half if device.type == "cuda" or _native_bf16() else torch.float32, device)
+        fast = device.type == "cuda" or native_bf16(device)
+        return Device(half if fast else torch.float32, device)
     if precision not in ("full", "half"):
         raise UsageError(f"unknown precision {precision!r}; use auto, full or half")
     return Device(half if precision == "half" else torch.float32, device)
@@ -73,9 +74,17 @@ def _try(device: torch.device) -> None:
         ) from error
 
 
-def _native_bf16() -> bool:
+def native_bf16(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 natively; emulation is slower than float32."""
     import torch
 
+    if device.type == "cuda":
+        try:
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+        except TypeError:  # a torch that does not know the argument
+            return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type != "cpu":
+        return False
     probe = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     return bool(probe() or amx())

@@ -1,5 +1,6 @@
 """``stylepipe train fast``: bad requests first, then a run of a few steps that can be used."""
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -9,10 +10,10 @@ import stylepipe_plugins.fast as plugin
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
-from stylepipe_plugins.fast import FastOptions, FastStylizer
+from stylepipe_plugins.fast import FastOptions, FastStylizer, training
 from stylepipe_plugins.fast.training import TrainOptions
 
-from stylepipe import Batch, Context, Item, SetupError, StyleRef, UsageError
+from stylepipe import Batch, Context, Item, SetupError, StylepipeError, StyleRef, UsageError
 from stylepipe.device import pick
 
 ITEM = Item(0, Path("a.png"), Path(), Path("b.png"))
@@ -65,7 +66,7 @@ def test_requests_that_cannot_be_met(media: Path) -> None:
         ({"style": [media / "night.png", media / "night.png"]}, "style name 'night'"),
         ({"style_layers": ["relu9_9"]}, "no layer 'relu9_9'"),
         ({"encoder_weights": media / "night.png"}, "not a checkpoint"),
-        ({"style": [media / "encoder.pth"]}, "not a picture"),
+        ({"style": [media / "encoder.pth"]}, "the file is no picture"),
     ):
         with pytest.raises(UsageError, match=message):
             FastStylizer.train(options(media, **values), context())
@@ -128,7 +129,7 @@ def test_goes_on_from_the_checkpoint_to_the_same_weights(media: Path) -> None:
 
 def test_another_run_in_the_folder_is_not_mixed_up(media: Path) -> None:
     FastStylizer.train(options(media), context())
-    with pytest.raises(UsageError, match="of another network or of other styles"):
+    with pytest.raises(UsageError, match=r"was made with other paintings; pass --restart"):
         FastStylizer.train(options(media, style=[media / "wave.png"]), context())
     FastStylizer.train(options(media, style=[media / "wave.png"], restart=True), context())
 
@@ -143,7 +144,107 @@ def test_a_file_of_others_is_not_replaced(media: Path) -> None:
     assert asked.output.read_bytes() == b"precious"
     FastStylizer.train(options(media, restart=True), context())
     assert asked.output.read_bytes() != b"precious"
-    FastStylizer.train(asked, context())  # its own, again
+    trained = asked.output.read_bytes()
+    log: list[str] = []
+    FastStylizer.train(asked, context(log))  # its own, again
+    assert asked.output.read_bytes() == trained
+    assert any("already trained; pass --restart" in line for line in log)
+
+
+def test_another_painting_of_the_same_name_is_noticed(media: Path) -> None:
+    asked = options(media)
+    FastStylizer.train(asked, context())
+    assert asked.output is not None
+    trained = asked.output.read_bytes()
+    shutil.copy(media / "wave.png", media / "night.png")
+    with pytest.raises(UsageError, match=r"made with other paintings; pass --restart"):
+        FastStylizer.train(asked, context())
+    assert asked.output.read_bytes() == trained
+    FastStylizer.train(options(media, restart=True), context())
+    assert asked.output.read_bytes() != trained
+
+
+def test_a_damaged_checkpoint_is_one_sentence(media: Path) -> None:
+    FastStylizer.train(options(media), context())
+    (media / "out" / "my.training" / "checkpoint.pt").write_bytes(b"PK")
+    with pytest.raises(UsageError, match=r"checkpoint\.pt is damaged.*; pass --restart"):
+        FastStylizer.train(options(media), context())
+
+
+def test_failures_of_a_run_are_told_as_what_they_are(
+    media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stylepipe.nst.train import Trainer, TrainingFailed
+
+    for raised, expected, code in (
+        (TrainingFailed("grey"), StylepipeError, 1),
+        (OSError(28, "No space left on device"), SetupError, 4),
+        (ValueError("a bug"), ValueError, None),
+    ):
+
+        def fail(self: Trainer, *args: object, error: Exception = raised) -> None:
+            raise error
+
+        monkeypatch.setattr(Trainer, "_train", fail)
+        with pytest.raises(expected, match=str(raised.args[-1])) as caught:
+            FastStylizer.train(options(media), context())
+        assert getattr(caught.value, "exit_code", None) == code
+
+
+def test_ctrl_c_keeps_what_was_learned(media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from stylepipe.nst.train import Trainer
+
+    step = Trainer._train_step
+
+    def interrupted(self: Trainer, *args: object) -> object:
+        if self.step == 3:
+            raise KeyboardInterrupt
+        return step(self, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Trainer, "_train_step", interrupted)
+    log: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        FastStylizer.train(options(media, checkpoint_every=100), context(log))
+    assert any("stopped at step 3; the same command goes on" in line for line in log)
+    state = torch.load(media / "out" / "my.training" / "checkpoint.pt", weights_only=True)
+    assert state["step"] == 3
+
+
+def test_layers_weigh_what_they_weigh_in_the_bundled_recipe(media: Path) -> None:
+    from stylepipe.nst.train import standard_teacher
+
+    teacher = training._teacher(options(media), context())
+    assert teacher.style == standard_teacher(teacher.encoder).style
+    assert len(set(teacher.style.values())) == 1 and teacher.style["relu1_1"] == 0.7
+
+
+def test_one_number_type_for_network_and_judge(media: Path) -> None:
+    for precision, dtype in (("full", torch.float32), ("half", torch.bfloat16)):
+        place = Context(pick("cpu", precision), 1 << 30, print)
+        assert training._encoder(options(media), place).dtype == dtype
+        assert training._half(place.device) == (dtype == torch.bfloat16)
+
+
+def test_pictures_are_read_as_the_engine_reads_them(tmp_path: Path) -> None:
+    """Profile, alpha, depth, gray; what moves and what is none is refused in one sentence."""
+    from PIL import Image
+
+    from stylepipe.media.icc import adobe_rgb
+
+    Image.new("RGB", (9, 9), (0, 200, 0)).save(tmp_path / "wide.png", icc_profile=adobe_rgb())
+    assert training.read_picture(tmp_path / "wide.png")[4, 4].tolist() != [0, 200, 0]
+    Image.new("RGBA", (9, 7), (200, 0, 0, 0)).save(tmp_path / "clear.png")
+    assert training.read_picture(tmp_path / "clear.png")[3, 4].tolist() == [255, 255, 255]
+    cv2.imwrite(str(tmp_path / "deep.png"), np.full((8, 9, 3), 0x8012, np.uint16))
+    cv2.imwrite(str(tmp_path / "gray.png"), np.full((8, 9), 128, np.uint8))
+    for name in ("deep.png", "gray.png"):
+        picture = training.read_picture(tmp_path / name)
+        assert picture.shape == (8, 9, 3) and picture.dtype == np.uint8
+        assert np.abs(picture.astype(int) - 128).max() <= 1
+    frames = [Image.new("L", (9, 9), 90 * i) for i in range(3)]
+    frames[0].save(tmp_path / "moves.gif", save_all=True, append_images=frames[1:])
+    with pytest.raises(ValueError, match=r"moves\.gif: it moves"):
+        training.read_picture(tmp_path / "moves.gif")
 
 
 def test_the_file_tells_teacher_and_licence_but_no_folder(media: Path) -> None:

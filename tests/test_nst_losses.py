@@ -20,15 +20,8 @@ def wasserstein(value: Tensor, target: Tensor) -> Tensor:
     return losses.wasserstein_loss(value, mean, covariance, root)
 
 
-def mean_std(value: Tensor, target: Tensor) -> Tensor:
-    deviation = target.var(dim=(2, 3), correction=0).sqrt()
-    return losses.mean_std_loss(value, target.mean(dim=(2, 3)), deviation)
-
-
 TERMS = {
     "content": losses.content_loss,
-    "gram": lambda v, t: losses.relative_error(losses.gram(v), losses.gram(t)),
-    "mean_std": mean_std,
     "wasserstein": wasserstein,
 }
 

@@ -8,11 +8,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from stylepipe_plugins.fast.training import read_picture
 
 from stylepipe.nst.encoders import Encoder
 from stylepipe.nst.networks import NetworkSpec, StyleNetwork, StyleRecord, load_styles
 from stylepipe.nst.photos import Photos, load_picture
 from stylepipe.nst.train import (
+    CheckpointError,
     Painting,
     Progress,
     Teacher,
@@ -76,13 +78,17 @@ Make = Callable[..., Trainer]
 def make(photos: list[Path], paintings: list[Painting], tmp_path: Path) -> Make:
     def build(out: str = "out", options: TrainOptions = OPTIONS, **more: object) -> Trainer:
         torch.manual_seed(0)
-        net = StyleNetwork(SPEC, len(paintings))
+        device = more.pop("device", "cpu")
+        net = StyleNetwork(SPEC, len(paintings)).to(device)  # type: ignore[call-overload]
+        judge = teacher()
+        judge.encoder.to(device)
         arguments = {"photos": photos, "paintings": paintings} | more
         return Trainer(
             net,
-            [teacher()],
+            [judge],
             options=options,
             out_dir=tmp_path / out,
+            read=read_picture,
             **arguments,  # type: ignore[arg-type]
         )
 
@@ -101,23 +107,33 @@ def test_training_learns_the_paintings_colours(make: Make, photos: list[Path]) -
     late = np.mean([p.terms["style"] for p in seen[-10:]])
     assert late < 0.6 * early
     with torch.no_grad():
-        red, blue = (net(load_picture(photos[0], 60), net.one_hot(i)) for i in range(2))
+        shown = load_picture(read_picture, photos[0], 60)
+        red, blue = (net(shown, net.one_hot(i)) for i in range(2))
     assert red[0, 0].mean() > red[0, 2].mean() + 0.1
     assert blue[0, 2].mean() > blue[0, 0].mean() + 0.1
 
 
+class Killed(Exception):
+    """Ends a run without a checkpoint, as a power cut does."""
+
+
 @pytest.mark.parametrize("stop", [1, 3, 4])
-def test_a_resumed_run_gives_the_same_weights_bit_for_bit(make: Make, stop: int) -> None:
+@pytest.mark.parametrize("how", [KeyboardInterrupt, Killed])
+def test_a_resumed_run_gives_the_same_weights_bit_for_bit(
+    make: Make, stop: int, how: type[BaseException]
+) -> None:
     straight = make("straight")
     straight.run()
 
     def interrupt(progress: Progress) -> None:
         if progress.step == stop:
-            raise KeyboardInterrupt
+            raise how
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(how):
         make("resumed").run(interrupt)
     resumed = make("resumed")
+    resumed.load_checkpoint()
+    assert resumed.step == (stop if how is KeyboardInterrupt else stop // 2 * 2)
     resumed.run()
     steps = [line.split(",")[0] for line in (resumed.out_dir / "log.csv").read_text().splitlines()]
     assert steps == ["step", *"123456"]
@@ -148,7 +164,7 @@ def test_files_of_a_run(make: Make, photos: list[Path]) -> None:
     assert len(lines) == 7
     assert lines[0].startswith("step,seconds,loss")
     preview = cv2.imread(str(trainer.out_dir / "preview-000006.png"))
-    assert preview.shape[1] == 3 * load_picture(photos[0], 48).shape[3]
+    assert preview.shape[1] == 3 * load_picture(read_picture, photos[0], 48).shape[3]
 
 
 def test_a_collapsed_run_goes_back_and_then_gives_up(
@@ -158,15 +174,17 @@ def test_a_collapsed_run_goes_back_and_then_gives_up(
     healthy = trainer._train_step
     rates = []
 
-    def flat(batch: torch.Tensor, fraction: float) -> dict[str, float]:
+    def flat(*args: object) -> dict[str, float]:
         rates.append(trainer.learning_rate(0.5))
-        terms = healthy(batch, fraction)
-        return terms | {"deviation": 0.001} if trainer.step == 3 else terms
+        terms = healthy(*args)  # type: ignore[arg-type]
+        return terms | {"deviation": 0.001} if trainer.step == 4 else terms
 
     monkeypatch.setattr(trainer, "_train_step", flat)
-    with pytest.raises(TrainingFailed, match=r"deviation 0\.001, also after 3 roll-backs"):
+    with pytest.raises(TrainingFailed, match=r"deviation 0\.001 of style .* after 3 roll-backs"):
         trainer.run()
     assert rates[-1] == pytest.approx(rates[0] / 8)
+    rows = (trainer.out_dir / "log.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["step", "1", "2", "3"], "no row twice"
 
 
 def test_values_that_are_not_finite_do_not_reach_the_weights(
@@ -226,7 +244,8 @@ def test_bad_input_is_named(make: Make, paintings: list[Painting], tmp_path: Pat
     with pytest.raises(ValueError, match=r"cannot read .*text\.jpg"):
         make(paintings=[paintings[0], replace(paintings[1], path=bad)])
     with pytest.raises(ValueError, match="has 2 styles, not 1"):
-        Trainer(StyleNetwork(SPEC, 2), [teacher()], [bad], paintings[:1], OPTIONS, tmp_path)
+        Trainer(StyleNetwork(SPEC, 2), [teacher()], [bad], paintings[:1], OPTIONS, tmp_path,
+                read=read_picture)
     with pytest.raises(ValueError, match="steps must be 1 or more"):
         TrainOptions(steps=0)
 
@@ -245,30 +264,140 @@ def test_photos_beyond_the_cache_are_read_when_drawn(
 ) -> None:
     from stylepipe.nst import photos as module
 
-    expected = Photos(photos, 32, 2.0, 0).batch(2, 8)
+    expected = Photos(read_picture, photos, 32, 2.0, 0).batch(2, 8)
     bad = photos[0].parent / "zzz.jpg"
     bad.write_bytes(b"")
     monkeypatch.setattr(module, "CACHE_BYTES", 1)
-    supply = Photos(photos, 32, 2.0, 0)
+    supply = Photos(read_picture, photos, 32, 2.0, 0)
     assert torch.equal(supply.batch(2, 8), expected)
-    supply = Photos([*photos, bad], 32, 2.0, 0)
+    supply = Photos(read_picture, [*photos, bad], 32, 2.0, 0)
     assert supply.batch(0, 40).shape[0] == 40
     assert len(supply.warnings) == 1
 
 
-def test_a_checkpoint_of_other_styles_is_refused(make: Make, paintings: list[Painting]) -> None:
+def test_a_checkpoint_of_another_run_is_refused(
+    make: Make, paintings: list[Painting], photos: list[Path]
+) -> None:
     make().run()
-    other = [replace(paintings[0], record=StyleRecord("green")), paintings[1]]
-    with pytest.raises(ValueError, match="of other styles"):
-        make(paintings=other).run()
+    renamed = [replace(paintings[0], record=StyleRecord("green")), paintings[1]]
+    larger = [replace(paintings[0], side=40), paintings[1]]
+    for arguments, what in (
+        ({"paintings": renamed}, "paintings"),
+        ({"paintings": larger}, "paintings"),
+        ({"options": replace(OPTIONS, style_weight=2.0)}, "options"),
+        ({"photos": photos[:3]}, "photos"),
+        ({"guide": StyleNetwork(SPEC, 2)}, "networks to start from"),
+    ):
+        with pytest.raises(CheckpointError, match=f"made with other {what}$"):
+            make(**arguments).run()
+    red = cv2.imread(str(paintings[0].path))
+    cv2.imwrite(str(paintings[0].path), 255 - red)  # the same name, another painting
+    with pytest.raises(CheckpointError, match=r"made with other paintings$"):
+        make().run()
+
+
+def test_a_run_goes_on_with_its_workers_and_other_intervals(make: Make) -> None:
+    with pytest.raises(Killed):
+        make(options=replace(OPTIONS, workers=2)).run(killing(3))
+    resumed = make(options=replace(OPTIONS, checkpoint_every=1, preview_every=1))
+    resumed.run()
+    assert resumed.options.workers == 2 and len(resumed.replicas) == 2
+
+
+def killing(step: int) -> Callable[[Progress], None]:
+    def kill(progress: Progress) -> None:
+        if progress.step == step:
+            raise Killed
+
+    return kill
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04 half", b"plain text"])
+def test_a_damaged_checkpoint_is_named(make: Make, data: bytes) -> None:
+    trainer = make()
+    trainer.run()
+    trainer.checkpoint.write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"checkpoint\.pt is damaged"):
+        make().run()
+    trainer.clear()
+    make().run()
+
+
+def test_interrupted_amid_the_optimizer_keeps_the_last_sound_checkpoint(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight, trainer = make("straight"), make("stopped")
+    straight.run()
+    step = trainer.optimizer.step
+
+    def interrupted() -> None:
+        step()
+        if trainer.step == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer.optimizer, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run()
+    resumed = make("stopped")
+    resumed.run()
+    for key, value in straight.net.state_dict().items():
+        assert torch.equal(value, resumed.net.state_dict()[key]), key
+
+
+def test_half_a_row_of_the_log_is_dropped(make: Make) -> None:
+    with pytest.raises(Killed):
+        make().run(killing(3))
+    trainer = make()
+    with (trainer.out_dir / "log.csv").open("a") as file:
+        file.write("4,0.1")
+    trainer.run()
+    rows = (trainer.out_dir / "log.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["step", *"123456"]
+
+
+def test_one_grey_style_among_sound_ones_is_noticed(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make(options=replace(OPTIONS, steps=40, checkpoint_every=100))
+    gradients = trainer._gradients
+
+    def greying(net: StyleNetwork, photos: torch.Tensor, styles: torch.Tensor) -> object:
+        found, terms, deviations = gradients(net, photos, styles)
+        return found, terms, torch.where(styles == 1, 0.004, 0.3).to(deviations)
+
+    monkeypatch.setattr(trainer, "_gradients", greying)
+    with pytest.raises(TrainingFailed, match="of style 'blue'"):
+        trainer.run()
+
+
+def test_photos_that_vanish_end_the_run(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    from stylepipe.nst import photos as module
+
+    monkeypatch.setattr(module, "CACHE_BYTES", 0)
+    trainer = make()
+    for path in trainer.photos.paths:
+        path.unlink()
+    with pytest.raises(FileNotFoundError, match=r"no photo can be read any more: .*\.png"):
+        trainer.run()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_trains_on_cuda(make: Make, precision: str, tmp_path: Path) -> None:
+    trainer = make(
+        "cuda", replace(OPTIONS, steps=3, copy_steps=1, precision=precision), device="cuda"
+    )
+    trainer.run()
+    assert trainer.net.head.weight.is_cuda and trainer.rollbacks == 0
+    assert all(p.isfinite().all() for p in trainer.net.parameters())
 
 
 def test_batches_are_a_function_of_seed_and_step(photos: list[Path]) -> None:
-    first, second = Photos(photos, 32, 2.0, 7), Photos(photos, 32, 2.0, 7)
+    first, second = (Photos(read_picture, photos, 32, 2.0, 7) for _ in range(2))
     first.batch(0, 3)
     assert torch.equal(first.batch(4, 3), second.batch(4, 3))
     assert not torch.equal(first.batch(4, 3), first.batch(5, 3))
-    assert not torch.equal(first.batch(4, 3), Photos(photos, 32, 2.0, 8).batch(4, 3))
+    assert not torch.equal(first.batch(4, 3), Photos(read_picture, photos, 32, 2.0, 8).batch(4, 3))
     assert first.batch(4, 3).shape == (3, 3, 32, 32)
 
 
@@ -280,7 +409,7 @@ def test_photos_come_as_rgb_and_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: show it a quarter turn on
     picture.save(path, exif=exif)
-    x = load_picture(path, 100)
+    x = load_picture(read_picture, path, 100)
     assert x.shape == (1, 3, 40, 20)
     assert x[0, 0].mean() > 0.9
     assert x[0, 2].mean() < 0.1

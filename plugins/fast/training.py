@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stylepipe import Context, Options, SetupError, UsageError, __version__, option
+from stylepipe import (
+    Context,
+    ItemError,
+    Options,
+    SetupError,
+    StylepipeError,
+    UsageError,
+    __version__,
+    option,
+)
+from stylepipe.device import Device, native_bf16
 from stylepipe.weights import KNOWN, fetch, known
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from stylepipe.nst.encoders import Encoder
     from stylepipe.nst.networks import StyleNetwork
     from stylepipe.nst.train import Painting, Progress, Teacher, Trainer
@@ -18,6 +30,7 @@ if TYPE_CHECKING:
 PICTURES = (
     ".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".heic", ".heif",
 )  # fmt: skip
+MOST_PIXELS = 300_000_000
 
 
 class TrainOptions(Options):
@@ -64,7 +77,9 @@ class TrainOptions(Options):
     size: int = option(256, "Side in pixels of the pieces of photos.", min=64)
     learning_rate: float = option(1e-3, "Learning rate at its highest.", min=1e-7, max=1)
     seed: int = option(0, "The same seed gives the same result.", min=0)
-    preview: tuple[Path, ...] = option((), "Photo to paint from time to time.", metavar="IMAGE")
+    preview: tuple[Path, ...] = option(
+        (), "Photo to paint from time to time; by default the first three.", metavar="IMAGE"
+    )
     preview_every: int = option(500, "Steps between previews.", min=1)
     checkpoint_every: int = option(200, "Steps between checkpoints.", min=1)
     restart: bool = option(
@@ -88,7 +103,8 @@ def train(options: TrainOptions, context: Context, start: Path) -> None:
     """Train, or go on training, and write ``options.output``.
 
     start: the bundled network. Checkpoints, the log and previews lie in ``NAME.training`` beside
-    the output. Raises UsageError, and SetupError if the encoder cannot be fetched.
+    the output. Raises UsageError; SetupError if the encoder cannot be fetched or files cannot be
+    written; StylepipeError if the training comes to nothing.
     """
     if not options.style:
         raise UsageError("name a painting to learn: --style IMAGE")
@@ -96,7 +112,7 @@ def train(options: TrainOptions, context: Context, start: Path) -> None:
         raise UsageError("say where the styles go: --output NAME.safetensors")
     photos = _pictures(options.photos)
 
-    from stylepipe.nst.train import CHECKPOINT, Trainer, TrainingFailed
+    from stylepipe.nst.train import CHECKPOINT, CheckpointError, Trainer, TrainingFailed
     from stylepipe.nst.train import TrainOptions as Plan
 
     folder = options.output.with_suffix(".training")
@@ -120,7 +136,7 @@ def train(options: TrainOptions, context: Context, start: Path) -> None:
             style_side=options.style_size,
             seed=options.seed,
             copy_steps=min(300, options.steps // 10) if options.init == "random" else 0,
-            precision="auto" if device.dtype.itemsize == 2 else "float32",
+            precision="bfloat16" if _half(device) else "float32",
             workers=workers,
             preview_every=options.preview_every,
             checkpoint_every=options.checkpoint_every,
@@ -132,6 +148,7 @@ def train(options: TrainOptions, context: Context, start: Path) -> None:
             _paintings(options),
             plan,
             folder,
+            read=read_picture,
             previews=options.preview,
             metadata={
                 "teacher": (options.encoder_weights or known(options.encoder).path).name,
@@ -140,15 +157,20 @@ def train(options: TrainOptions, context: Context, start: Path) -> None:
                 "stylepipe_version": __version__,
             },
         )
-        for warning in trainer.warnings:
-            context.log(f"warning: {warning}")
-        if options.restart:
-            shutil.rmtree(folder, ignore_errors=True)
-        result = _run(trainer, options, context)
-    except (ValueError, FileNotFoundError, TrainingFailed) as error:
+    except (ValueError, FileNotFoundError) as error:
         raise UsageError(str(error)) from error
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    result.replace(options.output)
+    for warning in trainer.warnings:
+        context.log(f"warning: {warning}")
+    try:
+        if options.restart:
+            trainer.clear()
+        _run(trainer, options, context).replace(options.output)
+    except CheckpointError as error:
+        raise UsageError(f"{error}; pass --restart to begin anew") from error
+    except TrainingFailed as error:
+        raise StylepipeError(f"the training failed: {error}") from error
+    except OSError as error:
+        raise SetupError(f"the training cannot go on: {error}") from error
     one = f"{options.output}#{options.style[0].stem}" if len(options.style) > 1 else options.output
     context.log(f"wrote {options.output}; use it: stylepipe fast PHOTOS -o OUT --style {one}")
 
@@ -164,6 +186,38 @@ def _pictures(paths: Sequence[Path]) -> list[Path]:
             f"no photo in {where}" if paths else "name a folder of photos: --photos DIR"
         )
     return sorted(set(found))
+
+
+def read_picture(path: Path) -> NDArray[np.uint8]:
+    """Read a photo or painting as the engine reads it: H W 3, sRGB, upright, on white.
+
+    Raises ValueError where it cannot be read.
+    """
+    import numpy as np
+
+    from stylepipe.media import decode
+
+    try:
+        if decode.probe(path, MOST_PIXELS) is None:
+            raise ItemError("it moves: only still pictures can be learned from")
+        frame = decode.read(path, MOST_PIXELS)
+    except ItemError as error:
+        raise ValueError(f"cannot read {path}: {error}") from error
+    pixels, alpha = _eight(frame.pixels), frame.alpha
+    if alpha is not None:
+        cover = _eight(alpha)[..., None].astype(np.float32) / 255
+        pixels = (pixels * cover + 255 * (1 - cover) + 0.5).astype(np.uint8)
+    return np.ascontiguousarray(pixels)
+
+
+def _eight(values: NDArray[np.uint8 | np.uint16]) -> NDArray[np.uint8]:
+    return (values >> 8 if values.dtype.itemsize == 2 else values).astype("uint8", copy=False)
+
+
+def _half(device: Device) -> bool:
+    """Whether to train in bfloat16; float16, which CUDA prefers, has too small a range."""
+    half = device.dtype.itemsize == 2
+    return half and (device.type != "cuda" or native_bf16(device.torch))
 
 
 def _threads() -> int:
@@ -192,12 +246,12 @@ def _paintings(options: TrainOptions) -> list[Painting]:
 
 
 def _teacher(options: TrainOptions, context: Context) -> Teacher:
-    from stylepipe.nst.train import Teacher
+    from stylepipe.nst.train import STYLE_LAYERS, Teacher
 
     encoder = _encoder(options, context)
     return Teacher(
         encoder,
-        dict.fromkeys(options.style_layers, 1.0),
+        {layer: STYLE_LAYERS.get(layer, 1.0) for layer in options.style_layers},
         dict.fromkeys(options.content_layers, 1.0),
     )
 
@@ -211,8 +265,7 @@ def _encoder(options: TrainOptions, context: Context) -> Encoder:
         path = options.encoder_weights or fetch(known(options.encoder))
     except SetupError as error:
         raise SetupError(f"{error}; or name a file with --encoder-weights") from error
-    half = context.device.dtype.itemsize == 2
-    dtype = torch.bfloat16 if half else torch.float32
+    dtype = torch.bfloat16 if _half(context.device) else torch.float32
     return load_encoder(path, dtype=dtype, device=context.device.torch)
 
 
@@ -221,10 +274,22 @@ def _run(trainer: Trainer, options: TrainOptions, context: Context) -> Path:
 
     if trainer.checkpoint.exists():
         context.log(f"going on from {trainer.checkpoint}")
+    told, taken = len(trainer.warnings), 0
     with tqdm(total=options.steps, unit="step", disable=None) as bar:
 
         def show(progress: Progress) -> None:
+            nonlocal taken
+            taken += 1
             bar.set_postfix_str(f"loss {progress.terms['loss']:.3f}", refresh=False)
             bar.update(progress.step - bar.n)
 
-        return trainer.run(show)
+        try:
+            result = trainer.run(show)
+        except KeyboardInterrupt:
+            context.log(f"stopped at step {trainer.step}; the same command goes on from there")
+            raise
+    for warning in trainer.warnings[told:]:
+        context.log(f"warning: {warning}")
+    if not taken:
+        context.log("already trained; pass --restart to train anew")
+    return result

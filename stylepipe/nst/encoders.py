@@ -76,6 +76,8 @@ class Encoder(nn.Module):
                 break
             if name[4] != block:
                 block = name[4]
+                # As the small encoders were trained. torchvision's VGG drops an odd last row or
+                # column instead: here it counts, so that the frame is judged like the rest.
                 x = F.max_pool2d(x, 2, ceil_mode=True)
             weight, bias = self.get_buffer(f"{name}_weight"), self.get_buffer(f"{name}_bias")
             if self.reflect or index == 0:

@@ -14,10 +14,10 @@ EPS = 1e-8
 
 
 def content_loss(features: Tensor, target: Tensor) -> Tensor:
-    """Squared error over the target's variance, N C H W -> N: 0 same, 1 as bad as a constant.
+    """Squared error over the target's variance and half its mean square, N C H W -> N.
 
     Gatys, Ecker, Bethge, "Image Style Transfer Using Convolutional Neural Networks" (2016), eq. 1,
-    made relative. Half of the mean square joins the variance: without it a photo of an empty
+    made relative. Without the half of the mean square a photo of an empty
     sky would weigh more than all others together.
     """
     features, target = features.float(), target.float()
@@ -27,24 +27,12 @@ def content_loss(features: Tensor, target: Tensor) -> Tensor:
     return error / (square - mean + 0.5 * square + EPS)
 
 
-def gram(features: Tensor) -> Tensor:
-    """Mean product of every two channels, N C H W -> N C C (Gatys 2016, eq. 3, per position)."""
-    flat = features.float().flatten(2)
-    return flat @ flat.transpose(1, 2) / flat.shape[2]
-
-
 def moments(features: Tensor) -> tuple[Tensor, Tensor]:
     """Mean (N C) and covariance (N C C) of the channels of N C H W."""
     flat = features.float().flatten(2)
     mean = flat.mean(dim=2)
     flat = flat - mean[:, :, None]
     return mean, flat @ flat.transpose(1, 2) / flat.shape[2]
-
-
-def relative_error(value: Tensor, target: Tensor) -> Tensor:
-    """Squared distance over the target's squared length, N ... -> N."""
-    error = (value - target).square().flatten(1).sum(dim=1)
-    return error / (target.square().flatten(1).sum(dim=1) + EPS)
 
 
 def sqrtm(matrix: Tensor, iterations: int = 10) -> Tensor:
@@ -88,17 +76,6 @@ def wasserstein_loss(features: Tensor, mean: Tensor, covariance: Tensor, root: T
     cross = trace(sqrtm(root @ own @ root))
     spread = trace(own) + trace(regularise(covariance, size)) - 2.0 * cross
     return ((own_mean - mean).square().sum(dim=1) + spread) / (size + EPS)
-
-
-def mean_std_loss(features: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Relative errors of the channels' mean and deviation (N C each), N C H W -> N.
-
-    Huang, Belongie, "Arbitrary Style Transfer in Real-time" (2017), eq. 13, made relative.
-    """
-    features = features.float()
-    own_mean = features.mean(dim=(2, 3))
-    own_std = (features.var(dim=(2, 3), correction=0) + EPS).sqrt()
-    return relative_error(own_mean, mean) + relative_error(own_std, std)
 
 
 def recolour(photo: Tensor, mean: Tensor, std: Tensor) -> Tensor:

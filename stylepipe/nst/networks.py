@@ -288,7 +288,8 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 of the tensors' bytes, one after the other in the order of their names."""
     result = hashlib.sha256()
     for _, value in sorted(tensors.items()):
-        result.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        flat = value.detach().cpu().contiguous().flatten()
+        result.update(flat.view(torch.uint8).numpy().tobytes())
     return result.hexdigest()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -12,18 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 CACHE_BYTES = 1 << 30
-
-
-def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """Read a picture as H W 3, RGB, upright. Raise ValueError where it cannot be read."""
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror}") from error
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
-    if picture is None:
-        raise ValueError(f"cannot read {path}: not a picture, or damaged")
-    return picture  # type: ignore[return-value]
+Read = Callable[[Path], NDArray[np.uint8]]
+"""Reads a picture as H W 3, sRGB, upright. Raises ValueError where it cannot be read."""
 
 
 def scale_to(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
@@ -40,12 +30,12 @@ def to_tensor(picture: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1).float() / 255.0
 
 
-def load_picture(path: Path, side: int, trim: float = 0.0) -> Tensor:
+def load_picture(read: Read, path: Path, side: int, trim: float = 0.0) -> Tensor:
     """A picture as 1 3 H W in [0,1], scaled down to a short side of `side` if it is larger.
 
     trim: the part of each side to cut off first. Raise ValueError where it cannot be read.
     """
-    picture = read_rgb(path)
+    picture = read(path)
     top, left = (round(trim * s) for s in picture.shape[:2])
     picture = picture[top : picture.shape[0] - top, left : picture.shape[1] - left]
     if min(picture.shape[:2]) > side:
@@ -61,7 +51,10 @@ class Photos:
     warnings: a sentence for each photo left out. Raise ValueError where none can be read.
     """
 
-    def __init__(self, paths: Sequence[Path], size: int, zoom: float, seed: int) -> None:
+    def __init__(
+        self, read: Read, paths: Sequence[Path], size: int, zoom: float, seed: int
+    ) -> None:
+        self._read = read
         self.size = size
         self.zoom = zoom
         self.seed = seed
@@ -69,6 +62,7 @@ class Photos:
         self.paths: list[Path] = []
         self._cache: dict[Path, NDArray[np.uint8]] = {}
         self._cached = 0
+        self._unreadable: set[Path] = set()
         if not paths:
             raise ValueError("no photos to train on")
         for path in sorted(paths):
@@ -82,11 +76,13 @@ class Photos:
         warning, where it cannot be read."""
         if path in self._cache:
             return self._cache[path]
+        if path in self._unreadable:
+            return None
         try:
-            picture = read_rgb(path)
+            picture = self._read(path)
         except ValueError as error:
-            if str(error) not in self.warnings:
-                self.warnings.append(str(error))
+            self.warnings.append(str(error))
+            self._unreadable.add(path)
             return None
         largest = round(self.size * self.zoom)
         if min(picture.shape[:2]) > largest:
@@ -97,13 +93,18 @@ class Photos:
         return picture
 
     def batch(self, step: int, count: int) -> Tensor:
-        """Batch number `step`: count 3 size size in [0,1]."""
+        """Batch number `step`: count 3 size size in [0,1].
+
+        Raise FileNotFoundError where no photo can be read any more.
+        """
         rng = np.random.default_rng((self.seed, 0, step))
         return torch.stack([self._crop(rng) for _ in range(count)])
 
     def _crop(self, rng: np.random.Generator) -> Tensor:
         picture = None
         while picture is None:
+            if self._unreadable.issuperset(self.paths):
+                raise FileNotFoundError(f"no photo can be read any more: {self.warnings[-1]}")
             picture = self._picture(self.paths[int(rng.integers(len(self.paths)))])
         h, w = picture.shape[:2]
         # Cut first, then scale: the cost is that of the crop, not of the photo.

@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import copy
 import csv
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from stylepipe.device import native_bf16
+
 from . import losses
 from .encoders import Encoder
-from .networks import ConvNorm, Residual, StyleNetwork, StyleRecord, save_styles, write_atomically
-from .photos import Photos, load_picture, write_grid
+from .networks import (
+    ConvNorm,
+    Residual,
+    StyleNetwork,
+    StyleRecord,
+    digest,
+    save_styles,
+    write_atomically,
+)
+from .photos import Photos, Read, load_picture, write_grid
 
 # Strokes live in the third and fourth block; the first two learn by themselves.
 STYLE_LAYERS = {"relu1_1": 0.7, "relu2_1": 0.7, "relu3_1": 1.5, "relu4_1": 2.0, "relu5_1": 1.0}
@@ -34,10 +46,17 @@ LOG_COLUMNS = (
     *("gradient", "deviation"),
 )
 MIN_OUTPUT_STD = 0.02  # a picture flatter than this is one grey, black or white field
+# Options that change neither the result nor, but for its end, the course of a run. The workers
+# of a run are those it began with.
+FREE_OPTIONS = ("checkpoint_every", "preview_every", "minutes", "workers")
 
 
 class TrainingFailed(RuntimeError):
     """The run collapsed to one colour or to values that are not finite, again and again."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is damaged, or that another run wrote."""
 
 
 @dataclass(frozen=True)
@@ -153,9 +172,10 @@ class Trainer:
     """Trains a StyleNetwork on the spot: run() starts, or goes on from the last checkpoint.
 
     Files in out_dir: checkpoint.pt, log.csv, preview-*.png and at the end NAME.safetensors.
-    A run that was stopped and resumed gives bit for bit the weights of an uninterrupted one,
-    unless it follows the clock (options.minutes).
-    guide: a trained network of the same styles whose pictures this one also imitates.
+    On the CPU, with as many threads, a run that was stopped and resumed gives bit for bit the
+    weights of an uninterrupted one, unless it follows the clock (options.minutes).
+    read: reads photos and paintings. previews: photos to draw from time to time; by default the
+    first three. guide: a trained network of the same styles whose pictures this one also imitates.
     metadata: strings for the styles file.
     Raise ValueError for no photos or unreadable paintings; unreadable photos are left out and
     listed in `warnings`.
@@ -170,6 +190,7 @@ class Trainer:
         options: TrainOptions,
         out_dir: Path,
         *,
+        read: Read,
         previews: Sequence[Path] = (),
         guide: StyleNetwork | None = None,
         metadata: dict[str, str] | None = None,
@@ -189,7 +210,7 @@ class Trainer:
         self.metadata = dict(metadata or {})
         self.guide = guide.eval().requires_grad_(False) if guide is not None else None
         pictures = [
-            load_picture(p.path, p.side or options.style_side, p.trim).to(self.device)
+            load_picture(read, p.path, p.side or options.style_side, p.trim).to(self.device)
             for p in paintings
         ]
         self.palettes = (
@@ -197,54 +218,81 @@ class Trainer:
             torch.cat([p.std(dim=(2, 3)) for p in pictures]),
         )
         self.targets = [_Targets(teacher, pictures) for teacher in teachers]
-        self.photos = Photos(photos, options.size, options.zoom, options.seed)
+        self.photos = Photos(read, photos, options.size, options.zoom, options.seed)
         self.warnings = self.photos.warnings
-        self.previews = [load_picture(path, options.size * 3 // 2) for path in previews]
+        self.previews = [
+            load_picture(read, path, options.size * 3 // 2)
+            for path in previews or self.photos.paths[:3]
+        ]
         self.dtype = _dtype(options.precision, self.device)
-        # One copy of the network a worker, its convolutions in half precision where that is
-        # quick; the optimizer's weights stay in float32.
-        self.replicas = [_half(copy.deepcopy(net), self.dtype) for _ in range(options.workers)]
+        self.replicas: list[StyleNetwork] = []
         self.optimizer = torch.optim.Adam(_groups(net), lr=options.learning_rate)
-        self.workers = ThreadPoolExecutor(
-            options.workers, initializer=_single_thread if options.workers > 1 else None
-        )
         self.step = 0
         self.elapsed = 0.0
         self.rollbacks = 0
+        # By style, a running mean of its pictures' deviations.
+        self.deviations = torch.full((net.styles,), 0.5)
+        self._settled = True  # False: between two states that a run can go on from
         self.checkpoint = out_dir / CHECKPOINT
+        self._log_path = out_dir / "log.csv"
+        self.identity = self._identity()
 
     def run(self, on_progress: Callable[[Progress], None] | None = None) -> Path:
         """Train to the end, from the last checkpoint if there is one; return the styles file.
 
-        Raise TrainingFailed when the run collapses and going back does not help.
+        Ctrl-C writes a checkpoint before it ends the run. Raise TrainingFailed when the run
+        collapses and going back does not help, CheckpointError for a checkpoint that does not
+        fit, OSError where files cannot be written or no photo can be read any more.
         """
         self.out_dir.mkdir(parents=True, exist_ok=True)
         if self.checkpoint.exists():
             self.load_checkpoint()
-            self._trim_log()
         else:
             self.save_checkpoint()  # where the first collapse goes back to
-        started = time.monotonic() - self.elapsed
-        with ThreadPoolExecutor(1) as loader:
-            upcoming = loader.submit(self.photos.batch, self.step, self.options.batch)
-            while (fraction := self.fraction()) < 1.0:
-                batch = upcoming.result()
-                upcoming = loader.submit(self.photos.batch, self.step + 1, self.options.batch)
-                terms = self._train_step(batch, fraction)
-                self.step += 1
-                self.elapsed = time.monotonic() - started
-                if not _healthy(terms):
-                    upcoming = self._roll_back(loader, terms)
-                    continue
-                self._log(terms)
-                if on_progress is not None:
-                    on_progress(Progress(self.step, self.options.steps, fraction, terms))
-                if self.step % self.options.preview_every == 0:
-                    self.preview()
-                if self.step % self.options.checkpoint_every == 0:
+        self._make_replicas()
+        crew = self.options.workers
+        with (
+            ThreadPoolExecutor(1) as loader,
+            ThreadPoolExecutor(crew, initializer=_single_thread if crew > 1 else None) as workers,
+        ):
+            try:
+                self._train(loader, workers, on_progress)
+            except KeyboardInterrupt:
+                if self._settled:
                     self.save_checkpoint()
+                raise
         self.save_checkpoint()
         return self.save()
+
+    def clear(self) -> None:
+        """Remove the checkpoint, the log and the previews of an earlier run."""
+        for path in (self.checkpoint, self._log_path, *self.out_dir.glob("preview-*.png")):
+            path.unlink(missing_ok=True)
+
+    def _train(
+        self,
+        loader: ThreadPoolExecutor,
+        workers: ThreadPoolExecutor,
+        on_progress: Callable[[Progress], None] | None,
+    ) -> None:
+        started = time.monotonic() - self.elapsed
+        upcoming = loader.submit(self.photos.batch, self.step, self.options.batch)
+        while (fraction := self.fraction()) < 1.0:
+            batch = upcoming.result()
+            upcoming = loader.submit(self.photos.batch, self.step + 1, self.options.batch)
+            terms = self._train_step(workers, batch, fraction)
+            self.elapsed = time.monotonic() - started
+            if not _healthy(terms):
+                upcoming = self._roll_back(loader, terms)
+                continue
+            self._log(terms)
+            self._settled = True
+            if self.step % self.options.preview_every == 0:
+                self.preview()
+            if self.step % self.options.checkpoint_every == 0:
+                self.save_checkpoint()
+            if on_progress is not None:
+                on_progress(Progress(self.step, self.options.steps, fraction, terms))
 
     def fraction(self) -> float:
         """How much of the run is over, 0 to 1: by steps, or by the clock where that is set."""
@@ -261,15 +309,22 @@ class Trainer:
             scale = 0.5 + 0.5 * float(np.cos(np.pi * (fraction - warmup) / (1.0 - warmup)))
         return self.options.learning_rate * scale * 0.5**self.rollbacks
 
-    def _train_step(self, photos: Tensor, fraction: float) -> dict[str, float]:
+    def _make_replicas(self) -> None:
+        """One copy of the network a worker, its convolutions in half precision where that is
+        quick; the optimizer's weights stay in float32.
+        """
+        while len(self.replicas) < self.options.workers:
+            self.replicas.append(_half(copy.deepcopy(self.net), self.dtype))
+
+    def _train_step(
+        self, workers: ThreadPoolExecutor, photos: Tensor, fraction: float
+    ) -> dict[str, float]:
         photos = photos.to(self.device).contiguous(memory_format=torch.channels_last)
         styles = self._styles(self.step).to(self.device)
         count = self.options.workers
         self._copy_weights()
         parts = list(
-            self.workers.map(
-                self._gradients, self.replicas, photos.chunk(count), styles.chunk(count)
-            )
+            workers.map(self._gradients, self.replicas, photos.chunk(count), styles.chunk(count))
         )
         for index, parameter in enumerate(self.net.parameters()):
             gradients = torch.stack([g[index].float() for g, _, _ in parts])
@@ -277,14 +332,20 @@ class Trainer:
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), self.options.max_gradient)
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(fraction) * group["factor"]
+        # From here until the step is logged, the state is no one's to save.
+        self._settled = False
         if torch.isfinite(norm):
             self.optimizer.step()
+        self.step += 1
         terms = {
             key: sum(float(t[key].sum()) for _, t, _ in parts) / len(photos) for key in parts[0][1]
         }
         terms["loss"] = sum(terms.values())
         terms["gradient"] = float(norm)
-        terms["deviation"] = sum(d for _, _, d in parts) / len(photos)
+        deviations = torch.cat([d for _, _, d in parts]).cpu()
+        for style, deviation in zip(styles.tolist(), deviations, strict=True):
+            self.deviations[style] = (self.deviations[style] + deviation) / 2
+        terms["deviation"] = float(self.deviations.min())
         return terms
 
     def _copy_weights(self) -> None:
@@ -295,8 +356,8 @@ class Trainer:
 
     def _gradients(
         self, net: StyleNetwork, photos: Tensor, styles: Tensor
-    ) -> tuple[tuple[Tensor, ...], dict[str, Tensor], float]:
-        """Of the sum of the losses of these rows: gradients, terms by row, sum of deviations."""
+    ) -> tuple[tuple[Tensor, ...], dict[str, Tensor], Tensor]:
+        """Of the sum of the losses of these rows: gradients; terms and deviations by row."""
         weights = torch.eye(net.styles, device=self.device)[styles]
         spikes: list[Tensor] = []
         with _watching(net, spikes):
@@ -305,8 +366,8 @@ class Trainer:
         terms["spikes"] = self.options.spike_weight * torch.stack(spikes).sum(dim=0)
         total = torch.stack(list(terms.values())).sum()
         gradients = torch.autograd.grad(total, list(net.parameters()))
-        deviation = float(output.detach().flatten(1).std(dim=1).sum())
-        return gradients, {key: value.detach() for key, value in terms.items()}, deviation
+        deviations = output.detach().flatten(1).std(dim=1)
+        return gradients, {key: value.detach() for key, value in terms.items()}, deviations
 
     def _styles(self, step: int) -> Tensor:
         """Which style each row of a step's batch gets: all equally often, in shuffled rounds."""
@@ -355,34 +416,36 @@ class Trainer:
     def _roll_back(self, loader: ThreadPoolExecutor, terms: dict[str, float]) -> Future[Tensor]:
         failed, rollbacks = self.step, self.rollbacks + 1
         if rollbacks > MAX_ROLLBACKS:
+            flattest = self.paintings[int(self.deviations.argmin())].record.name
             raise TrainingFailed(
                 f"step {failed}: loss {terms['loss']:.4g}, output deviation "
-                f"{terms['deviation']:.4g}, also after {MAX_ROLLBACKS} roll-backs: lower the "
-                "learning rate or the style weight"
+                f"{terms['deviation']:.4g} of style {flattest!r}, also after {MAX_ROLLBACKS} "
+                "roll-backs: lower the learning rate or the style weight"
             )
         elapsed = self.elapsed
         self.load_checkpoint()
-        self.rollbacks, self.elapsed = rollbacks, elapsed
+        self.rollbacks, self.elapsed, self._settled = rollbacks, elapsed, True
         self.save_checkpoint()
         return loader.submit(self.photos.batch, self.step, self.options.batch)
 
     def _log(self, terms: dict[str, float]) -> None:
-        path = self.out_dir / "log.csv"
-        new = not path.exists()
-        with path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, LOG_COLUMNS, restval="")
+        new = not self._log_path.exists()
+        with self._log_path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, LOG_COLUMNS, restval="", lineterminator="\n")
             if new:
                 writer.writeheader()
             row: dict[str, str | int] = {key: f"{value:.6g}" for key, value in terms.items()}
             writer.writerow(row | {"step": self.step, "seconds": f"{self.elapsed:.2f}"})
 
     def _trim_log(self) -> None:
-        """Drop the rows after the checkpoint: those steps are taken again."""
-        path = self.out_dir / "log.csv"
-        if path.exists():
-            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = [row for row in lines[1:] if int(row.split(",")[0]) <= self.step]
-            write_atomically(path, "".join([*lines[:1], *kept]).encode())
+        """Drop the rows after the checkpoint, whose steps are taken again, and half a last row."""
+        if not self._log_path.exists():
+            return
+        lines = self._log_path.read_text(encoding="utf-8", errors="replace").splitlines()
+        rows = [line for line in lines[1:] if line.count(",") == len(LOG_COLUMNS) - 1]
+        kept = [row for row in rows if int(row.split(",")[0]) <= self.step]
+        text = "".join(f"{line}\n" for line in (",".join(LOG_COLUMNS), *kept))
+        write_atomically(self._log_path, text.encode())
 
     def save_checkpoint(self) -> None:
         """Write all that a resumed run needs, atomically."""
@@ -394,31 +457,66 @@ class Trainer:
                 "step": self.step,
                 "elapsed": self.elapsed,
                 "rollbacks": self.rollbacks,
-                "architecture": self.net.spec.to_json(),
-                "styles": [p.record.name for p in self.paintings],
+                "deviations": self.deviations,
+                "workers": self.options.workers,
+                "identity": self.identity,
             },
             buffer,
         )
         write_atomically(self.checkpoint, buffer.getvalue())
 
     def load_checkpoint(self) -> None:
-        """Take up the state of checkpoint.pt. Raise ValueError where it is another run's."""
-        state: dict[str, Any] = torch.load(
-            self.checkpoint, map_location=self.device, weights_only=True
-        )
-        names = [p.record.name for p in self.paintings]
-        if state["architecture"] != self.net.spec.to_json() or state["styles"] != names:
-            raise ValueError(f"{self.checkpoint}: of another network or of other styles")
-        self.net.load_state_dict(state["net"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.elapsed = state["step"], state["elapsed"]
-        self.rollbacks = state["rollbacks"]
+        """Take up the state of checkpoint.pt, with as many workers as it was written with, and
+        drop what the log holds of later steps. Raise CheckpointError where it is damaged or of
+        a run with other options, paintings, teachers, photos or another network.
+        """
+        try:
+            state: dict[str, Any] = torch.load(
+                self.checkpoint, map_location=self.device, weights_only=True
+            )
+            made_with = state["identity"]
+            other = [what for what, own in self.identity.items() if made_with[what] != own]
+            if other:
+                raise CheckpointError(
+                    f"{self.checkpoint} was made with other {' and '.join(other)}"
+                )
+            self.net.load_state_dict(state["net"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step, self.elapsed = state["step"], state["elapsed"]
+            self.rollbacks = state["rollbacks"]
+            self.deviations = state["deviations"].cpu()
+            self.options = replace(self.options, workers=state["workers"])
+        except (RuntimeError, EOFError, UnpicklingError, KeyError, TypeError) as error:
+            raise CheckpointError(f"{self.checkpoint} is damaged, or of another version") from error
+        self._trim_log()
+
+    def _identity(self) -> dict[str, str]:
+        """What makes this run this run: digests of all that its result depends on."""
+        options = {k: v for k, v in asdict(self.options).items() if k not in FREE_OPTIONS}
+        nets = [self.net, *([self.guide] if self.guide is not None else [])]
+        parts = {
+            "options": options,
+            "paintings": [
+                (p.record.name, p.weight, p.side, p.trim, _file_digest(p.path))
+                for p in self.paintings
+            ],
+            "judges": [
+                (t.style, t.content, t.every, digest(t.encoder.state_dict())) for t in self.teachers
+            ],
+            "photos": [(str(path.resolve()), path.stat().st_size) for path in self.photos.paths],
+            "networks to start from": [
+                (net.spec.to_json(), digest(net.state_dict())) for net in nets
+            ],
+        }
+        texts = {key: json.dumps(value) for key, value in parts.items()}
+        return {key: hashlib.sha256(text.encode()).hexdigest() for key, text in texts.items()}
 
     def preview(self) -> Path | None:
         """Draw the preview photos in every style; one row a photo. None without photos."""
         if not self.previews:
             return None
         rows = []
+        self._make_replicas()
         self._copy_weights()
         net = self.replicas[0]
         with torch.no_grad():
@@ -480,6 +578,11 @@ def _half(net: StyleNetwork, dtype: torch.dtype) -> StyleNetwork:
     return net
 
 
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _single_thread() -> None:
     torch.set_num_threads(1)
 
@@ -491,9 +594,5 @@ def _healthy(terms: dict[str, float]) -> bool:
 
 def _dtype(precision: str, device: torch.device) -> torch.dtype:
     if precision == "auto":
-        if device.type == "cpu":
-            fast = torch.cpu._is_avx512_bf16_supported()
-        else:
-            fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
-        return torch.bfloat16 if fast else torch.float32
+        return torch.bfloat16 if native_bf16(device) else torch.float32
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
