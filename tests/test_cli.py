@@ -512,6 +512,26 @@ def test_damaged_styles_are_told_by_styles_and_stop_no_job_with_another(job, cli
     assert [p["text"] for p in problems] == ["damaged: torn.safetensors is damaged"]
 
 
+def test_a_hook_that_raises_ends_no_job_and_hides_no_error(cli, photos, tmp_path, monkeypatch):
+    (tmp_path / "watcher.py").write_text(
+        "import stylepipe\n"
+        "@stylepipe.hookimpl\ndef stylepipe_item_done(item): raise OSError('no upload')\n"
+        "@stylepipe.hookimpl\ndef stylepipe_job_done(report): 1 / 0\n"
+    )
+    watcher = ("--plugin", tmp_path / "watcher.py")
+    code, _, err = cli("negative", photos, "-o", tmp_path / "out", *watcher)
+    assert code == 0 and "3 done" in err
+    assert err.count("plugin watcher broke in stylepipe_item_done: OSError: no upload") == 1
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("fakes.np.save", full)
+    code, _, err = cli("negative", photos, "-o", tmp_path / "more", *watcher)
+    assert code == 4 and "No space left on device" in err
+    assert "plugin watcher broke in stylepipe_job_done: ZeroDivisionError" in err
+
+
 def test_a_plugin_adds_a_command_but_replaces_none(cli, tmp_path):
     (tmp_path / "more.py").write_text(
         "import click, stylepipe\n@stylepipe.hookimpl\ndef stylepipe_commands(cli):\n"
