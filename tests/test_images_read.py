@@ -190,6 +190,38 @@ def test_nothing_is_printed_of_odd_sixteen_bit_files(tmp_path, suffix, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_reading_in_two_threads_leaves_the_log_level_of_opencv(tmp_path):
+    from stylepipe.media import decode
+
+    before = decode._set_log_level(3)
+    try:
+        one, two = decode._opencv_silent(), decode._opencv_silent()
+        one.__enter__()
+        two.__enter__()
+        one.__exit__(None, None, None)
+        assert decode._set_log_level(0) == 0, "the other still reads"
+        two.__exit__(None, None, None)
+        assert decode._set_log_level(3) == 3
+    finally:
+        decode._set_log_level(before)
+
+
+def test_warnings_are_left_to_the_program():
+    import subprocess
+    import sys
+
+    code = (
+        "import os, warnings, cv2, PIL.Image; os.environ.pop('SVT_LOG', None)\n"
+        "before = list(warnings.filters)\n"
+        "import stylepipe.media.decode, stylepipe.media.encode\n"
+        "from stylepipe.media.video_encode import _quality\n"
+        "_quality('libsvtav1', None, 'veryfast')\n"
+        "assert [f for f in warnings.filters if f not in before] == []\n"
+        "assert 'SVT_LOG' not in os.environ"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_sixteen_bit_tiff(tmp_path, order):
     path, pixels, alpha = tmp_path / "a.tif", deep(), deep()[:, :, 2] | 1

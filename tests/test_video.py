@@ -12,6 +12,7 @@ from clips import Log, convert, make_clip, packets, picture, read
 
 from stylepipe.errors import ItemError, UsageError
 from stylepipe.media.video import VideoReader, VideoWriter, parse_time
+from stylepipe.types import Frame, Info, Item
 
 IRREGULAR = (0, 40, 80, 200, 240, 360, 400, 440, 640, 680)
 
@@ -249,37 +250,94 @@ def test_colour_tags_are_kept_and_meant(tmp_path, tags, names):
     assert difference(first, second) < 1
 
 
-def test_unknown_matrix_is_an_error_not_a_guess():
+@pytest.mark.parametrize(("matrix", "name"), [(14, "ictcp"), (10, "bt2020c")])
+def test_unknown_matrix_is_an_error_not_a_guess(matrix, name):
     from stylepipe.media.video_color import Colour
 
-    with pytest.raises(ItemError, match="ictcp"):
-        Colour(1, 14).swscale(64, 48)
+    with pytest.raises(ItemError, match=f"'{name}' is not supported"):
+        Colour(1, matrix).swscale(64, 48)
 
 
-def test_alpha_survives_where_the_container_has_it_and_is_black_elsewhere(tmp_path):
-    from stylepipe.types import Frame, Info, Item
-
+def half_transparent(tmp_path, name, **options):
+    """Write three frames whose left half is transparent; returns the path and what was said."""
     pixels = picture(0)
     alpha = np.full(pixels.shape[:2], 255, np.uint8)
     alpha[:, :32] = 0
     info = Info("video", "fake", 64, 48, rate=Fraction(25), alpha=True)
-    for suffix in (".mov", ".mp4"):
-        work = tmp_path / suffix[1:]
-        work.mkdir()
-        writer = VideoWriter(VideoWriter.Options())
-        writer.open(Log())
-        path = tmp_path / f"out{suffix}"
-        sink = writer.open_sink(Item(0, tmp_path, tmp_path, path), info, path, work)
-        for n in range(3):
-            sink.write(Frame(pixels, alpha, n, n, Fraction(1, 25), 1))
-        sink.close()
-    after, frames = read(tmp_path / "out.mov")
-    assert after.alpha
-    assert frames[0].alpha[10, 5] == 0
-    assert frames[0].alpha[10, 60] == 65535
-    _, frames = read(tmp_path / "out.mp4")
-    assert frames[0].pixels[10, 5].max() < 12
-    assert np.abs(frames[0].pixels[10, 50].astype(int) - pixels[10, 50]).max() < 20
+    path, work, log = tmp_path / name, tmp_path / f"work-{name}", Log()
+    work.mkdir()
+    made = VideoWriter(VideoWriter.Options(**options))
+    made.open(log)
+    sink = made.open_sink(Item(0, tmp_path / "in.mov", tmp_path, path), info, path, work)
+    for n in range(3):
+        sink.write(Frame(pixels, alpha, n, n, Fraction(1, 25), 1))
+    sink.close()
+    return path, log.lines
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("a.mov", {}), ("a.mkv", {}), ("b.mkv", {"codec": "ffv1"})]
+)
+def test_alpha_survives_where_it_can(tmp_path, name, options):
+    path, said = half_transparent(tmp_path, name, **options)
+    after, frames = read(path)
+    assert after.alpha and not said
+    for frame in frames:
+        assert frame.alpha[10, 5] == 0
+        assert frame.alpha[10, 60] == frame.white
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm", ".avi"])
+def test_alpha_is_white_where_it_cannot_stay_and_that_is_told(tmp_path, suffix):
+    path, said = half_transparent(tmp_path, f"a{suffix}")
+    after, frames = read(path)
+    assert not after.alpha
+    assert frames[2].pixels[10, 5].min() > 243
+    assert np.abs(frames[2].pixels[10, 50].astype(int) - picture(0)[10, 50]).max() < 20
+    assert len(said) == 1
+    assert f"{suffix} with" in said[0] and "shown on white; .mov can" in said[0]
+
+
+def test_an_encoder_that_cannot_be_transparent_is_told_where_the_suffix_can(tmp_path):
+    _, said = half_transparent(tmp_path, "a.mov", codec="libx264")
+    assert "shown on white; leave --codec away" in said[0]
+
+
+def test_alpha_beside_the_packets_is_refused_before_any_work(tmp_path):
+    with pytest.raises(ItemError, match="would lose the alpha of yuva420p"):
+        half_transparent(tmp_path, "a.webm", pix_fmt="yuva420p")
+
+
+def test_flattened_sixteen_bits():
+    from stylepipe.media.video_color import flatten
+
+    pixels = np.full((1, 3, 3), 20000, np.uint16)
+    alpha = np.array([[0, 32768, 65535]], np.uint16)
+    assert flatten(pixels, alpha)[0, :, 0].tolist() == [65535, 42767, 20000]
+
+
+@pytest.mark.parametrize(
+    ("codec", "options"), [("libvpx-vp9", {}), ("libvpx", {"auto-alt-ref": "0"})]
+)
+def test_transparent_webm_is_read_with_its_alpha(tmp_path, codec, options):
+    path = tmp_path / "in.webm"
+    rgba = np.dstack((picture(0), np.full((48, 64), 255, np.uint8)))
+    rgba[:, :32, 3] = 0
+    with av.open(str(path), "w") as out:
+        video = out.add_stream(codec, rate=25, options={"cpu-used": "8", "crf": "10", **options})
+        video.width, video.height, video.pix_fmt = 64, 48, "yuva420p"
+        for n in range(12):
+            frame = av.VideoFrame.from_ndarray(rgba, format="rgba").reformat(format="yuva420p")
+            frame.pts, frame.time_base = n, Fraction(1, 25)
+            out.mux(video.encode(frame))
+        out.mux(video.encode(None))
+    info, frames = read(path)
+    assert info.alpha and len(frames) == 12
+    assert seconds(frames) == [Fraction(n * 40, 1000) for n in range(12)]
+    assert frames[7].alpha[10, 5] < 12 and frames[7].alpha[10, 60] > 243
+    assert np.abs(frames[7].pixels[10, 60].astype(int) - rgba[10, 60, :3]).max() < 20
+    convert(path, tmp_path / "out.mov")
+    assert read(tmp_path / "out.mov")[1][7].alpha[10, 5] < 12 * 257
 
 
 # -- trimming and resuming a read ----------------------------------------------------------
@@ -497,6 +555,90 @@ def test_codec_crf_preset_and_pix_fmt_reach_the_encoder(tmp_path):
     convert(source, tmp_path / "coarse.mp4", crf=45)
     assert read(tmp_path / "fine.mp4")[0].details["pix_fmt"] == "yuv422p"
     assert (tmp_path / "fine.mp4").stat().st_size > 1.3 * (tmp_path / "coarse.mp4").stat().st_size
+
+
+CONTAINERS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi")
+HELD = {
+    "libx264": (".mp4", ".mov", ".m4v", ".mkv", ".avi"),
+    "libx265": (".mp4", ".mov", ".m4v", ".mkv"),
+    "libsvtav1": (".mp4", ".m4v", ".mkv", ".webm", ".avi"),
+    "libvpx": (".mkv", ".webm", ".avi"),
+    "libvpx-vp9": (".mp4", ".m4v", ".mkv", ".webm", ".avi"),
+    "prores_ks": (".mov", ".mkv"),
+    "ffv1": (".mp4", ".m4v", ".mkv", ".avi"),
+    "mpeg4": (".mp4", ".mov", ".m4v", ".mkv", ".avi"),
+    "mjpeg": (".mp4", ".mov", ".m4v", ".mkv", ".avi"),
+    "qtrle": (".mov",),
+    "wmv2": (".avi",),
+}
+
+
+@pytest.mark.parametrize("suffix", CONTAINERS)
+@pytest.mark.parametrize("codec", HELD)
+def test_a_codec_is_written_or_refused_before_any_frame(tmp_path, codec, suffix):
+    source = make_clip(tmp_path / "in.mp4", (0, 40, 80))
+    info = probe(source)
+    output = tmp_path / f"out{suffix}"
+    item = Item(0, source, tmp_path, output)
+    made = writer(codec=codec)
+    if suffix in HELD[codec]:
+        convert(source, output, codec=codec)
+        first, *times = seconds(read(output)[1])
+        assert [time - first for time in times] == [Fraction(1, 25), Fraction(2, 25)]
+        return
+    with pytest.raises(ItemError, match=rf"^\{suffix} cannot hold what {codec} makes") as caught:
+        made.open_sink(item, info, output, tmp_path)
+    assert any(other in str(caught.value).split("or use")[1] for other in HELD[codec])
+
+
+def test_without_x264_another_encoder_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("av.codec.codecs_available", {"libopenh264", "mpeg4"})
+    source = make_clip(tmp_path / "in.mp4", (0, 40))
+    with pytest.raises(ItemError, match=r"no encoder libx264 here.*--codec libopenh264"):
+        convert(source, tmp_path / "out.mp4")
+
+
+def test_crf_of_videotoolbox_runs_the_way_it_does_elsewhere():
+    from stylepipe.media.video_encode import _quality
+
+    qualities = [
+        int(_quality("hevc_videotoolbox", crf, "fast")["global_quality"]) // 118
+        for crf in (0, 18, None, 40, 51, 255)
+    ]
+    assert qualities == [100, 65, 65, 22, 0, 0]  # Apple's scale: 100 is best
+    with pytest.raises(UsageError, match="no constant-quality scale"):
+        _quality("prores_videotoolbox", 18, "fast")
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix"), [("libx264", ".mp4"), ("libx265", ".mp4"), ("libvpx-vp9", ".webm"),
+                          ("mpeg4", ".avi")]
+)
+def test_bytes_do_not_depend_on_the_number_of_processors(tmp_path, codec, suffix):
+    import os
+    import subprocess
+    import sys
+
+    if not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("needs two processors and a way to give up one")
+    source = make_clip(tmp_path / "in.mp4", range(0, 1600, 40), size=(320, 240))
+    program = (
+        "import os, sys; cpus = sorted(os.sched_getaffinity(0))[: int(sys.argv[4])]\n"
+        "os.sched_setaffinity(0, cpus); sys.path.insert(0, sys.argv[1])\n"
+        "from pathlib import Path; from clips import convert\n"
+        "convert(Path(sys.argv[2]), Path(sys.argv[3]), codec=sys.argv[5])"
+    )
+    made = []
+    for count in (1, 2):
+        output = tmp_path / str(count) / f"out{suffix}"
+        output.parent.mkdir()
+        subprocess.run(
+            [sys.executable, "-c", program, str(Path(__file__).parent), source, output,
+             str(count), codec],
+            check=True,
+        )
+        made.append(output.read_bytes())
+    assert made[0] == made[1]
 
 
 def test_avi_refuses_irregular_times_before_any_work(tmp_path):

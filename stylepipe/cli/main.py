@@ -6,6 +6,7 @@ import importlib
 import os
 import re
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -143,6 +144,13 @@ def _say(message: str) -> None:
     click.echo(f"error: {message}", err=True)
 
 
+def _hush() -> None:
+    """Keep libraries from talking of what is an error or a note of ours already."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1, which prints its settings at each start
+
+
 def main() -> NoReturn:
     """The console script."""
+    _hush()
     sys.exit(run(sys.argv[1:]))

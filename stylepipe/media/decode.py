@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import math
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,11 +22,11 @@ from stylepipe.errors import ItemError
 from stylepipe.media import exif, icc
 from stylepipe.types import Frame, Info, Meta
 
-# Pillow warns of odd metadata and large pictures; what matters of that is an ItemError here.
-warnings.filterwarnings("ignore", module=r"PIL\.")
-
 # OpenCV 5 moved it.
 _set_log_level = cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel
+_LOG_LOCK = threading.Lock()
+_opencv_users: list[int] = []
+"""The log level to go back to, once for each call of OpenCV in progress."""
 _LIMIT_LOCK = threading.Lock()
 _HEAD = 4096
 _BOXES = {b"avif": "AVIF", b"avis": "AVIF"} | dict.fromkeys(
@@ -393,13 +392,31 @@ def _bare_png(data: bytes) -> bytes:
 
 def _opencv(data: bytes) -> np.ndarray | None:
     """As stored, gray or BGR; None if OpenCV cannot: the callers raise, or let Pillow say why."""
-    level = _set_log_level(0)
     try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        with _opencv_silent():
+            return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         return None
+
+
+@contextmanager
+def _opencv_silent() -> Iterator[None]:
+    """Keep OpenCV from printing; its log level is the process's, so the last one out restores it.
+
+    Any number of threads may be inside.
+    """
+    with _LOG_LOCK:
+        if not _opencv_users:
+            _opencv_users.append(_set_log_level(0))
+        else:
+            _opencv_users.append(_opencv_users[0])
+    try:
+        yield
     finally:
-        _set_log_level(level)
+        with _LOG_LOCK:
+            level = _opencv_users.pop()
+            if not _opencv_users:
+                _set_log_level(level)
 
 
 def _rgb(bgr: np.ndarray) -> np.ndarray:

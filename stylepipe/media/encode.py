@@ -19,6 +19,7 @@ from PIL import Image, TiffImagePlugin
 
 from stylepipe.errors import ItemError
 from stylepipe.media import exif, icc
+from stylepipe.media.video_color import flatten
 from stylepipe.types import Frame, Meta
 
 _MARKER = 65533  # bytes a JPEG segment can hold
@@ -105,11 +106,9 @@ def quantized(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
 def _opaque(frame: Frame) -> Image.Image:
     """RGB of eight bits, on white where the frame is transparent."""
     pixels = eight(frame.pixels)
-    if frame.alpha is None:
-        return Image.fromarray(pixels)
-    alpha = eight(frame.alpha)[:, :, None].astype(np.uint16)
-    mixed = pixels * alpha + 255 * (255 - alpha)
-    return Image.fromarray(((mixed + 127) // 255).astype(np.uint8))
+    return Image.fromarray(
+        pixels if frame.alpha is None else flatten(pixels, eight(frame.alpha))
+    )
 
 
 def _with_alpha(frame: Frame) -> Image.Image:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from stylepipe.components import Context, Reader, Sink, Writer
 from stylepipe.errors import UsageError
+from stylepipe.media.video_encode import PRESETS
 from stylepipe.options import Options, option
 from stylepipe.types import Frame, Info, Item
 
@@ -77,7 +78,10 @@ class VideoReader(Reader):
 
 
 class VideoWriter(Writer):
-    """MP4, MOV, MKV, WebM and AVI with the source's sound, times and colours; GIF, WebP, APNG."""
+    """MP4, MOV, MKV, WebM and AVI with the source's sound, times and colours; GIF, WebP, APNG.
+
+    Transparency stays in MOV, MKV and the animated pictures; others show the film on white.
+    """
 
     name = "video"
     kind = "video"
@@ -94,10 +98,7 @@ class VideoWriter(Writer):
         )
         preset_x264: str = option(
             "veryfast", "Speed of x264 and x265 against the size of the file.",
-            choices=(
-                "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower",
-                "veryslow",
-            ),
+            choices=PRESETS,
         )
         pix_fmt: str = option(
             "auto", "Pixel format; auto keeps the source's chroma and depth where it can.",

@@ -36,7 +36,7 @@ TRANSFERS = {
     14: "bt2020-10", 15: "bt2020-12", 16: "smpte2084", 17: "smpte428", 18: "arib-std-b67",
 }
 _PLANAR = ("yuv420p", "yuv422p", "yuv444p")
-_SWSCALE = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
+_SWSCALE = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
 """Matrix code to swscale's SWS_CS number."""
 
 
@@ -88,7 +88,7 @@ class Colour:
         if self.matrix not in _SWSCALE:
             raise ItemError(
                 f"its colour matrix {MATRICES.get(self.matrix, self.matrix)!r} is not supported; "
-                "convert it to BT.709 first (ffmpeg -vf scale=out_color_matrix=bt709)"
+                "convert it to BT.709 first (ffmpeg -vf zscale=matrix=709)"
             )
         return _SWSCALE[self.matrix]
 
@@ -225,11 +225,12 @@ class FromRGB:
 
 
 def flatten(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Lay RGB over black by its alpha, for formats that cannot hold alpha."""
+    """Lay RGB over white by its alpha, for formats that cannot hold alpha; uint8 or uint16."""
     import numpy as np
 
     white = 65535 if pixels.dtype.itemsize == 2 else 255
-    wide = pixels.astype(np.uint32) * alpha[..., None]
+    opaque = alpha[..., None].astype(np.uint32)
+    wide = pixels * opaque + white * (white - opaque)
     flat: np.ndarray = ((wide + white // 2) // white).astype(pixels.dtype)
     return flat
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -30,11 +30,19 @@ ALIASES = {
 }
 
 USUAL = (
-    "libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1", "mpeg4", "mjpeg",
-    "h264_nvenc", "hevc_nvenc", "av1_nvenc", "h264_qsv", "hevc_qsv", "h264_videotoolbox",
+    "libx264", "libopenh264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1", "mpeg4",
+    "mjpeg", "h264_nvenc", "hevc_nvenc", "av1_nvenc", "h264_qsv", "hevc_qsv", "h264_videotoolbox",
     "hevc_videotoolbox",
 )
 """Encoders worth naming, as far as they are there; FFmpeg may bring more than a hundred."""
+_THREADS = "8"
+"""Of an encoder. The bytes depend on it, so it must not follow the machine."""
+_SLICING = ("mpeg4", "libxvid", "mpeg2video", "mpeg1video", "msmpeg4", "flv", "wmv2", "mjpeg")
+"""Encoders on a scale from 2 to 31 that cut each picture into a slice for each thread."""
+_TRANSPARENT = (".mov", ".mkv")
+"""Suffixes for which an encoder is chosen that keeps alpha."""
+_FLATTENED = ("libvpx", "libx265")
+"""Encoders that take alpha, but keep it beside the packets' bytes, or in none of them."""
 
 
 @dataclass(frozen=True)
@@ -161,14 +169,22 @@ def choose(
     """Settle the encoder for a clip; the first pixel format that the encoder accepts is taken.
 
     Where the encoder is chosen here and knows no ``crf``, that is told and left out. Raises
-    ItemError if no pixel format is accepted, UsageError if a chosen encoder knows no ``crf``.
+    ItemError if no pixel format is accepted or the container cannot hold the codec, UsageError
+    if a chosen encoder knows no ``crf``.
     """
+    from av.codec import codecs_available
     from av.video.format import VideoFormat
 
     if suffix == ".avi" and info.details.get("variable_rate"):
         raise ItemError("its frames come at irregular times, which .avi cannot hold; use .mp4")
     source = VideoFormat(info.details.get("pix_fmt") or _plain_format(info))
     name = _codec_for(suffix, codec, info.alpha)
+    if name not in codecs_available:
+        found = [n for n in USUAL if n in codecs_available]
+        raise ItemError(
+            f"the FFmpeg inside PyAV has no encoder {name} here; choose another, such as "
+            f"--codec {found[0] if found else 'libopenh264'}"
+        )
     try:
         options = _quality(name, crf, preset)
     except UsageError:
@@ -176,6 +192,7 @@ def choose(
             raise
         log(f"{suffix} is encoded with {name} here, which has no quality scale; crf is left out")
         options = _quality(name, None, preset)
+    options["threads"] = "1" if name in _SLICING else _THREADS
     if suffix == ".avi":
         # AVI has no presentation times: pictures must be stored in the order they are shown.
         options["bf"] = "0"
@@ -186,6 +203,11 @@ def choose(
     refusal: ItemError | None = None
     for candidate in [pix_fmt] if pix_fmt != "auto" else _pixel_formats(name, source, info):
         target = VideoFormat(candidate)
+        if has_alpha(target) and name.startswith(_FLATTENED):
+            refusal = ItemError(
+                f"{name} would lose the alpha of {candidate}; leave --pix-fmt away, or use .mov"
+            )
+            continue
         encoding = Encoding(
             codec=name,
             pix_fmt=candidate,
@@ -202,9 +224,32 @@ def choose(
             encoding.open()
         except ItemError as error:
             refusal = refusal or error
-        else:
-            return encoding
+            continue
+        if not _holds(suffix, encoding):
+            others = [s for s in FORMATS if _holds(s, encoding)]
+            raise ItemError(
+                f"{suffix} cannot hold what {name} makes; leave --codec away"
+                f"{', or use ' + ' or '.join(others) if others else ''}"
+            )
+        if info.alpha and not has_alpha(target):
+            other = "leave --codec away" if suffix in _TRANSPARENT else ".mov can"
+            log(f"{suffix} with {name} cannot be transparent: shown on white; {other}")
+        return encoding
     raise refusal or ItemError(f"the encoder {name} takes no pixel format that can be made here")
+
+
+def _holds(suffix: str, encoding: Encoding) -> bool:
+    """Whether the container takes such a stream: it writes its header for one, in memory."""
+    import av
+
+    try:
+        with av.open(io.BytesIO(), "w", format=FORMATS[suffix]) as trial:
+            stream: Any = trial.add_stream(encoding.codec, rate=Fraction(encoding.rate))
+            encoding.apply(stream.codec_context)
+            trial.start_encoding()
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
 
 
 def _plain_format(info: Info) -> str:
@@ -218,7 +263,7 @@ def _codec_for(suffix: str, codec: str, alpha: bool) -> str:
         return "libvpx-vp9"
     if suffix == ".avi":
         return "mpeg4"  # H.264 from AVI is read one frame late, for want of presentation times
-    return "prores_ks" if suffix == ".mov" and alpha else "libx264"
+    return "prores_ks" if suffix in _TRANSPARENT and alpha else "libx264"
 
 
 def _quality(codec: str, crf: int | None, preset: str) -> dict[str, str]:
@@ -232,14 +277,13 @@ def _quality(codec: str, crf: int | None, preset: str) -> dict[str, str]:
         # multiple of 8 (seen with AVX-512): now and then other bytes for the same pictures.
         return {"crf": q(18), "preset": preset, "mbtree": "0"}
     if codec == "libx265":
-        return {"crf": q(20), "preset": preset, "x265-params": "log-level=error"}
+        return {"crf": q(20), "preset": preset, "x265-params": "frame-threads=3:log-level=error"}
     if codec == "libvpx-vp9":
         return {"crf": q(24), "deadline": "good", "cpu-used": "4", "row-mt": "1"}
     if codec == "libvpx":
         # VP8 caps the rate even at constant quality; its hidden frames have no time of their own.
         return {"crf": q(10), "b": "50M", "deadline": "good", "cpu-used": "4", "auto-alt-ref": "0"}
     if codec == "libsvtav1":
-        os.environ.setdefault("SVT_LOG", "1")  # or it prints its settings for each segment
         return {"crf": q(24), "preset": "8"}
     if codec in ("libaom-av1", "librav1e"):
         return {"crf": q(24), "cpu-used": "6"} if codec == "libaom-av1" else {"qp": q(80)}
@@ -249,9 +293,11 @@ def _quality(codec: str, crf: int | None, preset: str) -> dict[str, str]:
         return {"global_quality": q(19)}
     if codec.endswith("_amf"):
         return {"rc": "cqp", "qp_i": q(18), "qp_p": q(20), "qp_b": q(22)}
-    if codec.endswith("_videotoolbox"):
-        return {"flags": "+qscale", "global_quality": str(118 * (65 if crf is None else crf))}
-    if codec in ("mpeg4", "libxvid", "mpeg2video", "mpeg1video", "mjpeg", "msmpeg4", "flv", "wmv2"):
+    if codec in ("h264_videotoolbox", "hevc_videotoolbox"):
+        # Its scale is 0 to 100, higher is better; --crf is taken as on x264's, 51 to 0.
+        best = round(100 * (1 - min(18 if crf is None else crf, 51) / 51))
+        return {"flags": "+qscale", "global_quality": str(118 * best)}
+    if codec in _SLICING:
         return {"flags": "+qscale", "global_quality": str(118 * (2 if crf is None else crf))}
     if crf is not None:
         raise UsageError(f"the encoder {codec} has no constant-quality scale; leave --crf away")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import av
     import numpy as np
     from av.container import InputContainer
+    from av.video.codeccontext import VideoCodecContext
     from av.video.stream import VideoStream
 
 _SEEKABLE = ("mp4", "matroska")
@@ -247,6 +248,7 @@ def _decode(
 
     live = _live(container)
     base = stream.time_base or Fraction(1, 1000)
+    decoder = _decoder(stream)
     time = begin
     started = False
     packets = container.demux(stream)
@@ -259,7 +261,7 @@ def _decode(
                 time = packet.pts * base
             if packet.is_corrupt and not live:
                 raise ItemError(f"the file is cut off or damaged at {spell(time - begin)}")
-            pictures = packet.decode()
+            pictures = decoder.decode(packet)
         except (av.FFmpegError, OSError) as error:
             if live and not started:
                 continue
@@ -269,6 +271,30 @@ def _decode(
         for picture in pictures:
             started = True
             yield picture
+
+
+def _decoder(stream: VideoStream) -> VideoCodecContext:
+    """The stream's own decoder; for transparent VP8 and VP9 libvpx, as FFmpeg's knows no alpha.
+
+    Raises ItemError if libvpx is needed and not there.
+    """
+    from av.codec import CodecContext
+
+    own = stream.codec_context
+    library = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(own.codec.canonical_name)
+    tags = {key.lower(): value for key, value in stream.metadata.items()}
+    if library is None or tags.get("alpha_mode") != "1":
+        return own
+    try:
+        decoder: Any = CodecContext.create(library, "r")
+    except ValueError as error:
+        raise ItemError(
+            f"is transparent, and the FFmpeg inside PyAV lacks {library} to read that"
+        ) from error
+    decoder.extradata = own.extradata
+    for tag in ("color_range", "colorspace", "color_primaries", "color_trc"):
+        setattr(decoder, tag, getattr(own, tag))
+    return decoder  # type: ignore[no-any-return]
 
 
 def _remaining(container: InputContainer, stream: VideoStream, pts: int) -> int | None:
