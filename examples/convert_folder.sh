@@ -11,6 +11,7 @@ shift 2
 styles=$(stylepipe styles)
 failed=0
 while read -r style _; do
+    [ -n "$style" ] || continue
     echo "== $style" >&2
     # exit code 1: some photos could not be read; the other styles are worth having all the same
     stylepipe run "$photos" --output "$output/$style" --style "$style" "$@" || failed=$?

@@ -164,7 +164,9 @@ def script(tmp_path):
     log = tmp_path / "calls"
     program.write_text(
         "#!/bin/sh\n"
-        'if [ "$1" = styles ]; then printf "one  fast  MIT\\ntwo  fast  MIT\\n"; exit; fi\n'
+        'if [ "$1" = styles ]; then\n'
+        '    printf "one  fast  MIT\\ntwo  fast  MIT\\n"; exit "${STYLES:-0}"\n'
+        "fi\n"
         f'printf "%s\\n" "$*" >> "{log}"\n'
         f'exit "${{FAIL:-0}}"\n'
     )
@@ -191,6 +193,20 @@ def test_folder_script_paints_each_style_and_keeps_exit_codes(
     assert {Path(call[3]).name for call in calls} <= {"one", "two"}
     for call in calls:
         assert main.run([*call, "--dry-run", "-q"]) == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a bash script")
+def test_folder_script_ends_where_styles_cannot_be_listed(script, tmp_path, monkeypatch):
+    monkeypatch.setenv("STYLES", "4")
+    code, calls = script("convert_folder.sh", str(EXAMPLES / "photos"), str(tmp_path / "out"))
+    assert (code, calls) == (4, [])
+
+
+def test_rendering_an_unknown_scene_names_the_known_ones():
+    call = [sys.executable, EXAMPLES / "render.py", "--only", "lkae"]
+    done = subprocess.run(call, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "invalid choice: 'lkae'" in done.stderr and "lighthouse" in done.stderr
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a bash script")

@@ -43,7 +43,7 @@ STYLE_RATE = 4.0  # of the learning rate, for the norms' gains and shifts
 LOG_COLUMNS = (
     *("step", "seconds", "loss"),
     *("copy", "content", "style", "tone", "tv", "range", "spikes", "guide"),
-    *("gradient", "deviation"),
+    *("gradient", "deviation"),  # the latter of the flattest style, over its last pictures
 )
 MIN_OUTPUT_STD = 0.02  # a picture flatter than this is one grey, black or white field
 # Options that change neither the result nor, but for its end, the course of a run. The workers
@@ -442,9 +442,9 @@ class Trainer:
         if not self._log_path.exists():
             return
         lines = self._log_path.read_text(encoding="utf-8", errors="replace").splitlines()
-        rows = [line for line in lines[1:] if line.count(",") == len(LOG_COLUMNS) - 1]
-        kept = [row for row in rows if int(row.split(",")[0]) <= self.step]
-        text = "".join(f"{line}\n" for line in (",".join(LOG_COLUMNS), *kept))
+        rows = [row for row in (line.split(",") for line in lines) if len(row) == len(LOG_COLUMNS)]
+        kept = [row for row in rows if row[0].isdecimal() and int(row[0]) <= self.step]
+        text = "".join(f"{','.join(row)}\n" for row in (LOG_COLUMNS, *kept))
         write_atomically(self._log_path, text.encode())
 
     def save_checkpoint(self) -> None:
@@ -474,20 +474,16 @@ class Trainer:
             state: dict[str, Any] = torch.load(
                 self.checkpoint, map_location=self.device, weights_only=True
             )
-            made_with = state["identity"]
-            other = [what for what, own in self.identity.items() if made_with[what] != own]
-            if other:
-                raise CheckpointError(
-                    f"{self.checkpoint} was made with other {' and '.join(other)}"
-                )
-            self.net.load_state_dict(state["net"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.step, self.elapsed = state["step"], state["elapsed"]
-            self.rollbacks = state["rollbacks"]
-            self.deviations = state["deviations"].cpu()
-            self.options = replace(self.options, workers=state["workers"])
-        except (RuntimeError, EOFError, UnpicklingError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{self.checkpoint} is damaged, or of another version") from error
+            other = [key for key, own in self.identity.items() if state["identity"][key] != own]
+        except (RuntimeError, EOFError, UnpicklingError, LookupError, TypeError, ValueError) as e:
+            raise CheckpointError(f"{self.checkpoint} is damaged, or of another version") from e
+        if other:
+            raise CheckpointError(f"{self.checkpoint} was made with other {' and '.join(other)}")
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.elapsed = state["step"], state["elapsed"]
+        self.rollbacks, self.deviations = state["rollbacks"], state["deviations"].cpu()
+        self.options = replace(self.options, workers=state["workers"])
         self._trim_log()
 
     def _identity(self) -> dict[str, str]:

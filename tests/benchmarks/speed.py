@@ -49,7 +49,7 @@ SIZES = ("512x512", "1280x720", "1920x1080", "4000x3000")
 def picture(width: int, height: int) -> np.ndarray:
     """The first example photo at this size, HxWx3 in RGB."""
     path = min(p for p in PHOTO.iterdir() if p.suffix in (".jpg", ".png", ".webp"))
-    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+    pixels = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
     return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
 
 
