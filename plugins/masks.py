@@ -35,7 +35,7 @@ class FilesOptions(MaskOptions):
     path: Path | None = option(
         None,
         "Mask for all pictures, or folder with a mask for each: of the same name and sub-folder, "
-        "or, for a video, a folder of that name with one mask a frame.",
+        "or, for a video, a folder of that name with one mask a frame, from --start on.",
         metavar="PATH",
     )
 

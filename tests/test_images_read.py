@@ -222,6 +222,21 @@ def test_warnings_are_left_to_the_program():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_the_program_keeps_them_quiet():
+    import subprocess
+    import sys
+
+    code = (
+        "import os, sys, warnings; os.environ.pop('SVT_LOG', None); sys.argv = ['x', '--version']\n"
+        "from stylepipe.cli.main import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "assert os.environ['SVT_LOG'] == '1'\n"
+        "warnings.warn_explicit('odd', UserWarning, 'f', 1, module='PIL.TiffImagePlugin')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_sixteen_bit_tiff(tmp_path, order):
     path, pixels, alpha = tmp_path / "a.tif", deep(), deep()[:, :, 2] | 1
