@@ -53,7 +53,7 @@ def run(job: Job, report: Report) -> Report:
     items, single = find_items(job.inputs, job.output, job.settings, job.limit)
     styles = _styles(job.settings.stylizer)
     journal = Journal(job.output, single, settings_fingerprint(job.settings, job.precision))
-    job.plugins.job_start(job)
+    job.plugins.job_start(job, report.log)
     try:
         if job.dry_run:
             kept = _kept(items, journal, job)
@@ -69,7 +69,7 @@ def run(job: Job, report: Report) -> Report:
         report.job_failed(error)
         raise
     finally:
-        job.plugins.job_done(job, report)
+        job.plugins.job_done(job, report, report.log)
     return report
 
 
@@ -90,7 +90,7 @@ def _do(
 
     def tell(item: Item, outcome: Outcome) -> None:
         report.item_done(item, outcome)
-        job.plugins.item_done(job, item, outcome)
+        job.plugins.item_done(job, item, outcome, report.log)
 
     def tell_in_order(item: Item, outcome: Outcome) -> None:
         while waiting and waiting[0][0].index < item.index:

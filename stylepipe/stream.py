@@ -194,8 +194,10 @@ class Stream:
                 except Exception as error:  # a codec or plugin may raise anything for one file
                     self.decoded.put(_End(item, work, error))
             self.decoded.put(None)
-        finally:
+        except BaseException:
             flows.shutdown(cancel_futures=True)
+            raise
+        flows.shutdown()  # the last pictures still wait for theirs
 
     def _begin(self, item: Item) -> tuple[_Work, Reader]:
         started = time.perf_counter()

@@ -156,13 +156,13 @@ class Plugins:
     def __init__(self):
         self.told = []
 
-    def job_start(self, job):
+    def job_start(self, job, log=None):
         self.told.append("start")
 
-    def item_done(self, job, item, outcome):
+    def item_done(self, job, item, outcome, log=None):
         self.told.append((item.source.name, outcome.status))
 
-    def job_done(self, job, report):
+    def job_done(self, job, report, log=None):
         self.told.append("done")
 
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 from pathlib import Path
 
 import fakes
@@ -303,6 +304,7 @@ class Sideways(Flow):
     name = "sideways"
 
     def flow(self, a, b):
+        time.sleep(0.01)  # slower than reading: pictures wait for their flow after the last is read
         flow = torch.zeros(1, 2, *a.pixels.shape[:2])
         flow[:, 0] = 2 if a.pixels[0, 0, 0] > b.pixels[0, 0, 0] else -2
         return flow
