@@ -178,7 +178,7 @@ def test_instance_norm_on_cuda(dtype: torch.dtype) -> None:
         leaves = [v.requires_grad_() for v in own]
         y = instance_norm(leaves[0], leaves[1], leaves[2], 1e-5)
         grads = torch.autograd.grad(y, leaves, dy.to(y))
-        found.append([v.float().cpu() for v in (y, *grads)])
+        found.append([v.detach().float().cpu() for v in (y, *grads)])
     for expected, result in zip(*found, strict=True):
         close = 1e-4 if dtype == torch.float32 else 0.05
         assert float((expected - result).abs().max()) < close * float(expected.abs().max() + 1)

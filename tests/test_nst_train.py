@@ -167,6 +167,18 @@ def test_files_of_a_run(make: Make, photos: list[Path]) -> None:
     assert preview.shape[1] == 3 * load_picture(read_picture, photos[0], 48).shape[3]
 
 
+def test_previews_show_the_first_photos_if_none_are_named(make: Make, photos: list[Path]) -> None:
+    trainer = make()
+    trainer.out_dir.mkdir()
+    path = trainer.preview()
+    assert path is not None
+    shown = cv2.imread(str(path))
+    first = load_picture(read_picture, photos[0], 48)[0].permute(1, 2, 0).numpy()
+    height, width = first.shape[:2]
+    assert shown.shape == (3 * height, 3 * width, 3)
+    assert np.abs(shown[:height, :width, ::-1] / 255 - first).max() < 0.01
+
+
 def test_a_collapsed_run_goes_back_and_then_gives_up(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -386,7 +398,7 @@ def test_photos_that_vanish_end_the_run(make: Make, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_trains_on_cuda(make: Make, precision: str, tmp_path: Path) -> None:
+def test_trains_on_cuda(make: Make, precision: str) -> None:
     trainer = make(
         "cuda", replace(OPTIONS, steps=3, copy_steps=1, precision=precision), device="cuda"
     )
