@@ -191,6 +191,17 @@ def test_failures_of_a_run_are_told_as_what_they_are(
         assert getattr(caught.value, "exit_code", None) == code
 
 
+def test_files_that_may_not_be_read_are_a_matter_of_setup(
+    media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked(*args: object) -> None:
+        raise PermissionError(13, "Permission denied", "encoder.pth")
+
+    monkeypatch.setattr(training, "_encoder", locked)
+    with pytest.raises(SetupError, match=r"cannot begin: .*Permission denied: 'encoder\.pth'"):
+        FastStylizer.train(options(media), context())
+
+
 def test_ctrl_c_keeps_what_was_learned(media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from stylepipe.nst.train import Trainer
 

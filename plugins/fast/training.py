@@ -159,6 +159,8 @@ def train(options: TrainOptions, context: Context, start: Path) -> None:
         )
     except (ValueError, FileNotFoundError) as error:
         raise UsageError(str(error)) from error
+    except OSError as error:
+        raise SetupError(f"the training cannot begin: {error}") from error
     for warning in trainer.warnings:
         context.log(f"warning: {warning}")
     try:
