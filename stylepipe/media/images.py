@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from stylepipe.components import Context, Reader, Sink, Writer
 from stylepipe.errors import ItemError
-from stylepipe.options import Options, option
+from stylepipe.options import Options as BaseOptions
+from stylepipe.options import option
 from stylepipe.types import Frame, Info, Item
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class ImageReader(Reader):
     kind = "image"
     patterns = (*_SUFFIXES, ".mpo")
 
-    class Options(Options):
+    class Options(BaseOptions):
         max_pixels: int = option(
             300_000_000, "Refuse pictures of more pixels: they may be made to fill the memory.",
             min=1,
@@ -73,7 +74,7 @@ class ImageWriter(Writer):
     kind = "image"
     patterns = _SUFFIXES
 
-    class Options(Options):
+    class Options(BaseOptions):
         image_quality: int = option(
             95, "Quality of JPEG, WebP, AVIF and HEIC; from 90 colours keep their full "
             "resolution (not in WebP, which at 100 is lossless).",

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from stylepipe.components import Context, Reader, Sink, Writer
 from stylepipe.errors import UsageError
 from stylepipe.media.video_encode import PRESETS
-from stylepipe.options import Options, option
+from stylepipe.options import Options as BaseOptions
+from stylepipe.options import option
 from stylepipe.types import Frame, Info, Item
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class VideoReader(Reader):
         ".ivf", ".amv", *ANIMATIONS,
     )
 
-    class Options(Options):
+    class Options(BaseOptions):
         start: str | None = option(
             None, "Begin here: seconds, or [hours:]minutes:seconds.", metavar="TIME"
         )
@@ -87,7 +88,7 @@ class VideoWriter(Writer):
     kind = "video"
     patterns = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".gif", ".webp", ".apng", ".png")
 
-    class Options(Options):
+    class Options(BaseOptions):
         codec: str = option(
             "auto", "FFmpeg's video encoder (libx264, libx265, libsvtav1, h264_nvenc ...).",
             metavar="NAME",
