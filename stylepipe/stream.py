@@ -101,8 +101,8 @@ class Stream:
         self.settings, self.painter, self.guide, self.device = settings, painter, guide, device
         self.journal, self.report, self.tell = journal, report, tell
         self.abort_on_error = abort_on_error
-        # Decoded and painted pictures wait in a queue each; together an eighth of the memory.
-        limit = min(max(memory // 16, 4 << 20), 256 << 20)
+        # Decoded and painted pictures wait in a queue each: a few are enough to keep all busy.
+        limit = min(max(memory // 16, 4 << 20), 48 << 20)
         self.decoded: ByteQueue[_Message] = ByteQueue(limit)
         self.painted: ByteQueue[_Message] = ByteQueue(limit)
         self.outcomes: list[tuple[Item, Outcome]] = []
