@@ -48,7 +48,6 @@ class _Work:
     sink: Sink
     part: Path
     started: float
-    painted: int = 0
     frames: int = 0
     """Written so far, in this run."""
     dropped: bool = False
@@ -317,7 +316,6 @@ class Stream:
             return None
         for result in results:
             self.painted.put(_Picture(work, result), result.nbytes)
-        work.painted += len(results)
         self.report.frame_done(work.item, len(results))
         return results[-1]
 

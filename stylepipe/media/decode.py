@@ -124,7 +124,7 @@ def _open(file: Any, max_pixels: int) -> ImageFile.ImageFile | None:
             "JPEG, PNG, WebP, TIFF, BMP, AVIF, GIF and HEIC"
         )
     if name == "HEIF":
-        _enable_heif()
+        enable_heif()
     with _explained(name), _pillow_unlimited():
         picture = Image.open(file, formats=("JPEG", "MPO") if name == "JPEG" else (name,))
     width, height = picture.size
@@ -150,7 +150,8 @@ def _pillow_unlimited() -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def _enable_heif() -> None:
+def enable_heif() -> None:
+    """Let Pillow read and write HEIC. Raises ItemError where the package for it is missing."""
     try:
         import pillow_heif
     except ImportError:

@@ -19,6 +19,7 @@ from PIL import Image, TiffImagePlugin
 
 from stylepipe.errors import ItemError
 from stylepipe.media import exif, icc
+from stylepipe.media.decode import enable_heif
 from stylepipe.media.video_color import flatten
 from stylepipe.types import Frame, Meta
 
@@ -253,13 +254,7 @@ def _avif(frame: Frame, meta: Meta, settings: Settings) -> bytes:
 
 
 def _heic(frame: Frame, meta: Meta, settings: Settings) -> bytes:
-    try:
-        import pillow_heif
-    except ImportError:
-        raise ItemError(
-            "HEIC pictures need one more package: pip install 'stylepipe[heic]'"
-        ) from None
-    pillow_heif.register_heif_opener()
+    enable_heif()
     return _save(
         _with_alpha(frame), "HEIF", quality=settings.quality,
         chroma=444 if settings.quality >= 90 else 420,
