@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from stylepipe.nst.encoders import IMAGENET_MEAN, IMAGENET_STD, load_encoder
+from stylepipe.nst.encoders import IMAGENET_MEAN, IMAGENET_STD, load_encoder, save_encoder
 
 
 def vgg_state(indices: list[int], width: int = 4) -> dict[str, Tensor]:
@@ -67,6 +67,39 @@ def test_small_encoder_by_its_definition(tmp_path: Path) -> None:
         x = F.pad(x, (1, 1, 1, 1), mode="reflect")
         x = F.relu(F.conv2d(x, state[f"{name}.weight"], state[f"{name}.bias"]))
     assert torch.allclose(encoder(picture, ["relu2_1"])["relu2_1"], x, atol=1e-4)
+
+
+def own_stack(width: int = 4) -> dict[str, tuple[Tensor, Tensor]]:
+    torch.manual_seed(0)
+    stack, inputs = {}, 3
+    for name in ("relu1_1", "relu1_2", "relu2_1"):
+        stack[name] = (torch.randn(width, inputs, 3, 3) * 0.3, torch.randn(width) * 0.1)
+        inputs = width
+    return stack
+
+
+def test_a_saved_encoder_opens_as_defined(tmp_path: Path) -> None:
+    stack, path = own_stack(), tmp_path / "own.safetensors"
+    save_encoder(path, stack, {"teacher": "VGG-19"})
+    assert [p.name for p in tmp_path.iterdir()] == ["own.safetensors"]
+    encoder = load_encoder(path)
+    assert encoder.layers == tuple(stack)
+    picture = x = torch.rand(1, 3, 11, 8)
+    for name, (weight, bias) in stack.items():
+        if name == "relu2_1":
+            x = F.max_pool2d(x, 2, ceil_mode=True)
+        x = F.relu(F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), weight, bias))
+    assert torch.allclose(encoder(picture, ["relu2_1"])["relu2_1"], x, atol=1e-5)
+
+
+def test_a_stack_that_does_not_fit_is_not_saved(tmp_path: Path) -> None:
+    stack, path = own_stack(), tmp_path / "own.safetensors"
+    swapped = {name: stack[name] for name in ("relu1_1", "relu2_1", "relu1_2")}
+    with pytest.raises(ValueError, match="in this order"):
+        save_encoder(path, swapped)
+    with pytest.raises(ValueError, match=r"relu1_2: .* no 3x3 convolution of 4 channels"):
+        save_encoder(path, {**stack, "relu1_2": stack["relu1_1"]})
+    assert not list(tmp_path.iterdir())
 
 
 def test_names_of_vgg16_and_vgg19(tmp_path: Path) -> None:

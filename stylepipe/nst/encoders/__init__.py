@@ -20,6 +20,7 @@ VGG16_BLOCKS = (2, 2, 3, 3, 3)
 VGG19_BLOCKS = (2, 2, 4, 4, 4)
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+FORMAT = "stylepipe-encoder"
 
 
 class Encoder(nn.Module):
@@ -119,6 +120,48 @@ def read_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     return tensors
 
 
+def save_encoder(
+    path: str | os.PathLike[str],
+    convolutions: Mapping[str, tuple[Tensor, Tensor]],
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write a compact encoder that `load_encoder` reads.
+
+    convolutions: layer name (relu1_1, relu1_2 ... shallow first) -> weight (out in 3 3) and bias
+    of a 3x3 convolution with reflection padding and a ReLU, the first for RGB in [0,1]; a 2x2
+    max pooling (ceil_mode) stands between two blocks. metadata: strings for whoever reads the
+    file. The file appears whole or not at all. Raise ValueError if the stack does not fit.
+    """
+    from safetensors.torch import save
+
+    _check_stack(convolutions)
+    tensors = {}
+    for name, (weight, bias) in convolutions.items():
+        tensors[f"{name}.weight"] = weight.detach().cpu().contiguous()
+        tensors[f"{name}.bias"] = bias.detach().cpu().contiguous()
+    data = save(tensors, {**(metadata or {}), "format": FORMAT})
+    path = Path(path)
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(data)
+    part.replace(path)
+
+
+def _check_stack(convolutions: Mapping[str, tuple[Tensor, Tensor]]) -> None:
+    names = list(convolutions)
+    if not names or names[0] != "relu1_1" or names != sorted(names):
+        raise ValueError(f"an encoder's layers are relu1_1, relu1_2 ... in this order, not {names}")
+    channels = 3
+    for name, (weight, bias) in convolutions.items():
+        if not re.fullmatch(r"relu[1-9]_[1-9]", name):
+            raise ValueError(f"{name!r} is not the name of a layer, as relu1_1 is")
+        if weight.shape[1:] != (channels, 3, 3) or bias.shape != weight.shape[:1]:
+            raise ValueError(
+                f"{name}: a weight of shape {tuple(weight.shape)} and a bias of shape "
+                f"{tuple(bias.shape)} are no 3x3 convolution of {channels} channels"
+            )
+        channels = len(weight)
+
+
 def load_encoder(
     path: str | os.PathLike[str],
     *,
@@ -131,7 +174,12 @@ def load_encoder(
     Raise FileNotFoundError or ValueError.
     """
     tensors = read_tensors(path)
-    if "conv0.weight" in tensors:
+    if "relu1_1.weight" in tensors:
+        names = sorted(k[:-7] for k in tensors if k.endswith(".weight"))
+        own = {n: (tensors[f"{n}.weight"].float(), tensors[f"{n}.bias"].float()) for n in names}
+        _check_stack(own)
+        encoder = Encoder(own, reflect=True)
+    elif "conv0.weight" in tensors:
         encoder = Encoder(_small(tensors), reflect=True)
     elif "features.0.weight" in tensors:
         encoder = Encoder(_vgg(path, tensors), reflect=False)
