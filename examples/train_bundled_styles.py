@@ -76,6 +76,7 @@ def main() -> None:
     parser.add_argument("--style", type=float, default=1.0)
     parser.add_argument("--copy-steps", type=int, default=300)
     parser.add_argument("--tone", type=float, default=1.0)
+    parser.add_argument("--hue", type=float, default=0.5)
     parser.add_argument("--spikes", type=float, default=2.0)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--workers", type=int, default=2, help="1 but on a CPU")
@@ -106,6 +107,7 @@ def main() -> None:
         style_weight=args.style,
         minutes=args.minutes,
         tone_weight=args.tone,
+        hue_weight=args.hue,
         spike_weight=args.spikes,
         workers=args.workers,
         copy_steps=args.copy_steps,

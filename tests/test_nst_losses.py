@@ -101,6 +101,16 @@ def test_tone_follows_the_photos_light_and_not_its_colour() -> None:
     assert torch.isfinite(losses.tone_loss(flat, flat)).all()
 
 
+def test_hue_follows_the_photos_colours_and_not_its_light() -> None:
+    across = torch.linspace(0, 1, 32).view(1, 1, 1, 32).expand(1, 1, 32, 32)
+    photo = torch.cat([across, across.transpose(2, 3), 1.0 - across], dim=1)
+    painted = 0.3 + 0.4 * photo - 0.2 * across  # paler, and darker on one side
+    assert losses.hue_loss(painted, photo).item() < 0.02
+    assert losses.hue_loss(photo.flip(1), photo).item() > 0.9  # red and blue exchanged
+    grey = torch.full((1, 3, 32, 32), 0.5)
+    assert losses.hue_loss(grey, photo).item() == pytest.approx(1.0)
+
+
 def test_spikes_cost_only_their_excess() -> None:
     x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     assert losses.spike_penalty(x).abs().max() == 0.0

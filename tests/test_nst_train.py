@@ -12,7 +12,7 @@ from stylepipe_plugins.fast.training import read_picture
 
 from stylepipe.nst.encoders import Encoder
 from stylepipe.nst.networks import NetworkSpec, StyleNetwork, StyleRecord, load_styles
-from stylepipe.nst.photos import Photos, load_picture
+from stylepipe.nst.photos import Photos, load_picture, recoloured
 from stylepipe.nst.train import (
     CheckpointError,
     Painting,
@@ -414,6 +414,26 @@ def test_batches_are_a_function_of_seed_and_step(photos: list[Path]) -> None:
     assert not torch.equal(first.batch(4, 3), first.batch(5, 3))
     assert not torch.equal(first.batch(4, 3), Photos(read_picture, photos, 32, 2.0, 8).batch(4, 3))
     assert first.batch(4, 3).shape == (3, 3, 32, 32)
+
+
+def test_vivid_crops_have_other_colours_of_the_same_things(photos: list[Path]) -> None:
+    # a crop's own random numbers come first: the first crop of a batch shows the same piece
+    vivid, alike = (
+        [Photos(read_picture, photos, 32, 2.0, 7, part).batch(step, 1) for step in range(9)]
+        for part in (1.0, 0.0)
+    )
+    for loud, own in zip(vivid, alike, strict=True):
+        assert loud.min() >= 0.0 and loud.max() <= 1.0
+        assert not torch.equal(loud, own)
+    both = torch.cat(vivid), torch.cat(alike)
+    saturation = [(x - x.mean(dim=1, keepdim=True)).abs().mean() for x in both]
+    assert saturation[0] > 1.2 * saturation[1]
+
+
+def test_recolouring_keeps_greys() -> None:
+    grey = torch.linspace(0, 1, 12).view(1, 3, 4).expand(3, 3, 4)
+    for seed in range(6):
+        assert torch.allclose(recoloured(grey, np.random.default_rng(seed)), grey)
 
 
 def test_photos_come_as_rgb_and_upright(tmp_path: Path) -> None:

@@ -94,13 +94,29 @@ def tone_loss(x: Tensor, photo: Tensor, cell: int = 8) -> Tensor:
     Style moments alone fix which colours appear, not where: without this term large smooth areas
     come out in rings of unrelated colours. Strokes finer than a cell, and hue, stay free.
     """
-    weights = torch.tensor([0.299, 0.587, 0.114], device=x.device).view(1, 3, 1, 1)
-    own, wanted = (F.avg_pool2d((p * weights).sum(dim=1), cell).flatten(1) for p in (x, photo))
-    own = own - own.mean(dim=1, keepdim=True)
-    wanted = wanted - wanted.mean(dim=1, keepdim=True)
+    return 1.0 - _correlation(x, photo, [(0.299, 0.587, 0.114)], cell)
+
+
+def hue_loss(x: Tensor, photo: Tensor, cell: int = 8) -> Tensor:
+    """1 - correlation of the opponent colours (red against blue, green against both) as in
+    tone_loss: what is warmer in the photo stays warmer within the painting's palette.
+    """
+    return 1.0 - _correlation(x, photo, [(1.0, 0.0, -1.0), (-0.5, 1.0, -0.5)], cell)
+
+
+def _correlation(
+    x: Tensor, photo: Tensor, planes: list[tuple[float, float, float]], cell: int
+) -> Tensor:
+    """Of two pictures' mixtures of channels over cells of pixels, -1 to 1: the planes' mean."""
+    mixture = torch.tensor(planes, device=x.device)
+    own, wanted = (
+        F.avg_pool2d(torch.einsum("pc,nchw->nphw", mixture, p), cell).flatten(2) for p in (x, photo)
+    )
+    own = own - own.mean(dim=2, keepdim=True)
+    wanted = wanted - wanted.mean(dim=2, keepdim=True)
     # An empty photo has no tones to keep: its noise must not count as such.
-    sizes = (own.square().mean(dim=1) + 1e-4) * (wanted.square().mean(dim=1) + 1e-4)
-    return 1.0 - (own * wanted).mean(dim=1) / sizes.sqrt()
+    sizes = (own.square().mean(dim=2) + 1e-4) * (wanted.square().mean(dim=2) + 1e-4)
+    return ((own * wanted).mean(dim=2) / sizes.sqrt()).mean(dim=1)
 
 
 def spike_penalty(x: Tensor, limit: float = 4.0) -> Tensor:

@@ -47,17 +47,25 @@ class Photos:
     """An endless supply of batches of square crops; step n's batch is a function of the seed.
 
     A crop comes from a photo scaled so that its short side is `size` to `zoom * size` pixels.
+    vivid: the part of the crops that get other colours (see recoloured).
     Photos are read at once while they fit in memory, the rest when they are drawn.
     warnings: a sentence for each photo left out. Raise ValueError where none can be read.
     """
 
     def __init__(
-        self, read: Read, paths: Sequence[Path], size: int, zoom: float, seed: int
+        self,
+        read: Read,
+        paths: Sequence[Path],
+        size: int,
+        zoom: float,
+        seed: int,
+        vivid: float = 0.0,
     ) -> None:
         self._read = read
         self.size = size
         self.zoom = zoom
         self.seed = seed
+        self.vivid = vivid
         self.warnings: list[str] = []
         self.paths: list[Path] = []
         self._cache: dict[Path, NDArray[np.uint8]] = {}
@@ -115,7 +123,19 @@ class Photos:
         crop = scale_to(crop, self.size) if cut != self.size else crop
         if rng.random() < 0.5:
             crop = crop[:, ::-1]
-        return to_tensor(crop)
+        result = to_tensor(crop)
+        return recoloured(result, rng) if rng.random() < self.vivid else result
+
+
+def recoloured(picture: Tensor, rng: np.random.Generator) -> Tensor:
+    """A picture 3 H W in [0,1] with 0.5 to 3 times its saturation, every third time with its
+    channels swapped too. Photos hold few of the colours that a user's pictures will show.
+    """
+    grey = picture.mean(dim=0, keepdim=True)
+    picture = (grey + float(rng.uniform(0.5, 3.0)) * (picture - grey)).clamp(0.0, 1.0)
+    if rng.random() < 1 / 3:
+        picture = picture[torch.from_numpy(rng.permutation(3))]
+    return picture
 
 
 def write_grid(path: Path, rows: Sequence[Sequence[Tensor]]) -> None:

@@ -42,7 +42,7 @@ MAX_ROLLBACKS = 3
 STYLE_RATE = 4.0  # of the learning rate, for the norms' gains and shifts
 LOG_COLUMNS = (
     *("step", "seconds", "loss"),
-    *("copy", "content", "style", "tone", "tv", "range", "spikes", "guide"),
+    *("copy", "content", "style", "tone", "hue", "tv", "range", "spikes", "guide"),
     *("gradient", "deviation"),  # the latter of the flattest style, over its last pictures
 )
 MIN_OUTPUT_STD = 0.02  # a picture flatter than this is one grey, black or white field
@@ -65,8 +65,9 @@ class TrainOptions:
 
     copy_steps: so many steps first teach a fresh network to copy its input in the colours of the
     painting, the quickest way to a sound start. zoom: crops come from photos of `size` to
-    `zoom * size` pixels. workers: CPU threads that share each batch. minutes: follow the clock
-    instead of counting steps.
+    `zoom * size` pixels. vivid: the part of the crops whose colours are made stronger, weaker or
+    others, so that a network knows colours which the photos happen to lack. workers: CPU threads
+    that share each batch. minutes: follow the clock instead of counting steps.
     """
 
     steps: int = 4000
@@ -78,12 +79,14 @@ class TrainOptions:
     content_weight: float = 0.4
     style_weight: float = 1.0
     tone_weight: float = 1.0
+    hue_weight: float = 0.5
     tv_weight: float = 1.0
     range_weight: float = 10.0
     spike_weight: float = 2.0
     guide_weight: float = 1.0
     max_gradient: float = 10.0
     zoom: float = 2.0
+    vivid: float = 0.5
     style_side: int = 480
     seed: int = 0
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
@@ -218,7 +221,7 @@ class Trainer:
             torch.cat([p.std(dim=(2, 3)) for p in pictures]),
         )
         self.targets = [_Targets(teacher, pictures) for teacher in teachers]
-        self.photos = Photos(read, photos, options.size, options.zoom, options.seed)
+        self.photos = Photos(read, photos, options.size, options.zoom, options.seed, options.vivid)
         self.warnings = self.photos.warnings
         self.previews = [
             load_picture(read, path, options.size * 3 // 2)
@@ -403,6 +406,7 @@ class Trainer:
             "content": options.content_weight * content,
             "style": options.style_weight * emphasis * style,
             "tone": options.tone_weight * losses.tone_loss(output, photos),
+            "hue": options.hue_weight * losses.hue_loss(output, photos),
             "tv": options.tv_weight * losses.total_variation(output),
             "range": options.range_weight * losses.range_penalty(output),
         }
