@@ -48,30 +48,32 @@ class Weights:
         return _sha256(path).startswith(self.sha256)
 
 
-_TORCHVISION = "https://download.pytorch.org/models/"
 _IMAGENET = "RGB in [0, 1], less (0.485, 0.456, 0.406), over (0.229, 0.224, 0.225)"
-# torchvision writes the first eight digits of the digest into the names of its files.
+
+
+def _torchvision(name: str, title: str, file: str, megabytes: int) -> Weights:
+    """torchvision writes the first eight digits of the digest into the names of its files."""
+    return Weights(
+        name,
+        f"{title}, ImageNet, torchvision",
+        f"https://download.pytorch.org/models/{file}",
+        file.removesuffix(".pth").rpartition("-")[2],
+        "BSD-3-Clause",
+        _IMAGENET,
+        megabytes,
+    )
+
+
 KNOWN: Mapping[str, Weights] = {
     w.name: w
     for w in (
-        Weights(
-            "vgg19",
-            "VGG-19, ImageNet, torchvision",
-            _TORCHVISION + "vgg19-dcbb9e9d.pth",
-            "dcbb9e9d",
-            "BSD-3-Clause",
-            _IMAGENET,
-            548,
-        ),
-        Weights(
-            "vgg16",
-            "VGG-16, ImageNet, torchvision",
-            _TORCHVISION + "vgg16-397923af.pth",
-            "397923af",
-            "BSD-3-Clause",
-            _IMAGENET,
-            528,
-        ),
+        _torchvision("vgg19", "VGG-19", "vgg19-dcbb9e9d.pth", 548),
+        _torchvision("vgg16", "VGG-16", "vgg16-397923af.pth", 528),
+        _torchvision("squeezenet1_0", "SqueezeNet 1.0", "squeezenet1_0-b66bff10.pth", 5),
+        _torchvision("squeezenet1_1", "SqueezeNet 1.1", "squeezenet1_1-b8a52dc0.pth", 5),
+        _torchvision("resnet50", "ResNet-50", "resnet50-11ad3fa6.pth", 98),
+        _torchvision("densenet121", "DenseNet-121", "densenet121-a639ec97.pth", 31),
+        _torchvision("vit-b-16", "ViT-B/16", "vit_b_16-c867db91.pth", 330),
     )
 }
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from stylepipe_plugins.fast.training import read_picture
 
-from stylepipe.nst.encoders import Encoder
+from stylepipe.nst.encoders import stack_encoder
 from stylepipe.nst.networks import NetworkSpec, StyleNetwork, StyleRecord, load_styles
 from stylepipe.nst.photos import Photos, load_picture, recoloured
 from stylepipe.nst.train import (
@@ -61,12 +61,11 @@ def paintings(tmp_path: Path) -> list[Painting]:
 
 def teacher() -> Teacher:
     torch.manual_seed(1)
-    encoder = Encoder(
+    encoder = stack_encoder(
         {
             "relu1_1": (torch.randn(8, 3, 3, 3) * 0.3, torch.zeros(8)),
             "relu2_1": (torch.randn(8, 8, 3, 3) * 0.2, torch.zeros(8)),
-        },
-        reflect=True,
+        }
     )
     return Teacher(encoder, {"relu1_1": 1.0, "relu2_1": 1.0}, {"relu2_1": 1.0})
 

@@ -1,0 +1,54 @@
+"""Region masks, carried through a network step by step, so that they fit its feature maps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stylepipe.errors import suggest
+
+from .windows import Window
+
+Mode = Literal["inside", "feather", "simple"]
+
+
+def carry(
+    planes: Tensor, windows: Mapping[str, list[Window]], layers: Iterable[str], mode: Mode
+) -> dict[str, Tensor]:
+    """planes: N K H W in [0,1]. windows: those of each layer, shallow first. See Encoder.carry."""
+    if mode not in get_args(Mode):
+        raise ValueError(
+            f"unknown way {mode!r} to carry masks{suggest(mode, get_args(Mode))}; "
+            f"there are {', '.join(get_args(Mode))}"
+        )
+    wanted = set(layers)
+    found: dict[str, Tensor] = {}
+    planes = planes.float()
+    (height, width), now = planes.shape[2:], planes
+    for name, steps in windows.items():
+        if len(found) == len(wanted):
+            break
+        for window in steps:
+            height, width = window.size(height), window.size(width)
+            if mode == "inside":
+                now = window.least_of(now)
+            elif mode == "feather":
+                now = window.average(now)
+        if name not in wanted:
+            continue
+        if mode == "feather":
+            found[name] = now
+            continue
+        plain = F.adaptive_avg_pool2d(planes, (height, width))
+        found[name] = plain if mode == "simple" else _or_plain(now, plain)
+    return found
+
+
+def _or_plain(eroded: Tensor, plain: Tensor) -> Tensor:
+    """The eroded planes; the plain ones of regions that have less than one feature left."""
+    empty = eroded.sum(dim=(2, 3), keepdim=True) < 1.0
+    return torch.where(empty, plain, eroded)

@@ -1,0 +1,190 @@
+"""SqueezeNet, ResNet-50 and DenseNet-121, made of torchvision's modules.
+
+Iandola et al., "SqueezeNet" (2016); He et al., "Deep Residual Learning for Image Recognition"
+(2016); Huang et al., "Densely Connected Convolutional Networks" (2017).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from .encoder import Architecture, Encoder
+from .windows import pooled
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to cut one of torchvision's models into stages."""
+
+    architecture: Architecture
+    model: str
+    """The name of torchvision's function that builds it."""
+    stages: Mapping[str, tuple[str, ...]]
+    """Layer -> names of the model's parts that lead to it from the layer before."""
+
+
+def _recipe(
+    title: str, model: str, content: str, style: Mapping[str, float], stages: Mapping[str, str]
+) -> Recipe:
+    split = {layer: tuple(parts.split()) for layer, parts in stages.items()}
+    return Recipe(Architecture(title, tuple(stages), content, style), model, split)
+
+
+def _squeezenet(title: str, model: str, stages: Mapping[str, str]) -> Recipe:
+    style = {"relu1": 64.0, "fire3": 16.0, "fire5": 4.0, "fire7": 2.0, "fire9": 1.0}
+    named = {
+        layer: " ".join(f"features.{i}" for i in parts.split()) for layer, parts in stages.items()
+    }
+    return _recipe(title, model, "fire5", style, named)
+
+
+SQUEEZENET1_0 = _squeezenet(
+    "SqueezeNet 1.0",
+    "squeezenet1_0",
+    {
+        "relu1": "0 1", "fire2": "2 3", "fire3": "4", "fire4": "5", "fire5": "6 7", "fire6": "8",
+        "fire7": "9", "fire8": "10", "fire9": "11 12",
+    },
+)  # fmt: skip
+SQUEEZENET1_1 = _squeezenet(
+    "SqueezeNet 1.1",
+    "squeezenet1_1",
+    {
+        "relu1": "0 1", "fire2": "2 3", "fire3": "4", "fire4": "5 6", "fire5": "7",
+        "fire6": "8 9", "fire7": "10", "fire8": "11", "fire9": "12",
+    },
+)  # fmt: skip
+RESNET50 = _recipe(
+    "ResNet-50",
+    "resnet50",
+    "layer2",
+    {"relu1": 64.0, "layer1": 16.0, "layer2": 4.0, "layer3": 1.0},
+    {
+        "relu1": "conv1 bn1 relu",
+        "layer1": "maxpool layer1",
+        "layer2": "layer2",
+        "layer3": "layer3",
+        "layer4": "layer4",
+    },
+)
+# A block's output is a heap of maps of all sizes, some below zero; its layer here is what the next
+# convolution sees of it: behind the normalisation and the ReLU that follow.
+DENSENET121 = _recipe(
+    "DenseNet-121",
+    "densenet121",
+    "block2",
+    {"relu0": 64.0, "block1": 16.0, "block2": 4.0, "block3": 1.0},
+    {
+        layer: " ".join(f"features.{part}" for part in parts.split())
+        for layer, parts in {
+            "relu0": "conv0 norm0 relu0",
+            "block1": "pool0 denseblock1 transition1.norm transition1.relu",
+            "block2": "transition1.conv transition1.pool denseblock2 "
+            "transition2.norm transition2.relu",
+            "block3": "transition2.conv transition2.pool denseblock3 "
+            "transition3.norm transition3.relu",
+            # The last ReLU is torchvision's forward's own; any of its kind serves.
+            "block4": "transition3.conv transition3.pool denseblock4 norm5 relu0",
+        }.items()
+    },
+)
+
+
+def encoder(recipe: Recipe, tensors: Mapping[str, Tensor], pooling: str = "max") -> Encoder:
+    """An encoder of a state dictionary of torchvision's model, as deep as its tensors go.
+
+    Raise ValueError where they are of something else.
+    """
+    import torchvision
+
+    with torch.device("meta"):
+        model = getattr(torchvision.models, recipe.model)(weights=None).eval()
+    layers = fill(model, recipe.architecture.title, recipe.stages, tensors)
+    _fuse(model)
+    stages = {}
+    for layer in layers:
+        parts = [model.get_submodule(name) for name in recipe.stages[layer]]
+        stages[layer] = nn.Sequential(*(pooled(part, pooling) for part in parts))
+    first = next(iter(stages.values()))
+    first[0] = _replicated(first[0])
+    return Encoder(recipe.architecture, stages)
+
+
+def fill(
+    model: nn.Module,
+    title: str,
+    stages: Mapping[str, tuple[str, ...]],
+    tensors: Mapping[str, Tensor],
+) -> list[str]:
+    """Put the tensors into a model that is on the meta device; return the stages that are full.
+
+    Those behind the last tensor stay empty. Raise ValueError that names the first tensor which is
+    missing before, or of another shape.
+    """
+    tensors = {_modern(key): value for key, value in tensors.items()}
+    expected = model.state_dict()
+    full = []
+    for layer, parts in stages.items():
+        keys = [k for k in expected if any(k == p or k.startswith(f"{p}.") for p in parts)]
+        # Old files lack the count of batches seen, which nobody needs here.
+        keys = [k for k in keys if not k.endswith("num_batches_tracked")]
+        missing = [k for k in keys if k not in tensors]
+        if len(missing) == len(keys):
+            break
+        if missing:
+            raise ValueError(f"{title}'s tensor {missing[0]!r} is missing")
+        for key in keys:
+            if tensors[key].shape != expected[key].shape:
+                raise ValueError(
+                    f"the tensor {key!r} has shape {tuple(tensors[key].shape)}; "
+                    f"{title} has {tuple(expected[key].shape)} there"
+                )
+        model.load_state_dict({k: tensors[k] for k in keys}, strict=False, assign=True)
+        full.append(layer)
+    if not full:
+        raise ValueError(f"it has no tensors of {title}")
+    return full
+
+
+def _modern(key: str) -> str:
+    """The present name of a tensor in torchvision's older files."""
+    key = re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.", r"\1\2.", key)
+    return key.replace(".mlp.linear_1.", ".mlp.0.").replace(".mlp.linear_2.", ".mlp.3.")
+
+
+# A convolution and the normalisation right behind it, by their names in torchvision's modules.
+_PAIRS = (
+    ("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("0", "1"),
+    ("conv0", "norm0"), ("conv1", "norm2"),
+)  # fmt: skip
+
+
+def _fuse(model: nn.Module) -> None:
+    """Put batch normalisations into the convolutions before them: less work, less memory."""
+    for module in list(model.modules()):
+        parts = dict(module.named_children())
+        for convolution, norm in _PAIRS:
+            before, behind = parts.get(convolution), parts.get(norm)
+            if isinstance(before, nn.Conv2d) and isinstance(behind, nn.BatchNorm2d):
+                setattr(module, convolution, fuse_conv_bn_eval(before, behind))
+                setattr(module, norm, nn.Identity())
+        if isinstance(module, nn.BatchNorm2d):
+            module.num_batches_tracked = None  # of use in training only, and not filled
+
+
+def _replicated(convolution: nn.Module) -> nn.Conv2d:
+    """The same convolution, centred on its pixel, of the picture extended by replication."""
+    assert isinstance(convolution, nn.Conv2d)
+    size, stride = convolution.kernel_size[0], convolution.stride[0]
+    result = nn.Conv2d(
+        convolution.in_channels, convolution.out_channels, size, stride, size // 2,
+        padding_mode="replicate", device="meta",
+    )  # fmt: skip
+    result.load_state_dict(convolution.state_dict(), assign=True)
+    return result
