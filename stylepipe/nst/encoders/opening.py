@@ -15,7 +15,7 @@ from torch import Tensor
 from stylepipe.errors import SetupError, UsageError, suggest
 from stylepipe.weights import KNOWN, Weights, fetch
 
-from . import torchvision, vgg, vit
+from . import convnets, vgg, vit
 from .encoder import Architecture, Encoder
 
 POOLINGS = ("max", "average", "l2")
@@ -49,8 +49,8 @@ def _is_squeezenet(kernel: int, tensors: Tensors) -> bool:
     return fires and first is not None and first.shape[-1] == kernel
 
 
-def _network(name: str, recipe: torchvision.Recipe, fits: Callable[[Tensors], bool]) -> Network:
-    return Network(name, recipe.architecture.title, fits, partial(torchvision.encoder, recipe))
+def _network(name: str, recipe: convnets.Recipe, fits: Callable[[Tensors], bool]) -> Network:
+    return Network(name, recipe.architecture.title, fits, partial(convnets.encoder, recipe))
 
 
 NETWORKS = (
@@ -58,10 +58,10 @@ NETWORKS = (
         Network(name, kind.title, partial(_is_vgg, kind), partial(vgg.vgg, kind))
         for name, kind in (("vgg19", vgg.VGG19), ("vgg16", vgg.VGG16))
     ),
-    _network("squeezenet", torchvision.SQUEEZENET1_1, partial(_is_squeezenet, 3)),
-    _network("squeezenet", torchvision.SQUEEZENET1_0, partial(_is_squeezenet, 7)),
-    _network("resnet50", torchvision.RESNET50, lambda t: "bn1.running_mean" in t),
-    _network("densenet121", torchvision.DENSENET121, lambda t: "features.conv0.weight" in t),
+    _network("squeezenet", convnets.SQUEEZENET1_1, partial(_is_squeezenet, 3)),
+    _network("squeezenet", convnets.SQUEEZENET1_0, partial(_is_squeezenet, 7)),
+    _network("resnet50", convnets.RESNET50, lambda t: "bn1.running_mean" in t),
+    _network("densenet121", convnets.DENSENET121, lambda t: "features.conv0.weight" in t),
     Network("vit-b-16", vit.VIT_B_16.title, lambda t: "conv_proj.weight" in t, vit.vit),
     Network("compact", "a compact encoder", lambda t: "relu1_1.weight" in t, vgg.compact),
     Network("compact", "a pruned VGG-19", lambda t: "conv0.weight" in t, vgg.pruned),

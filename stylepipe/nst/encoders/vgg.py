@@ -82,6 +82,8 @@ def pruned(tensors: Mapping[str, Tensor], pooling: str = "max") -> Encoder:
     Distillation for Ultra-Resolution Universal Style Transfer" (2020). Raise ValueError.
     """
     keys = sorted(k[:-7] for k in tensors if re.fullmatch(r"conv[1-5][1-4]\.weight", k))
+    if "conv0.bias" not in tensors:
+        raise ValueError("no tensor 'conv0.bias'")
     convolutions = _convolutions(tensors, {k: f"relu{k[4]}_{k[5]}" for k in keys})
     # conv0 is 1x1, from RGB in [0,1] to the training's own input: exact under reflection.
     mix, shift = tensors["conv0.weight"][:, :, 0, 0].double(), tensors["conv0.bias"].double()

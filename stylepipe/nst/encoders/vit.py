@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from stylepipe.errors import UsageError
 
+from .convnets import fill
 from .encoder import Architecture, Encoder
-from .torchvision import fill
 from .windows import Window
 
 if TYPE_CHECKING:

@@ -124,31 +124,31 @@ def fill(
 ) -> list[str]:
     """Put the tensors into a model that is on the meta device; return the stages that are full.
 
-    Those behind the last tensor stay empty. Raise ValueError that names the first tensor which is
-    missing before, or of another shape.
+    Where the tensors end before the model does, the rest stays empty. Raise ValueError that names
+    the first tensor which is missing before, or of another shape.
     """
     tensors = {_modern(key): value for key, value in tensors.items()}
-    expected = model.state_dict()
-    full = []
-    for layer, parts in stages.items():
-        keys = [k for k in expected if any(k == p or k.startswith(f"{p}.") for p in parts)]
-        # Old files lack the count of batches seen, which nobody needs here.
-        keys = [k for k in keys if not k.endswith("num_batches_tracked")]
-        missing = [k for k in keys if k not in tensors]
-        if len(missing) == len(keys):
-            break
-        if missing:
-            raise ValueError(f"{title}'s tensor {missing[0]!r} is missing")
-        for key in keys:
-            if tensors[key].shape != expected[key].shape:
-                raise ValueError(
-                    f"the tensor {key!r} has shape {tuple(tensors[key].shape)}; "
-                    f"{title} has {tuple(expected[key].shape)} there"
-                )
-        model.load_state_dict({k: tensors[k] for k in keys}, strict=False, assign=True)
-        full.append(layer)
+    # Old files lack the count of batches seen, which nobody needs here.
+    expected = {k: v for k, v in model.state_dict().items() if not k.endswith("_tracked")}
+    keys = {
+        layer: [k for k in expected if any(k == p or k.startswith(f"{p}.") for p in parts)]
+        for layer, parts in stages.items()
+    }
+    order = [key for layer in keys for key in keys[layer]]
+    present = [i for i, key in enumerate(order) if key in tensors]
+    if present[-1:] != [len(present) - 1]:
+        missing = next(key for key in order if key not in tensors)
+        raise ValueError(f"{title}'s tensor {missing!r} is missing")
+    for key in order[: len(present)]:
+        if tensors[key].shape != expected[key].shape:
+            raise ValueError(
+                f"the tensor {key!r} has shape {tuple(tensors[key].shape)}; "
+                f"{title} has {tuple(expected[key].shape)} there"
+            )
+    full = [layer for layer in keys if all(key in tensors for key in keys[layer])]
     if not full:
-        raise ValueError(f"it has no tensors of {title}")
+        raise ValueError(f"its tensors end before {title}'s first layer, {next(iter(keys))!r}")
+    model.load_state_dict({k: tensors[k] for n in full for k in keys[n]}, strict=False, assign=True)
     return full
 
 

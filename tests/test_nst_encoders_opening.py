@@ -1,0 +1,142 @@
+"""Opening encoders by name: from the package, from the cache, from a file; and what is told."""
+
+import hashlib
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from stylepipe.errors import SetupError, UsageError
+from stylepipe.nst.encoders import NAMES, open_encoder, opening, save_encoder
+from stylepipe.weights import KNOWN
+
+
+def convolutions(*names: str) -> dict[str, tuple[Tensor, Tensor]]:
+    torch.manual_seed(0)
+    sizes = [3, *[4] * len(names)]
+    return {n: (torch.randn(4, sizes[i], 3, 3), torch.randn(4)) for i, n in enumerate(names)}
+
+
+@pytest.fixture
+def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tiny encoder where the package has its own."""
+    path = tmp_path / "package" / "compact.safetensors"
+    path.parent.mkdir()
+    save_encoder(path, convolutions("relu1_1", "relu2_1"))
+    monkeypatch.setattr(opening, "BUNDLED", path)
+    return path
+
+
+@pytest.fixture
+def vgg19(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tiny VGG-19 on a server, and an empty cache; returns where it lies once it was fetched."""
+    monkeypatch.setenv("STYLEPIPE_CACHE", str(tmp_path / "cache"))
+    served = tmp_path / "vgg19.pth"
+    layers = zip((0, 2, 5), convolutions("relu1_1", "relu1_2", "relu2_1").values(), strict=True)
+    state = {}
+    for index, (weight, bias) in layers:
+        state |= {f"features.{index}.weight": weight, f"features.{index}.bias": bias}
+    torch.save(state, served)
+    digest = hashlib.sha256(served.read_bytes()).hexdigest()
+    entry = replace(KNOWN["vgg19"], url=served.as_uri(), sha256=digest)
+    monkeypatch.setitem(KNOWN, "vgg19", entry)  # type: ignore[arg-type]
+    return entry.path
+
+
+def test_auto_is_the_one_in_the_package_until_vgg19_was_fetched(bundled: Path, vgg19: Path) -> None:
+    told: list[str] = []
+    assert open_encoder(log=told.append).title == "the compact encoder"
+    assert told == [
+        "encoder: the compact encoder to relu2_1 (in the package); for VGG-19: stylepipe weights "
+        "fetch vgg19 (548 MB)"
+    ]
+    open_encoder("vgg19")
+    assert open_encoder(log=told.append).title == "VGG-19"
+    assert told[1] == (
+        f"encoder: VGG-19 to relu2_1 ({vgg19}); for the faster one in the package: "
+        "--encoder compact"
+    )
+    assert open_encoder("compact", log=told.append).title == "the compact encoder"
+    assert told[2].endswith("; for VGG-19: --encoder vgg19")
+
+
+def test_without_the_file_in_the_package(
+    tmp_path: Path, vgg19: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "BUNDLED", tmp_path / "none.safetensors")
+    for name in ("auto", "compact"):
+        with pytest.raises(SetupError, match="compact encoder is missing from this installation"):
+            open_encoder(name)
+
+
+def test_a_named_network_is_fetched_if_that_is_allowed(vgg19: Path) -> None:
+    with pytest.raises(SetupError, match=r"'vgg19' are not on this machine .* weights fetch vgg19"):
+        open_encoder("vgg19", fetch=False)
+    assert open_encoder("vgg19").title == "VGG-19"
+    assert vgg19.is_file()
+    assert open_encoder("vgg19", fetch=False).layers == ("relu1_1", "relu1_2", "relu2_1")
+    vgg19.write_bytes(b"damaged")
+    with pytest.raises(SetupError, match="'vgg19' are damaged"):
+        open_encoder("vgg19", fetch=False)
+    assert open_encoder("vgg19").title == "VGG-19"
+
+
+def test_what_cannot_be_fetched_can_be_named(vgg19: Path, tmp_path: Path) -> None:
+    (tmp_path / "vgg19.pth").unlink()
+    with pytest.raises(SetupError, match=r"cannot fetch .* name a file with --encoder-weights"):
+        open_encoder("vgg19")
+
+
+def test_every_name_has_weights() -> None:
+    fetched = [opening._FETCHED.get(n, n) for n in NAMES if n not in ("auto", "compact")]
+    assert len(fetched) == 6
+    assert set(fetched) <= set(KNOWN)
+
+
+def test_a_file_says_itself_what_it_is(vgg19: Path, tmp_path: Path, bundled: Path) -> None:
+    told: list[str] = []
+    path = tmp_path / "vgg19.pth"
+    assert open_encoder(weights=path, log=told.append).title == "VGG-19"
+    assert told == [f"encoder: VGG-19 to relu2_1 ({path})"]
+    assert open_encoder("compact", bundled).title == "the compact encoder"
+    with pytest.raises(SetupError, match=r"vgg19\.pth: holds VGG-19, not ResNet-50"):
+        open_encoder("resnet50", path)
+    with pytest.raises(SetupError, match=r"holds VGG-19, not a compact encoder"):
+        open_encoder("compact", path)
+
+
+def test_options_reach_the_encoder(vgg19: Path, tmp_path: Path) -> None:
+    picture, path = torch.rand(1, 3, 12, 12), tmp_path / "vgg19.pth"
+    found = {}
+    for pooling in ("max", "average", "l2"):
+        encoder = open_encoder("vgg19", path, pooling=pooling, dtype=torch.float64)
+        assert encoder.dtype == torch.float64
+        found[pooling] = encoder(picture, ["relu2_1"])["relu2_1"]
+    assert not torch.allclose(found["max"], found["average"])
+    assert not torch.allclose(found["l2"], found["average"])
+
+
+def test_wrong_requests_are_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"unknown encoder 'vgg-19' \(did you mean 'vgg19'\?\)"):
+        open_encoder("vgg-19")
+    with pytest.raises(UsageError, match="unknown pooling 'mean'; there are max, average, l2"):
+        open_encoder(pooling="mean")
+    with pytest.raises(UsageError, match="no such weights file"):
+        open_encoder(weights=tmp_path / "none.pth")
+    (tmp_path / "bad.pth").write_bytes(b"nothing of the kind")
+    with pytest.raises(SetupError, match=r"bad\.pth: not a checkpoint"):
+        open_encoder(weights=tmp_path / "bad.pth")
+
+
+def test_opening_leaves_torchvision_alone(bundled: Path) -> None:
+    """Its import takes as long as torch's."""
+    code = (
+        "import sys; from stylepipe.nst.encoders import load_encoder; "
+        f"load_encoder({str(bundled)!r}); print('torchvision' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
