@@ -44,6 +44,7 @@ from stylepipe.errors import (
 )
 from stylepipe.hookspecs import hookimpl
 from stylepipe.options import Options, option
+from stylepipe.pictures import read_picture
 from stylepipe.styles import parse_style
 from stylepipe.types import Batch, Frame, Guide, Info, Item, Meta, Outcome
 from stylepipe.version import __version__
@@ -81,5 +82,6 @@ __all__ = [
     "hookimpl",
     "option",
     "parse_style",
+    "read_picture",
     "suggest",
 ]

@@ -24,6 +24,10 @@ AnyOptions = Options
 """Inside a component the name ``Options`` is the component's own."""
 
 
+def _unheard(share: float, text: str) -> None:
+    """Nobody watches."""
+
+
 @dataclass(frozen=True)
 class Context:
     """What the engine tells a component when it is opened."""
@@ -34,6 +38,8 @@ class Context:
     """Bytes of working memory the job may use."""
     log: Callable[[str], None]
     """Says one line to the user."""
+    progress: Callable[[float, str], None] = _unheard
+    """For work of minutes on one picture: shows the share done, 0..1, and a few words beside."""
 
 
 class Component:

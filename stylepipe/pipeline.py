@@ -124,7 +124,7 @@ def _stream(
     optional = [c for c in (settings.masker, settings.flow) if c is not None]
     for component in (*settings.readers, *settings.writers, *optional, settings.stylizer):
         stack.callback(component.close)
-        component.open(Context(device, memory, report.log))
+        component.open(Context(device, memory, report.log, report.progress))
     settings.stylizer.prepare(styles)
     guide: TemporalGuide | None = None
     if settings.flow is not None:

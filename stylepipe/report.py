@@ -44,6 +44,7 @@ class Report:
         self._start = time.perf_counter()
         self._files: tqdm[Any] | None = None
         self._frames: dict[int, tqdm[Any]] = {}
+        self._steps: tqdm[Any] | None = None
         self._guard = threading.RLock()
 
     @property
@@ -108,10 +109,31 @@ class Report:
             if item.index in self._frames:
                 self._frames[item.index].update(count)
 
+    def progress(self, share: float, text: str) -> None:
+        """A stylizer that takes long over a picture is at ``share``, 0..1, of it."""
+        if not self._show_bars:
+            return
+        from tqdm import tqdm
+
+        with self._guard:
+            if self._steps is None:
+                layout = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining} {postfix}"
+                self._steps = tqdm(
+                    total=1.0, bar_format=layout, dynamic_ncols=True, leave=False, position=2
+                )
+            self._steps.set_postfix_str(text, refresh=False)
+            self._steps.update(share - self._steps.n)
+            if share >= 1:
+                self._steps.close()
+                self._steps = None
+
     def item_done(self, item: Item, outcome: Outcome) -> None:
         """The item ended."""
         with self._guard:
             self.counts[outcome.status] += 1
+            if self._steps is not None:  # it failed on its way
+                self._steps.close()
+                self._steps = None
             if item.index in self._frames:
                 self._frames.pop(item.index).close()
             if self._files is not None:
@@ -148,10 +170,10 @@ class Report:
     def _finish(self) -> None:
         self.seconds = time.perf_counter() - self._start
         with self._guard:
-            for bar in (*self._frames.values(), self._files):
+            for bar in (self._steps, *self._frames.values(), self._files):
                 if bar is not None:
                     bar.close()
-            self._frames, self._files = {}, None
+            self._steps, self._frames, self._files = None, {}, None
         self._event(
             "job_done",
             **{k: self.counts[k] for k in ("done", "skipped", "failed")},

@@ -1,0 +1,192 @@
+"""The options of ``gatys``, and the recipe that they describe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stylepipe import StylizerOptions, UsageError, option, parse_style
+
+if TYPE_CHECKING:
+    from stylepipe.nst.encoders import Encoder
+    from stylepipe.nst.gatys import Recipe
+
+ENCODERS = (
+    *("auto", "compact", "vgg19", "vgg16"),
+    *("squeezenet", "resnet50", "densenet121", "vit-b-16"),
+)
+STARTS = ("style", "content", "noise", "gray")
+_LAYERS = "Layer, with an optional share; repeat for several. By default the encoder's."
+
+
+class GatysOptions(StylizerOptions):
+    steps: int = option(300, "Steps of the optimiser, over all sizes.", min=1)
+    encoder: str = option("auto", "Network that judges the picture.", choices=ENCODERS)
+    encoder_weights: Path | None = option(
+        None, "Its weights: safetensors, or a checkpoint of torchvision.", metavar="FILE"
+    )
+    pooling: str = option(
+        "max", "How the network shrinks its maps.", choices=("max", "average", "l2")
+    )
+    content_weight: float = option(0.4, "Weight of the photo's content (alpha).", min=0)
+    style_weight: float = option(1.0, "Weight of the painting's style (beta).", min=0)
+    tv_weight: float = option(1.0, "Weight of smoothness (gamma).", min=0)
+    content_layers: tuple[str, ...] = option((), _LAYERS, metavar="LAYER[:SHARE]")
+    style_layers: tuple[str, ...] = option((), _LAYERS, metavar="LAYER[:SHARE]")
+    style_loss: str = option(
+        "wasserstein",
+        "Distance of the features' statistics.",
+        choices=("wasserstein", "gram", "mean-std"),
+    )
+    gram_scale: str = option(
+        "relative",
+        "Scale of the error of gram: over the painting's, as Gatys prints it, or plain sums.",
+        choices=("relative", "gatys", "sum"),
+    )
+    perceptual_weight: float = option(0.0, "Weight of LPIPS-like content.", min=0)
+    histogram_weight: float = option(0.0, "Weight of the features' histograms.", min=0)
+    patches_weight: float = option(0.0, "Weight of nearest patches of features (MRF).", min=0)
+    laplacian_weight: float = option(0.0, "Weight of the photo's edges (Laplacian).", min=0)
+    tv_power: int = option(
+        2, "Smoothness by squared (2) or absolute (1) differences.", min=1, max=2
+    )
+    style_scale: float = option(
+        1.0, "Size of the painting, and so of its strokes, relative to the photo.", min=0.05, max=8
+    )
+    match_colors: str = option(
+        "no",
+        "First give the painting the photo's colours.",
+        choices=("no", "linear", "histogram"),
+    )
+    init: str = option(
+        "style",
+        f"Where to start: {', '.join(STARTS)} (the first: the photo in the painting's colours), or "
+        "a picture file.",
+    )
+    first_side: int = option(
+        128, "Long side of the smallest size worked on; 0: only the full size.", min=0
+    )
+    optimizer: str = option("adam", "Optimiser.", choices=("adam", "adamw", "lbfgs"))
+    learning_rate: float | None = option(None, "Its step size; by default its own.", min=1e-6)
+    schedule: str = option("cosine", "Of the step size.", choices=("cosine", "constant"))
+    average: float = option(
+        0.99, "Decay of the mean of the last pictures; 0: none.", min=0, max=0.9999
+    )
+    tolerance: float = option(
+        0.0,
+        "End when 20 steps lower the loss by less than this part of it; 0: never.",
+        min=0,
+        max=1,
+    )
+    seed: int = option(0, "Of --init noise.", min=0)
+    regions: Path | None = option(
+        None,
+        "Map of regions, a picture with one flat colour a region, for all photos; or a folder with "
+        "one for each, of the same name.",
+        metavar="PATH",
+    )
+    style_regions: tuple[Path, ...] = option(
+        (),
+        "Map of the painting's regions in the same colours; repeat for each --style. Without it "
+        "the first style paints the darkest region, and so on.",
+        metavar="FILE",
+    )
+    border: str = option(
+        "inside",
+        "Features at a region's border: leave out those that see beyond it, weigh them, or ignore "
+        "the matter.",
+        choices=("inside", "feather", "simple"),
+    )
+    tune: Path | None = option(
+        None,
+        "Search strength of content and smoothness on the first photo, small; write the "
+        "candidates as a sheet to this file.",
+        metavar="FILE",
+    )
+    trace: Path | None = option(
+        None, "Folder for each photo's losses, as a table and as a plot.", metavar="FOLDER"
+    )
+    save_every: int = option(0, "Into --trace as well: the picture every so many steps.", min=0)
+    preview: Path | None = option(None, "Picture file to be rewritten as it goes.", metavar="FILE")
+
+    def check(self) -> None:
+        weights = (
+            *(self.content_weight, self.style_weight, self.perceptual_weight),
+            *(self.histogram_weight, self.patches_weight),
+        )
+        if not any(weights):
+            raise UsageError("all weights are zero: there is nothing to paint towards")
+        if self.save_every and self.trace is None:
+            raise UsageError("--save-every needs --trace, the folder for the pictures")
+        if self.init not in STARTS and not Path(self.init).expanduser().is_file():
+            raise UsageError(
+                f"no start {self.init!r}: neither {', '.join(STARTS)} nor a picture file"
+            )
+        for layers in (self.content_layers, self.style_layers):
+            shares(layers, {})
+
+    @property
+    def start(self) -> Path | None:
+        """The picture file to start from, if it is one."""
+        return None if self.init in STARTS else Path(self.init).expanduser()
+
+    def paintings(self) -> list[str]:
+        """The paintings' files as they were written."""
+        return [parse_style(text).name for text in self.style]
+
+    def recipe(self, encoder: Encoder) -> Recipe:
+        """What these options ask of an encoder. Raises UsageError for layers it does not have."""
+        from stylepipe.nst.gatys import Recipe
+        from stylepipe.nst.optimise import LoopOptions
+
+        content = shares(self.content_layers, encoder.default_content)
+        style = shares(self.style_layers, encoder.default_style)
+        try:
+            encoder.check([*content, *style])
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        return Recipe(
+            content_layers=content,
+            style_layers=style,
+            content_weight=self.content_weight,
+            style_weight=self.style_weight,
+            style_loss=self.style_loss,  # type: ignore[arg-type]
+            gram_scale=self.gram_scale,  # type: ignore[arg-type]
+            perceptual_weight=self.perceptual_weight,
+            histogram_weight=self.histogram_weight,
+            patches_weight=self.patches_weight,
+            tv_weight=self.tv_weight,
+            tv_power=self.tv_power,
+            laplacian_weight=self.laplacian_weight,
+            strength=self.strength,
+            style_scale=self.style_scale,
+            first_side=self.first_side,
+            init="content" if self.start else self.init,  # type: ignore[arg-type]
+            colors="style" if self.match_colors == "no" else self.match_colors,  # type: ignore
+            border=self.border,  # type: ignore[arg-type]
+            loop=LoopOptions(
+                steps=self.steps,
+                optimizer=self.optimizer,  # type: ignore[arg-type]
+                rate=self.learning_rate,
+                schedule=self.schedule,  # type: ignore[arg-type]
+                average=self.average,
+                tolerance=self.tolerance,
+            ),
+        )
+
+
+def shares(texts: Sequence[str], default: Mapping[str, float]) -> dict[str, float]:
+    """Read ``LAYER[:SHARE]``. Raises UsageError for a share that is not positive."""
+    if not texts:
+        return dict(default)
+    found = {}
+    for text in texts:
+        layer, colon, share = text.partition(":")
+        try:
+            found[layer] = float(share) if colon else 1.0
+        except ValueError:
+            raise UsageError(f"the share of layer {layer!r} is no number: {share!r}") from None
+        if not 0 < found[layer] < float("inf"):
+            raise UsageError(f"the share of layer {layer!r} must be positive, not {share}")
+    return found

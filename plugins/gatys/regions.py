@@ -1,0 +1,114 @@
+"""Maps of regions: pictures with one flat colour a region."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stylepipe import Item, ItemError, UsageError, read_picture
+
+MOST = 16
+"""Regions of a map; more colours mean that it is no map, or one with soft edges."""
+TOLERANCE = 0.02
+"""A map of another size is scaled if its aspect ratio is this near to the picture's."""
+_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jpg", ".jpeg")
+
+
+class RegionFiles:
+    """Finds and reads the maps of photos and paintings, and keeps their regions in one order."""
+
+    def __init__(self, photos: Path, styles: Sequence[Path]) -> None:
+        """photos: a map for all, or a folder of maps. Raises UsageError where they are missing."""
+        if not photos.exists():
+            raise UsageError(f"there is no map of regions, nor a folder of them, at {photos}")
+        self._photos = photos
+        self._files = {}
+        if photos.is_dir():
+            files = [f for f in sorted(photos.rglob("*")) if f.suffix.lower() in _SUFFIXES]
+            self._files = {f.relative_to(photos).with_suffix(""): f for f in files}
+            if not files:
+                raise UsageError(f"the folder of regions {photos} holds no pictures")
+        self._styles = [_read(path, UsageError) for path in styles]
+        self._names = list(styles)
+        self._colours: NDArray[np.uint32] | None = None
+        if self._styles:
+            self._colours = np.unique(np.concatenate([np.unique(s) for s in self._styles]))
+
+    def of_style(self, index: int, count: int, size: Sequence[int]) -> NDArray[np.float32]:
+        """The regions K H W of a style, of which there are `count`. Raises UsageError."""
+        if len(self._styles) != count:
+            raise UsageError(
+                f"there are {count} styles and {len(self._styles)} maps of style regions: give one "
+                "--style-regions for each --style"
+            )
+        assert self._colours is not None
+        return _planes(self._styles[index], self._colours, size, self._names[index], UsageError)
+
+    def of_photo(self, item: Item, size: Sequence[int]) -> NDArray[np.float32]:
+        """The regions K H W of a photo, in the order of the styles' regions. Raises ItemError."""
+        path = self._find(item)
+        labels = _read(path, ItemError)
+        own = np.unique(labels)
+        colours = self._colours
+        if colours is None:
+            colours = own
+        else:
+            missing = np.setdiff1d(own, colours)
+            if len(missing):
+                raise ItemError(
+                    f"the region of colour #{missing[0]:06x} in {path} is missing in the style's "
+                    f"regions, which have {', '.join(f'#{c:06x}' for c in colours)}"
+                )
+        return _planes(labels, colours, size, path, ItemError)
+
+    def _find(self, item: Item) -> Path:
+        if not self._photos.is_dir():
+            return self._photos
+        for name in (item.relative, item.relative.with_suffix("")):
+            if name in self._files:
+                return self._files[name]
+        raise ItemError(
+            f"it has no map of regions; looked for {self._photos / item.relative.with_suffix('')}.*"
+        )
+
+
+def _read(path: Path, error: type[UsageError | ItemError]) -> NDArray[np.uint32]:
+    """The map's colours as numbers 0xRRGGBB, H W."""
+    try:
+        pixels = read_picture(path)
+    except ItemError as reason:
+        raise error(str(reason)) from reason
+    red, green, blue = (pixels[..., i].astype(np.uint32) for i in range(3))
+    labels: NDArray[np.uint32] = red * 65536 + green * 256 + blue
+    count = len(np.unique(labels))
+    if count > MOST:
+        raise error(
+            f"{path} has {count} colours, too many for a map of regions: save it with flat "
+            f"colours, without soft edges, {MOST} regions at most, as PNG"
+        )
+    return labels
+
+
+def _planes(
+    labels: NDArray[np.uint32],
+    colours: NDArray[np.uint32],
+    size: Sequence[int],
+    path: Path,
+    error: type[UsageError | ItemError],
+) -> NDArray[np.float32]:
+    import cv2
+
+    (h, w), (height, width) = labels.shape, size
+    planes = [(labels == colour).astype(np.float32) for colour in colours]
+    if (h, w) != (height, width):
+        if abs(w * height / (h * width) - 1) > TOLERANCE:
+            raise error(
+                f"the map of regions {path} is {w}x{h}, but the picture {width}x{height}: it must "
+                "have the picture's size, or at least its proportions"
+            )
+        how = cv2.INTER_AREA if w > width else cv2.INTER_LINEAR
+        planes = [cv2.resize(p, (width, height), interpolation=how) for p in planes]
+    return np.stack(planes)

@@ -1,0 +1,228 @@
+"""The sum of the terms and its gradient, of a picture as a whole or tile by tile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import torch
+from torch import Tensor
+
+from stylepipe.tiling import tiles
+
+from .encoders import Encoder
+from .terms.base import Box, FeatureTerm, Measured, PictureTerm, View
+
+Regions = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A tile in pixels: its own part and the window around it that decides its features."""
+
+    core: Box
+    window: Box
+
+
+class Viewer:
+    """Shows the features of a picture, in one piece or in tiles that see enough around them.
+
+    tile: side of the tiles in pixels; None for one piece. Tiles begin at multiples of the deepest
+    layer's stride, so that each feature is the very one of the whole picture, but for rounding.
+    """
+
+    def __init__(self, encoder: Encoder, layers: Sequence[str], tile: int | None = None) -> None:
+        encoder.check(layers)
+        self.encoder, self.layers, self.tile = encoder, tuple(dict.fromkeys(layers)), tile
+        self._strides = {layer: encoder.stride(layer) for layer in self.layers}
+        self._grid = max(self._strides.values(), default=1)
+        self._reach = 0
+        if tile is not None:
+            reach = max((encoder.reach(layer) for layer in self.layers), default=0)
+            # Room for patches of features that begin in the tile and end outside.
+            self._reach = reach + 4 * self._grid
+
+    def parts(self, height: int, width: int) -> Iterator[Part]:
+        """The tiles of a picture."""
+        if self.tile is None or max(height, width) <= self.tile:
+            whole = (0, height, 0, width)
+            yield Part(whole, whole)
+            return
+        grid = self._grid
+        cells = max(1, self.tile // grid)
+        reach = -(-self._reach // grid)
+        for tile in tiles(-(-height // grid), -(-width // grid), cells, reach):
+            yield Part(
+                _pixels(tile.core, grid, height, width), _pixels(tile.window, grid, height, width)
+            )
+
+    def show(self, picture: Tensor, part: Part, regions: Regions | None = None) -> View:
+        """Encode a tile. picture: N 3 H W, or its window alone where a gradient is wanted."""
+        top, bottom, left, right = part.window
+        if picture.shape[-2:] != (bottom - top, right - left):
+            picture = picture[..., top:bottom, left:right]
+        features = self.encoder(picture, self.layers) if self.layers else {}
+        core, corner = {}, {}
+        for layer, found in features.items():
+            stride = self._strides[layer]
+            row, column = top // stride, left // stride
+            corner[layer] = (row, column)
+            core[layer] = (
+                part.core[0] // stride,
+                _end(part.core[1], bottom, row + found.shape[-2], stride),
+                part.core[2] // stride,
+                _end(part.core[3], right, column + found.shape[-1], stride),
+            )
+        return View(features, core, corner, dict(regions or {}))
+
+    @torch.no_grad()
+    def maps(self, picture: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+        """The features of the whole picture at some layers, in the encoder's number type."""
+        layers = list(dict.fromkeys(layers))
+        if not layers:
+            return {}
+        viewer = Viewer(self.encoder, layers, self.tile)
+        pieces: dict[str, list[tuple[Box, Tensor]]] = {layer: [] for layer in layers}
+        for part in viewer.parts(picture.shape[-2], picture.shape[-1]):
+            view = viewer.show(picture, part)
+            for layer in layers:
+                pieces[layer].append((view.core[layer], view.inner(layer).clone()))
+        found = {}
+        for layer in layers:
+            first = pieces[layer][0][1]
+            height, width = (max(box[i] for box, _ in pieces[layer]) for i in (1, 3))
+            whole = first.new_empty(*first.shape[:2], height, width)
+            for (top, bottom, left, right), piece in pieces.pop(layer):
+                whole[..., top:bottom, left:right] = piece
+            found[layer] = whole
+        return found
+
+    @torch.no_grad()
+    def measure(
+        self, picture: Tensor, terms: Sequence[FeatureTerm], regions: Regions | None = None
+    ) -> list[Measured]:
+        """What each term measures on the whole picture."""
+        layers = list(chain.from_iterable(term.layers for term in terms))
+        viewer = Viewer(self.encoder, layers, self.tile)
+        total: list[Measured] = []
+        for part in viewer.parts(picture.shape[-2], picture.shape[-1]):
+            view = viewer.show(picture, part, regions)
+            total = _added(total, [term.measure(view) for term in terms])
+        return total
+
+
+class Objective:
+    """Values and gradient of the weighted sum of terms, for a batch of independent pictures.
+
+    regions: layer -> N K H W or 1 K H W, see View.regions. tile: see Viewer.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        features: Sequence[FeatureTerm],
+        pixels: Sequence[PictureTerm] = (),
+        *,
+        regions: Regions | None = None,
+        tile: int | None = None,
+    ) -> None:
+        self.features = [term for term in features if term.weight > 0]
+        self.pixels = [term for term in pixels if term.weight > 0]
+        if not self.features and not self.pixels:
+            raise ValueError("all weights are zero: there is nothing to optimise")
+        layers = list(chain.from_iterable(term.layers for term in self.features))
+        self.viewer = Viewer(encoder, layers, tile)
+        self.regions = regions
+
+    def __call__(self, picture: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """picture: N 3 H W. Returns the weighted value N of each term, and the gradient of their
+        sum, N 3 H W, in float32.
+        """
+        parts = list(self.viewer.parts(picture.shape[-2], picture.shape[-1]))
+        values, gradient = self._of_pixels(picture)
+        if not self.features:
+            return values, gradient
+        if len(parts) == 1:
+            leaf = picture.detach().requires_grad_()
+            measured = self._measure(leaf, parts[0])
+            found, total = self._valued(measured)
+            gradient += torch.autograd.grad(total, leaf)[0]
+            return found | values, gradient
+        # The derivative of the values by the sums over all tiles first, then tile by tile that of
+        # the sums by the pixels: only one tile's features are held at any time.
+        sums: list[Measured] = []
+        with torch.no_grad():
+            for part in parts:
+                sums = _added(sums, self._measure(picture, part))
+        leaves = [[t.detach().requires_grad_() for t in measured] for measured in sums]
+        found, total = self._valued(leaves)
+        flat = list(chain.from_iterable(leaves))
+        slopes = torch.autograd.grad(total, flat, allow_unused=True, materialize_grads=True)
+        for part in parts:
+            top, bottom, left, right = part.window
+            leaf = picture[..., top:bottom, left:right].detach().clone().requires_grad_()
+            own = list(chain.from_iterable(self._measure(leaf, part)))
+            pairs = [(o, s) for o, s in zip(own, slopes, strict=True) if o.requires_grad]
+            (found_here,) = torch.autograd.grad([o for o, _ in pairs], leaf, [s for _, s in pairs])
+            gradient[..., top:bottom, left:right] += found_here
+        return found | values, gradient
+
+    def _of_pixels(self, picture: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        if not self.pixels:
+            return {}, torch.zeros_like(picture)
+        leaf = picture.detach().requires_grad_()
+        values = {term.name: term.weight * term.value(leaf) for term in self.pixels}
+        total = torch.stack(list(values.values())).sum()
+        gradient = torch.autograd.grad(total, leaf)[0]
+        return {name: value.detach() for name, value in values.items()}, gradient.contiguous()
+
+    def _measure(self, picture: Tensor, part: Part) -> list[Measured]:
+        view = self.viewer.show(picture, part, self.regions)
+        return [term.measure(view) for term in self.features]
+
+    def _valued(self, measured: Sequence[Measured]) -> tuple[dict[str, Tensor], Tensor]:
+        values = {
+            term.name: term.weight * term.value(found)
+            for term, found in zip(self.features, measured, strict=True)
+        }
+        total = torch.stack(list(values.values())).sum()
+        return {name: value.detach() for name, value in values.items()}, total
+
+
+def _added(total: list[Measured], more: list[Measured]) -> list[Measured]:
+    if not total:
+        return more
+    return [[a + b for a, b in zip(x, y, strict=True)] for x, y in zip(total, more, strict=True)]
+
+
+def _pixels(cells: Box, grid: int, height: int, width: int) -> Box:
+    top, bottom, left, right = (c * grid for c in cells)
+    return top, min(bottom, height), left, min(right, width)
+
+
+def _end(core: int, window: int, found: int, stride: int) -> int:
+    """Where a tile's own features end: at its core's end, or where the picture's do."""
+    return found if core == window else core // stride
+
+
+def bytes_per_pixel(encoder: Encoder, layers: Sequence[str]) -> float:
+    """Memory that a forward and backward pass to these layers takes, by pixel of the picture.
+
+    Measured on a small picture: what autograd keeps, and as much again for the gradients on their
+    way back and the float32 copies that the terms make.
+    """
+    side = 128
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    leaf = torch.zeros(1, 3, side, side, device=encoder.std.device, requires_grad=True)
+    weights = {p.untyped_storage().data_ptr() for p in encoder.parameters()}
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        found = encoder(leaf, layers)
+        held = sum(n for pointer, n in kept.items() if pointer not in weights)
+    del found
+    return 2.0 * held / side**2

@@ -1,0 +1,275 @@
+"""The image loop: a picture is changed step by step until an objective is small, coarse to fine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import cos, isfinite, pi, sqrt
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .objective import Objective
+
+Size = tuple[int, int]
+OPTIMIZERS = ("adam", "adamw", "lbfgs")
+RATES = {"adam": 0.02, "adamw": 0.02, "lbfgs": 1.0}
+BETAS = (0.9, 0.99)
+WINDOW = 20
+"""Steps whose mean loss is compared with that of as many before, to see whether it still falls."""
+MAX_ROLLBACKS = 4
+EXPLODED = 100.0
+"""A loss so many times the lowest one is on its way to infinity."""
+
+
+class Diverged(RuntimeError):
+    """The loss became infinite or no number, again and again."""
+
+
+@dataclass(frozen=True)
+class LoopOptions:
+    """How to optimise.
+
+    steps: over all sizes. rate: None takes the optimizer's own (RATES). schedule: of the rate
+    within the last size. average: decay of the running mean of the iterates (Polyak, Juditsky
+    1992), 0 for none; L-BFGS has none. tolerance: go on to the next size, or end, when the loss
+    fell by less than this part of itself in WINDOW steps; 0: never.
+    Raise ValueError for values out of range.
+    """
+
+    steps: int = 300
+    optimizer: Literal["adam", "adamw", "lbfgs"] = "adam"
+    rate: float | None = None
+    schedule: Literal["cosine", "constant"] = "cosine"
+    average: float = 0.99
+    tolerance: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"steps must be 1 or more, got {self.steps}")
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"no optimizer {self.optimizer!r}; known: {', '.join(OPTIMIZERS)}")
+        if self.rate is not None and not self.rate > 0:
+            raise ValueError(f"the rate must be positive, got {self.rate}")
+        if not 0 <= self.average < 1:
+            raise ValueError(f"average must be at least 0 and below 1, got {self.average}")
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a callback learns after each step."""
+
+    number: int
+    """From 1, over all sizes."""
+    steps: int
+    size: Size
+    terms: dict[str, float]
+    """Weighted, mean over the batch."""
+    picture: Callable[[], Tensor]
+    """What the result would be now, N 3 h w in [0,1]."""
+
+    @property
+    def loss(self) -> float:
+        return sum(self.terms.values())
+
+
+def sizes(height: int, width: int, first: int, factor: float = sqrt(2.0)) -> list[Size]:
+    """Sizes from one whose long side is about `first` up to the full one, by about `factor`.
+
+    first: 0, or as long as the picture: the full size alone.
+    """
+    longest, found = max(height, width), [(height, width)]
+    side = longest / factor
+    while first and side >= first:
+        found.append(
+            (max(1, round(height * side / longest)), max(1, round(width * side / longest)))
+        )
+        side /= factor
+    return found[::-1]
+
+
+def optimise(
+    start: Tensor,
+    stages: Sequence[Size],
+    objective: Callable[[Size], Objective],
+    options: LoopOptions,
+    on_step: Callable[[Step], None] | None = None,
+) -> Tensor:
+    """Optimise a picture over the stages' sizes, and return it in the last, N 3 H W in [0,1].
+
+    start: N 3 h w in [0,1], of any size. objective: makes the objective of a size. Raise Diverged
+    when the loss explodes and smaller steps do not help.
+    """
+    loop = _Loop(options, on_step, len(stages))
+    picture, moments = start.detach(), None
+    share = options.steps // len(stages)
+    for index, size in enumerate(stages):
+        last = index == len(stages) - 1
+        steps = options.steps - share * index if last else share
+        if steps:
+            picture, moments = loop.run(
+                resize(picture, size), moments, objective(size), steps, last
+            )
+    return resize(picture, stages[-1])
+
+
+def resize(picture: Tensor, size: Size) -> Tensor:
+    """Bicubic, antialiased where it shrinks, cut to [0,1]."""
+    if picture.shape[-2:] != size:
+        picture = F.interpolate(picture, size, mode="bicubic", antialias=True)
+    return picture.clamp(0.0, 1.0)
+
+
+_Moments = tuple[int, Tensor, Tensor]
+
+
+class _Loop:
+    def __init__(
+        self, options: LoopOptions, on_step: Callable[[Step], None] | None, stages: int
+    ) -> None:
+        self.options, self.on_step, self.stages = options, on_step, stages
+        self.rate = options.rate or RATES[options.optimizer]
+        self.number = 0
+        self.rollbacks = 0
+
+    def run(
+        self,
+        picture: Tensor,
+        moments: _Moments | None,
+        objective: Objective,
+        steps: int,
+        last: bool,
+    ) -> tuple[Tensor, _Moments | None]:
+        """One size. Returns the mean iterate, and Adam's moments for the next size."""
+        # L-BFGS looks at its leaf as one long vector, and fails on a channels-last one.
+        leaf = picture.contiguous().clone().requires_grad_()
+        mean = _Mean(self._decay(steps))
+        safe, losses = leaf.detach().clone(), list[float]()
+        optimizer = self._optimizer(leaf, moments)
+        done = 0
+        while done < steps:
+            for group in optimizer.param_groups:
+                group["lr"] = self._rate(done / steps, last)
+            terms = self._step(optimizer, leaf, objective)
+            loss = sum(terms.values())
+            exploded = losses and loss > EXPLODED * min(losses)
+            if not isfinite(loss) or exploded or not bool(leaf.isfinite().all()):
+                self.rollbacks += 1
+                if self.rollbacks > MAX_ROLLBACKS:
+                    raise Diverged(
+                        f"the loss exploded {self.rollbacks} times, at last in step "
+                        f"{self.number + 1}; take a smaller --learning-rate or smaller weights"
+                    )
+                with torch.no_grad():
+                    leaf.copy_(safe)
+                optimizer = self._optimizer(leaf, None)
+                continue
+            done += 1
+            self.number += 1
+            losses.append(loss)
+            with torch.no_grad():
+                if self.options.optimizer != "lbfgs":
+                    leaf.clamp_(0.0, 1.0)
+                mean.add(leaf)
+                if done % WINDOW == 0:
+                    safe.copy_(leaf)
+            if self.on_step is not None:
+                now = Step(self.number, self.options.steps, _size(leaf), terms, mean.value)
+                self.on_step(now)
+            if self._settled(losses):
+                break
+        self.number += steps - done
+        return mean.value(), _carried(optimizer, leaf)
+
+    def _step(
+        self, optimizer: torch.optim.Optimizer, leaf: Tensor, objective: Objective
+    ) -> dict[str, float]:
+        found: dict[str, Tensor] = {}
+
+        def closure() -> float:
+            values, leaf.grad = objective(leaf)
+            found.update(values)
+            # torch.optim.LBFGS forgets curvatures below 1e-10, where ours, of means, often lie.
+            scale = leaf.numel() if self.options.optimizer == "lbfgs" else 1
+            leaf.grad *= scale
+            # Not finite: the optimizer must not see it, or its memory is lost too.
+            if not bool(leaf.grad.isfinite().all()):
+                leaf.grad.zero_()
+                found["loss"] = torch.full((1,), float("nan"))
+            return scale * sum(float(v.sum()) for v in values.values())
+
+        optimizer.step(closure)
+        return {name: float(value.mean()) for name, value in found.items()}
+
+    def _optimizer(self, leaf: Tensor, moments: _Moments | None) -> torch.optim.Optimizer:
+        if self.options.optimizer == "lbfgs":
+            # One evaluation a step; without a line search, as is usual for this task.
+            return torch.optim.LBFGS(
+                [leaf],
+                lr=self.rate * 0.5**self.rollbacks,
+                max_iter=1,
+                history_size=10,
+                tolerance_grad=0.0,
+                tolerance_change=0.0,
+            )
+        kind = torch.optim.Adam if self.options.optimizer == "adam" else torch.optim.AdamW
+        optimizer = kind([leaf], lr=self.rate, betas=BETAS)
+        if moments is not None:
+            step, first, second = moments
+            size = _size(leaf)
+            optimizer.state[leaf] = {
+                "step": torch.tensor(float(step)),
+                "exp_avg": F.interpolate(first, size, mode="bicubic"),
+                "exp_avg_sq": F.interpolate(second, size, mode="bilinear"),
+            }
+        return optimizer
+
+    def _rate(self, fraction: float, last: bool) -> float:
+        scale = 0.5**self.rollbacks
+        if last and self.options.schedule == "cosine" and self.options.optimizer != "lbfgs":
+            # Ends at a tenth, not at zero: the mean of the iterates is already quiet.
+            scale *= 0.1 + 0.9 * (0.5 + 0.5 * cos(pi * fraction))
+        return self.rate * scale
+
+    def _decay(self, steps: int) -> float:
+        if self.options.optimizer == "lbfgs":
+            return 0.0
+        # A mean over more than a sixth of the steps would still hold the picture they began with.
+        return min(self.options.average, max(0.0, 1.0 - 6.0 / steps))
+
+    def _settled(self, losses: list[float]) -> bool:
+        if not self.options.tolerance or len(losses) < 2 * WINDOW:
+            return False
+        before, now = sum(losses[-2 * WINDOW : -WINDOW]), sum(losses[-WINDOW:])
+        return now > (1.0 - self.options.tolerance) * before
+
+
+class _Mean:
+    """Running mean of iterates, corrected for its start (Kingma, Ba 2015, sec. 3)."""
+
+    def __init__(self, decay: float) -> None:
+        self.decay, self.weight = decay, 1.0
+        self.sum: Tensor | None = None
+
+    def add(self, picture: Tensor) -> None:
+        self.weight *= self.decay
+        if self.sum is None:
+            self.sum = torch.zeros_like(picture)
+        self.sum.mul_(self.decay).add_(picture, alpha=1.0 - self.decay)
+
+    def value(self) -> Tensor:
+        assert self.sum is not None
+        return (self.sum.detach() / (1.0 - self.weight)).clamp(0.0, 1.0)
+
+
+def _size(picture: Tensor) -> Size:
+    return picture.shape[-2], picture.shape[-1]
+
+
+def _carried(optimizer: torch.optim.Optimizer, leaf: Tensor) -> _Moments | None:
+    state = optimizer.state.get(leaf, {})
+    if "exp_avg" not in state:
+        return None
+    return int(state["step"]), state["exp_avg"], state["exp_avg_sq"]

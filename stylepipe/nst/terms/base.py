@@ -1,0 +1,140 @@
+"""What a term of the objective is: something that can be summed over the tiles of a picture.
+
+A term does not see the picture as a whole. It *measures* what it sees (sums over positions), the
+measurements of all tiles are added, and the *value* follows from the sum. For terms of statistics
+this is exact, not an approximation: the gradient of a tile is that of the whole picture.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+Measured = list[Tensor]
+"""Sums over positions; of the same shapes whatever the size of the tile."""
+Box = tuple[int, int, int, int]
+"""top, bottom, left, right."""
+
+
+@dataclass(frozen=True)
+class View:
+    """The features of a picture, or of one tile of it with its surroundings."""
+
+    features: Mapping[str, Tensor]
+    """Layer -> N C h w, surroundings included."""
+    core: Mapping[str, Box]
+    """Layer -> the part that belongs to the tile, in positions of the whole map."""
+    corner: Mapping[str, tuple[int, int]]
+    """Layer -> where the features' first position lies in the whole map: row, column."""
+    regions: Mapping[str, Tensor] = field(default_factory=dict)
+    """Layer -> N K H W in [0,1], of the whole map: how far a position belongs to each region.
+    Without an entry there is one region, the picture."""
+
+    def inner(self, layer: str) -> Tensor:
+        """The features of the tile itself, N C h w."""
+        top, bottom, left, right = self.core[layer]
+        row, column = self.corner[layer]
+        return self.features[layer][..., top - row : bottom - row, left - column : right - column]
+
+    def planes(self, layer: str) -> Tensor | None:
+        """The regions of the tile itself, N K h w; None for one region."""
+        if layer not in self.regions:
+            return None
+        top, bottom, left, right = self.core[layer]
+        return self.regions[layer][..., top:bottom, left:right]
+
+    def of(self, whole: Tensor, layer: str) -> Tensor:
+        """The tile's own part of a map of the whole picture."""
+        top, bottom, left, right = self.core[layer]
+        return whole[..., top:bottom, left:right]
+
+
+class FeatureTerm(ABC):
+    """A term on the features of an encoder.
+
+    weight scales its value in the objective; layers are those it reads. Every value is relative to
+    its target's size, so that a weight means the same for every encoder, layer and picture size.
+    """
+
+    name: str
+    weight: float
+    layers: tuple[str, ...]
+
+    @abstractmethod
+    def measure(self, view: View) -> Measured:
+        """Sums over the positions of the tile, one tensor or more with N first."""
+
+    @abstractmethod
+    def value(self, total: Measured) -> Tensor:
+        """The value, N, of the sum of all tiles' measurements."""
+
+
+Statistics = list[Tensor]
+"""Means over positions, each N K ...: what a picture's regions are like, whatever their size."""
+
+
+class StatisticTerm(FeatureTerm):
+    """A term that compares statistics of the features, region by region, with a style's."""
+
+    @abstractmethod
+    def statistics(self, total: Measured) -> Statistics:
+        """The statistics of a picture from its summed measurements."""
+
+    @abstractmethod
+    def aim(self, target: Statistics) -> None:
+        """Set what to reach; before value() is asked for."""
+
+
+def mix(parts: Sequence[tuple[Statistics, float]]) -> Statistics:
+    """Weighted average: several styles in one, or a photo and a style for a weaker effect.
+
+    The statistics are averaged, never the pictures (Gatys et al., "Controlling Perceptual Factors
+    in Neural Style Transfer", 2017, sec. 6).
+    """
+    total = sum(weight for _, weight in parts)
+    return [
+        torch.stack([s[i] * (weight / total) for s, weight in parts]).sum(dim=0)
+        for i in range(len(parts[0][0]))
+    ]
+
+
+def stack(regions: Sequence[Statistics]) -> Statistics:
+    """Statistics of pictures of one region each, as those of the regions of one picture."""
+    return [torch.cat(parts, dim=1) for parts in zip(*regions, strict=True)]
+
+
+class PictureTerm(ABC):
+    """A term on the pixels alone; cheap, so that the picture is never cut for it."""
+
+    name: str
+    weight: float
+
+    @abstractmethod
+    def value(self, picture: Tensor) -> Tensor:
+        """The value, N, of a picture N 3 H W."""
+
+
+def layer_weights(weights: Mapping[str, float]) -> dict[str, float]:
+    """Scaled to sum 1. Raise ValueError for none, negative ones, or zeros alone."""
+    if not weights or any(not w >= 0 for w in weights.values()) or not sum(weights.values()) > 0:
+        raise ValueError(f"layer weights must not be negative, and not all zero: {dict(weights)}")
+    total = sum(weights.values())
+    return {layer: weight / total for layer, weight in weights.items() if weight > 0}
+
+
+def planes_of(view: View, layer: str) -> tuple[Tensor, Tensor]:
+    """The tile's features flat, N C P in float32, and its regions flat, N K P."""
+    features = view.inner(layer).float().flatten(2)
+    planes = view.planes(layer)
+    if planes is None:
+        return features, features.new_ones(len(features), 1, features.shape[2])
+    return features, planes.to(features).expand(len(features), -1, -1, -1).flatten(2)
+
+
+def weighted(values: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """Sum of values N by their weights."""
+    return torch.stack([w * v for v, w in zip(values, weights, strict=True)]).sum(dim=0)

@@ -1,0 +1,90 @@
+"""Terms that compare with the photo's features position by position."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stylepipe.nst.losses import EPS
+
+from .base import FeatureTerm, Measured, View, layer_weights, weighted
+
+
+class Content(FeatureTerm):
+    """Squared error of features, over the target's variance and half its mean square.
+
+    Gatys, Ecker, Bethge, "Image Style Transfer Using Convolutional Neural Networks" (2016), eq. 1,
+    made relative as in losses.content_loss. targets: layer -> N C H W, the photo's features.
+    """
+
+    name = "content"
+
+    def __init__(
+        self, targets: Mapping[str, Tensor], layers: Mapping[str, float], weight: float = 1.0
+    ) -> None:
+        self.weight, self.shares = weight, layer_weights(layers)
+        self.layers = tuple(self.shares)
+        self.targets = {layer: targets[layer].detach() for layer in self.layers}
+        self._sizes = [self._size(self.targets[layer]) for layer in self.layers]
+
+    @staticmethod
+    def _size(target: Tensor) -> Tensor:
+        """What an error is relative to, summed over all positions: N."""
+        positions = target.shape[2] * target.shape[3]
+        sums = target.sum(dim=(2, 3), dtype=torch.float32)
+        square = torch.stack([t.float().square().sum() for t in target])
+        mean = sums.square().sum(dim=1) / positions
+        return square - mean + 0.5 * square + EPS * positions
+
+    def measure(self, view: View) -> Measured:
+        return [
+            (view.inner(n).float() - view.of(self.targets[n], n).float()).square().sum((1, 2, 3))
+            for n in self.layers
+        ]
+
+    def value(self, total: Measured) -> Tensor:
+        errors = [t / size for t, size in zip(total, self._sizes, strict=True)]
+        return weighted(errors, list(self.shares.values()))
+
+
+class Perceptual(FeatureTerm):
+    """Squared distance of features scaled to length 1 over the channels, mean over positions.
+
+    Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric" (2018),
+    eq. 1: LPIPS. channels: layer -> C, the square of the paper's calibrated w; without it all are 1
+    (cosine distance), halved so that unrelated features are about 1 apart.
+    """
+
+    name = "perceptual"
+
+    def __init__(
+        self,
+        targets: Mapping[str, Tensor],
+        layers: Mapping[str, float],
+        weight: float = 1.0,
+        channels: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        self.weight, self.shares = weight, layer_weights(layers)
+        self.layers = tuple(self.shares)
+        self.targets = {layer: targets[layer].detach() for layer in self.layers}
+        self.channels = dict(channels or {})
+
+    def measure(self, view: View) -> Measured:
+        found = []
+        for layer in self.layers:
+            own = F.normalize(view.inner(layer).float(), dim=1)
+            wanted = F.normalize(view.of(self.targets[layer], layer).float(), dim=1)
+            error = (own - wanted).square()
+            if layer in self.channels:
+                error = error * self.channels[layer].to(error).view(1, -1, 1, 1)
+            else:
+                error = error / 2
+            found.append(error.sum(dim=(1, 2, 3)))
+        return found
+
+    def value(self, total: Measured) -> Tensor:
+        means = [t / self.targets[n][0, 0].numel() for t, n in zip(total, self.layers, strict=True)]
+        return weighted(means, list(self.shares.values()))

@@ -1,0 +1,150 @@
+"""A small, cheap search for weights that suit a photo and its paintings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .encoders import Encoder
+from .gatys import Gatys, Painting, Recipe
+from .objective import Viewer
+from .optimise import resize
+from .photos import write_grid
+from .terms import Perceptual, Style
+
+SIDE = 192
+STEPS = 60
+CONTENT = (0.1, 0.25, 0.6, 1.5)
+SMOOTH = (1.0, 8.0)
+STRENGTHS = (1.0, 0.7)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A choice, its small picture and its score.
+
+    score: (1 + content) (1 + style), after ArtFID (Wright, Ommer 2022): content is the perceptual
+    distance to the photo, style the Wasserstein distance to the painting at full strength over
+    that of the photo itself, so that both run from about 0 to 1. Lower is better.
+    """
+
+    content_weight: float
+    tv_weight: float
+    strength: float
+    picture: Tensor
+    content: float
+    style: float
+
+    @property
+    def score(self) -> float:
+        return (1.0 + self.content) * (1.0 + self.style)
+
+    @property
+    def title(self) -> str:
+        """As flags of the command line."""
+        return (
+            f"--content-weight {self.content_weight:g} --tv-weight {self.tv_weight:g} "
+            f"--strength {self.strength:g}"
+        )
+
+    def recipe(self, base: Recipe) -> Recipe:
+        """A recipe with this choice."""
+        return replace(
+            base,
+            content_weight=self.content_weight,
+            tv_weight=self.tv_weight,
+            strength=self.strength,
+        )
+
+
+def search(
+    encoder: Encoder,
+    paintings: Sequence[Painting],
+    recipe: Recipe,
+    photo: Tensor,
+    regions: Tensor | None,
+    *,
+    memory: int,
+    seed: int = 0,
+    progress: Callable[[float, str], None] | None = None,
+) -> list[Candidate]:
+    """Try the grid CONTENT x SMOOTH at full strength on a photo of SIDE pixels, then STRENGTHS
+    with the best; return the candidates, best first.
+    """
+    height, width = photo.shape[-2:]
+    factor = min(1.0, SIDE / min(height, width))
+    size = max(1, round(height * factor)), max(1, round(width * factor))
+    small = resize(photo[:1], size)
+    # Strokes as large on the small picture as they will be on the full one would hide it.
+    quick = replace(recipe, loop=replace(recipe.loop, steps=STEPS))
+    judge = _Judge(encoder, paintings, recipe, small, regions, memory)
+    found: list[Candidate] = []
+    total = len(CONTENT) * len(SMOOTH) + len(STRENGTHS) - 1
+
+    def attempt(content: float, smooth: float, strength: float) -> None:
+        choice = Candidate(content, smooth, strength, small, 0.0, 0.0)
+        painter = Gatys(encoder, paintings, choice.recipe(quick), memory)
+        picture = painter.paint(small, regions=regions, seed=seed)
+        distances = judge(picture)
+        found.append(Candidate(content, smooth, strength, picture, *distances))
+        if progress is not None:
+            progress(len(found) / total, "tuning")
+
+    for content in CONTENT:
+        for smooth in SMOOTH:
+            attempt(content, smooth, recipe.strength)
+    best = min(found, key=lambda c: c.score)
+    for strength in STRENGTHS:
+        if strength != recipe.strength and len(found) < total:
+            attempt(best.content_weight, best.tv_weight, strength * recipe.strength)
+    return sorted(found, key=lambda c: c.score)
+
+
+class _Judge:
+    """Measures a candidate against the photo and against the paintings."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        paintings: Sequence[Painting],
+        recipe: Recipe,
+        small: Tensor,
+        regions: Tensor | None,
+        memory: int,
+    ) -> None:
+        layers = recipe.style_layers
+        full = replace(
+            recipe, strength=1.0, style_loss="wasserstein", content_weight=0.0, style_weight=1.0,
+            perceptual_weight=0.0, histogram_weight=0.0, patches_weight=0.0, tv_weight=0.0,
+            laplacian_weight=0.0,
+        )  # fmt: skip
+        painter = Gatys(encoder, paintings, full, memory)
+        self._objective = painter.objective(small, regions)
+        self._viewer = Viewer(encoder, list(layers))
+        self._content = Perceptual(self._viewer.maps(small, list(layers)), layers)
+        self._before = self._style(small)
+
+    def __call__(self, picture: Tensor) -> tuple[float, float]:
+        with torch.no_grad():
+            sums = self._viewer.measure(picture, [self._content])
+            content = float(self._content.value(sums[0]).mean())
+        return content, self._style(picture) / max(self._before, 1e-6)
+
+    def _style(self, picture: Tensor) -> float:
+        values, _ = self._objective(picture)
+        return float(values[Style.name].mean())
+
+
+def write_sheet(
+    path: Path, photo: Tensor, candidates: Sequence[Candidate], columns: int = 3
+) -> None:
+    """Write the photo and the candidates, best first, as rows of pictures. Raises ValueError."""
+    size = candidates[0].picture.shape[-2], candidates[0].picture.shape[-1]
+    tiles = [resize(photo[:1], size), *(c.picture for c in candidates)]
+    write_grid(
+        path, [[t.cpu() for t in tiles[i : i + columns]] for i in range(0, len(tiles), columns)]
+    )
