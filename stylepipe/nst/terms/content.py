@@ -28,7 +28,7 @@ class Content(FeatureTerm):
         self.weight, self.shares = weight, layer_weights(layers)
         self.layers = tuple(self.shares)
         self.targets = {layer: targets[layer].detach() for layer in self.layers}
-        self._sizes = [self._size(self.targets[layer]) for layer in self.layers]
+        self.sizes = [self._size(self.targets[layer]) for layer in self.layers]
 
     @staticmethod
     def _size(target: Tensor) -> Tensor:
@@ -46,7 +46,7 @@ class Content(FeatureTerm):
         ]
 
     def value(self, total: Measured) -> Tensor:
-        errors = [t / size for t, size in zip(total, self._sizes, strict=True)]
+        errors = [t / size for t, size in zip(total, self.sizes, strict=True)]
         return weighted(errors, list(self.shares.values()))
 
 
