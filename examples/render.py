@@ -1,4 +1,4 @@
-"""Render everything in this folder that looks like a photo or a film.
+"""Render everything in this folder that looks like a photo, a painting or a film.
 
     python examples/render.py [--only NAME] [--size 960]
 
@@ -19,7 +19,7 @@ sys.path.insert(0, str(HERE))
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
-from scenes import cat, film, forest, harbour, lake, lighthouse, still_life  # noqa: E402
+from scenes import cat, film, forest, harbour, lake, lighthouse, paintings, still_life  # noqa: E402
 from scenes.noise import develop  # noqa: E402
 
 ORIENTATION, MAKER, DESCRIPTION = 0x0112, 0x010F, 0x010E
@@ -68,7 +68,14 @@ def photos(size: int) -> dict[str, Callable[[], None]]:
         cutout = Image.fromarray(np.dstack(half))
         cutout.save(folder / "cutouts" / "cat.png", optimize=True)
 
+    def draw_paintings() -> None:
+        for draw in (paintings.currents, paintings.mosaic, paintings.ink):
+            path = HERE / "paintings" / f"{draw.__name__}.jpg"
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray(draw(s * 15 // 16, s * 35 // 48)).save(path, quality=85)
+
     return {
+        "paintings": draw_paintings,
         "lake": lambda: save_photo(
             folder / "lake.jpg", picture(lake.render, s, t, 1.5), "A mountain lake"
         ),

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PHOTO = REPOSITORY / "examples" / "photos" / "lake.jpg"
-PAINTING = REPOSITORY / "examples" / "gallery.jpg"  # any busy picture does
+PAINTING = REPOSITORY / "examples" / "paintings" / "currents.jpg"
 ROWS = ("full", "truncated", "VGG-19", "compact")
 LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 SIDE = 500
