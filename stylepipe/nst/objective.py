@@ -136,9 +136,13 @@ class Objective:
         self.regions = regions
 
     def __call__(self, picture: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """picture: N 3 H W. Returns the weighted value N of each term, and the gradient of their
-        sum, N 3 H W, in float32.
+        """picture: N 3 H W in float32 or finer. Returns the weighted value N of each term, and the
+        gradient of their sum, N 3 H W.
         """
+        with torch.enable_grad():
+            return self._evaluate(picture)
+
+    def _evaluate(self, picture: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         parts = list(self.viewer.parts(picture.shape[-2], picture.shape[-1]))
         values, gradient = self._of_pixels(picture)
         if not self.features:
@@ -163,9 +167,10 @@ class Objective:
             top, bottom, left, right = part.window
             leaf = picture[..., top:bottom, left:right].detach().clone().requires_grad_()
             own = list(chain.from_iterable(self._measure(leaf, part)))
+            # Counts of positions have no gradient.
             pairs = [(o, s) for o, s in zip(own, slopes, strict=True) if o.requires_grad]
-            (found_here,) = torch.autograd.grad([o for o, _ in pairs], leaf, [s for _, s in pairs])
-            gradient[..., top:bottom, left:right] += found_here
+            (share,) = torch.autograd.grad([o for o, _ in pairs], leaf, [s for _, s in pairs])
+            gradient[..., top:bottom, left:right] += share
         return found | values, gradient
 
     def _of_pixels(self, picture: Tensor) -> tuple[dict[str, Tensor], Tensor]:
@@ -221,7 +226,8 @@ def bytes_per_pixel(encoder: Encoder, layers: Sequence[str]) -> float:
 
     leaf = torch.zeros(1, 3, side, side, device=encoder.std.device, requires_grad=True)
     weights = {p.untyped_storage().data_ptr() for p in encoder.parameters()}
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+    with torch.enable_grad(), hooks:
         found = encoder(leaf, layers)
         held = sum(n for pointer, n in kept.items() if pointer not in weights)
     del found

@@ -126,9 +126,14 @@ def layer_weights(weights: Mapping[str, float]) -> dict[str, float]:
     return {layer: weight / total for layer, weight in weights.items() if weight > 0}
 
 
+def exact(values: Tensor) -> Tensor:
+    """In float32, or in float64 if they are: sums need more digits than bfloat16 has."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def planes_of(view: View, layer: str) -> tuple[Tensor, Tensor]:
-    """The tile's features flat, N C P in float32, and its regions flat, N K P."""
-    features = view.inner(layer).float().flatten(2)
+    """The tile's features flat, N C P in float32 or finer, and its regions flat, N K P."""
+    features = exact(view.inner(layer)).flatten(2)
     planes = view.planes(layer)
     if planes is None:
         return features, features.new_ones(len(features), 1, features.shape[2])

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from stylepipe.nst.losses import EPS
 
-from .base import FeatureTerm, Measured, View, layer_weights, weighted
+from .base import FeatureTerm, Measured, View, exact, layer_weights, weighted
 
 
 class Content(FeatureTerm):
@@ -34,14 +33,15 @@ class Content(FeatureTerm):
     def _size(target: Tensor) -> Tensor:
         """What an error is relative to, summed over all positions: N."""
         positions = target.shape[2] * target.shape[3]
-        sums = target.sum(dim=(2, 3), dtype=torch.float32)
-        square = torch.stack([t.float().square().sum() for t in target])
+        wide = torch.promote_types(target.dtype, torch.float32)
+        sums = target.sum(dim=(2, 3), dtype=wide)
+        square = torch.stack([exact(t).square().sum() for t in target])
         mean = sums.square().sum(dim=1) / positions
         return square - mean + 0.5 * square + EPS * positions
 
     def measure(self, view: View) -> Measured:
         return [
-            (view.inner(n).float() - view.of(self.targets[n], n).float()).square().sum((1, 2, 3))
+            (exact(view.inner(n)) - exact(view.of(self.targets[n], n))).square().sum((1, 2, 3))
             for n in self.layers
         ]
 
@@ -71,12 +71,26 @@ class Perceptual(FeatureTerm):
         self.layers = tuple(self.shares)
         self.targets = {layer: targets[layer].detach() for layer in self.layers}
         self.channels = dict(channels or {})
+        self._floors = {n: self._floor(t) for n, t in self.targets.items()}
+
+    @staticmethod
+    def _floor(target: Tensor) -> Tensor:
+        """Added to squared lengths, N 1 1 1: where all channels are dark a direction means little,
+        and its gradient would be huge.
+        """
+        square = torch.stack([exact(t).square().sum(dim=0).mean() for t in target])
+        return 1e-4 * square.view(-1, 1, 1, 1) + EPS
+
+    def _unit(self, features: Tensor, layer: str) -> Tensor:
+        features = exact(features)
+        length = features.square().sum(dim=1, keepdim=True) + self._floors[layer]
+        return features * length.rsqrt()
 
     def measure(self, view: View) -> Measured:
         found = []
         for layer in self.layers:
-            own = F.normalize(view.inner(layer).float(), dim=1)
-            wanted = F.normalize(view.of(self.targets[layer], layer).float(), dim=1)
+            own = self._unit(view.inner(layer), layer)
+            wanted = self._unit(view.of(self.targets[layer], layer), layer)
             error = (own - wanted).square()
             if layer in self.channels:
                 error = error * self.channels[layer].to(error).view(1, -1, 1, 1)

@@ -12,6 +12,7 @@ from .base import (
     Statistics,
     StatisticTerm,
     View,
+    exact,
     layer_weights,
     planes_of,
     weighted,
@@ -37,13 +38,15 @@ class Histogram(StatisticTerm):
         layers: Mapping[str, float],
         weight: float = 1.0,
     ) -> None:
-        """styles: layer -> 1 C H W for each, the features whose quantiles become the levels."""
+        """styles: layer -> 1 C H W for each, the features whose quantiles become the levels; the
+        statistics to reach are set by aim(), and may be those of larger pictures.
+        """
         self.weight, self.shares = weight, layer_weights(layers)
         self.layers = tuple(self.shares)
         steps = (torch.arange(LEVELS, dtype=torch.float32) + 0.5) / LEVELS
         self._levels: dict[str, tuple[Tensor, Tensor]] = {}
         for layer in self.layers:
-            values = torch.cat([s[layer].detach().float().flatten(2)[0] for s in styles], dim=1)
+            values = torch.cat([exact(s[layer].detach()).flatten(2)[0] for s in styles], dim=1)
             values = values.sort(dim=1).values
             picks = (steps.to(values.device) * values.shape[1]).long()
             levels = values[:, picks]

@@ -67,10 +67,14 @@ class Style(StatisticTerm):
         for index, layer in enumerate(self.layers):
             mean, second = (t.detach() for t in target[2 * index : 2 * index + 2])
             covariance = _covariance(mean, second)
-            size = trace(covariance.flatten(0, 1)).view(mean.shape[:2])
-            entry: tuple[Tensor, ...] = (mean, second, covariance, size)
+            square = mean.square().sum(dim=2)
+            size = trace(covariance.flatten(0, 1)).view(square.shape).clamp_min(0.0)
+            # Of a flat painting only rounding is left of the variances: a share of the mean's
+            # square keeps what is divided by them finite, and the root's matrix positive.
+            floor = size + 0.02 * mean.shape[2] * square
+            entry: tuple[Tensor, ...] = (mean, second, covariance, size + 0.01 * square, floor)
             if self.kind == "wasserstein":
-                full = regularise(covariance.flatten(0, 1), size.flatten())
+                full = regularise(covariance.flatten(0, 1), floor.flatten())
                 entry = (*entry, sqrtm(full).view_as(covariance), full.view_as(covariance))
             self._targets[layer] = entry
 
@@ -79,13 +83,8 @@ class Style(StatisticTerm):
         found = []
         for layer in self.layers:
             features, planes = planes_of(view, layer)
-            found += [planes.sum(dim=2), planes @ features.transpose(1, 2)]
-            products = [
-                (features * planes[:, k : k + 1] if planes.shape[1] > 1 else features)
-                @ features.transpose(1, 2)
-                for k in range(planes.shape[1])
-            ]
-            found.append(torch.stack(products, dim=1))
+            sums = [_sums(features, planes[:, k]) for k in range(planes.shape[1])]
+            found += [torch.stack(parts, dim=1) for parts in zip(*sums, strict=True)]
         return found
 
     def value(self, total: Measured) -> Tensor:
@@ -121,12 +120,28 @@ class Style(StatisticTerm):
                 for c in (own, target[2])
             ]
             return (drift + (deviations[0] - deviations[1]).square().sum(dim=2)) / size
-        flat_size = target[3].flatten()
-        full = regularise(own.flatten(0, 1), flat_size)
-        root = target[4].expand_as(own).flatten(0, 1)
+        full = regularise(own.flatten(0, 1), target[4].expand(own.shape[:2]).flatten())
+        root = target[5].expand_as(own).flatten(0, 1)
         cross = trace(sqrtm(root @ full @ root))
-        spread = trace(full) + trace(target[5].expand_as(own).flatten(0, 1)) - 2.0 * cross
+        spread = trace(full) + trace(target[6].expand_as(own).flatten(0, 1)) - 2.0 * cross
         return (drift + spread.view(drift.shape)) / size
+
+
+def _sums(features: Tensor, plane: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of features N C P in a region N P: its size N, sums N C, sums of products N C C.
+
+    The products are made about the region's mean, and moved to zero afterwards: sums of many large
+    numbers would lose the digits in which the variances lie.
+    """
+    size = plane.sum(dim=1)
+    with torch.no_grad():
+        centre = (features @ plane[..., None]) / size[:, None, None].clamp_min(EPS)
+    own = (features - centre) * plane.sqrt()[:, None]
+    first, centre = (own @ plane.sqrt()[..., None])[..., 0], centre[..., 0]
+    mixed = first[:, :, None] * centre[:, None, :]
+    outer = size[:, None, None] * centre[:, :, None] * centre[:, None, :]
+    second = own @ own.transpose(1, 2) + mixed + mixed.transpose(1, 2) + outer
+    return size, first + size[:, None] * centre, second
 
 
 def _covariance(mean: Tensor, second: Tensor) -> Tensor:

@@ -1,0 +1,163 @@
+"""The objective: tile by tile it has the very values and gradient of the whole picture."""
+
+import pytest
+import tinyencoder
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tinyencoder import STYLE
+from torch import Tensor
+
+from stylepipe.nst.objective import Objective, Viewer, bytes_per_pixel
+from stylepipe.nst.terms import (
+    Content,
+    FeatureTerm,
+    Histogram,
+    Laplacian,
+    Patches,
+    Perceptual,
+    StatisticTerm,
+    Style,
+    TotalVariation,
+)
+
+DOUBLE = torch.float64
+NET = tinyencoder.encoder(DOUBLE)
+
+
+def everything(photo: Tensor, regions: dict[str, Tensor] | None) -> list[FeatureTerm]:
+    """Each term, aimed at a painting (with regions: as many as the photo has)."""
+    viewer = Viewer(NET, list(STYLE))
+    painting = tinyencoder.picture(41, 52, 9, DOUBLE)
+    own = None
+    if regions is not None:
+        own = NET.carry(tinyencoder.halves(41, 52, DOUBLE), list(STYLE))
+    style = viewer.maps(painting, list(STYLE))
+    maps = viewer.maps(photo, ["relu2_1", "relu3_1"])
+    statistics: list[StatisticTerm] = [
+        Style(STYLE, 1.0),
+        Style({"relu3_1": 1.0}, 0.5, "gram"),
+        Style({"relu2_1": 1.0}, 0.5, "mean-std"),
+        Histogram([style], STYLE, 0.3),
+    ]
+    for number, (term, sums) in enumerate(
+        zip(statistics, viewer.measure(painting, statistics, own), strict=True)
+    ):
+        term.name = f"{term.name}{number}"
+        term.aim(term.statistics(sums))
+    return [
+        Content(maps, {"relu3_1": 1.0}, 0.4),
+        Perceptual(maps, {"relu2_1": 1.0}, 0.2),
+        Patches([(style, 0 if own is None else own)], {"relu2_1": 1.0, "relu3_1": 1.0}, 0.7),
+        *statistics,
+    ]
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(
+    height=st.integers(17, 70),
+    width=st.integers(17, 70),
+    tile=st.integers(1, 48),
+    divided=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_tiles_give_the_values_and_the_gradient_of_the_whole(
+    height: int, width: int, tile: int, divided: bool, seed: int
+) -> None:
+    photo, own = (tinyencoder.picture(height, width, s, DOUBLE) for s in (seed, seed + 1))
+    regions = None
+    if divided:
+        regions = NET.carry(tinyencoder.halves(height, width, DOUBLE), list(STYLE))
+    terms = everything(photo, regions)
+    pixels = [TotalVariation(0.5), Laplacian(photo, 0.5)]
+    whole = Objective(NET, terms, pixels, regions=regions)
+    tiled = Objective(NET, terms, pixels, regions=regions, tile=tile)
+    values, gradient = whole(own)
+    others, found = tiled(own)
+    assert list(values) == list(others)
+    for name, value in values.items():
+        torch.testing.assert_close(others[name], value, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(found, gradient, rtol=1e-7, atol=1e-9 * float(gradient.abs().max()))
+
+
+def test_tiles_in_float32() -> None:
+    net = tinyencoder.encoder()
+    own, target = tinyencoder.picture(75, 93), tinyencoder.picture(75, 93, 5)
+    viewer = Viewer(net, list(STYLE))
+    style = Style(STYLE)
+    style.aim(style.statistics(viewer.measure(target, [style])[0]))
+    terms = [style, Content(viewer.maps(target, ["relu3_1"]), {"relu3_1": 1.0})]
+    values, gradient = Objective(net, terms)(own)
+    others, found = Objective(net, terms, tile=32)(own)
+    for name, value in values.items():
+        torch.testing.assert_close(others[name], value, rtol=1e-4, atol=0)
+    assert float((found - gradient).norm() / gradient.norm()) < 1e-3
+
+
+def test_gradient_is_that_of_finite_differences() -> None:
+    photo, own = (tinyencoder.picture(18, 21, s, DOUBLE) for s in (1, 2))
+    objective = Objective(NET, everything(photo, None), [TotalVariation(0.5)], tile=8)
+    _, gradient = objective(own)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(4):
+        way = torch.randn(own.shape, generator=generator, dtype=DOUBLE)
+        step = 1e-7
+        ahead, behind = (
+            sum(float(v) for v in objective(own + s * way)[0].values()) for s in (step, -step)
+        )
+        slope = (ahead - behind) / (2 * step)
+        assert float((gradient * way).sum()) == pytest.approx(slope, rel=1e-4)
+
+
+def test_maps_in_tiles_are_those_of_the_whole() -> None:
+    photo = tinyencoder.picture(53, 71, 3, DOUBLE)
+    whole = Viewer(NET, list(STYLE)).maps(photo, list(STYLE))
+    for tile in (4, 17, 32):
+        tiled = Viewer(NET, list(STYLE), tile).maps(photo, list(STYLE))
+        for layer in STYLE:
+            torch.testing.assert_close(tiled[layer], whole[layer])
+
+
+def test_weights_scale_and_zero_leaves_out() -> None:
+    photo, own = (tinyencoder.picture(20, 24, s, DOUBLE) for s in (1, 2))
+    maps = Viewer(NET, ["relu2_1"]).maps(photo, ["relu2_1"])
+
+    def run(weight: float, smooth: float) -> tuple[dict[str, Tensor], Tensor]:
+        term = Content(maps, {"relu2_1": 1.0}, weight)
+        return Objective(NET, [term], [TotalVariation(smooth)])(own)
+
+    values, gradient = run(1.0, 0.0)
+    assert list(values) == ["content"]
+    threefold, steeper = run(3.0, 0.0)
+    torch.testing.assert_close(threefold["content"], 3 * values["content"])
+    torch.testing.assert_close(steeper, 3 * gradient)
+    assert list(run(0.0, 1.0)[0]) == ["tv"]
+    with pytest.raises(ValueError, match="all weights are zero"):
+        run(0.0, 0.0)
+
+
+def test_unknown_layers_are_refused_with_those_there_are() -> None:
+    with pytest.raises(ValueError, match=r"no layer 'relu9_9'.* it has relu1_1, relu2_1, relu3_1"):
+        Objective(NET, [Style({"relu9_9": 1.0})])
+
+
+def test_works_where_gradients_are_switched_off() -> None:
+    photo, own = (tinyencoder.picture(20, 24, s, DOUBLE) for s in (1, 2))
+    maps = Viewer(NET, ["relu2_1"]).maps(photo, ["relu2_1"])
+    with torch.no_grad():
+        _, gradient = Objective(NET, [Content(maps, {"relu2_1": 1.0})])(own)
+        assert bytes_per_pixel(NET, ["relu2_1"]) > 100
+    assert float(gradient.abs().max()) > 0
+
+
+def test_pictures_of_a_batch_are_independent() -> None:
+    photos = tinyencoder.picture(33, 26, 1, DOUBLE, count=2)
+    own = tinyencoder.picture(33, 26, 2, DOUBLE, count=2)
+    planes = NET.carry(tinyencoder.halves(33, 26, DOUBLE), list(STYLE))
+    both, gradient = Objective(NET, everything(photos, planes), regions=planes, tile=16)(own)
+    for i in range(2):
+        alone = Objective(NET, everything(photos[i : i + 1], planes), regions=planes)
+        values, found = alone(own[i : i + 1])
+        for name, value in values.items():
+            torch.testing.assert_close(both[name][i : i + 1], value)
+        torch.testing.assert_close(gradient[i : i + 1], found)
