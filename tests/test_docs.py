@@ -42,7 +42,7 @@ def commands(program: str) -> list[list[str]]:
     """Every call of a program in the documentation, as its arguments."""
     found = []
     for page in PAGES:
-        for line in "".join(blocks(page, "sh")).splitlines():
+        for line in "".join(blocks(page, "sh")).replace("\\\n", " ").splitlines():
             for call in shlex.join(shlex.split(line, comments=True)).split(" '&&' "):
                 first, *args = shlex.split(call) or [""]
                 if first == program:
@@ -97,8 +97,10 @@ def test_paths_exist_and_styles_are_bundled(args, clone):
     known = [style.name for style in FastStylizer.styles()]
     for before, value in pairwise(args):
         name, _, weight = value.partition(":")
-        if before == "--style" and known and not Path(value).suffix:
+        if before == "--style" and known and not Path(name).suffix:
             assert name in known and (not weight or float(weight) > 0)
+        elif before == "--style" and "/" in name:
+            assert Path(name).exists(), name
         elif "/" in value and before not in ("-o", "--output"):
             assert Path(value).exists(), value
 

@@ -11,7 +11,11 @@ from numpy.typing import NDArray
 from stylepipe import Item, ItemError, UsageError, read_picture
 
 MOST = 16
-"""Regions of a map; more colours mean that it is no map, or one with soft edges."""
+"""Regions of a map; more colours mean that it is no map."""
+FLAT = 0.005
+"""Part of the map that a colour must cover to be a region; others are soft edges, or JPEG's."""
+LEAST = 0.9
+"""Part of the map that all regions must cover."""
 TOLERANCE = 0.02
 """A map of another size is scaled if its aspect ratio is this near to the picture's."""
 _SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jpg", ".jpeg")
@@ -83,13 +87,25 @@ def _read(path: Path, error: type[UsageError | ItemError]) -> NDArray[np.uint32]
         raise error(str(reason)) from reason
     red, green, blue = (pixels[..., i].astype(np.uint32) for i in range(3))
     labels: NDArray[np.uint32] = red * 65536 + green * 256 + blue
-    count = len(np.unique(labels))
-    if count > MOST:
+    colours, counts = np.unique(labels, return_counts=True)
+    flat = colours[counts >= FLAT * labels.size]
+    covered = np.isin(labels, flat)
+    if len(flat) > MOST or covered.mean() < LEAST:
         raise error(
-            f"{path} has {count} colours, too many for a map of regions: save it with flat "
-            f"colours, without soft edges, {MOST} regions at most, as PNG"
+            f"{path} is no map of regions: paint each region in one flat colour, {MOST} regions at "
+            f"most (it has {len(colours)} colours, of which {len(flat)} cover more than "
+            f"{FLAT:.1%} each)"
         )
+    labels[~covered] = flat[_nearest(pixels[~covered], flat)]
     return labels
+
+
+def _nearest(pixels: NDArray[np.uint8], colours: NDArray[np.uint32]) -> NDArray[np.intp]:
+    """The index of the colour 0xRRGGBB that is nearest to each pixel, P 3 -> P."""
+    known = np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=1).astype(np.int64)
+    distance = ((pixels[:, None].astype(np.int64) - known) ** 2).sum(axis=2)
+    nearest: NDArray[np.intp] = distance.argmin(axis=1)
+    return nearest
 
 
 def _planes(
