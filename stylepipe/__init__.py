@@ -32,6 +32,7 @@ from stylepipe.components import (
     StyleRef,
     Stylizer,
     StylizerOptions,
+    Training,
     Writer,
 )
 from stylepipe.errors import (
@@ -75,6 +76,7 @@ __all__ = [
     "StylepipeError",
     "Stylizer",
     "StylizerOptions",
+    "Training",
     "UsageError",
     "Writer",
     "__version__",

@@ -1,4 +1,4 @@
-"""The base classes a plugin derives from: Reader, Masker, Stylizer, Flow, Writer.
+"""The base classes a plugin derives from: Reader, Masker, Stylizer, Flow, Writer, Training.
 
 A component is made cheaply from its options, opened once per job and closed always. All work is
 done between :meth:`Component.open` and :meth:`Component.close`, in the thread the method names.
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from stylepipe.errors import UsageError, suggest
 from stylepipe.options import Options, option
 from stylepipe.types import Batch, Frame, Info, Item, Kind
 
@@ -43,7 +44,7 @@ class Context:
 
 
 class Component:
-    """What all five kinds of components share. The class docstring's first line is the summary."""
+    """What all kinds of components share. The class docstring's first line is the summary."""
 
     name: ClassVar[str]
     """How users call it: lower case, words joined by ``-``."""
@@ -199,6 +200,21 @@ class Stylizer(Component):
         """The bundled styles; must not import torch."""
         return ()
 
+    def check(self, styles: Sequence[StyleRef]) -> None:
+        """Raise UsageError if one of the job's styles is not there, as far as is quickly seen.
+
+        Called before :meth:`open`, and by ``--dry-run`` instead of it; must not import torch. By
+        default a style is one of :meth:`styles` or a file; override it where it is anything else.
+        """
+        bundled = [info.name for info in self.styles()]
+        for ref in styles:
+            if ref.name not in bundled and not ref.path.is_file():
+                known = f"; bundled: {', '.join(bundled)}" if bundled else ""
+                raise UsageError(
+                    f"no style {ref.name!r}{suggest(ref.name, bundled)}: give a file that exists"
+                    f"{known}"
+                )
+
     def prepare(self, styles: Sequence[StyleRef]) -> None:
         """Load the styles of the job, once, after :meth:`open`. May raise UsageError."""
 
@@ -215,6 +231,17 @@ class Stylizer(Component):
     @classmethod
     def train(cls, options: Any, context: Context) -> None:
         """Train what :meth:`prepare` can load and write it where the options say."""
+        raise NotImplementedError
+
+
+class Training(Component):
+    """Trains something that belongs to no stylizer, such as an encoder: ``stylepipe train NAME``.
+
+    Its options are the command's flags. It is neither opened nor closed.
+    """
+
+    def train(self, context: Context) -> None:
+        """Train, and write the result where the options say."""
         raise NotImplementedError
 
 

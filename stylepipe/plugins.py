@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pluggy
 
 from stylepipe import hookspecs
-from stylepipe.components import Component, Flow, Masker, Reader, Stylizer, Writer
+from stylepipe.components import Component, Flow, Masker, Reader, Stylizer, Training, Writer
 from stylepipe.errors import SetupError, StylepipeError, UsageError, suggest
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ STAGES: dict[str, type[Component]] = {
     "stylizer": Stylizer,
     "flow": Flow,
     "writer": Writer,
+    "training": Training,
 }
 C = TypeVar("C", bound=Component)
 Log = Callable[[str], None]
@@ -210,13 +211,14 @@ class Plugins:
 
 
 def stage_of(cls: type[Component]) -> str:
-    """``reader``, ``masker``, ``stylizer``, ``flow`` or ``writer``. Raises TypeError for others."""
+    """The word for a component's base class, such as ``reader``. Raises TypeError for others."""
     for stage, base in STAGES.items():
         if isinstance(cls, type) and issubclass(cls, base):
             if not getattr(cls, "name", ""):
                 raise TypeError(f"component {cls.__qualname__} has no name")
             return stage
-    raise TypeError(f"{cls!r} derives from none of Reader, Masker, Stylizer, Flow, Writer")
+    bases = ", ".join(base.__name__ for base in STAGES.values())
+    raise TypeError(f"{cls!r} derives from none of {bases}")
 
 
 def _check_options(cls: type[Component], base: type[Component]) -> None:

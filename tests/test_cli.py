@@ -270,7 +270,7 @@ def test_plugins_are_taken_out_wherever_they_stand():
         (["run", "-o", "o"], 2, "INPUT"),
         (["run", "nowhere", "-o", "o"], 3, "nowhere"),
         (["fats", "x"], 2, "unknown command 'fats' (did you mean 'fast'?)"),
-        (["train", "negative"], 2, "no trainable stylizer 'negative'"),
+        (["train", "negative"], 2, "nothing trainable is called 'negative'"),
         (["presets", "show", "defualt"], 2, "did you mean 'default'"),
         (["completion", "tcsh"], 2, "bash"),
     ],

@@ -11,10 +11,14 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 from stylepipe_plugins.fast import FastOptions, FastStylizer, training
+from stylepipe_plugins.fast.paintings import read_paintings
 from stylepipe_plugins.fast.training import TrainOptions
+from stylepipe_plugins.training import plan
 
 from stylepipe import Batch, Context, Item, SetupError, StylepipeError, StyleRef, UsageError
 from stylepipe.device import pick
+from stylepipe.nst.networks import load_styles
+from stylepipe.nst.training.styles import StyleOptions
 
 ITEM = Item(0, Path("a.png"), Path(), Path("b.png"))
 SMALL = {
@@ -58,9 +62,9 @@ def options(media: Path, **values: object) -> TrainOptions:
 def test_requests_that_cannot_be_met(media: Path) -> None:
     for values, message in (
         ({"style": []}, "name a painting"),
-        ({"photos": []}, "name a folder of photos"),
+        ({"photos": []}, "name a folder of pictures: --photos DIR"),
         ({"photos": [media / "out"]}, "there is no"),
-        ({"output": None}, "say where the styles go"),
+        ({"output": None}, "say where the result goes"),
         ({"output": media / "my.pth"}, "must end in .safetensors"),
         ({"style": [media / "none.png"]}, "there is no"),
         ({"style": [media / "night.png", media / "night.png"]}, "style name 'night'"),
@@ -71,7 +75,7 @@ def test_requests_that_cannot_be_met(media: Path) -> None:
         with pytest.raises(UsageError, match=message):
             FastStylizer.train(options(media, **values), context())
     (media / "empty").mkdir()
-    with pytest.raises(UsageError, match="no photo in"):
+    with pytest.raises(UsageError, match="no picture in"):
         FastStylizer.train(options(media, photos=[media / "empty"]), context())
     assert not (media / "out" / "my.safetensors").exists()
 
@@ -81,7 +85,7 @@ def test_without_network_says_how_to_go_on(media: Path, monkeypatch: pytest.Monk
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     with pytest.raises(SetupError, match="--encoder-weights"):
-        FastStylizer.train(options(media, encoder_weights=None), context())
+        FastStylizer.train(options(media, encoder="vgg19", encoder_weights=[]), context())
 
 
 def test_trained_styles_can_be_used_and_blended(media: Path) -> None:
@@ -105,7 +109,7 @@ def test_goes_on_from_the_checkpoint_to_the_same_weights(media: Path) -> None:
     class Stop(Exception):
         pass
 
-    from stylepipe.nst.train import Trainer
+    from stylepipe.nst.training.loop import Trainer
 
     step = Trainer._train_step
     with pytest.MonkeyPatch.context() as patch:
@@ -174,7 +178,7 @@ def test_a_damaged_checkpoint_is_one_sentence(media: Path) -> None:
 def test_failures_of_a_run_are_told_as_what_they_are(
     media: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from stylepipe.nst.train import Trainer, TrainingFailed
+    from stylepipe.nst.training.loop import Trainer, TrainingFailed
 
     for raised, expected, code in (
         (TrainingFailed("grey"), StylepipeError, 1),
@@ -197,13 +201,13 @@ def test_files_that_may_not_be_read_are_a_matter_of_setup(
     def locked(*args: object) -> None:
         raise PermissionError(13, "Permission denied", "encoder.pth")
 
-    monkeypatch.setattr(training, "_encoder", locked)
+    monkeypatch.setattr(training, "_encoders", locked)
     with pytest.raises(SetupError, match=r"cannot begin: .*Permission denied: 'encoder\.pth'"):
         FastStylizer.train(options(media), context())
 
 
 def test_ctrl_c_keeps_what_was_learned(media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from stylepipe.nst.train import Trainer
+    from stylepipe.nst.training.loop import Trainer
 
     step = Trainer._train_step
 
@@ -222,9 +226,9 @@ def test_ctrl_c_keeps_what_was_learned(media: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_layers_weigh_what_they_weigh_in_the_bundled_recipe(media: Path) -> None:
-    from stylepipe.nst.train import standard_teacher
+    from stylepipe.nst.training.styles import standard_teacher
 
-    teacher = training._teacher(options(media), context())
+    (teacher,) = training._teachers(options(media), context())
     assert teacher.style == standard_teacher(teacher.encoder).style
     assert len(set(teacher.style.values())) == 1 and teacher.style["relu1_1"] == 0.7
 
@@ -232,30 +236,8 @@ def test_layers_weigh_what_they_weigh_in_the_bundled_recipe(media: Path) -> None
 def test_one_number_type_for_network_and_judge(media: Path) -> None:
     for precision, dtype in (("full", torch.float32), ("half", torch.bfloat16)):
         place = Context(pick("cpu", precision), 1 << 30, print)
-        assert training._encoder(options(media), place).dtype == dtype
-        assert training._half(place.device) == (dtype == torch.bfloat16)
-
-
-def test_pictures_are_read_as_the_engine_reads_them(tmp_path: Path) -> None:
-    """Profile, alpha, depth, gray; what moves and what is none is refused in one sentence."""
-    from PIL import Image
-
-    from stylepipe.media.icc import adobe_rgb
-
-    Image.new("RGB", (9, 9), (0, 200, 0)).save(tmp_path / "wide.png", icc_profile=adobe_rgb())
-    assert training.read_picture(tmp_path / "wide.png")[4, 4].tolist() != [0, 200, 0]
-    Image.new("RGBA", (9, 7), (200, 0, 0, 0)).save(tmp_path / "clear.png")
-    assert training.read_picture(tmp_path / "clear.png")[3, 4].tolist() == [255, 255, 255]
-    cv2.imwrite(str(tmp_path / "deep.png"), np.full((8, 9, 3), 0x8012, np.uint16))
-    cv2.imwrite(str(tmp_path / "gray.png"), np.full((8, 9), 128, np.uint8))
-    for name in ("deep.png", "gray.png"):
-        picture = training.read_picture(tmp_path / name)
-        assert picture.shape == (8, 9, 3) and picture.dtype == np.uint8
-        assert np.abs(picture.astype(int) - 128).max() <= 1
-    frames = [Image.new("L", (9, 9), 90 * i) for i in range(3)]
-    frames[0].save(tmp_path / "moves.gif", save_all=True, append_images=frames[1:])
-    with pytest.raises(ValueError, match=r"moves\.gif: it moves"):
-        training.read_picture(tmp_path / "moves.gif")
+        assert training._encoders(options(media), place)[0].dtype == dtype
+        assert plan(StyleOptions, options(media), place).dtype(place.device.torch) == dtype
 
 
 def test_the_file_tells_teacher_and_licence_but_no_folder(media: Path) -> None:
@@ -272,3 +254,69 @@ def test_starts_from_the_bundled_network(media: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(plugin, "STYLES", media / "none")
     with pytest.raises(UsageError, match="pass --init random"):
         FastStylizer.train(options(media, init="bundled"), context())
+
+
+def test_a_table_names_paintings_with_titles_sizes_and_weights(media: Path) -> None:
+    table = media / "table.toml"
+    table.write_text(
+        '[night]\nfile = "night.png"\ntitle = "Night"\nsize = 40\nweight = 2\ntrim = 0.1\n'
+        '[wave]\nfile = "wave.png"\n'
+    )
+    night, wave = read_paintings(table)
+    assert (night.size, night.weight, night.trim, wave.size) == (40, 2.0, 0.1, None)
+    asked = options(media, style=[], paintings=table)
+    FastStylizer.train(asked, context())
+    assert asked.output is not None
+    _, records, _ = load_styles(asked.output)
+    assert [(r.name, r.title, r.source) for r in records] == [
+        ("night", "Night", "night.png"), ("wave", "", "wave.png")
+    ]  # fmt: skip
+
+
+def test_a_table_that_cannot_be_used(media: Path) -> None:
+    table = media / "table.toml"
+    for text, message in (
+        ("", "names no painting"),
+        ("[night", "cannot read the table of paintings"),
+        ('file = "night.png"', "'file' stands outside of a table"),
+        ("[night]", "night: file must name a picture"),
+        ('[night]\nfile = "none.png"', "there is no none.png"),
+        ('[night]\nfile = "night.png"\nsiez = 40', "unknown key 'siez' .did you mean 'size'"),
+        ('[night]\nfile = "night.png"\nsize = 4', "size must be at least 32"),
+    ):
+        table.write_text(text)
+        with pytest.raises(UsageError, match=message):
+            FastStylizer.train(options(media, style=[], paintings=table), context())
+    with pytest.raises(UsageError, match="cannot read the table"):
+        FastStylizer.train(options(media, style=[], paintings=media / "none.toml"), context())
+    with pytest.raises(UsageError, match="not by both"):
+        options(media, paintings=table)
+
+
+def test_starts_from_a_file_and_imitates_another(media: Path) -> None:
+    first = options(media, steps=1)
+    FastStylizer.train(first, context())
+    more = {"init": str(first.output), "guide": first.output, "quality": "light"}
+    asked = options(media, output=media / "second.safetensors", **more)
+    FastStylizer.train(asked, context())
+    log = (media / "second.training" / "log.csv").read_text().splitlines()
+    guide = dict(zip(log[0].split(","), log[-1].split(","), strict=True))["guide"]
+    assert float(guide) > 0
+    both = [media / "night.png", media / "wave.png"]
+    with pytest.raises(UsageError, match="the network has 1 styles, not 2"):
+        FastStylizer.train(options(media, style=both, restart=True, **more), context())
+    with pytest.raises(UsageError, match="no such style file"):
+        FastStylizer.train(options(media, restart=True, init="nothing"), context())
+
+
+def test_flags_reach_the_run_by_their_names(media: Path) -> None:
+    asked = options(media, hue_weight=0.1, tone_weight=0.2, spike_weight=0.3, vivid=0.4, minutes=5)
+    found = plan(StyleOptions, asked, context())
+    assert (found.hue_weight, found.tone_weight, found.spike_weight) == (0.1, 0.2, 0.3)
+    assert (found.vivid, found.minutes, found.size, found.style_size) == (0.4, 5.0, 64, 64)
+
+
+def test_several_networks_judge_together(media: Path) -> None:
+    judges = [media / "encoder.pth", media / "encoder.pth"]
+    teachers = training._teachers(options(media, encoder_weights=judges), context())
+    assert len(teachers) == 2

@@ -8,25 +8,25 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from stylepipe_plugins.fast.training import read_picture
+from torch import nn
 
+from stylepipe import ItemError, read_picture
 from stylepipe.nst.encoders import stack_encoder
 from stylepipe.nst.networks import NetworkSpec, StyleNetwork, StyleRecord, load_styles
 from stylepipe.nst.photos import Photos, load_picture, recoloured
-from stylepipe.nst.train import (
-    CheckpointError,
+from stylepipe.nst.training.loop import CheckpointError, Progress, Trainer, TrainingFailed
+from stylepipe.nst.training.styles import (
     Painting,
-    Progress,
+    StyleOptions,
+    StyleTask,
     Teacher,
-    Trainer,
-    TrainingFailed,
-    TrainOptions,
     standard_teacher,
 )
+from stylepipe.nst.training.task import Measured, Rows
 
 SPEC = NetworkSpec("tiny", (8, 8), blocks=1, kernel=3)
-OPTIONS = TrainOptions(
-    steps=6, batch=2, size=32, copy_steps=2, style_side=48, checkpoint_every=2, preview_every=3,
+OPTIONS = StyleOptions(
+    steps=6, batch=2, size=32, copy_steps=2, style_size=48, checkpoint_every=2, preview_every=3,
     precision="float32",
 )  # fmt: skip
 
@@ -75,21 +75,22 @@ Make = Callable[..., Trainer]
 
 @pytest.fixture
 def make(photos: list[Path], paintings: list[Painting], tmp_path: Path) -> Make:
-    def build(out: str = "out", options: TrainOptions = OPTIONS, **more: object) -> Trainer:
+    def build(out: str = "out", options: StyleOptions = OPTIONS, **more: object) -> Trainer:
         torch.manual_seed(0)
         device = more.pop("device", "cpu")
-        net = StyleNetwork(SPEC, len(paintings)).to(device)  # type: ignore[call-overload]
+        fresh = more.pop("net", None) or StyleNetwork(SPEC, len(paintings))
+        net = fresh.to(device)
         judge = teacher()
         judge.encoder.to(device)
         arguments = {"photos": photos, "paintings": paintings} | more
-        return Trainer(
+        task = StyleTask(
             net,
             [judge],
             options=options,
-            out_dir=tmp_path / out,
             read=read_picture,
             **arguments,  # type: ignore[arg-type]
         )
+        return Trainer(task, tmp_path / out)
 
     return build
 
@@ -136,8 +137,8 @@ def test_a_resumed_run_gives_the_same_weights_bit_for_bit(
     resumed.run()
     steps = [line.split(",")[0] for line in (resumed.out_dir / "log.csv").read_text().splitlines()]
     assert steps == ["step", *"123456"]
-    for key, value in straight.net.state_dict().items():
-        assert torch.equal(value, resumed.net.state_dict()[key]), key
+    for key, value in straight.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[key]), key
 
 
 def test_workers_share_a_batch_without_changing_the_gradient(make: Make) -> None:
@@ -145,7 +146,7 @@ def test_workers_share_a_batch_without_changing_the_gradient(make: Make) -> None
     alone, shared = make("alone", options), make("shared", replace(options, workers=2))
     alone.run()
     shared.run()
-    pairs = zip(alone.net.named_parameters(), shared.net.parameters(), strict=True)
+    pairs = zip(alone.model.named_parameters(), shared.model.parameters(), strict=True)
     for (key, own), other in pairs:
         assert own.grad is not None
         assert other.grad is not None
@@ -188,7 +189,7 @@ def test_a_collapsed_run_goes_back_and_then_gives_up(
     def flat(*args: object) -> dict[str, float]:
         rates.append(trainer.learning_rate(0.5))
         terms = healthy(*args)  # type: ignore[arg-type]
-        return terms | {"deviation": 0.001} if trainer.step == 4 else terms
+        return terms | {"spread": 0.001} if trainer.step == 4 else terms
 
     monkeypatch.setattr(trainer, "_train_step", flat)
     with pytest.raises(TrainingFailed, match=r"deviation 0\.001 of style .* after 3 roll-backs"):
@@ -202,26 +203,26 @@ def test_values_that_are_not_finite_do_not_reach_the_weights(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = make()
-    objective = trainer._objective
+    measure = trainer.task.measure
     broken = [3]
 
-    def spoiled(*args: torch.Tensor) -> dict[str, torch.Tensor]:
-        terms = objective(*args)
-        if trainer.step in broken:
+    def spoiled(model: nn.Module, rows: Rows, step: int) -> Measured:
+        found = measure(model, rows, step)
+        if step in broken:
             broken.clear()
-            return {key: value * float("nan") for key, value in terms.items()}
-        return terms
+            return replace(found, terms={k: v * float("nan") for k, v in found.terms.items()})
+        return found
 
-    monkeypatch.setattr(trainer, "_objective", spoiled)
+    monkeypatch.setattr(trainer.task, "measure", spoiled)
     trainer.run()
     assert trainer.rollbacks == 1
-    assert all(torch.isfinite(p).all() for p in trainer.net.parameters())
+    assert all(torch.isfinite(p).all() for p in trainer.model.parameters())
 
 
 def test_half_precision_trains_too(make: Make) -> None:
     trainer = make(options=replace(OPTIONS, precision="bfloat16"))
     trainer.run()
-    assert trainer.net.stem.conv.weight.dtype == torch.float32
+    assert trainer.model.stem.conv.weight.dtype == torch.float32
     assert trainer.replicas[0].stem.conv.weight.dtype == torch.bfloat16
 
 
@@ -252,22 +253,23 @@ def test_bad_input_is_named(make: Make, paintings: list[Painting], tmp_path: Pat
     bad.write_text("not a photo")
     with pytest.raises(ValueError, match=r"none of the 1 photos can be read.*text\.jpg"):
         make(photos=[bad])
-    with pytest.raises(ValueError, match=r"cannot read .*text\.jpg"):
+    with pytest.raises(ItemError, match=r"cannot read .*text\.jpg"):
         make(paintings=[paintings[0], replace(paintings[1], path=bad)])
     with pytest.raises(ValueError, match="has 2 styles, not 1"):
-        Trainer(StyleNetwork(SPEC, 2), [teacher()], [bad], paintings[:1], OPTIONS, tmp_path,
-                read=read_picture)
+        make(paintings=paintings[:1], net=StyleNetwork(SPEC, 2))
+    with pytest.raises(ValueError, match="guide has 1 styles, not 2"):
+        make(guide=StyleNetwork(SPEC, 1))
     with pytest.raises(ValueError, match="steps must be 1 or more"):
-        TrainOptions(steps=0)
+        StyleOptions(steps=0)
 
 
 def test_unreadable_photos_are_listed_and_left_out(make: Make, photos: list[Path]) -> None:
     bad = photos[0].parent / "broken.jpg"
     bad.write_bytes(b"")
     trainer = make(photos=[*photos, bad])
-    assert len(trainer.warnings) == 1
-    assert "broken.jpg" in trainer.warnings[0]
-    assert len(trainer.photos.paths) == len(photos)
+    assert len(trainer.task.warnings) == 1
+    assert "broken.jpg" in trainer.task.warnings[0]
+    assert len(trainer.task.photos.paths) == len(photos)
 
 
 def test_photos_beyond_the_cache_are_read_when_drawn(
@@ -291,7 +293,7 @@ def test_a_checkpoint_of_another_run_is_refused(
 ) -> None:
     make().run()
     renamed = [replace(paintings[0], record=StyleRecord("green")), paintings[1]]
-    larger = [replace(paintings[0], side=40), paintings[1]]
+    larger = [replace(paintings[0], size=40), paintings[1]]
     for arguments, what in (
         ({"paintings": renamed}, "paintings"),
         ({"paintings": larger}, "paintings"),
@@ -354,8 +356,8 @@ def test_interrupted_amid_the_optimizer_keeps_the_last_sound_checkpoint(
         trainer.run()
     resumed = make("stopped")
     resumed.run()
-    for key, value in straight.net.state_dict().items():
-        assert torch.equal(value, resumed.net.state_dict()[key]), key
+    for key, value in straight.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[key]), key
 
 
 def test_half_a_row_of_the_log_is_dropped(make: Make) -> None:
@@ -373,13 +375,12 @@ def test_one_grey_style_among_sound_ones_is_noticed(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = make(options=replace(OPTIONS, steps=40, checkpoint_every=100))
-    gradients = trainer._gradients
+    measure = trainer.task.measure
 
-    def greying(net: StyleNetwork, photos: torch.Tensor, styles: torch.Tensor) -> object:
-        found, terms, deviations = gradients(net, photos, styles)
-        return found, terms, torch.where(styles == 1, 0.004, 0.3).to(deviations)
+    def greying(model: nn.Module, rows: Rows, step: int) -> Measured:
+        return replace(measure(model, rows, step), spread=torch.where(rows[1] == 1, 0.004, 0.3))
 
-    monkeypatch.setattr(trainer, "_gradients", greying)
+    monkeypatch.setattr(trainer.task, "measure", greying)
     with pytest.raises(TrainingFailed, match="of style 'blue'"):
         trainer.run()
 
@@ -389,7 +390,7 @@ def test_photos_that_vanish_end_the_run(make: Make, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(module, "CACHE_BYTES", 0)
     trainer = make()
-    for path in trainer.photos.paths:
+    for path in trainer.task.photos.paths:
         path.unlink()
     with pytest.raises(FileNotFoundError, match=r"no photo can be read any more: .*\.png"):
         trainer.run()
@@ -402,8 +403,8 @@ def test_trains_on_cuda(make: Make, precision: str) -> None:
         "cuda", replace(OPTIONS, steps=3, copy_steps=1, precision=precision), device="cuda"
     )
     trainer.run()
-    assert trainer.net.head.weight.is_cuda and trainer.rollbacks == 0
-    assert all(p.isfinite().all() for p in trainer.net.parameters())
+    assert trainer.model.head.weight.is_cuda and trainer.rollbacks == 0
+    assert all(p.isfinite().all() for p in trainer.model.parameters())
 
 
 def test_batches_are_a_function_of_seed_and_step(photos: list[Path]) -> None:

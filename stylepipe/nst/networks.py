@@ -7,11 +7,9 @@ norms (Dumoulin, Shlens, Kudlur, "A Learned Representation for Artistic Style", 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .files import digest, safetensors_bytes, write_atomically
 from .norms import instance_norm
 
 FORMAT = "stylepipe-fast"
@@ -266,8 +265,6 @@ def save_styles(
     Equal networks and metadata give equal bytes. The file appears whole or not at all. Raise
     ValueError when the records do not match the network.
     """
-    from safetensors.torch import save
-
     if len(styles) != net.styles or len({s.name for s in styles}) != len(styles):
         raise ValueError(f"expected {net.styles} differently named styles, got {len(styles)}")
     tensors = {k: v.detach().cpu().half().contiguous() for k, v in net.state_dict().items()}
@@ -281,43 +278,7 @@ def save_styles(
         "styles": json.dumps([asdict(s) for s in styles], ensure_ascii=False),
         "sha256": digest(tensors),
     }
-    write_atomically(Path(path), _sorted_head(save(tensors, header)))
-
-
-def digest(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 of the tensors' bytes, one after the other in the order of their names."""
-    result = hashlib.sha256()
-    for _, value in sorted(tensors.items()):
-        flat = value.detach().cpu().contiguous().flatten()
-        result.update(flat.view(torch.uint8).numpy().tobytes())
-    return result.hexdigest()
-
-
-def _sorted_head(data: bytes) -> bytes:
-    """The same safetensors file with sorted keys; safetensors leaves their order to chance.
-
-    Layout: 8 bytes of the head's length, the head in JSON, the tensors, aligned to 8 bytes.
-    """
-    end = 8 + int.from_bytes(data[:8], "little")
-    head = json.dumps(json.loads(data[8:end]), sort_keys=True, ensure_ascii=False).encode()
-    head += b" " * (-len(head) % 8)
-    return len(head).to_bytes(8, "little") + head + data[end:]
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file through a temporary neighbour: neither a reader nor, after a power cut, the
-    disk ever holds half of it.
-    """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_atomically(Path(path), safetensors_bytes(tensors, header))
 
 
 def load_styles(

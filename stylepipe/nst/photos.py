@@ -11,9 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stylepipe.errors import ItemError
+
 CACHE_BYTES = 1 << 30
 Read = Callable[[Path], NDArray[np.uint8]]
-"""Reads a picture as H W 3, sRGB, upright. Raises ValueError where it cannot be read."""
+"""Reads a picture as H W 3, sRGB, upright. Raises ItemError where it cannot be read."""
 
 
 def scale_to(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
@@ -33,7 +35,7 @@ def to_tensor(picture: NDArray[np.uint8]) -> Tensor:
 def load_picture(read: Read, path: Path, side: int, trim: float = 0.0) -> Tensor:
     """A picture as 1 3 H W in [0,1], scaled down to a short side of `side` if it is larger.
 
-    trim: the part of each side to cut off first. Raise ValueError where it cannot be read.
+    trim: the part of each side to cut off first. Raise ItemError where it cannot be read.
     """
     picture = read(path)
     top, left = (round(trim * s) for s in picture.shape[:2])
@@ -88,7 +90,7 @@ class Photos:
             return None
         try:
             picture = self._read(path)
-        except ValueError as error:
+        except ItemError as error:
             self.warnings.append(str(error))
             self._unreadable.add(path)
             return None

@@ -38,6 +38,10 @@ class Architecture:
     std: tuple[float, float, float] = IMAGENET_STD
     """What remains is divided by it."""
 
+    def __deepcopy__(self, memo: object) -> Architecture:
+        """Itself: nothing in it changes, and a read-only mapping cannot be copied."""
+        return self
+
 
 class Encoder(nn.Module):
     """A fixed network that maps pictures to named feature maps.

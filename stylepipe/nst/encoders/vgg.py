@@ -16,6 +16,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from stylepipe.nst.files import safetensors_bytes, write_atomically
+
 from .encoder import Architecture, Encoder
 from .windows import pooled
 
@@ -117,18 +119,13 @@ def save_encoder(
     max pooling (ceil_mode) stands between two blocks. metadata: strings for whoever reads the
     file. The file appears whole or not at all. Raise ValueError if the stack does not fit.
     """
-    from safetensors.torch import save
-
     check_stack(convolutions)
     tensors = {}
     for name, (weight, bias) in convolutions.items():
         tensors[f"{name}.weight"] = weight.detach().cpu().contiguous()
         tensors[f"{name}.bias"] = bias.detach().cpu().contiguous()
-    data = save(tensors, {**(metadata or {}), "format": FORMAT})
-    path = Path(path)
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(data)
-    part.replace(path)
+    data = safetensors_bytes(tensors, {**(metadata or {}), "format": FORMAT})
+    write_atomically(Path(path), data)
 
 
 def check_stack(convolutions: Convolutions) -> None:

@@ -1,0 +1,109 @@
+"""``stylepipe train encoder``: a compact encoder learns to see what VGG-19 sees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stylepipe import Context, Training, __version__, hookimpl, option, read_picture
+
+from .training import TrainFlags, check_paths, halved, pictures, plan, train
+
+if TYPE_CHECKING:
+    from stylepipe.nst.encoders import Encoder
+    from stylepipe.nst.training.encoder import EncoderTask
+
+
+class EncoderFlags(TrainFlags):
+    """What ``stylepipe train encoder`` can be told."""
+
+    size: int = option(192, "Side in pixels of the pieces of pictures.", min=64)
+    vivid: float = option(
+        0.4, "Part of the pieces that get stronger, weaker or other colours.", min=0, max=1
+    )
+    paintings: tuple[Path, ...] = option(
+        (), "Folder of paintings, a quarter of each batch, for an encoder judges these too.",
+        metavar="PATH",
+    )  # fmt: skip
+    teacher: str = option(
+        "vgg19", "Network to learn from; fetched once (about 500 MB) if no weights are given.",
+        choices=("vgg19", "vgg16"),
+    )  # fmt: skip
+    teacher_weights: tuple[Path, ...] = option(
+        (), "Weights of a network to learn from, instead; repeat for several, which may each have "
+        "some of the layers.", metavar="FILE",
+    )  # fmt: skip
+    start: Path | None = option(
+        None, "Encoder to start from, instead of random weights.", metavar="FILE"
+    )
+
+    def check(self) -> None:
+        super().check()
+        check_paths(*self.paintings)
+
+
+class EncoderTraining(Training):
+    """Train a compact encoder, for gatys --encoder-weights, from a larger one."""
+
+    name = "encoder"
+    Options = EncoderFlags
+
+    def train(self, context: Context) -> None:
+        """Train, or go on training, and write the encoder."""
+        flags: EncoderFlags = self.options
+        photos = pictures(flags.photos, "--photos")
+        paintings = pictures(flags.paintings, "--paintings") if flags.paintings else []
+        output = train(lambda: _task(flags, context, photos, paintings), flags, context)
+        context.log(
+            f"wrote {output}; use it: stylepipe gatys PHOTOS -o OUT --style PAINTING "
+            f"--encoder-weights {output}"
+        )
+
+
+def _task(
+    flags: EncoderFlags, context: Context, photos: Sequence[Path], paintings: Sequence[Path]
+) -> EncoderTask:
+    from stylepipe.nst.training.encoder import EncoderOptions, EncoderTask
+
+    teachers = _teachers(flags, context)
+    return EncoderTask(
+        _student(flags).to(context.device.torch),
+        teachers,
+        photos,
+        paintings,
+        plan(EncoderOptions, flags, context, paintings=0.25 if paintings else 0.0),
+        read=read_picture,
+        previews=flags.preview,
+        metadata={
+            "teacher": ", ".join([p.name for p in flags.teacher_weights] or [teachers[0].title]),
+            "data": f"{len(photos)} photos, {len(paintings)} paintings",
+            **({"licence": flags.license} if flags.license else {}),
+            "stylepipe_version": __version__,
+        },
+    )
+
+
+def _student(flags: EncoderFlags) -> Encoder:
+    from stylepipe.nst.encoders import load_encoder
+    from stylepipe.nst.training.encoder import fresh_encoder
+
+    if flags.start is None:
+        return fresh_encoder(flags.seed)
+    return load_encoder(flags.start, name="compact")
+
+
+def _teachers(flags: EncoderFlags, context: Context) -> list[Encoder]:
+    import torch
+
+    from stylepipe.nst.encoders import load_encoder, open_encoder
+
+    device, dtype = context.device.torch, torch.bfloat16 if halved(context) else torch.float32
+    if flags.teacher_weights:
+        return [load_encoder(p, device=device, dtype=dtype) for p in flags.teacher_weights]
+    return [open_encoder(flags.teacher, device=device, dtype=dtype, log=context.log)]
+
+
+@hookimpl
+def stylepipe_components() -> Iterable[type[Training]]:
+    return [EncoderTraining]

@@ -1,0 +1,1 @@
+"""Training: one loop for every network, and a task for each kind of network."""

@@ -1,0 +1,156 @@
+"""An encoder learns from teachers, resumes exactly, is calibrated in the end; bad input first."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from stylepipe import read_picture
+from stylepipe.nst.encoders import Encoder, load_encoder, stack_encoder
+from stylepipe.nst.photos import load_picture
+from stylepipe.nst.training.encoder import (
+    LAYERS,
+    EncoderOptions,
+    EncoderTask,
+    calibrate,
+    fresh_encoder,
+)
+from stylepipe.nst.training.loop import CheckpointError, Progress, Trainer
+
+NARROW = (4, 4, 6, 6, 6)
+OPTIONS = EncoderOptions(
+    steps=6, batch=2, size=64, checkpoint_every=2, preview_every=3, precision="float32", points=64
+)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[Path]:
+    rng = np.random.default_rng(0)
+    paths = []
+    for index in range(5):
+        picture = cv2.resize(rng.uniform(0, 255, (9, 12, 3)), (128, 96)).astype(np.uint8)
+        paths.append(tmp_path / f"{index}.png")
+        cv2.imwrite(str(paths[-1]), picture)
+    return paths
+
+
+@pytest.fixture
+def teacher() -> Encoder:
+    return fresh_encoder(1, (6, 6, 8, 8, 8))
+
+
+Make = Callable[..., Trainer]
+
+
+@pytest.fixture
+def make(pictures: list[Path], teacher: Encoder, tmp_path: Path) -> Make:
+    def build(out: str = "out", options: EncoderOptions = OPTIONS, **more: object) -> Trainer:
+        given = {"teachers": [teacher], "photos": pictures[:3], "paintings": pictures[3:]} | more
+        student = fresh_encoder(0, NARROW)
+        task = EncoderTask(student, options=options, read=read_picture, **given)  # type: ignore[arg-type]
+        return Trainer(task, tmp_path / out)
+
+    return build
+
+
+def test_bad_input_is_named(make: Make, pictures: list[Path], teacher: Encoder) -> None:
+    shallow = stack_encoder({"relu1_1": (torch.randn(4, 3, 3, 3), torch.zeros(4))})
+    with pytest.raises(ValueError, match="no teacher has the layer 'relu1_2'"):
+        make(teachers=[shallow])
+    with pytest.raises(ValueError, match="no photos"):
+        make(photos=[])
+    for wrong, message in (
+        ({"size": 32}, "size must be 64 pixels or more"),
+        ({"zoom": 0.5}, "zoom must be 1 or more"),
+        ({"disturbed": 2.0}, "disturbed must be between 0 and 1"),
+        ({"workers": 0}, "workers must be 1 or more"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            replace(OPTIONS, **wrong)  # type: ignore[arg-type]
+    make().run()
+    with pytest.raises(CheckpointError, match=r"made with other pictures$"):
+        make(photos=pictures[:2]).run()
+    with pytest.raises(CheckpointError, match=r"made with other teachers$"):
+        make(teachers=[fresh_encoder(2, (6, 6, 8, 8, 8))]).run()
+    pictures[0].write_bytes(b"")
+    trainer = make("other")
+    assert any("0.png" in line for line in trainer.task.warnings)
+
+
+def test_the_student_comes_to_see_what_the_teacher_sees(make: Make) -> None:
+    options = replace(OPTIONS, steps=60, batch=4, learning_rate=3e-3, preview_every=1000)
+    seen: list[Progress] = []
+    make(options=options).run(seen.append)
+    for part in ("fit_1_1", "fit_3_1", "likeness_3_1"):
+        early, late = (np.mean([p.terms[part] for p in some]) for some in (seen[:8], seen[-8:]))
+        assert late < early, part
+    assert seen[-1].terms["loss"] < 0.95 * seen[0].terms["loss"]
+
+
+def test_a_student_that_is_the_teacher_has_nothing_to_learn(make: Make) -> None:
+    seen: list[Progress] = []
+    same = fresh_encoder(0, NARROW)
+    make(options=replace(OPTIONS, steps=1), teachers=[same]).run(seen.append)
+    for layer in ("1_1", "3_1", "5_1"):
+        assert seen[0].terms[f"fit_{layer}"] < 0.1
+
+
+class Killed(Exception):
+    """Ends a run without a checkpoint, as a power cut does."""
+
+
+@pytest.mark.parametrize("how", [KeyboardInterrupt, Killed])
+def test_a_resumed_run_writes_the_same_bytes(make: Make, how: type[BaseException]) -> None:
+    options = replace(OPTIONS, workers=2)
+    straight = make("straight", options).run()
+
+    def interrupt(progress: Progress) -> None:
+        if progress.step == 3:
+            raise how
+
+    with pytest.raises(how):
+        make("resumed", options).run(interrupt)
+    assert make("resumed", options).run().read_bytes() == straight.read_bytes()
+
+
+def test_the_file_is_small_calibrated_and_can_be_opened(make: Make, pictures: list[Path]) -> None:
+    trainer = make(metadata={"teacher": "a friend"})
+    path = trainer.run()
+    encoder = load_encoder(path)
+    assert encoder.layers == LAYERS
+    shown = trainer.task.batch(1 << 40)[0]
+    means = [maps.mean(dim=(0, 2, 3)) for maps in encoder(shown, LAYERS).values()]
+    assert all(0.5 < float(m.median()) < 2.0 for m in means)
+    names = {p.name for p in trainer.out_dir.iterdir()}
+    assert {"preview-000003.png", "log.csv", "checkpoint.pt"} < names
+    preview = cv2.imread(str(trainer.out_dir / "preview-000006.png"))
+    photo = load_picture(read_picture, pictures[0], 96)
+    assert preview.shape[1] == 7 * photo.shape[3]
+
+
+def test_calibration_changes_the_scale_and_nothing_else() -> None:
+    encoder = fresh_encoder(3, NARROW)
+    pictures = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    scaled = stack_encoder(calibrate(encoder, [pictures]))
+    before, after = encoder(pictures, LAYERS), scaled(pictures, LAYERS)
+    for layer in LAYERS:
+        mean = before[layer].mean(dim=(0, 2, 3), keepdim=True)
+        alive = mean.flatten() > 1e-4
+        expected = torch.where(mean > 1e-4, before[layer] / mean, before[layer])
+        assert torch.allclose(after[layer], expected, rtol=1e-3, atol=1e-3)
+        assert torch.allclose(after[layer].mean(dim=(0, 2, 3))[alive], torch.ones(1), atol=1e-3)
+
+
+def test_batches_hold_paintings_and_disturbed_crops(make: Make, pictures: list[Path]) -> None:
+    clean = replace(OPTIONS, batch=4, disturbed=0.0, vivid=0.0)
+    first = make(options=clean).task.batch(3)
+    assert torch.equal(first[0], make("b", clean).task.batch(3)[0])
+    assert not torch.equal(first[0], make("c", clean, paintings=[]).task.batch(3)[0])
+    noisy = make("d", replace(clean, disturbed=1.0)).task.batch(3)[0]
+    differ = [not torch.equal(a, b) for a, b in zip(first[0], noisy, strict=True)]
+    assert all(differ)
+    assert noisy.min() >= 0.0 and noisy.max() <= 1.0
