@@ -134,6 +134,8 @@ class Objective:
         layers = list(chain.from_iterable(term.layers for term in self.features))
         self.viewer = Viewer(encoder, layers, tile)
         self.regions = regions
+        self.weight = sum(t.weight for t in self.features) + sum(t.weight for t in self.pixels)
+        """About the value of a picture that has nothing to do with the targets."""
 
     def __call__(self, picture: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """picture: N 3 H W in float32 or finer. Returns the weighted value N of each term, and the

@@ -20,8 +20,10 @@ BETAS = (0.9, 0.99)
 WINDOW = 20
 """Steps whose mean loss is compared with that of as many before, to see whether it still falls."""
 MAX_ROLLBACKS = 4
+SHRINK = 0.25
+"""What the rate is multiplied by after each."""
 EXPLODED = 100.0
-"""A loss so many times the lowest one is on its way to infinity."""
+"""A loss so many times the lowest one is on its way to infinity, unless both are small."""
 
 
 class Diverged(RuntimeError):
@@ -55,6 +57,8 @@ class LoopOptions:
             raise ValueError(f"the rate must be positive, got {self.rate}")
         if not 0 <= self.average < 1:
             raise ValueError(f"average must be at least 0 and below 1, got {self.average}")
+        if not 0 <= self.tolerance < 1:
+            raise ValueError(f"tolerance must be at least 0 and below 1, got {self.tolerance}")
 
 
 @dataclass(frozen=True)
@@ -62,11 +66,12 @@ class Step:
     """What a callback learns after each step."""
 
     number: int
-    """From 1, over all sizes."""
+    """From 1 to `steps`, over all sizes; where a size ends early, its last one stands for all that
+    were left."""
     steps: int
     size: Size
     terms: dict[str, float]
-    """Weighted, mean over the batch."""
+    """Weighted, mean over the batch, of the picture that the step began with."""
     picture: Callable[[], Tensor]
     """What the result would be now, N 3 h w in [0,1]."""
 
@@ -146,42 +151,46 @@ class _Loop:
         # L-BFGS looks at its leaf as one long vector, and fails on a channels-last one.
         leaf = picture.contiguous().clone().requires_grad_()
         mean = _Mean(self._decay(steps))
-        safe, losses = leaf.detach().clone(), list[float]()
+        safe = before = leaf.detach().clone()
+        losses: list[float] = []
         optimizer = self._optimizer(leaf, moments)
         done = 0
         while done < steps:
+            if done % WINDOW == 0:
+                before = leaf.detach().clone()
             for group in optimizer.param_groups:
                 group["lr"] = self._rate(done / steps, last)
             terms = self._step(optimizer, leaf, objective)
             loss = sum(terms.values())
-            exploded = losses and loss > EXPLODED * min(losses)
-            if not isfinite(loss) or exploded or not bool(leaf.isfinite().all()):
-                self.rollbacks += 1
-                if self.rollbacks > MAX_ROLLBACKS:
-                    raise Diverged(
-                        f"the loss exploded {self.rollbacks} times, at last in step "
-                        f"{self.number + 1}; take a smaller --learning-rate or smaller weights"
-                    )
+            high = max(EXPLODED * min(losses, default=loss), objective.weight)
+            if not isfinite(loss) or loss > high > 0 or not bool(leaf.isfinite().all()):
+                self._roll_back()
                 with torch.no_grad():
                     leaf.copy_(safe)
                 optimizer = self._optimizer(leaf, None)
                 continue
-            done += 1
-            self.number += 1
+            # Only now is its loss known to be sound.
+            safe = before
             losses.append(loss)
+            taken = steps - done if self._settled(losses) else 1
+            done, self.number = done + taken, self.number + taken
             with torch.no_grad():
                 if self.options.optimizer != "lbfgs":
                     leaf.clamp_(0.0, 1.0)
                 mean.add(leaf)
-                if done % WINDOW == 0:
-                    safe.copy_(leaf)
             if self.on_step is not None:
                 now = Step(self.number, self.options.steps, _size(leaf), terms, mean.value)
                 self.on_step(now)
-            if self._settled(losses):
-                break
-        self.number += steps - done
         return mean.value(), _carried(optimizer, leaf)
+
+    def _roll_back(self) -> None:
+        """Go on with a smaller rate. Raises Diverged."""
+        self.rollbacks += 1
+        if self.rollbacks > MAX_ROLLBACKS:
+            raise Diverged(
+                f"the loss exploded {self.rollbacks} times, at last in step {self.number + 1}; "
+                "take a smaller learning rate or smaller weights"
+            )
 
     def _step(
         self, optimizer: torch.optim.Optimizer, leaf: Tensor, objective: Objective
@@ -191,8 +200,11 @@ class _Loop:
         def closure() -> float:
             values, leaf.grad = objective(leaf)
             found.update(values)
-            # torch.optim.LBFGS forgets curvatures below 1e-10, where ours, of means, often lie.
-            scale = leaf.numel() if self.options.optimizer == "lbfgs" else 1
+            # Terms are means: by pixel their gradient shrinks as the picture grows, below the
+            # least curvature of torch.optim.LBFGS (1e-10) and the epsilon of Adam (1e-8), whose
+            # moments could not be carried to the next size either. Sums have neither trouble;
+            # and small weights must not bring it back.
+            scale = leaf.numel() / objective.weight
             leaf.grad *= scale
             # Not finite: the optimizer must not see it, or its memory is lost too.
             if not bool(leaf.grad.isfinite().all()):
@@ -208,7 +220,7 @@ class _Loop:
             # One evaluation a step; without a line search, as is usual for this task.
             return torch.optim.LBFGS(
                 [leaf],
-                lr=self.rate * 0.5**self.rollbacks,
+                lr=self.rate,
                 max_iter=1,
                 history_size=10,
                 tolerance_grad=0.0,
@@ -227,7 +239,7 @@ class _Loop:
         return optimizer
 
     def _rate(self, fraction: float, last: bool) -> float:
-        scale = 0.5**self.rollbacks
+        scale = SHRINK**self.rollbacks
         if last and self.options.schedule == "cosine" and self.options.optimizer != "lbfgs":
             # Ends at a tenth, not at zero: the mean of the iterates is already quiet.
             scale *= 0.1 + 0.9 * (0.5 + 0.5 * cos(pi * fraction))
