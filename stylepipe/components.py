@@ -209,10 +209,10 @@ class Stylizer(Component):
         bundled = [info.name for info in self.styles()]
         for ref in styles:
             if ref.name not in bundled and not ref.path.is_file():
-                known = f"; bundled: {', '.join(bundled)}" if bundled else ""
+                known = f"bundled: {', '.join(bundled)}; or " if bundled else ""
                 raise UsageError(
-                    f"no style {ref.name!r}{suggest(ref.name, bundled)}: give a file that exists"
-                    f"{known}"
+                    f"no style {ref.name!r}{suggest(ref.name, bundled)}; {known}give a file that "
+                    "exists"
                 )
 
     def prepare(self, styles: Sequence[StyleRef]) -> None:

@@ -251,6 +251,7 @@ class StylizerContract(ComponentContract):
             pytest.skip("needs no style")
         for styles in ((), (StyleRef("no-such-style", 1.0),)):
             with pytest.raises(UsageError):
+                opened.check(styles)
                 opened.prepare(styles)
 
     def test_names_of_bundled_styles_are_unique(self) -> None:

@@ -171,4 +171,5 @@ def _styles(stylizer: Stylizer) -> list[StyleRef]:
             f"stylizer {stylizer.name!r} takes at most {caps.max_styles} "
             f"style{'s' if caps.max_styles != 1 else ''} at once, not {len(styles)}"
         )
+    stylizer.check(styles)
     return styles

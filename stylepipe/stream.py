@@ -101,7 +101,7 @@ class Stream:
         self.journal, self.report, self.tell = journal, report, tell
         self.abort_on_error = abort_on_error
         # Decoded and painted pictures wait in a queue each: a few are enough to keep all busy.
-        limit = min(max(memory // 16, 4 << 20), 48 << 20)
+        limit = min(max(memory // 16, 4 << 20), 16 << 20)
         self.decoded: ByteQueue[_Message] = ByteQueue(limit)
         self.painted: ByteQueue[_Message] = ByteQueue(limit)
         self.outcomes: list[tuple[Item, Outcome]] = []

@@ -1,5 +1,6 @@
 """The ladder that a batch goes down when memory does not suffice."""
 
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -148,3 +149,24 @@ faults(); print(faults())
         return int(done.stdout)
 
     assert run("tuned") * 4 < run("plain")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc")
+def test_tuned_allocator_gives_one_thread_what_another_has_freed() -> None:
+    code = """
+import resource, threading
+from stylepipe.device import tune_allocator
+tune_allocator()
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def work():
+    bytearray(32 << 20)
+    with turn: turn.wait()
+turn, before = threading.Condition(), peak()
+threads = [threading.Thread(target=work, daemon=True) for _ in range(4)]
+for thread in threads:
+    thread.start(); thread.join(0.2)
+print((peak() - before) >> 10)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 80  # MiB; 128 if each of four keeps its own

@@ -165,7 +165,7 @@ def script(tmp_path):
     program.write_text(
         "#!/bin/sh\n"
         'if [ "$1" = styles ]; then\n'
-        '    printf "one  fast  MIT\\ntwo  fast  MIT\\n"; exit "${STYLES:-0}"\n'
+        '    printf "scream  fast  MIT\\nmondrian  fast  MIT\\n"; exit "${STYLES:-0}"\n'
         "fi\n"
         f'printf "%s\\n" "$*" >> "{log}"\n'
         f'exit "${{FAIL:-0}}"\n'
@@ -190,7 +190,7 @@ def test_folder_script_paints_each_style_and_keeps_exit_codes(
         "convert_folder.sh", str(EXAMPLES / "photos"), str(tmp_path / "out"), fail=fail
     )
     assert code == expected and len(calls) == count
-    assert {Path(call[3]).name for call in calls} <= {"one", "two"}
+    assert {Path(call[3]).name for call in calls} <= {"scream", "mondrian"}
     for call in calls:
         assert main.run([*call, "--dry-run", "-q"]) == 0
 
@@ -213,9 +213,9 @@ def test_rendering_an_unknown_scene_names_the_known_ones():
 def test_video_script_makes_a_preview_and_the_film(script, tmp_path):
     clip = tmp_path / "clip.mp4"
     shutil.copy(EXAMPLES / "clip.mp4", clip)
-    code, calls = script("stylize_video.sh", str(clip), "wave")
+    code, calls = script("stylize_video.sh", str(clip), "scream")
     assert code == 0
-    assert [Path(call[3]).name for call in calls] == ["clip_wave_preview.mp4", "clip_wave.mp4"]
+    assert [Path(call[3]).name for call in calls] == ["clip_scream_preview.mp4", "clip_scream.mp4"]
     for call in calls:
         assert main.run([*call, "--dry-run", "-q"]) == 0
 

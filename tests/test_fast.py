@@ -61,9 +61,13 @@ def painted(*styles: tuple[str, float], quality: str = "quality") -> torch.Tenso
     return result
 
 
+def refs(*styles: str) -> list[StyleRef]:
+    return [StyleRef(style, 1 / max(len(styles), 1)) for style in styles]
+
+
 def refused(*styles: str) -> str:
     with pytest.raises(UsageError) as caught:
-        opened().prepare([StyleRef(style, 1 / max(len(styles), 1)) for style in styles])
+        opened().prepare(refs(*styles))
     return str(caught.value)
 
 
@@ -113,6 +117,19 @@ def test_own_file(bundled: Path, tmp_path: Path) -> None:
 def test_no_style_and_unknown_style_list_the_bundled_ones(bundled: Path) -> None:
     assert "bundled: wave, night, scream" in refused()
     assert "unknown style 'waves' (did you mean 'wave'?)" in refused("waves")
+
+
+def test_a_quick_check_refuses_in_the_same_words(bundled: Path, tmp_path: Path) -> None:
+    file = save(tmp_path / "mine.safetensors", "mine")
+    pickled = tmp_path / "mine.pth"
+    pickled.write_bytes(b"")
+    unopened = FastStylizer(FastOptions())
+    for styles in ((), ("waves",), ("absent.safetensors",), (str(pickled),), ("wave", str(file))):
+        with pytest.raises(UsageError) as caught:
+            unopened.check(refs(*styles))
+        assert str(caught.value) == refused(*styles)
+    for styles in (("wave", "night"), (str(file),), (f"{file}#mine",)):
+        unopened.check(refs(*styles))
 
 
 def test_missing_file(bundled: Path, tmp_path: Path) -> None:

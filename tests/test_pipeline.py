@@ -6,6 +6,7 @@ import shutil
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import fakes
@@ -14,7 +15,7 @@ import pytest
 import torch
 from fakes import array, settings
 
-from stylepipe import Flow, Masker, UsageError, pipeline
+from stylepipe import Flow, Masker, StyleInfo, StyleRef, UsageError, pipeline
 from stylepipe.errors import ItemError, SetupError
 from stylepipe.pipeline import Job, run
 from stylepipe.report import Report
@@ -441,6 +442,33 @@ def test_styles_are_checked_against_what_the_stylizer_takes(photos, tmp_path, mo
         go(photos, tmp_path / "out")
     with pytest.raises(UsageError, match="at most 1 style at once, not 2"):
         go(photos, tmp_path / "out", settings(style=("a", "b")))
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_style_that_is_not_there_is_told_before_anything_is_opened(
+    photos, tmp_path, monkeypatch, dry_run
+):
+    class Inked(fakes.Negative):
+        """A third party's, which has a style of its own and knows nothing of checks."""
+
+        @classmethod
+        def styles(cls):
+            return [StyleInfo("sepia", "Sepia", "MIT")]
+
+        def open(self, context):
+            raise AssertionError("opened")
+
+    (tmp_path / "mine.style").touch()
+    for name, words in (
+        ("sepja", r"^no style 'sepja' \(did you mean 'sepia'\?\); bundled: sepia; or give a file"),
+        ("absent.style", "^no style 'absent.style'; bundled: sepia; or give a file that exists$"),
+    ):
+        given = settings(style=(name,))
+        inked = Inked(given.stylizer.options)
+        with pytest.raises(UsageError, match=words):
+            go(photos, tmp_path / "out", replace(given, stylizer=inked), dry_run=dry_run)
+    inked.check([StyleRef("sepia", 0.5), StyleRef(str(tmp_path / "mine.style"), 0.5)])
+    assert not (tmp_path / "out").exists()
 
 
 def test_json_events(photos, tmp_path, capsys):

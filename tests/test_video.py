@@ -591,6 +591,32 @@ def test_a_codec_is_written_or_refused_before_any_frame(tmp_path, codec, suffix)
     assert any(other in str(caught.value).split("or use")[1] for other in HELD[codec])
 
 
+def test_what_the_default_preset_leaves_out_costs_nothing_to_be_seen(tmp_path, monkeypatch):
+    from stylepipe.media import video_encode
+
+    grain = np.random.default_rng(0).integers(0, 256, (60, 200, 3), np.uint8).repeat(4, 0)
+    strokes = [np.roll(grain.repeat(2, 1), 3 * n, 1)[:240, :320] for n in range(20)]
+    options = {"preset": "ultrafast", "crf": "4"}
+    source = make_clip(
+        tmp_path / "in.mp4", range(0, 800, 40), size=(320, 240), pictures=strokes, options=options
+    )
+    wanted = np.stack([f.pixels for f in read(source)[1]]).astype(float)
+
+    def encoded(name: str) -> tuple[int, float]:
+        convert(source, tmp_path / name / "out.mp4")
+        got = np.stack([f.pixels for f in read(tmp_path / name / "out.mp4")[1]])
+        size = sum(len(data) for _, data in packets(tmp_path / name / "out.mp4", "video")[0])
+        return size, float(np.square(got - wanted).mean())
+
+    for name in ("lean", "plain"):
+        (tmp_path / name).mkdir()
+    size, error = encoded("lean")
+    monkeypatch.setattr(video_encode, "_LEAN", {})
+    plain_size, plain_error = encoded("plain")
+    assert size != plain_size  # else this compares nothing
+    assert size < 1.05 * plain_size and error < 1.02 * plain_error
+
+
 def test_without_x264_another_encoder_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("av.codec.codecs_available", {"libopenh264", "mpeg4"})
     source = make_clip(tmp_path / "in.mp4", (0, 40))

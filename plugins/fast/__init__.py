@@ -71,23 +71,18 @@ class FastStylizer(Stylizer):
         self._context = context
         self._engine: StyleEngine | None = None
 
+    def check(self, styles: Sequence[StyleRef]) -> None:
+        """Styles that are neither bundled nor in a file of ours, or not all in one file."""
+        self._resolved(styles)
+
     def prepare(self, styles: Sequence[StyleRef]) -> None:
         """Load the network that knows the styles, and fix their blend."""
         import torch
 
         from stylepipe.nst.inference import StyleEngine
 
-        if not styles:
-            raise UsageError(f"name a style with --style; {self._offer()}")
-        asked = [self._resolve(ref) for ref in styles]
-        files = list(dict.fromkeys(file for file, _ in asked))
-        if len(files) > 1:
-            names = " and ".join(str(f) for f in files[:2])
-            raise UsageError(
-                "only styles of one network can be blended, and these belong to several: "
-                f"{names}; train them together (stylepipe train fast --style A --style B)"
-            )
-        net, records = _load(files[0])
+        asked = self._resolved(styles)
+        net, records = _load(asked[0][0])
         known = [record.name for record in records]
         weights = torch.zeros(len(known))
         for (file, name), ref in zip(asked, styles, strict=True):
@@ -111,6 +106,20 @@ class FastStylizer(Stylizer):
         if options.init == "bundled" and not start.is_file():
             raise UsageError(f"{start} is missing; pass --init random")
         training.train(options, context, start)
+
+    def _resolved(self, styles: Sequence[StyleRef]) -> list[tuple[Path, str | None]]:
+        """Each style by :meth:`_resolve`; all are in one file, and there is at least one."""
+        if not styles:
+            raise UsageError(f"name a style with --style; {self._offer()}")
+        asked = [self._resolve(ref) for ref in styles]
+        files = list(dict.fromkeys(file for file, _ in asked))
+        if len(files) > 1:
+            names = " and ".join(str(f) for f in files[:2])
+            raise UsageError(
+                "only styles of one network can be blended, and these belong to several: "
+                f"{names}; train them together (stylepipe train fast --style A --style B)"
+            )
+        return asked
 
     def _resolve(self, ref: StyleRef) -> tuple[Path, str | None]:
         """The file that holds a style, and the style's name in it (None: its only one)."""

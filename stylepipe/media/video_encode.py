@@ -39,6 +39,9 @@ _THREADS = "8"
 """Of an encoder. The bytes depend on it, so it must not follow the machine."""
 _SLICING = ("mpeg4", "libxvid", "mpeg2video", "mpeg1video", "msmpeg4", "flv", "wmv2", "mjpeg")
 """Encoders on a scale from 2 to 31 that cut each picture into a slice for each thread."""
+_LEAN = {"veryfast": {"partitions": "i4x4,i8x8", "b_strategy": "0"}}
+"""x264 without what painted films do not reward: on five of them at one crf, 69 % of the preset's
+time, files 1 to 3 % larger, PSNR 0.01 to 0.2 dB higher. Slower presets are asked for their size."""
 _TRANSPARENT = (".mov", ".mkv")
 """Suffixes for which an encoder is chosen that keeps alpha."""
 _FLATTENED = ("libvpx", "libx265")
@@ -275,7 +278,7 @@ def _quality(codec: str, crf: int | None, preset: str) -> dict[str, str]:
     if codec in ("libx264", "libx264rgb"):
         # x264's macroblock tree reads memory it never wrote where the width in macroblocks is no
         # multiple of 8 (seen with AVX-512): now and then other bytes for the same pictures.
-        return {"crf": q(18), "preset": preset, "mbtree": "0"}
+        return {"crf": q(18), "preset": preset, "mbtree": "0"} | _LEAN.get(preset, {})
     if codec == "libx265":
         return {"crf": q(20), "preset": preset, "x265-params": "frame-threads=3:log-level=error"}
     if codec == "libvpx-vp9":

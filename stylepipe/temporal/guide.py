@@ -113,7 +113,7 @@ class TemporalGuide:
 def _squared(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """HxW: squared distance of two uint8 pictures, RGB in [0, 1]."""
     difference = cv2.absdiff(a, b).astype(np.float32) / 255
-    return cast(np.ndarray, np.einsum("hwc,hwc->hw", difference, difference))
+    return cast(np.ndarray, sum(np.square(difference[..., channel]) for channel in range(3)))
 
 
 def _soften(trust: np.ndarray) -> np.ndarray:
