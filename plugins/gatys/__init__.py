@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import torch
 
     from stylepipe.nst.encoders import Encoder
-    from stylepipe.nst.gatys import Gatys, Painting, Recipe
+    from stylepipe.nst.gatys import Gatys, Painting
     from stylepipe.nst.optimise import Step
 
     from .regions import RegionFiles
@@ -43,16 +43,18 @@ class GatysStylizer(Stylizer):
 
     name = "gatys"
     Options = GatysOptions
-    caps = Caps(strength="native", min_side=16)
+    caps = Caps(strength="native", min_side=64)  # three patches of the deepest layer
 
     def files(self) -> Iterable[Path]:
-        paintings = [Path(text).expanduser() for text in self.options.paintings()]
-        start = [] if self.options.start is None else [self.options.start]
-        return [*super().files(), *self.options.style_regions, *paintings, *start]
+        options = self.options
+        paintings = [Path(text).expanduser() for text in options.paintings()]
+        single = (options.encoder_weights, options.regions, options.start)
+        return [*(p for p in single if p is not None), *options.style_regions, *paintings]
 
     def open(self, context: Context) -> None:
         self._context = context
         self._painter: Gatys | None = None
+        self._item: Item | None = None
         self._frame = 0
 
     def prepare(self, styles: Sequence[StyleRef]) -> None:
@@ -60,19 +62,24 @@ class GatysStylizer(Stylizer):
         from stylepipe.nst.gatys import Gatys
 
         from .regions import RegionFiles
+        from .trace import check_outputs
 
         options, device = self.options, self._context.device
+        check_outputs(options)
         encoder = self._encoder()
         recipe = options.recipe(encoder)
         self._regions: RegionFiles | None = None
         if options.regions is not None:
             self._regions = RegionFiles(options.regions, options.style_regions)
-        elif options.style_regions:
-            raise UsageError("--style-regions needs --regions, the regions of the photos")
         paintings = self._paintings(styles)
-        self._start = None if options.start is None else _tensor(options.start, device.torch)
-        memory = int(self._context.memory * SHARE)
-        self._painter = self._checked(Gatys, encoder, paintings, recipe, memory)
+        self._start = None
+        if options.start is not None:
+            self._start = _given(options.start, device.torch)
+        try:
+            memory = int(self._context.memory * SHARE)
+            self._painter = Gatys(encoder, paintings, recipe, memory)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
         self._tuned = options.tune is None
 
     def _encoder(self) -> Encoder:
@@ -88,19 +95,6 @@ class GatysStylizer(Stylizer):
             log=self._context.log,
         )
 
-    def _checked(
-        self,
-        make: type[Gatys],
-        encoder: Encoder,
-        paintings: list[Painting],
-        recipe: Recipe,
-        memory: int,
-    ) -> Gatys:
-        try:
-            return make(encoder, paintings, recipe, memory)
-        except ValueError as error:
-            raise UsageError(str(error)) from error
-
     def _paintings(self, styles: Sequence[StyleRef]) -> list[Painting]:
         import torch
 
@@ -110,15 +104,7 @@ class GatysStylizer(Stylizer):
         for index, ref in enumerate(styles):
             if not ref.path.is_file():
                 raise UsageError(f"no painting {ref.path}; gatys takes any picture file as --style")
-            try:
-                picture = _tensor(ref.path, self._context.device.torch)
-            except ItemError as error:
-                raise UsageError(str(error)) from error
-            if min(picture.shape[2:]) < self.caps.min_side:
-                raise UsageError(
-                    f"the painting {ref.path} is {picture.shape[3]}x{picture.shape[2]}; it needs "
-                    f"{self.caps.min_side} pixels or more on each side"
-                )
+            picture = _given(ref.path, self._context.device.torch)
             regions = None
             if self._regions is not None and self.options.style_regions:
                 planes = self._regions.of_style(index, len(styles), picture.shape[2:])
@@ -127,16 +113,19 @@ class GatysStylizer(Stylizer):
         return paintings
 
     def reset(self, item: Item) -> None:
-        self._frame = 0
+        if item != self._item:  # else a new scene of the same film
+            self._item, self._frame = item, 0
 
     def stylize(self, batch: Batch) -> torch.Tensor:
         import torch
 
         painted = []
-        for image in batch.images:
-            painted.append(self._paint(image[None], batch.item))
-            self._frame += 1
-        return torch.cat(painted)
+        # Gradients are needed here, whatever the caller has switched off.
+        with torch.inference_mode(False):
+            for image in batch.images:
+                painted.append(self._paint(image[None].clone(), batch.item))
+                self._frame += 1
+            return torch.cat(painted)
 
     def _paint(self, photo: torch.Tensor, item: Item) -> torch.Tensor:
         import torch
@@ -148,27 +137,26 @@ class GatysStylizer(Stylizer):
         assert self._painter is not None, "prepare() comes before stylize()"
         regions = None
         if self._regions is not None:
-            planes = self._regions.of_photo(item, photo.shape[2:])
+            planes = self._regions.of_photo(item, photo.shape[2:], self.caps.min_side)
             regions = torch.from_numpy(planes)[None].to(photo)
-        if not self._tuned:
-            self._tune(photo, regions)
-        with Trace(self.options, item, self._frame) as trace:
+        try:
+            if not self._tuned:
+                self._tune(photo, regions)
+            with Trace(self.options, item, self._frame) as trace:
 
-            def on_step(step: Step) -> None:
-                trace(step)
-                self._tell(step)
+                def on_step(step: Step) -> None:
+                    trace(step)
+                    self._tell(step)
 
-            try:
-                with torch.enable_grad():
-                    return self._painter.paint(
-                        photo,
-                        regions=regions,
-                        start=self._start,
-                        seed=self.options.seed,
-                        on_step=on_step,
-                    )
-            except (Diverged, ValueError) as error:
-                raise ItemError(str(error)) from error
+                return self._painter.paint(
+                    photo,
+                    regions=regions,
+                    start=self._start,
+                    seed=self.options.seed,
+                    on_step=on_step,
+                )
+        except (Diverged, ValueError) as error:
+            raise ItemError(str(error)) from error
 
     def _tell(self, step: Step) -> None:
         terms = " ".join(f"{name} {value:.3f}" for name, value in step.terms.items())
@@ -177,20 +165,19 @@ class GatysStylizer(Stylizer):
 
     def _tune(self, photo: torch.Tensor, regions: torch.Tensor | None) -> None:
         """Search the best weights on the first photo, and go on with them."""
-        import torch
-
         from stylepipe.nst.gatys import Gatys
-        from stylepipe.nst.tune import search, write_sheet
+        from stylepipe.nst.tune import search, sheet
+
+        from .trace import write_picture
 
         assert self._painter is not None and self.options.tune is not None
         old = self._painter
-        with torch.enable_grad():
-            candidates = search(
-                old.encoder, old.paintings, old.recipe, photo, regions,
-                memory=old.memory, seed=self.options.seed, progress=self._context.progress,
-            )  # fmt: skip
+        candidates = search(
+            old.encoder, old.paintings, old.recipe, photo, regions,
+            memory=old.memory, seed=self.options.seed, progress=self._context.progress,
+        )  # fmt: skip
         best = candidates[0]
-        write_sheet(self.options.tune, photo, candidates)
+        write_picture(self.options.tune, sheet(photo, candidates))
         self._context.log(
             f"tuned: {best.title} (score {best.score:.3f}, lower is better); "
             f"{len(candidates)} candidates in {self.options.tune}"
@@ -215,6 +202,14 @@ def _tensor(path: Path, device: torch.device) -> torch.Tensor:
 
     pixels = torch.from_numpy(read_picture(path)).to(device)
     return pixels.permute(2, 0, 1)[None].float() / 255.0
+
+
+def _given(path: Path, device: torch.device) -> torch.Tensor:
+    """As _tensor, of a file that is part of the request. Raises UsageError."""
+    try:
+        return _tensor(path, device)
+    except ItemError as error:
+        raise UsageError(str(error)) from error
 
 
 @hookimpl

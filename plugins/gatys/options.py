@@ -125,6 +125,8 @@ class GatysOptions(StylizerOptions):
             )
         for layers in (self.content_layers, self.style_layers):
             shares(layers, {})
+        if self.regions is None and self.style_regions:
+            raise UsageError("--style-regions needs --regions, the regions of the photos")
 
     @property
     def start(self) -> Path | None:
@@ -180,9 +182,11 @@ def shares(texts: Sequence[str], default: Mapping[str, float]) -> dict[str, floa
     """Read ``LAYER[:SHARE]``. Raises UsageError for a share that is not positive."""
     if not texts:
         return dict(default)
-    found = {}
+    found: dict[str, float] = {}
     for text in texts:
         layer, colon, share = text.partition(":")
+        if layer in found:
+            raise UsageError(f"the layer {layer!r} is named twice")
         try:
             found[layer] = float(share) if colon else 1.0
         except ValueError:

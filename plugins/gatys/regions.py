@@ -39,7 +39,15 @@ class RegionFiles:
         self._names = list(styles)
         self._colours: NDArray[np.uint32] | None = None
         if self._styles:
-            self._colours = np.unique(np.concatenate([np.unique(s) for s in self._styles]))
+            self._colours = _sorted(np.concatenate(self._styles, axis=None))
+            for path, labels in zip(styles, self._styles, strict=True):
+                missing = np.setdiff1d(self._colours, labels)
+                if len(missing):
+                    raise UsageError(
+                        f"the region of colour #{missing[0]:06x} is missing in {path}: the maps "
+                        "of all styles must have the same regions"
+                    )
+        self._last: tuple[tuple[Path, tuple[int, ...]], NDArray[np.float32]] | None = None
 
     def of_style(self, index: int, count: int, size: Sequence[int]) -> NDArray[np.float32]:
         """The regions K H W of a style, of which there are `count`. Raises UsageError."""
@@ -51,11 +59,24 @@ class RegionFiles:
         assert self._colours is not None
         return _planes(self._styles[index], self._colours, size, self._names[index], UsageError)
 
-    def of_photo(self, item: Item, size: Sequence[int]) -> NDArray[np.float32]:
-        """The regions K H W of a photo, in the order of the styles' regions. Raises ItemError."""
+    def of_photo(self, item: Item, size: Sequence[int], least: int) -> NDArray[np.float32]:
+        """The regions K H W of a photo, in the order of the styles' regions; without maps of
+        styles from dark to bright. least: side to which the engine has extended smaller photos.
+        Raises ItemError.
+        """
         path = self._find(item)
+        key = (path, tuple(size))
+        if self._last is None or self._last[0] != key:  # the frames of a film share one map
+            self._last = key, self._planes_of_photo(path, size, least)
+        return self._last[1]
+
+    def _planes_of_photo(self, path: Path, size: Sequence[int], least: int) -> NDArray[np.float32]:
         labels = _read(path, ItemError)
-        own = np.unique(labels)
+        rest = [max(side, least) - side for side in labels.shape]
+        if [a + b for a, b in zip(labels.shape, rest, strict=True)] == list(size):
+            # As the engine extends the photo.
+            labels = np.pad(labels, [(0, r) for r in rest], mode="reflect")
+        own = _sorted(labels)
         colours = self._colours
         if colours is None:
             colours = own
@@ -98,6 +119,13 @@ def _read(path: Path, error: type[UsageError | ItemError]) -> NDArray[np.uint32]
         )
     labels[~covered] = flat[_nearest(pixels[~covered], flat)]
     return labels
+
+
+def _sorted(labels: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """The colours there are, from dark to bright."""
+    colours = np.unique(labels)
+    light = 299 * (colours >> 16) + 587 * (colours >> 8 & 255) + 114 * (colours & 255)
+    return colours[np.argsort(light, kind="stable")]
 
 
 def _nearest(pixels: NDArray[np.uint8], colours: NDArray[np.uint32]) -> NDArray[np.intp]:

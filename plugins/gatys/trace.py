@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from stylepipe import Item, SetupError
+from stylepipe import Item, SetupError, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +32,8 @@ class Trace:
         self._rows: list[Step] = []
         self._folder: Path | None = None
         if options.trace is not None:
-            name = item.relative.with_suffix("")
+            # With its suffix: photo.jpg and photo.png may lie side by side.
+            name = item.relative
             self._folder = options.trace / (name if frame == 0 else f"{name}-{frame:05}")
 
     def __enter__(self) -> Self:
@@ -43,9 +45,10 @@ class Trace:
         if self._folder is not None:
             self._rows.append(step)
             if options.save_every and step.number % options.save_every == 0:
-                _write(self._folder / f"{step.number:05}.png", step.picture())
-        if options.preview is not None and step.number % PREVIEW_EVERY == 0:
-            _write(options.preview, step.picture())
+                write_picture(self._folder / f"{step.number:05}.png", step.picture())
+        last = step.number == step.steps
+        if options.preview is not None and (last or step.number % PREVIEW_EVERY == 0):
+            write_picture(options.preview, step.picture())
 
     def __exit__(
         self,
@@ -70,8 +73,34 @@ class Trace:
         _plot(self._folder / "loss.png", self._rows, names)
 
 
-def _write(path: Path, picture: torch.Tensor) -> None:
-    """Write 1 3 H W as a picture, whole or not at all: someone may be looking at it."""
+def check_outputs(options: GatysOptions) -> None:
+    """Before hours of work: raise UsageError or SetupError if what was asked for cannot be
+    written.
+    """
+    import cv2
+
+    for path in (options.tune, options.preview):
+        if path is None:
+            continue
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder; name a picture file in it")
+        if not path.suffix or not cv2.haveImageWriter(f"x{path.suffix.lower()}"):
+            raise UsageError(f"cannot write a picture as {path.name!r}; name it .png or .jpg")
+    files = [p.parent for p in (options.tune, options.preview) if p is not None]
+    for folder in (*files, *([] if options.trace is None else [options.trace])):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=folder):
+                pass
+        except OSError as reason:
+            raise SetupError(f"cannot write to {folder}: {reason.strerror}") from reason
+
+
+def write_picture(path: Path, picture: torch.Tensor) -> None:
+    """Write 1 3 H W as a picture, whole or not at all: someone may be looking at it.
+
+    Raises SetupError.
+    """
     import cv2
 
     pixels = (picture[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
@@ -81,13 +110,7 @@ def _write(path: Path, picture: torch.Tensor) -> None:
 def _write_pixels(path: Path, pixels: object) -> None:
     import cv2
 
-    suffix = path.suffix.lower() or ".png"
-    try:
-        ok, data = cv2.imencode(suffix, pixels)  # type: ignore[call-overload]
-    except cv2.error:
-        ok = False
-    if not ok:
-        raise SetupError(f"cannot write a picture as {path.name}; name it .png or .jpg")
+    _, data = cv2.imencode(path.suffix.lower(), pixels)  # type: ignore[call-overload]
     part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,8 +7,10 @@ and several styles after Gatys et al., "Controlling Perceptual Factors in Neural
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -40,6 +42,16 @@ from .terms.style import Kind, Scale
 
 INITS = ("style", "content", "noise", "gray")
 SMALLEST_TILE = 256
+HELD = 200
+"""Bytes by pixel held of the whole picture while it is painted: photo, picture, gradient, moments,
+mean, what to go back to, and what the terms of the pixels make on their way."""
+LEAST_SIDE = 16
+"""Pixels below which a picture is too small to have a style."""
+PATCH_STRIDE = 8
+"""Patches are compared where a feature stands for so many pixels or more: on finer maps they hold
+no motif, and their number, which counts squared, is out of reach."""
+LEVELS_SIDE = 512
+"""The levels of a histogram are looked up in a painting of about this side."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +63,7 @@ class Recipe:
     of the painting relative to the picture. first_side: long side of the smallest size worked on,
     0 for the full size alone. init: where to start: ``style`` is the photo in the painting's
     colours. colors: ``linear`` or ``histogram`` first give the painting the photo's colours.
+    border: what counts of a region, see Encoder.carry. Raise ValueError for values out of range.
     """
 
     content_layers: Mapping[str, float]
@@ -73,6 +86,36 @@ class Recipe:
     border: Literal["inside", "feather", "simple"] = "inside"
     loop: LoopOptions = field(default_factory=LoopOptions)
 
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if name.endswith("_weight") and not 0 <= value < float("inf"):
+                raise ValueError(f"{name} must be 0 or more, and finite, got {value}")
+        if not any(self._wanted):
+            raise ValueError("all weights are zero: there is nothing to paint towards")
+        if not 0 <= self.strength <= 1:
+            raise ValueError(f"strength must be between 0 and 1, got {self.strength}")
+        if not self.style_scale > 0:
+            raise ValueError(f"style_scale must be positive, got {self.style_scale}")
+        if self.init not in INITS:
+            raise ValueError(f"no init {self.init!r}; known: {', '.join(INITS)}")
+
+    @property
+    def _wanted(self) -> tuple[bool, bool]:
+        """Whether there are terms of the content, and of the style."""
+        content = max(self.content_weight, self.perceptual_weight)
+        style = max(self.style_weight, self.histogram_weight, self.patches_weight)
+        return content > 0, style > 0
+
+    @property
+    def layers(self) -> list[str]:
+        """The encoder's layers that the terms read."""
+        content, style = self._wanted
+        return list(
+            dict.fromkeys(
+                [*(self.content_layers if content else ()), *(self.style_layers if style else ())]
+            )
+        )
+
 
 @dataclass(frozen=True)
 class Painting:
@@ -86,10 +129,25 @@ class Painting:
     regions: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class _Learnt:
+    """What the paintings teach for one size of the photo."""
+
+    terms: list[StatisticTerm]
+    targets: list[Statistics]
+    patches: Patches | None
+
+    @property
+    def nbytes(self) -> int:
+        tensors = sum(t.nbytes for target in self.targets for t in target)
+        return tensors + (self.patches.nbytes if self.patches else 0)
+
+
 class Gatys:
     """Paints photos after some paintings, whose statistics it keeps from photo to photo.
 
     memory: bytes the work may take; larger pictures are cut into tiles, with the same result.
+    Raise ValueError for unknown layers, and for paintings that are too small or none.
     """
 
     def __init__(
@@ -100,7 +158,9 @@ class Gatys:
             raise ValueError("there is no painting to learn from")
         self.encoder, self.paintings, self.recipe = encoder, list(paintings), recipe
         self.memory = memory
-        self._prepared: dict[tuple[Size, bool], list[Statistics]] = {}
+        self._learnt: OrderedDict[tuple[Size, bool], _Learnt] = OrderedDict()
+        for painting in self.paintings:
+            self._check_size("painting", painting.picture)
 
     def paint(
         self,
@@ -111,20 +171,23 @@ class Gatys:
         seed: int = 0,
         on_step: Callable[[Step], None] | None = None,
     ) -> Tensor:
-        """photo: N 3 H W in [0,1]. regions: 1 K H W or None. start: overrides the recipe's init.
-        Returns N 3 H W in [0,1]. Raise Diverged, or ValueError for regions that do not fit.
+        """photo: N 3 H W in [0,1]. regions: 1 K H W in [0,1], how far a pixel belongs to each; or
+        None. start: 1 3 h w, overrides the recipe's init. on_step: is told of each step.
+        Returns N 3 H W in [0,1]. Raise Diverged, or ValueError for regions that do not fit and for
+        a photo that is too small, or too large for an encoder that cannot work in tiles.
         """
+        self._check_size("picture", photo)
         paintings = self._coloured(photo)
-        self._check(paintings, regions)
+        self._check_regions(paintings, regions)
+        if self.recipe.strength == 0:
+            return photo.clone()
         if start is None:
             start = self._start(photo, paintings, seed)
-        least = max(map(self.encoder.least_side, self._layers()))
         height, width = photo.shape[-2:]
-        first = max(self.recipe.first_side, -(-least * max(height, width) // min(height, width)))
-        stages = sizes(height, width, first if self.recipe.first_side else 0)
-        # With the photo's colours the painting is another each time.
-        if self.recipe.colors != "style":
-            self._prepared.clear()
+        first = -(-self._least * max(height, width) // min(height, width))
+        stages = sizes(height, width, max(self.recipe.first_side, first))
+        if not self.recipe.first_side:
+            stages = stages[-1:]
 
         def build(size: Size) -> Objective:
             return self._objective(photo, paintings, regions, size)
@@ -133,37 +196,63 @@ class Gatys:
 
     def objective(self, photo: Tensor, regions: Tensor | None = None) -> Objective:
         """The objective at the photo's own size, to judge pictures by."""
+        self._check_size("picture", photo)
         paintings = self._coloured(photo)
-        self._check(paintings, regions)
+        self._check_regions(paintings, regions)
         return self._objective(photo, paintings, regions, _size(photo))
 
-    def _layers(self) -> list[str]:
-        return list(dict.fromkeys([*self.recipe.content_layers, *self.recipe.style_layers]))
+    @cached_property
+    def _patch_layers(self) -> dict[str, float]:
+        """The style's layers for patches; of layers that are all too fine, the coarsest."""
+        if not self.recipe.patches_weight:
+            return {}
+        layers = self.recipe.style_layers
+        found = {n: w for n, w in layers.items() if self.encoder.stride(n) >= PATCH_STRIDE}
+        coarsest = max(layers, key=self.encoder.stride)
+        return found or {coarsest: layers[coarsest]}
+
+    @cached_property
+    def _least(self) -> int:
+        """Pixels that a side needs, of a photo and of a painting."""
+        net = self.encoder
+        # Three features a side are a patch.
+        patches = [net.least_side(n) + 2 * net.stride(n) for n in self._patch_layers]
+        return max([LEAST_SIDE, *map(net.least_side, self.recipe.layers), *patches])
+
+    def _check_size(self, what: str, picture: Tensor) -> None:
+        height, width = picture.shape[-2:]
+        if min(height, width) < self._least:
+            raise ValueError(
+                f"a {what} of {width}x{height} pixels is too small for {self.encoder.title} and "
+                f"these layers: each side needs {self._least} or more"
+            )
 
     def _coloured(self, photo: Tensor) -> list[Painting]:
         if self.recipe.colors == "style":
             return self.paintings
+        # With the photo's colours the painting is another each time.
+        self._learnt.clear()
         return [
             Painting(matched(p.picture, photo[:1], self.recipe.colors), p.weight, p.regions)
             for p in self.paintings
         ]
 
-    def _check(self, paintings: Sequence[Painting], regions: Tensor | None) -> None:
+    def _check_regions(self, paintings: Sequence[Painting], regions: Tensor | None) -> None:
         if regions is None:
             return
         count = regions.shape[1]
         if all(p.regions is None for p in paintings):
             if len(paintings) != count:
                 raise ValueError(
-                    f"the picture has {count} regions and there are {len(paintings)} styles: give "
-                    "one style a region, or regions of the style too"
+                    f"regions of the picture: {count}, styles: {len(paintings)}; give one style a "
+                    "region, or regions of the styles too"
                 )
             return
         for index, painting in enumerate(paintings, start=1):
             own = painting.regions
             if own is None or own.shape[1] != count:
                 found = "no" if own is None else own.shape[1]
-                raise ValueError(f"style {index} has {found} regions, the picture {count}")
+                raise ValueError(f"style {index} has {found} regions, the picture has {count}")
             for k in range(count):
                 if not bool((own[:, k] > 0.5).any()):
                     raise ValueError(f"region {k + 1} is missing in style {index}")
@@ -192,51 +281,99 @@ class Gatys:
         regions: Tensor | None,
         size: Size,
     ) -> Objective:
-        recipe, encoder = self.recipe, self.encoder
+        recipe = self.recipe
         small = resize(photo, size)
         carried = None if regions is None else self._carried(_area(regions, size))
-        pictures = [resize(p.picture, self._style_size(p.picture, size)) for p in paintings]
         tile = self._tile(size)
-        viewer = Viewer(encoder, (), tile)
-        maps = viewer.maps(small, self._content_layers())
+        viewer = Viewer(self.encoder, (), tile)
         features: list[FeatureTerm] = []
-        if recipe.content_weight:
-            features.append(Content(maps, recipe.content_layers, recipe.content_weight))
-        if recipe.perceptual_weight:
-            features.append(Perceptual(maps, recipe.content_layers, recipe.perceptual_weight))
-        statistics: list[StatisticTerm] = []
+        content = recipe.content_layers
+        if recipe.content_weight or recipe.perceptual_weight:
+            maps = viewer.maps(small, list(content))
+            # Those of weight 0 are left out by the objective.
+            features.append(Content(maps, content, recipe.content_weight))
+            features.append(Perceptual(maps, content, recipe.perceptual_weight))
+        learnt = self._learn(size, paintings, carried is not None)
+        self._aim(learnt, viewer, small, carried)
+        features += learnt.terms
+        if learnt.patches:
+            features.append(learnt.patches)
+        # What smooths is part of the style's effect: without any, the photo stays as it is.
+        pixels: list[PictureTerm] = [
+            TotalVariation(recipe.tv_weight * recipe.strength, recipe.tv_power),
+            Laplacian(small, recipe.laplacian_weight),
+        ]
+        if recipe.loop.optimizer == "lbfgs":  # the others keep to the range by themselves
+            pixels.append(OutOfRange())
+        return Objective(self.encoder, features, pixels, regions=carried, tile=tile)
+
+    def _learn(self, size: Size, paintings: Sequence[Painting], divided: bool) -> _Learnt:
+        """What the paintings teach for a size: kept, as the next photo may have the same."""
+        key = (size, divided)
+        if key not in self._learnt:
+            self._learnt[key] = self._taught(size, paintings, divided)
+            # Photos may be of thousands of sizes.
+            while len(self._learnt) > 1 and self._held() > self.memory // 8:
+                self._learnt.popitem(last=False)
+        self._learnt.move_to_end(key)
+        return self._learnt[key]
+
+    def _held(self) -> int:
+        return sum(learnt.nbytes for learnt in self._learnt.values())
+
+    def _taught(self, size: Size, paintings: Sequence[Painting], divided: bool) -> _Learnt:
+        recipe, layers = self.recipe, self.recipe.style_layers
+        pictures = [resize(p.picture, self._style_size(p.picture, size)) for p in paintings]
+        viewers = [Viewer(self.encoder, (), self._tile(_size(p))) for p in pictures]
+        carried = [
+            self._carried(_area(painting.regions, _size(picture)))
+            if divided and painting.regions is not None
+            else None
+            for painting, picture in zip(paintings, pictures, strict=True)
+        ]
+        terms: list[StatisticTerm] = []
         if recipe.style_weight:
-            statistics.append(
-                Style(
-                    recipe.style_layers, recipe.style_weight, recipe.style_loss, recipe.gram_scale
-                )
-            )
-        styles_maps: list[dict[str, Tensor]] = []
-        if recipe.histogram_weight or recipe.patches_weight:
-            styles_maps = [viewer.maps(p, list(recipe.style_layers)) for p in pictures]
+            terms.append(Style(layers, recipe.style_weight, recipe.style_loss, recipe.gram_scale))
         if recipe.histogram_weight:
-            statistics.append(Histogram(styles_maps, recipe.style_layers, recipe.histogram_weight))
-        self._aim(viewer, statistics, small, carried, pictures, paintings, size)
-        features += statistics
-        if recipe.patches_weight and recipe.strength:
+            coarse = (min(size[0], LEVELS_SIDE), min(size[1], LEVELS_SIDE))
+            maps = [
+                v.maps(resize(p.picture, self._style_size(p.picture, coarse)), list(layers))
+                for v, p in zip(viewers, paintings, strict=True)
+            ]
+            terms.append(Histogram(maps, layers, recipe.histogram_weight))
+        found: list[list[Statistics]] = []
+        for viewer, picture, own in zip(viewers, pictures, carried, strict=True):
+            sums = viewer.measure(picture, terms, own) if terms else []
+            found.append([t.statistics(s) for t, s in zip(terms, sums, strict=True)])
+        # Without regions of their own the k-th painting serves the k-th region.
+        apart = divided and paintings[0].regions is None
+        targets = [
+            stack([f[i] for f in found])
+            if apart
+            else mix([(f[i], p.weight) for f, p in zip(found, paintings, strict=True)])
+            for i in range(len(terms))
+        ]
+        patches = None
+        if self._patch_layers:
             bank = [
-                (found, self._bank_regions(painting, picture, index, carried is not None))
-                for index, (found, painting, picture) in enumerate(
-                    zip(styles_maps, paintings, pictures, strict=True)
-                )
+                (v.maps(p, list(self._patch_layers)), own or (index if divided else 0))
+                for index, (v, p, own) in enumerate(zip(viewers, pictures, carried, strict=True))
             ]
             weight = recipe.patches_weight * recipe.strength
-            features.append(Patches(bank, recipe.style_layers, weight))
-        pixels: list[PictureTerm] = [OutOfRange()] if recipe.loop.optimizer == "lbfgs" else []
-        if recipe.tv_weight:
-            pixels.append(TotalVariation(recipe.tv_weight, recipe.tv_power))
-        if recipe.laplacian_weight:
-            pixels.append(Laplacian(small, recipe.laplacian_weight))
-        return Objective(encoder, features, pixels, regions=carried, tile=tile)
+            patches = Patches(bank, self._patch_layers, weight)
+        return _Learnt(terms, targets, patches)
 
-    def _content_layers(self) -> list[str]:
-        wanted = self.recipe.content_weight or self.recipe.perceptual_weight
-        return list(self.recipe.content_layers) if wanted else []
+    def _aim(self, learnt: _Learnt, viewer: Viewer, small: Tensor, carried: Regions | None) -> None:
+        """Give the terms the statistics to reach: the paintings', or on the way to them."""
+        targets, share = learnt.targets, self.recipe.strength
+        if share < 1 and learnt.terms:
+            sums = viewer.measure(small, learnt.terms, carried)
+            targets = [
+                mix([(term.statistics(own), 1.0 - share), (target, share)])
+                for term, own, target in zip(learnt.terms, sums, targets, strict=True)
+            ]
+        for term, target in zip(learnt.terms, targets, strict=True):
+            term.aim(target)
 
     def _style_size(self, picture: Tensor, size: Size) -> Size:
         """As large in area as the photo, times the scale, but never larger than the painting is:
@@ -244,84 +381,31 @@ class Gatys:
         """
         height, width = picture.shape[-2:]
         factor = self.recipe.style_scale * ((size[0] * size[1]) / (height * width)) ** 0.5
-        least = max(map(self.encoder.least_side, self._layers()))
-        factor = max(min(factor, 1.0), min(1.0, least / min(height, width)))
+        factor = min(1.0, max(factor, self._least / min(height, width)))
         return max(1, round(height * factor)), max(1, round(width * factor))
-
-    def _aim(
-        self,
-        viewer: Viewer,
-        terms: Sequence[StatisticTerm],
-        small: Tensor,
-        carried: Regions | None,
-        pictures: Sequence[Tensor],
-        paintings: Sequence[Painting],
-        size: Size,
-    ) -> None:
-        """Give the terms the statistics to reach."""
-        if not terms:
-            return
-        key = (size, carried is not None)
-        if key not in self._prepared:
-            found: list[list[Statistics]] = []
-            for picture, painting in zip(pictures, paintings, strict=True):
-                own = None
-                if carried is not None and painting.regions is not None:
-                    own = self._carried(_area(painting.regions, _size(picture)))
-                sums = viewer.measure(picture, terms, own)
-                found.append([t.statistics(s) for t, s in zip(terms, sums, strict=True)])
-            apart = carried is not None and paintings[0].regions is None
-            weights = [p.weight for p in paintings]
-            self._prepared[key] = [
-                stack([f[i] for f in found])
-                if apart
-                else mix([(f[i], w) for f, w in zip(found, weights, strict=True)])
-                for i in range(len(terms))
-            ]
-        targets = self._prepared[key]
-        if self.recipe.strength < 1:
-            sums = viewer.measure(small, terms, carried)
-            targets = [
-                mix(
-                    [
-                        (term.statistics(own), 1.0 - self.recipe.strength),
-                        (
-                            [t.expand(len(small), *t.shape[1:]) for t in target],
-                            self.recipe.strength,
-                        ),
-                    ]
-                )
-                for term, own, target in zip(terms, sums, targets, strict=True)
-            ]
-        for term, target in zip(terms, targets, strict=True):
-            term.aim(target)
-
-    def _bank_regions(
-        self, painting: Painting, picture: Tensor, index: int, regions: bool
-    ) -> Regions | int:
-        if not regions:
-            return 0
-        if painting.regions is None:
-            return index
-        return self._carried(_area(painting.regions, _size(picture)))
 
     def _carried(self, planes: Tensor) -> Regions:
         return self.encoder.carry(planes, list(self.recipe.style_layers), self.recipe.border)
 
     def _tile(self, size: Size) -> int | None:
         """The side of tiles that fit into the memory; None where the whole picture does."""
-        per_pixel = bytes_per_pixel(self.encoder, self._layers())
-        if size[0] * size[1] * per_pixel <= self.memory:
+        pixels = size[0] * size[1]
+        spare = self.memory - HELD * pixels
+        if pixels * self._per_pixel <= spare:
             return None
         if not self.encoder.tileable:
             raise ValueError(
                 f"{self.encoder.title} sees the picture as a whole, and {size[1]}x{size[0]} pixels "
-                "do not fit into the memory: make the picture smaller, allow more --memory, or "
+                "do not fit into the memory: make the picture smaller, allow more memory, or "
                 "take another encoder"
             )
-        reach = max(map(self.encoder.reach, self._layers()))
-        side = int((self.memory / per_pixel) ** 0.5) - 2 * reach
+        reach = max(map(self.encoder.reach, self.recipe.layers))
+        side = int((max(spare, 0) / self._per_pixel) ** 0.5) - 2 * reach
         return max(side, SMALLEST_TILE)
+
+    @cached_property
+    def _per_pixel(self) -> float:
+        return bytes_per_pixel(self.encoder, self.recipe.layers)
 
 
 def _area(planes: Tensor, size: Size) -> Tensor:

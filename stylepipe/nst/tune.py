@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -13,14 +12,13 @@ from .encoders import Encoder
 from .gatys import Gatys, Painting, Recipe
 from .objective import Viewer
 from .optimise import resize
-from .photos import write_grid
 from .terms import Perceptual, Style
 
 SIDE = 192
 STEPS = 60
 CONTENT = (0.1, 0.25, 0.6, 1.5)
 SMOOTH = (1.0, 8.0)
-STRENGTHS = (1.0, 0.7)
+WEAKER = (0.7,)
 
 
 @dataclass(frozen=True)
@@ -72,25 +70,26 @@ def search(
     seed: int = 0,
     progress: Callable[[float, str], None] | None = None,
 ) -> list[Candidate]:
-    """Try the grid CONTENT x SMOOTH at full strength on a photo of SIDE pixels, then STRENGTHS
-    with the best; return the candidates, best first.
+    """Try the grid CONTENT x SMOOTH at the recipe's strength on a photo of SIDE pixels, then the
+    best of them at strengths WEAKER by these factors; return the candidates, best first.
+
+    photo: 1 3 H W in [0,1]. regions: 1 K H W or None. progress: is told the share done, 0 to 1.
+    Raise Diverged or ValueError as Gatys.paint does.
     """
     height, width = photo.shape[-2:]
-    factor = min(1.0, SIDE / min(height, width))
-    size = max(1, round(height * factor)), max(1, round(width * factor))
+    shrunk = min(1.0, SIDE / min(height, width))
+    size = max(1, round(height * shrunk)), max(1, round(width * shrunk))
     small = resize(photo[:1], size)
-    # Strokes as large on the small picture as they will be on the full one would hide it.
     quick = replace(recipe, loop=replace(recipe.loop, steps=STEPS))
     judge = _Judge(encoder, paintings, recipe, small, regions, memory)
     found: list[Candidate] = []
-    total = len(CONTENT) * len(SMOOTH) + len(STRENGTHS) - 1
+    total = len(CONTENT) * len(SMOOTH) + len(WEAKER)
 
     def attempt(content: float, smooth: float, strength: float) -> None:
-        choice = Candidate(content, smooth, strength, small, 0.0, 0.0)
-        painter = Gatys(encoder, paintings, choice.recipe(quick), memory)
+        choice = replace(quick, content_weight=content, tv_weight=smooth, strength=strength)
+        painter = Gatys(encoder, paintings, choice, memory)
         picture = painter.paint(small, regions=regions, seed=seed)
-        distances = judge(picture)
-        found.append(Candidate(content, smooth, strength, picture, *distances))
+        found.append(Candidate(content, smooth, strength, picture, *judge(picture)))
         if progress is not None:
             progress(len(found) / total, "tuning")
 
@@ -98,9 +97,8 @@ def search(
         for smooth in SMOOTH:
             attempt(content, smooth, recipe.strength)
     best = min(found, key=lambda c: c.score)
-    for strength in STRENGTHS:
-        if strength != recipe.strength and len(found) < total:
-            attempt(best.content_weight, best.tv_weight, strength * recipe.strength)
+    for factor in WEAKER:
+        attempt(best.content_weight, best.tv_weight, factor * recipe.strength)
     return sorted(found, key=lambda c: c.score)
 
 
@@ -139,12 +137,10 @@ class _Judge:
         return float(values[Style.name].mean())
 
 
-def write_sheet(
-    path: Path, photo: Tensor, candidates: Sequence[Candidate], columns: int = 3
-) -> None:
-    """Write the photo and the candidates, best first, as rows of pictures. Raises ValueError."""
+def sheet(photo: Tensor, candidates: Sequence[Candidate], columns: int = 3) -> Tensor:
+    """The photo and the candidates, best first, in rows on white: 1 3 H W in [0,1]."""
     size = candidates[0].picture.shape[-2], candidates[0].picture.shape[-1]
-    tiles = [resize(photo[:1], size), *(c.picture for c in candidates)]
-    write_grid(
-        path, [[t.cpu() for t in tiles[i : i + columns]] for i in range(0, len(tiles), columns)]
-    )
+    cells = [resize(photo[:1], size), *(c.picture for c in candidates)]
+    cells += [torch.ones_like(cells[0])] * (-len(cells) % columns)
+    rows = [torch.cat(cells[i : i + columns], dim=3) for i in range(0, len(cells), columns)]
+    return torch.cat(rows, dim=2)

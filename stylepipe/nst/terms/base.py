@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -96,10 +97,8 @@ def mix(parts: Sequence[tuple[Statistics, float]]) -> Statistics:
     in Neural Style Transfer", 2017, sec. 6).
     """
     total = sum(weight for _, weight in parts)
-    return [
-        torch.stack([s[i] * (weight / total) for s, weight in parts]).sum(dim=0)
-        for i in range(len(parts[0][0]))
-    ]
+    scaled = ([value * (weight / total) for value in statistics] for statistics, weight in parts)
+    return [reduce(torch.add, values) for values in zip(*scaled, strict=True)]
 
 
 def stack(regions: Sequence[Statistics]) -> Statistics:
