@@ -223,8 +223,13 @@ def test_kinds_of_pooling(tmp_path: Path) -> None:
         assert torch.allclose(found, wanted, atol=1e-4), kind
 
 
-def test_l2_pooling_of_empty_maps_has_a_gradient() -> None:
-    stack = {name: (weight * 0, bias * 0) for name, (weight, bias) in own_stack().items()}
+@pytest.mark.parametrize("value", [0.0, 1e-25])
+def test_l2_pooling_of_next_to_nothing_has_a_gradient(value: float) -> None:
+    """The square of 1e-25 is zero in float32, and the slope of a root there infinite."""
+    stack = {
+        name: (torch.zeros_like(weight), torch.full_like(bias, value))
+        for name, (weight, bias) in own_stack().items()
+    }
     picture = torch.rand(1, 3, 8, 8, requires_grad=True)
     stack_encoder(stack, "l2")(picture, ["relu2_1"])["relu2_1"].sum().backward()
     assert picture.grad is not None

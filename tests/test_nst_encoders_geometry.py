@@ -1,6 +1,6 @@
 """What encoders say of their layers: stride, reach, least side, masks carried through."""
 
-from pathlib import Path
+from itertools import product
 
 import pytest
 import torch
@@ -9,6 +9,7 @@ import torchvision
 from torch import Tensor
 
 from stylepipe.nst.encoders import Encoder, load_encoder, stack_encoder
+from stylepipe.nst.encoders.windows import Window
 
 NAMES = ("vgg", "compact", "squeezenet1_0", "squeezenet1_1", "resnet50", "densenet121")
 DEEPEST = {"resnet50": "layer3", "densenet121": "block2"}
@@ -98,6 +99,21 @@ def test_least_side_is_what_still_works(encoder: Encoder) -> None:
                 x = stage(x)
 
 
+@pytest.mark.parametrize("ceil", [False, True])
+@pytest.mark.parametrize("padding", [0, 1])
+def test_windows_count_as_torch_does(padding: int, ceil: bool) -> None:
+    for kernel, stride, side in product((2, 3, 5), (1, 2, 3), range(3, 12)):
+        window = Window(kernel, stride, padding, ceil)
+        plane = torch.rand(1, 1, side, side)
+        wanted = window.size(side)
+        if wanted == 0:
+            continue
+        pooled = F.max_pool2d(plane, kernel, stride, padding, ceil_mode=ceil)
+        assert pooled.shape[2] == wanted, window
+        assert window.average(plane).shape[2] == wanted
+        assert torch.equal(window.least_of(1.0 - plane), 1.0 - pooled)
+
+
 def blob(height: int, width: int) -> Tensor:
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     inside = (rows - 0.3 * height) ** 2 + (columns - 0.45 * width) ** 2 < (0.42 * width) ** 2
@@ -150,7 +166,7 @@ def test_simple_planes_are_resized_by_area(encoder: Encoder) -> None:
         assert torch.allclose(carried.mean(), plane.mean(), atol=0.01)
 
 
-def test_carrying_names_what_is_wrong(encoders: dict[str, Encoder], tmp_path: Path) -> None:
+def test_carrying_names_what_is_wrong(encoders: dict[str, Encoder]) -> None:
     encoder, plane = encoders["vgg"], blob(16, 16)
     with pytest.raises(ValueError, match=r"unknown way 'insid' .*\(did you mean 'inside'\?\)"):
         encoder.carry(plane, ["relu1_1"], "insid")  # type: ignore[arg-type]

@@ -37,7 +37,8 @@ def _recipe(
 
 
 def _squeezenet(title: str, model: str, stages: Mapping[str, str]) -> Recipe:
-    style = {"relu1": 64.0, "fire3": 16.0, "fire5": 4.0, "fire7": 2.0, "fire9": 1.0}
+    # All alike: with VGG's steep weights the first layer's fine grain is nearly all one sees.
+    style = dict.fromkeys(("relu1", "fire3", "fire5", "fire7", "fire9"), 1.0)
     named = {
         layer: " ".join(f"features.{i}" for i in parts.split()) for layer, parts in stages.items()
     }
@@ -64,7 +65,7 @@ RESNET50 = _recipe(
     "ResNet-50",
     "resnet50",
     "layer2",
-    {"relu1": 64.0, "layer1": 16.0, "layer2": 4.0, "layer3": 1.0},
+    dict.fromkeys(("relu1", "layer1", "layer2", "layer3"), 1.0),
     {
         "relu1": "conv1 bn1 relu",
         "layer1": "maxpool layer1",
@@ -79,7 +80,7 @@ DENSENET121 = _recipe(
     "DenseNet-121",
     "densenet121",
     "block2",
-    {"relu0": 64.0, "block1": 16.0, "block2": 4.0, "block3": 1.0},
+    dict.fromkeys(("relu0", "block1", "block2", "block3"), 1.0),
     {
         layer: " ".join(f"features.{part}" for part in parts.split())
         for layer, parts in {

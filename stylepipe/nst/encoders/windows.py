@@ -44,7 +44,8 @@ class Pooling(nn.Module):
 
     Scaled, so that the maps keep about the size that the weights behind them were trained on:
     averages by 2, root mean squares by 1.56, which is 0.78 of the 2x2 window's L2 norm (figures of
-    crowsonkb's style-transfer-pytorch).
+    crowsonkb's style-transfer-pytorch). The same serve SqueezeNet's 3x3 windows, whose
+    maxima are 1.6 to 2.4 and 1.5 to 1.9 times as large on a photo.
     """
 
     def __init__(self, kind: str, window: Window) -> None:
@@ -56,7 +57,7 @@ class Pooling(nn.Module):
         if self.kind == "average":
             return 2.0 * self.window.average(x)
         # In float32: squares leave float16's range. The small constant keeps the root's gradient
-        # finite where a window is empty, as many are behind a ReLU.
+        # finite where they vanish.
         square = self.window.average(x.float().square()) + 1e-12
         return (1.56 * square.sqrt()).to(x.dtype)
 
