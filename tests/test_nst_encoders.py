@@ -179,13 +179,13 @@ def test_an_unknown_layer_names_what_there_is(tmp_path: Path) -> None:
 def test_usual_layers_as_far_as_the_weights_go(tmp_path: Path) -> None:
     whole = load_encoder(saved(tmp_path, vgg_state(VGG19)))
     assert whole.default_content == {"relu4_2": 1.0}
-    style = {"relu1_1": 256, "relu2_1": 64, "relu3_1": 16, "relu4_1": 4, "relu5_1": 1}
-    assert whole.default_style == pytest.approx({k: v / 341 for k, v in style.items()})
+    style = {"relu1_1": 0.7, "relu2_1": 0.7, "relu3_1": 1.5, "relu4_1": 2.0, "relu5_1": 1.0}
+    assert whole.default_style == pytest.approx({k: v / 5.9 for k, v in style.items()})
     cut = load_encoder(saved(tmp_path, vgg_state(VGG19[:5]), "cut.safetensors"))
     assert cut.default_content == {"relu3_1": 1.0}
     assert list(cut.default_style) == ["relu1_1", "relu2_1", "relu3_1"]
     assert sum(cut.default_style.values()) == pytest.approx(1.0)
-    assert cut.default_style["relu1_1"] == pytest.approx(4 * cut.default_style["relu2_1"])
+    assert cut.default_style["relu3_1"] == pytest.approx(1.5 / 2.9)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])

@@ -25,9 +25,11 @@ FORMAT = "stylepipe-encoder"
 Convolutions = Mapping[str, tuple[Tensor, Tensor]]
 """Layer name, shallow first -> weight (out in 3 3) and bias (out) of its convolution."""
 
-# Gatys' layers; the weights are those of crowsonkb's style-transfer-pytorch.
+# Gatys' layers. Strokes live in the third and fourth block; the shares are for losses relative to
+# their targets. Those of crowsonkb's style-transfer-pytorch, 256 64 16 4 1, make up for absolute
+# losses, which grow from block to block.
 STYLE = MappingProxyType(
-    {"relu1_1": 256.0, "relu2_1": 64.0, "relu3_1": 16.0, "relu4_1": 4.0, "relu5_1": 1.0}
+    {"relu1_1": 0.7, "relu2_1": 0.7, "relu3_1": 1.5, "relu4_1": 2.0, "relu5_1": 1.0}
 )
 
 
