@@ -58,7 +58,10 @@ class GatysStylizer(Stylizer):
         self._frame = 0
 
     def prepare(self, styles: Sequence[StyleRef]) -> None:
-        """Open the encoder, read the paintings and the regions, check that all fits together."""
+        """Read the paintings and the regions, open the encoder, check that all fits together.
+
+        Raises UsageError or SetupError.
+        """
         from stylepipe.nst.gatys import Gatys
 
         from .regions import RegionFiles
@@ -66,8 +69,6 @@ class GatysStylizer(Stylizer):
 
         options, device = self.options, self._context.device
         check_outputs(options)
-        encoder = self._encoder()
-        recipe = options.recipe(encoder)
         self._regions: RegionFiles | None = None
         if options.regions is not None:
             self._regions = RegionFiles(options.regions, options.style_regions)
@@ -75,9 +76,10 @@ class GatysStylizer(Stylizer):
         self._start = None
         if options.start is not None:
             self._start = _given(options.start, device.torch)
+        encoder = self._encoder()  # last: it may have to be fetched
+        memory = int(self._context.memory * SHARE)
         try:
-            memory = int(self._context.memory * SHARE)
-            self._painter = Gatys(encoder, paintings, recipe, memory)
+            self._painter = Gatys(encoder, paintings, options.recipe(encoder), memory)
         except ValueError as error:
             raise UsageError(str(error)) from error
         self._tuned = options.tune is None
@@ -102,8 +104,6 @@ class GatysStylizer(Stylizer):
 
         paintings = []
         for index, ref in enumerate(styles):
-            if not ref.path.is_file():
-                raise UsageError(f"no painting {ref.path}; gatys takes any picture file as --style")
             picture = _given(ref.path, self._context.device.torch)
             regions = None
             if self._regions is not None and self.options.style_regions:

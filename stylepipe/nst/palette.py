@@ -54,9 +54,13 @@ def _histogram(channel: Tensor, model: Tensor) -> Tensor:
     """H W -> 1 H W. By quantiles, interpolated: no banding in smooth areas."""
     steps = torch.linspace(0.0, 1.0, LEVELS, device=channel.device)
     own, wanted = (_quantiles(c.flatten(), steps) for c in (channel, model))
-    # Equal quantiles of a flat area: shifted by less than a level of 16 bits so that they rise.
-    own = own + steps * 1e-6
-    upper = torch.searchsorted(own, channel.flatten().contiguous()).clamp(1, LEVELS - 1)
+    # Of a flat area many quantiles are equal: it takes the mean of all that they should become.
+    own, group = torch.unique(own, return_inverse=True)
+    count = torch.zeros_like(own).index_add_(0, group, torch.ones_like(wanted))
+    wanted = torch.zeros_like(own).index_add_(0, group, wanted) / count
+    if len(own) == 1:
+        return torch.full_like(channel, float(wanted))[None]
+    upper = torch.searchsorted(own, channel.flatten().contiguous()).clamp(1, len(own) - 1)
     low, high = own[upper - 1], own[upper]
     share = ((channel.flatten() - low) / (high - low)).clamp(0.0, 1.0)
     return torch.lerp(wanted[upper - 1], wanted[upper], share).view(1, *channel.shape)

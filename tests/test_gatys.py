@@ -1,0 +1,606 @@
+"""The stylizer gatys through the command line: what it refuses, what each option does."""
+
+import csv
+from pathlib import Path
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+import pytest
+import tinyencoder
+import torch
+from safetensors.torch import save_file
+from stylepipe_plugins.gatys import GatysStylizer
+from stylepipe_plugins.gatys.options import GatysOptions
+
+from stylepipe import Caps, StyleRef, UsageError
+from stylepipe.cli import main
+from stylepipe.nst import gatys as method
+from stylepipe.testing import MakeFile, StylizerContract, context
+
+SIZE = (72, 64)
+
+
+def save(path: Path, picture: torch.Tensor) -> Path:
+    pixels = (picture[0] * 255).round().byte().permute(1, 2, 0).numpy()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), np.ascontiguousarray(pixels[..., ::-1]))
+    return path
+
+
+def read(path: Path) -> np.ndarray:
+    pixels = cv2.imread(str(path))
+    assert pixels is not None, f"{path} is not there"
+    return pixels.astype(np.float32) / 255
+
+
+def region_map(path: Path, width: int, height: int, *colours: int) -> Path:
+    """Stripes of flat gray, from left to right."""
+    columns = np.array(colours, np.uint8)[np.arange(width) * len(colours) // width]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(
+        str(path), np.broadcast_to(columns[None, :, None], (height, width, 3)).copy()
+    )
+    return path
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """A folder with an encoder, a painting, and a photo in a folder of photos."""
+    tinyencoder.encoder_file(tmp_path)
+    save(tmp_path / "painting.png", 1 - tinyencoder.picture(80, 72, 2) ** 2)
+    save(tmp_path / "photos" / "photo.png", tinyencoder.picture(SIZE[1], SIZE[0], 1))
+    return tmp_path
+
+
+@pytest.fixture
+def cli(files: Path, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Paint the photos of the folder `files`; returns exit code and stderr."""
+
+    def call(*args: object, inputs: str = "photos", out: str = "out", **flags: object) -> Any:
+        given: dict[str, object] = {
+            "encoder_weights": files / "tiny.safetensors",
+            "style": files / "painting.png",
+            "steps": 3,
+            "precision": "full",
+            "device": "cpu",
+        }
+        words = ["gatys", str(files / inputs), "-o", str(files / out), *map(str, args)]
+        for name, value in (given | flags).items():
+            for one in value if isinstance(value, (list, tuple)) else [value]:
+                words += [f"--{name.replace('_', '-')}", str(one)]
+        code = main.run(words)
+        return code, capsys.readouterr().err
+
+    return call
+
+
+@pytest.fixture
+def painted(cli: Any, files: Path) -> Any:
+    """Paint the photo and return the result."""
+
+    def call(*args: object, **flags: object) -> np.ndarray:
+        out = f"out{len(list(files.glob('out*')))}"
+        code, err = cli(*args, out=out, **flags)
+        assert code == 0, err
+        return read(files / out / "photo.png")
+
+    return call
+
+
+# -- refused before anything is done --------------------------------------------------------------
+
+
+def refused(cli: Any, files: Path, code: int, *words: str, **flags: object) -> None:
+    """One sentence on stderr with these words, no traceback, and no output."""
+    found, err = cli(**flags)
+    assert found == code, err
+    for word in words:
+        assert word in err
+    lines = [line for line in err.splitlines() if not line.startswith("encoder: ")]
+    assert "Traceback" not in err and len(lines) == 1, err
+    assert not list(files.glob("out/*.png"))
+
+
+def test_style_missing(cli: Any, files: Path) -> None:
+    refused(cli, files, 2, "needs a style; pass --style", style=())
+    refused(cli, files, 2, "no style", "absent.png", style=files / "absent.png")
+
+
+def test_style_that_is_no_picture(cli: Any, files: Path) -> None:
+    (files / "notes.png").write_text("no picture")
+    refused(cli, files, 2, "cannot read", "notes.png", style=files / "notes.png")
+
+
+def test_style_smaller_than_the_networks_reach(cli: Any, files: Path) -> None:
+    save(files / "small.png", tinyencoder.picture(12, 90))
+    refused(
+        cli, files, 2, "a painting of 90x12 pixels is too small", "each side needs 16 or more",
+        style=files / "small.png",
+    )  # fmt: skip
+    save(files / "small.png", tinyencoder.picture(18, 90))
+    cli_ok, err = cli(style=files / "small.png")
+    assert cli_ok == 0, err
+
+
+def test_style_too_small_for_patches(cli: Any, files: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(method, "LEAST_SIDE", 1)
+    save(files / "small.png", tinyencoder.picture(9, 30))
+    refused(
+        cli, files, 2, "each side needs 13 or more", style=files / "small.png", patches_weight=1
+    )
+
+
+@pytest.mark.parametrize("kind", ["content", "style"])
+def test_layers_unknown_are_told_with_those_there_are(cli: Any, files: Path, kind: str) -> None:
+    flags = {f"{kind}_layers": ["relu2_1", "relu9_1"]}
+    refused(cli, files, 2, "no layer 'relu9_1'", "relu1_1, relu2_1, relu3_1", **flags)
+    flags = {f"{kind}_layers": ["relu4_2"]}
+    refused(cli, files, 2, "whose weights end at 'relu3_1'", **flags)
+
+
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        ("relu1_1:x", "the share of layer 'relu1_1' is no number: 'x'"),
+        ("relu1_1:-1", "must be positive, not -1"),
+        ("relu1_1:0", "must be positive, not 0"),
+        (["relu1_1", "relu1_1:2"], "the layer 'relu1_1' is named twice"),
+    ],
+)
+def test_shares_of_layers(cli: Any, files: Path, layer: Any, words: str) -> None:
+    refused(cli, files, 2, words, style_layers=layer)
+
+
+@pytest.mark.parametrize(
+    "name", [s.name for s in GatysOptions.specs() if s.name.endswith("_weight")]
+)
+def test_negative_weights(cli: Any, files: Path, name: str) -> None:
+    found, err = cli(**{name: -1})
+    assert found == 2 and name.replace("_", "-") in err.replace("_", "-") and "0" in err
+    assert not (files / "out").exists()
+
+
+def test_all_weights_zero(cli: Any, files: Path) -> None:
+    refused(cli, files, 2, "all weights are zero", content_weight=0, style_weight=0)
+
+
+def test_encoder_weights(cli: Any, files: Path) -> None:
+    refused(
+        cli, files, 2, "no such weights file", "absent.pth", encoder_weights=files / "absent.pth"
+    )
+    (files / "text.safetensors").write_text("no tensors")
+    refused(cli, files, 4, "text.safetensors", encoder_weights=files / "text.safetensors")
+    save_file({"a": torch.zeros(1)}, files / "other.safetensors")
+    refused(
+        cli, files, 4, "holds none of the networks", encoder_weights=files / "other.safetensors"
+    )
+    state = {"relu1_1.weight": torch.zeros(4, 3, 5, 5), "relu1_1.bias": torch.zeros(4)}
+    save_file(state, files / "shape.safetensors")
+    refused(cli, files, 4, "(4, 3, 5, 5)", encoder_weights=files / "shape.safetensors")
+    refused(cli, files, 4, "not VGG-19", encoder="vgg19")
+
+
+def test_init_that_is_no_picture(cli: Any, files: Path) -> None:
+    refused(cli, files, 2, "no start 'nois': neither style, content, noise", init="nois")
+    (files / "notes.txt").write_text("no picture")
+    refused(cli, files, 2, "cannot read", "notes.txt", init=files / "notes.txt")
+
+
+@pytest.mark.parametrize("name", ["trace", "preview", "tune"])
+def test_outputs_that_cannot_be_written_are_told_at_once(cli: Any, files: Path, name: str) -> None:
+    (files / "file").write_text("in the way")
+    path = files / "file" / ("folder" if name == "trace" else "picture.png")
+    refused(cli, files, 4, "cannot write to", str(files / "file"), **{name: path})
+    if name != "trace":
+        refused(cli, files, 2, "is a folder", **{name: files / "photos"})
+        refused(cli, files, 2, "name it .png or .jpg", **{name: files / "picture.xyz"})
+        refused(cli, files, 2, "name it .png or .jpg", **{name: files / "picture"})
+
+
+def test_save_every_needs_a_folder(cli: Any, files: Path) -> None:
+    refused(cli, files, 2, "--save-every needs --trace", save_every=5)
+
+
+# -- regions that are refused ----------------------------------------------------------------
+
+
+def test_region_maps_that_are_missing(cli: Any, files: Path) -> None:
+    refused(cli, files, 2, "no map of regions", regions=files / "absent.png")
+    (files / "empty").mkdir()
+    refused(cli, files, 2, "holds no pictures", regions=files / "empty")
+    region = region_map(files / "map.png", *SIZE, 0, 255)
+    refused(cli, files, 2, "--style-regions needs --regions", style_regions=region)
+
+
+def test_regions_of_the_styles(cli: Any, files: Path) -> None:
+    photo = region_map(files / "photo-map.png", *SIZE, 0, 255)
+    two = region_map(files / "two.png", 72, 80, 0, 255)
+    three = region_map(files / "three.png", 72, 80, 0, 99, 255)
+    wide = region_map(files / "wide.png", 160, 80, 0, 255)
+    refused(cli, files, 2, "there are 1 styles and 2 maps", regions=photo, style_regions=[two, two])
+    refused(cli, files, 2, "is 160x80, but the picture 72x80", regions=photo, style_regions=wide)
+    style = files / "painting.png"
+    refused(
+        cli, files, 2, "the region of colour #636363 is missing in", "two.png",
+        style=[style, style], regions=photo, style_regions=[two, three],
+    )  # fmt: skip
+
+
+def failed(cli: Any, files: Path, *words: str, **flags: object) -> None:
+    """The item fails in one sentence, and the others are done."""
+    save(files / "photos" / "zebra.png", tinyencoder.picture(SIZE[1], SIZE[0], 5))
+    code, err = cli(**flags)
+    assert code == 1, err
+    (line,) = [line for line in err.splitlines() if line.startswith("failed")]
+    for word in (*words, "photo.png"):
+        assert word in line
+    assert "Traceback" not in err and "1 done, 1 failed" in err
+    assert [p.name for p in (files / "out").glob("*.png")] == ["zebra.png"]
+
+
+def maps(files: Path, *, good: Path) -> Path:
+    """A folder of maps, in which that of the other photo is good."""
+    (files / "maps").mkdir(exist_ok=True)
+    good.replace(files / "maps" / "zebra.png")
+    return files / "maps"
+
+
+def test_a_photo_without_a_map(cli: Any, files: Path) -> None:
+    folder = maps(files, good=region_map(files / "m.png", *SIZE, 0))
+    failed(cli, files, "it has no map of regions; looked for", "photo.*", regions=folder)
+
+
+def test_a_map_of_other_size(cli: Any, files: Path) -> None:
+    folder = maps(files, good=region_map(files / "m.png", *SIZE, 0))
+    region_map(folder / "photo.png", 64, 72, 0)
+    failed(cli, files, "is 64x72, but the picture 72x64", regions=folder)
+
+
+def test_a_map_of_too_many_colours(cli: Any, files: Path) -> None:
+    folder = maps(files, good=region_map(files / "m.png", *SIZE, 0))
+    save(folder / "photo.png", tinyencoder.picture(SIZE[1], SIZE[0], 1))
+    failed(cli, files, "is no map of regions", "16 regions at most", regions=folder)
+
+
+def test_a_map_that_is_no_picture(cli: Any, files: Path) -> None:
+    folder = maps(files, good=region_map(files / "m.png", *SIZE, 0))
+    (folder / "photo.png").write_text("no picture")
+    failed(cli, files, "cannot read", regions=folder)
+
+
+def test_a_region_that_the_style_has_not(cli: Any, files: Path) -> None:
+    folder = maps(files, good=region_map(files / "m.png", *SIZE, 0, 255))
+    region_map(folder / "photo.png", *SIZE, 0, 136, 255)
+    style = region_map(files / "style.png", 72, 80, 0, 255)
+    failed(
+        cli, files, "the region of colour #888888", "is missing in the style's", "#000000, #ffffff",
+        regions=folder, style_regions=style,
+    )  # fmt: skip
+
+
+def test_more_regions_than_styles(cli: Any, files: Path) -> None:
+    folder = maps(files, good=region_map(files / "m.png", *SIZE, 0))
+    region_map(folder / "photo.png", *SIZE, 0, 255)
+    failed(cli, files, "regions of the picture: 2, styles: 1; give one style a", regions=folder)
+
+
+# -- items that fail alone -------------------------------------------------------------------
+
+
+def test_a_photo_smaller_than_the_networks_reach(
+    cli: Any, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(GatysStylizer, "caps", Caps(strength="native"))
+    save(files / "photos" / "photo.png", tinyencoder.picture(10, 72))
+    failed(cli, files, "a picture of 72x10 pixels is too small", "each side needs 16 or more")
+
+
+def test_small_photos_are_painted_all_the_same(cli: Any, files: Path) -> None:
+    """Extended by reflection; and so is their map."""
+    save(files / "photos" / "photo.png", tinyencoder.picture(7, 11, 1))
+    region = region_map(files / "maps" / "photo.png", 11, 7, 0, 255)
+    style = [files / "painting.png"] * 2
+    code, err = cli(style=style, regions=region.parent)
+    assert code == 0, err
+    assert read(files / "out" / "photo.png").shape == (7, 11, 3)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_a_loss_that_explodes(
+    cli: Any, files: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
+) -> None:
+    evaluate = method.Objective.__call__
+    photos = iter([True] * 5)
+
+    def exploding(self: Any, picture: torch.Tensor) -> Any:
+        values, gradient = evaluate(self, picture)
+        return values, gradient * float("nan") if next(photos, False) else gradient
+
+    monkeypatch.setattr(method.Objective, "__call__", exploding)
+    failed(
+        cli, files, "the loss exploded 5 times, at last in step 1", "smaller learning rate",
+        optimizer=optimizer,
+    )  # fmt: skip
+
+
+def test_weights_beyond_all_measure_explode(cli: Any, files: Path) -> None:
+    code, err = cli(content_weight=1e38, style_weight=1e38)
+    assert code == 1 and "the loss exploded" in err and "Traceback" not in err
+
+
+def test_a_picture_too_large_for_an_encoder_that_sees_it_whole(
+    cli: Any, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stylepipe.nst.encoders.Encoder.tileable", False)
+    monkeypatch.setattr(method, "HELD", 1000)
+    save(files / "photos" / "photo.png", tinyencoder.picture(2000, 1000))
+    failed(
+        cli, files, "sees the picture as a whole, and 1000x2000 pixels do not fit into the memory",
+        memory="2G", first_side=0,
+    )  # fmt: skip
+
+
+# -- what is left behind ------------------------------------------------------------------------
+
+
+def test_losses_pictures_and_preview(cli: Any, files: Path) -> None:
+    code, err = cli(
+        trace=files / "trace", save_every=4, preview=files / "now" / "preview.jpg",
+        steps=12, first_side=40, tv_weight=0.5,
+    )  # fmt: skip
+    assert code == 0, err
+    folder = files / "trace" / "photo.png"
+    rows = list(csv.DictReader((folder / "loss.csv").open()))
+    assert list(rows[0]) == ["step", "width", "height", "loss", "content", "style", "tv"]
+    assert [int(r["step"]) for r in rows] == list(range(1, 13))
+    assert (int(rows[0]["width"]), int(rows[-1]["width"])) == (51, 72)
+    for row in rows:
+        terms = sum(float(row[name]) for name in ("content", "style", "tv"))
+        assert float(row["loss"]) == pytest.approx(terms, rel=1e-4)
+    assert sorted(p.name for p in folder.glob("*.png")) == [
+        "00004.png", "00008.png", "00012.png", "loss.png",
+    ]  # fmt: skip
+    assert read(folder / "00004.png").shape == (45, 51, 3)
+    result = read(files / "out" / "photo.png")
+    assert np.abs(read(folder / "00012.png") - result).max() < 0.01
+    assert np.abs(read(files / "now" / "preview.jpg") - result).mean() < 0.05
+    assert not list(files.rglob("*.part"))
+
+
+def test_losses_are_kept_of_what_failed(
+    cli: Any, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate, calls = method.Objective.__call__, iter(range(999))
+
+    def exploding(self: Any, picture: torch.Tensor) -> Any:
+        values, gradient = evaluate(self, picture)
+        return values, gradient * (float("nan") if next(calls) >= 2 else 1.0)
+
+    monkeypatch.setattr(method.Objective, "__call__", exploding)
+    code, _ = cli(trace=files / "trace", steps=9, first_side=0)
+    assert code == 1
+    lines = (files / "trace" / "photo.png" / "loss.csv").read_text().splitlines()
+    assert len(lines) == 3
+
+
+def test_what_is_written_beside_does_not_make_results_anew(cli: Any, files: Path) -> None:
+    flags = {"trace": files / "trace", "preview": files / "preview.png"}
+    assert cli(**flags)[0] == 0
+    code, err = cli(**flags)
+    assert code == 0 and "1 skipped" in err
+    save(files / "painting.png", tinyencoder.picture(80, 72, 9))
+    code, err = cli("--overwrite", **flags)
+    assert code == 0 and "1 done" in err
+
+
+def test_films_are_painted_frame_by_frame(cli: Any, files: Path, make_clip: MakeFile) -> None:
+    make_clip("film/clip.mp4", SIZE, frames=4, cut=2)
+    code, err = cli(
+        inputs="film", temporal="dis", steps=2, trace=files / "trace", style_weight=2
+    )  # fmt: skip
+    assert code == 0, err
+    assert (files / "out" / "clip.mp4").stat().st_size > 500
+    names = ["clip.mp4", "clip.mp4-00001", "clip.mp4-00002", "clip.mp4-00003"]
+    assert sorted(p.name for p in (files / "trace").iterdir()) == names
+
+
+def test_tuning_writes_a_sheet_and_goes_on_with_the_best(
+    cli: Any, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stylepipe.nst.tune.STEPS", 2)
+    code, err = cli("-v", tune=files / "sheet.png")
+    assert code == 0, err
+    assert "tuned: --content-weight" in err and "lower is better" in err
+    assert read(files / "sheet.png").shape == (4 * SIZE[1], 3 * SIZE[0], 3)
+
+
+# -- every option reaches the result ------------------------------------------------------------
+
+BASE: dict[str, object] = {"first_side": 0, "learning_rate": 0.05}
+CHANGES: dict[str, dict[str, object]] = {
+    "steps": {"steps": 4},
+    "strength": {"strength": 0.5},
+    "pooling": {"pooling": "average"},
+    "content_weight": {"content_weight": 50},
+    "style_weight": {"style_weight": 5},
+    "tv_weight": {"tv_weight": 50},
+    "content_layers": {"content_layers": "relu1_1", "content_weight": 5},
+    "style_layers": {"style_layers": "relu1_1"},
+    "style_loss": {"style_loss": "gram"},
+    "perceptual_weight": {"perceptual_weight": 10},
+    "histogram_weight": {"histogram_weight": 5},
+    "patches_weight": {"patches_weight": 5},
+    "laplacian_weight": {"laplacian_weight": 50},
+    "tv_power": {"tv_power": 1},
+    "style_scale": {"style_scale": 0.4},
+    "match_colors": {"match_colors": "linear"},
+    "init": {"init": "gray"},
+    "first_side": {"first_side": 30},
+    "learning_rate": {"learning_rate": 0.01},
+    "schedule": {"schedule": "constant"},
+    "keep_colors": {},
+}
+"""Option -> what to change beside BASE."""
+PAIRS: dict[str, tuple[dict[str, object], dict[str, object]]] = {
+    "gram_scale": ({"style_loss": "gram"}, {"style_loss": "gram", "gram_scale": "gatys"}),
+    "optimizer": ({"learning_rate": 1}, {"learning_rate": 1, "optimizer": "lbfgs"}),
+    "average": ({"steps": 14, "average": 0}, {"steps": 14}),
+    "tolerance": ({"steps": 44}, {"steps": 44, "tolerance": 0.9}),
+    "seed": ({"init": "noise"}, {"init": "noise", "seed": 1}),
+}
+"""Option -> two sets of flags, for options that matter only beside others."""
+ELSEWHERE = {
+    "style": "test_paintings_and_their_weights",
+    "encoder": "test_encoder_weights",
+    "encoder_weights": "test_another_encoder_gives_another_picture",
+    "regions": "test_each_region_takes_its_style",
+    "style_regions": "test_each_region_takes_its_style",
+    "border": "test_borders",
+    "tune": "test_tuning_writes_a_sheet_and_goes_on_with_the_best",
+    "trace": "test_losses_pictures_and_preview",
+    "save_every": "test_losses_pictures_and_preview",
+    "preview": "test_losses_pictures_and_preview",
+}
+
+
+def test_every_option_has_a_case() -> None:
+    names = {spec.name for spec in GatysOptions.specs()}
+    assert names == {*CHANGES, *PAIRS, *ELSEWHERE}
+    assert all(test in globals() for test in ELSEWHERE.values())
+
+
+@pytest.fixture(scope="module")
+def plain() -> dict[str, np.ndarray]:
+    """The result of BASE, once it is there."""
+    return {}
+
+
+@pytest.mark.parametrize("name", [*CHANGES, *PAIRS])
+def test_every_option_reaches_the_result(
+    painted: Any, plain: dict[str, np.ndarray], name: str
+) -> None:
+    if name in PAIRS:
+        first, second = (painted(**(BASE | flags)) for flags in PAIRS[name])
+    else:
+        if not plain:
+            plain["result"] = painted(**BASE)
+        first = plain["result"]
+        second = painted(
+            *(["--keep-colors"] if name == "keep_colors" else []), **(BASE | CHANGES[name])
+        )
+    assert np.abs(first - second).max() > 0.004, "not one level of difference"
+
+
+def test_the_same_again_is_the_same_to_the_byte(cli: Any, files: Path) -> None:
+    for out in ("one", "two"):
+        assert cli(out=out, init="noise", seed=7)[0] == 0
+    assert (files / "one/photo.png").read_bytes() == (files / "two/photo.png").read_bytes()
+
+
+def test_paintings_and_their_weights(painted: Any, files: Path) -> None:
+    one = files / "painting.png"
+    two = save(files / "two.png", tinyencoder.picture(80, 72, 3) ** 3)
+    results = [painted(style=s, **BASE) for s in (one, two, [f"{one}:3", f"{two}:1"], [one, two])]
+    distances = [float(np.abs(r - results[0]).mean()) for r in results]
+    assert distances[0] < distances[2] < distances[3] < distances[1]
+
+
+def test_another_encoder_gives_another_picture(painted: Any, files: Path) -> None:
+    from stylepipe.nst.encoders import save_encoder
+
+    save_encoder(files / "other.safetensors", tinyencoder.convolutions(seed=1))
+    other = painted(encoder_weights=files / "other.safetensors", **BASE)
+    assert np.abs(painted(**BASE) - other).max() > 0.004
+
+
+def test_a_picture_to_start_from(painted: Any, files: Path) -> None:
+    start = save(files / "start.png", tinyencoder.picture(30, 30, 8))
+    a, b = (painted(init=i, steps=1, learning_rate=1e-6) for i in (start, "content"))
+    photo = read(files / "photos" / "photo.png")
+    assert np.abs(b - photo).max() < 0.01 and np.abs(a - photo).mean() > 0.05
+
+
+def test_no_strength_is_the_photo(painted: Any, files: Path) -> None:
+    assert np.array_equal(painted(strength=0), read(files / "photos" / "photo.png"))
+
+
+# -- regions --------------------------------------------------------------------------------------
+
+
+def flat(path: Path, *colour: float) -> Path:
+    return save(path, torch.tensor(colour).view(1, 3, 1, 1).expand(1, 3, 80, 80))
+
+
+def test_each_region_takes_its_style(painted: Any, files: Path) -> None:
+    """One painting a region; or the parts of one painting, in the order of the map's colours."""
+    red = flat(files / "red.png", 0.9, 0.2, 0.2)
+    blue = flat(files / "blue.png", 0.2, 0.2, 0.9)
+    regions = region_map(files / "map.png", *SIZE, 255, 0)  # bright left, dark right
+    flags = {"regions": regions, "init": "content", "steps": 24, "learning_rate": 0.08}
+    by_order = painted(style=[red, blue], **flags)
+    both = save(files / "both.png", torch.cat(
+        [torch.tensor(c).view(1, 3, 1, 1).expand(1, 3, 80, 40)
+         for c in ([0.9, 0.2, 0.2], [0.2, 0.2, 0.9])], dim=3))  # fmt: skip
+    by_map = painted(style=both, style_regions=region_map(files / "s.png", 80, 80, 0, 255), **flags)
+    for result in (by_order, by_map):
+        warm = result[..., 2] - result[..., 0]  # red less blue, of BGR
+        assert warm[:, 44:].mean() > 0.2 and warm[:, :28].mean() < -0.2
+
+
+def test_borders(painted: Any, files: Path) -> None:
+    regions = region_map(files / "map.png", *SIZE, 0, 255)
+    two = save(files / "two.png", tinyencoder.picture(80, 72, 3) ** 3)
+    style = [files / "painting.png", two]
+    results = [
+        painted(regions=regions, style=style, border=border, **BASE)
+        for border in ("inside", "feather", "simple")
+    ]
+    for i, j in ((0, 1), (1, 2), (0, 2)):
+        assert np.abs(results[i] - results[j]).max() > 0.004
+
+
+def test_a_mask_is_laid_over_by_the_engine(painted: Any, files: Path) -> None:
+    mask = region_map(files / "mask.png", *SIZE, 0, 255)
+    result, photo = painted(mask=mask, **BASE), read(files / "photos" / "photo.png")
+    assert np.array_equal(result[:, :36], photo[:, :36])
+    assert np.array_equal(result[:, 36:], painted(**BASE)[:, 36:])
+
+
+# -- the contract of stylizers ----------------------------------------------------------------
+
+
+class TestContract(StylizerContract):
+    component = GatysStylizer
+    options: ClassVar = {"steps": 2}
+    sizes: ClassVar = ((64, 48), (75, 90))
+
+    @pytest.fixture
+    def made(self, tmp_path: Path) -> GatysStylizer:
+        weights = tinyencoder.encoder_file(tmp_path)
+        return GatysStylizer(GatysOptions.build({**self.options, "encoder_weights": weights}))
+
+    @pytest.fixture
+    def ready(self, opened: GatysStylizer, tmp_path: Path) -> GatysStylizer:
+        painting = save(tmp_path / "painting.png", tinyencoder.picture(70, 80, 2))
+        opened.prepare([StyleRef(str(painting), 1.0)])
+        opened.reset(self.item())
+        return opened
+
+
+def test_progress_reaches_its_end(files: Path) -> None:
+    from dataclasses import replace
+
+    shares: list[float] = []
+    options = {"steps": 50, "tolerance": 0.9, "encoder_weights": files / "tiny.safetensors"}
+    stylizer = GatysStylizer(GatysOptions.build(options))
+    stylizer.open(replace(context(), progress=lambda share, text: shares.append(share)))
+    stylizer.prepare([StyleRef(str(files / "painting.png"), 1.0)])
+    stylizer.stylize(TestContract().batch(*SIZE))
+    assert shares == sorted(shares) and shares[-1] == 1.0 and len(shares) < 50
+    stylizer.close()
+
+
+def test_options_say_what_is_wrong() -> None:
+    with pytest.raises(UsageError, match="choose one of: wasserstein, gram, mean-std"):
+        GatysOptions.build({"style_loss": "gramm"})

@@ -1,0 +1,368 @@
+"""Painting by optimisation: strength, regions, what is kept from photo to photo, memory."""
+
+from typing import Any
+
+import pytest
+import tinyencoder
+import torch
+from tinyencoder import STYLE
+from torch import Tensor
+
+from stylepipe.nst import gatys as module
+from stylepipe.nst.encoders import Encoder
+from stylepipe.nst.gatys import Gatys, Painting, Recipe
+from stylepipe.nst.objective import Objective
+from stylepipe.nst.optimise import LoopOptions, Step
+
+PHOTO = tinyencoder.picture(40, 56, 1)
+PAINTING = 1 - tinyencoder.picture(60, 48, 2) ** 2
+
+
+def recipe(steps: int = 4, **changes: Any) -> Recipe:
+    loop = LoopOptions(steps=steps, rate=changes.pop("rate", 0.05))
+    base: dict[str, Any] = {
+        "content_layers": {"relu3_1": 1.0}, "style_layers": STYLE, "loop": loop, "first_side": 0,
+    }  # fmt: skip
+    return Recipe(**(base | changes))
+
+
+def painter(
+    *paintings: Painting, memory: int = 1 << 30, net: Encoder | None = None, **changes: Any
+) -> Gatys:
+    wanted = recipe(**changes)
+    return Gatys(net or tinyencoder.encoder(), paintings or [Painting(PAINTING)], wanted, memory)
+
+
+def judged(picture: Tensor, painting: Tensor = PAINTING) -> float:
+    """Style distance of a picture to a painting."""
+    only = painter(Painting(painting), content_weight=0.0, tv_weight=0.0).objective(picture)
+    return float(only(picture)[0]["style"])
+
+
+def flat(*colour: float, height: int = 48, width: int = 48) -> Tensor:
+    return torch.tensor(colour).view(1, 3, 1, 1).expand(1, 3, height, width).clone()
+
+
+RED, BLUE = flat(0.9, 0.2, 0.2), flat(0.2, 0.2, 0.9)
+WARM = torch.tensor([1.0, 0.0, -1.0]).view(1, 3, 1, 1)
+
+
+# -- what is refused ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"content_weight": -1.0}, "content_weight must be 0 or more"),
+        ({"tv_weight": float("inf")}, "tv_weight must be 0 or more, and finite"),
+        ({"content_weight": 0.0, "style_weight": 0.0}, "all weights are zero"),
+        ({"strength": 1.1}, "strength must be between 0 and 1"),
+        ({"style_scale": 0.0}, "style_scale must be positive"),
+        ({"init": "zeros"}, "known: style, content, noise, gray"),
+    ],
+)
+def test_recipes_out_of_range_are_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        recipe(**changes)
+
+
+def test_no_painting_unknown_layers_and_small_pictures_are_refused() -> None:
+    net = tinyencoder.encoder()
+    with pytest.raises(ValueError, match="no painting"):
+        Gatys(net, [], recipe(), 1 << 30)
+    with pytest.raises(ValueError, match=r"no layer 'relu3_9'.*it has relu1_1, relu2_1, relu3_1"):
+        painter(style_layers={"relu3_9": 1.0})
+    with pytest.raises(ValueError, match="a painting of 9x60 pixels is too small for the compact"):
+        painter(Painting(PAINTING[..., :9]))
+    with pytest.raises(ValueError, match=r"a picture of 56x15 pixels .* needs 16 or more"):
+        painter().paint(PHOTO[..., :15, :])
+
+
+def test_regions_that_do_not_fit_are_refused() -> None:
+    planes = tinyencoder.halves(40, 56)
+    with pytest.raises(ValueError, match="regions of the picture: 2, styles: 1"):
+        painter().paint(PHOTO, regions=planes)
+    style_planes = tinyencoder.halves(60, 48)
+    mixed = [Painting(PAINTING, 1.0, style_planes), Painting(PAINTING)]
+    with pytest.raises(ValueError, match="style 2 has no regions, the picture has 2"):
+        painter(*mixed).paint(PHOTO, regions=planes)
+    three = torch.cat([style_planes, style_planes[:, :1]], dim=1)
+    with pytest.raises(ValueError, match="style 1 has 3 regions, the picture has 2"):
+        painter(Painting(PAINTING, 1.0, three)).paint(PHOTO, regions=planes)
+    style_planes[:, 1] = 0
+    with pytest.raises(ValueError, match="region 2 is missing in style 1"):
+        painter(Painting(PAINTING, 1.0, style_planes)).paint(PHOTO, regions=planes)
+
+
+def test_what_an_encoder_cannot_see_whole_is_refused_if_it_cannot_be_cut(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Encoder, "tileable", False)
+    with pytest.raises(ValueError, match="56x40 pixels do not fit into the memory"):
+        painter(memory=1000).paint(PHOTO)
+    assert painter().paint(PHOTO).shape == PHOTO.shape
+
+
+# -- strength, seed, start -----------------------------------------------------------------------
+
+
+def test_no_strength_gives_the_photo_back() -> None:
+    assert torch.equal(painter(strength=0.0, init="noise", tv_weight=9.0).paint(PHOTO), PHOTO)
+
+
+def test_strength_lies_between_photo_and_painting() -> None:
+    results = [
+        painter(steps=20, strength=s, tv_weight=0.02).paint(PHOTO) for s in (0.0, 0.3, 0.6, 1.0)
+    ]
+    distances = [judged(r) for r in results]
+    assert distances == sorted(distances, reverse=True)
+    assert distances[1] < 0.9 * distances[0] and distances[2] > 1.1 * distances[3]
+
+
+@pytest.mark.parametrize("init", ["noise", "style"])
+def test_same_seed_same_bytes(init: str) -> None:
+    a, b = (painter(init=init, first_side=30).paint(PHOTO, seed=3) for _ in range(2))
+    assert torch.equal(a, b)
+
+
+def test_noise_differs_by_seed_and_other_starts_do_not() -> None:
+    for init, alike in (("noise", False), ("gray", True), ("content", True)):
+        a, b = (painter(init=init).paint(PHOTO, seed=s) for s in (1, 2))
+        assert torch.equal(a, b) == alike
+
+
+def test_each_start_is_what_it_says() -> None:
+    """Seen in the first step, before which nothing has moved further than the rate."""
+
+    def first(**changes: Any) -> Tensor:
+        return painter(steps=1, rate=1e-6, **changes).paint(PHOTO)
+
+    torch.testing.assert_close(first(init="content"), PHOTO, atol=1e-5, rtol=0)
+    torch.testing.assert_close(first(init="gray"), torch.full_like(PHOTO, 0.5), atol=1e-5, rtol=0)
+    noise = first(init="noise")
+    assert float(noise.mean()) == pytest.approx(0.5, abs=0.01)
+    assert float(noise.std()) == pytest.approx(0.1, abs=0.01)
+    coloured = first(init="style")
+    torch.testing.assert_close(
+        coloured.mean(dim=(2, 3)), PAINTING.mean(dim=(2, 3)), atol=0.03, rtol=0
+    )
+
+
+def test_noise_does_not_remain() -> None:
+    """Seed 001's complaint. Grain: what differs from the pixels' surroundings."""
+
+    def grain(picture: Tensor) -> float:
+        soft = torch.nn.functional.avg_pool2d(picture, 3, 1, 1, count_include_pad=False)
+        return float((picture - soft).std())
+
+    changes: dict[str, Any] = {"style_weight": 0.3, "tv_weight": 3.0}
+    start = painter(steps=1, rate=1e-6, init="noise").paint(PHOTO)
+    noise, clean = (painter(steps=40, init=i, **changes).paint(PHOTO) for i in ("noise", "content"))
+    assert grain(noise) < 0.4 * grain(start) and grain(noise) < 1.4 * grain(clean)
+
+
+def test_a_start_of_any_size_is_taken() -> None:
+    start = tinyencoder.picture(10, 9, 5)
+    result = painter(steps=1, rate=1e-6).paint(PHOTO, start=start)
+    assert float((result.mean(dim=(2, 3)) - start.mean(dim=(2, 3))).abs().max()) < 0.03
+
+
+def test_layers_may_stand_in_any_order() -> None:
+    turned = dict(reversed(list(STYLE.items())))
+    a, b = (painter(style_layers=layers).paint(PHOTO) for layers in (STYLE, turned))
+    torch.testing.assert_close(a, b, atol=2e-3, rtol=0)
+
+
+# -- sizes ---------------------------------------------------------------------------------------
+
+
+def test_sizes_are_large_enough_for_all_terms() -> None:
+    """A panorama whose short side would vanish; patches need three features a side."""
+    wide = tinyencoder.picture(20, 300, 4)
+    seen: list[Step] = []
+    painter(steps=6, first_side=32, patches_weight=1.0).paint(wide, on_step=seen.append)
+    assert all(min(step.size) >= 16 for step in seen) and seen[-1].size == (20, 300)
+    seen.clear()
+    painter(steps=6, first_side=20).paint(PHOTO, on_step=seen.append)
+    assert seen[0].size == (20, 28) and seen[-1].size == (40, 56)
+    assert seen[-1].number == 6
+
+
+def test_pictures_of_a_batch_are_painted_as_if_alone() -> None:
+    photos = torch.cat([PHOTO, PHOTO.flip(3)])
+    planes, style_planes = tinyencoder.halves(40, 56), tinyencoder.halves(60, 48)
+    for changes in ({}, {"strength": 0.5}):
+        whole = painter(Painting(PAINTING, 1.0, style_planes), **changes)
+        both = whole.paint(photos, regions=planes)
+        for i in range(2):
+            alone = whole.paint(photos[i : i + 1], regions=planes)
+            torch.testing.assert_close(both[i : i + 1], alone, atol=5e-3, rtol=0)
+
+
+# -- several paintings, and regions --------------------------------------------------------------
+
+
+def mean_warmth(picture: Tensor, columns: slice) -> float:
+    return float((picture * WARM).sum(dim=1)[..., columns].mean())
+
+
+@pytest.mark.parametrize("kind", ["wasserstein", "gram", "mean-std"])
+def test_flat_styles_do_not_leak_into_each_other(kind: str) -> None:
+    """Two halves, two flat styles: no feature that sees both sides has a say."""
+    gray = flat(0.5, 0.5, 0.5, height=32, width=64)
+    result = painter(
+        Painting(RED), Painting(BLUE), style_loss=kind, steps=40, content_weight=0.0,
+        init="content", tv_weight=0.0,
+    ).paint(gray, regions=tinyencoder.halves(32, 64))  # fmt: skip
+    left, right = mean_warmth(result, slice(0, 26)), mean_warmth(result, slice(38, 64))
+    assert left > 0.3 and right < -0.3
+
+
+def test_regions_of_one_painting_serve_those_of_the_photo() -> None:
+    both = torch.cat([RED, BLUE], dim=3)
+    style = Painting(both, 1.0, tinyencoder.halves(48, 96))
+    gray = flat(0.5, 0.5, 0.5, height=32, width=64)
+    planes = tinyencoder.halves(32, 64).flip(1)  # the second region is on the left
+    result = painter(style, steps=40, content_weight=0.0, init="content").paint(
+        gray, regions=planes
+    )
+    assert mean_warmth(result, slice(0, 26)) < -0.3 < 0.3 < mean_warmth(result, slice(38, 64))
+
+
+def test_a_region_that_vanishes_at_small_sizes_does_no_harm() -> None:
+    planes = torch.zeros(1, 3, 40, 56)
+    planes[:, 0, :, :30], planes[:, 1, :, 30:] = 1, 1
+    planes[:, :, 20:22, 10:12] = torch.tensor([0.0, 0.0, 1.0]).view(1, 3, 1, 1)
+    seen: list[Step] = []
+    result = painter(
+        Painting(RED), Painting(BLUE), Painting(PAINTING), steps=12, first_side=16,
+        histogram_weight=0.5, patches_weight=0.5,
+    ).paint(PHOTO, regions=planes, on_step=seen.append)  # fmt: skip
+    assert bool(result.isfinite().all()) and seen[0].size[0] == 20
+    # A photo without one of the regions.
+    planes[:, 0] += planes[:, 2]
+    planes[:, 2] = 0
+    assert bool(painter(Painting(RED), Painting(BLUE), Painting(PAINTING))
+                .paint(PHOTO, regions=planes).isfinite().all())  # fmt: skip
+
+
+def test_several_styles_with_regions_and_half_the_strength() -> None:
+    planes = tinyencoder.halves(40, 56)
+    paintings = [
+        Painting(torch.cat([RED, BLUE], dim=3), 3.0, tinyencoder.halves(48, 96)),
+        Painting(PAINTING, 1.0, tinyencoder.halves(60, 48)),
+    ]
+    changes = {
+        "steps": 25, "histogram_weight": 0.5, "patches_weight": 0.2, "first_side": 30,
+        "content_weight": 0.05,
+    }  # fmt: skip
+    results = [
+        painter(*paintings, strength=s, **changes).paint(PHOTO, regions=planes) for s in (0, 0.5, 1)
+    ]
+    warmth = [mean_warmth(r, slice(0, 24)) - mean_warmth(r, slice(32, 56)) for r in results]
+    assert warmth[0] < warmth[1] < warmth[2]
+
+
+def test_a_weight_decides_between_paintings() -> None:
+    results = [
+        painter(Painting(RED, a), Painting(BLUE, b), steps=15, content_weight=0.0).paint(PHOTO)
+        for a, b in ((1, 0.01), (1, 1), (0.01, 1))
+    ]
+    warmth = [mean_warmth(r, slice(None)) for r in results]
+    assert warmth[0] > warmth[1] + 0.1 > warmth[2] + 0.2
+
+
+def test_colours_of_the_photo() -> None:
+    for colors in ("linear", "histogram"):
+        result = painter(steps=15, colors=colors).paint(PHOTO)
+        style = painter(steps=15).paint(PHOTO)
+        wanted = PHOTO.mean(dim=(2, 3))
+        near, far = ((p.mean(dim=(2, 3)) - wanted).abs().sum() for p in (result, style))
+        assert float(near) < 0.5 * float(far)
+
+
+# -- what is kept --------------------------------------------------------------------------------
+
+
+class Counting(Encoder):
+    """Notes the sizes of the pictures that it sees without a gradient."""
+
+    seen: list[tuple[int, int]]
+
+    def forward(self, x: Tensor, layers: Any) -> dict[str, Tensor]:
+        if not x.requires_grad:
+            self.seen.append((x.shape[2], x.shape[3]))
+        return super().forward(x, layers)
+
+
+def counting() -> Counting:
+    net = tinyencoder.encoder()
+    net.__class__ = Counting
+    net.seen = []  # type: ignore[assignment]
+    assert isinstance(net, Counting)
+    return net
+
+
+@pytest.mark.parametrize(
+    "extra", [{}, {"histogram_weight": 1.0, "patches_weight": 1.0}], ids=["style", "all"]
+)
+def test_a_painting_is_seen_once_for_all_photos_of_a_size(extra: dict[str, Any]) -> None:
+    net = counting()
+    whole = painter(net=net, first_side=30, **extra)
+    whole.paint(PHOTO)
+    first = list(net.seen)
+    net.seen.clear()
+    whole.paint(PHOTO.flip(2))
+    assert set(first) - set(net.seen), "paintings are of another size than the photo"
+    assert net.seen == [(28, 40), (40, 56)], "the photo's content, once a size"
+    net.seen.clear()
+    whole.paint(tinyencoder.picture(44, 56, 1))
+    assert len(net.seen) > 2, "another size, other strokes"
+
+
+def test_what_is_kept_is_right_for_each_photo() -> None:
+    """Half strength aims between each photo and the painting; the second as if it were alone."""
+    changes: dict[str, Any] = {"strength": 0.5, "histogram_weight": 1.0, "patches_weight": 0.5}
+    other = tinyencoder.picture(40, 56, 7)
+    for extra in ({}, {"colors": "linear"}):
+        whole = painter(**changes, **extra)
+        whole.paint(PHOTO)
+        assert torch.equal(whole.paint(other), painter(**changes, **extra).paint(other))
+
+
+def test_what_is_kept_is_bounded() -> None:
+    whole = painter(steps=1, memory=8 * 20_000)
+    for width in range(40, 60):
+        whole.paint(tinyencoder.picture(40, width))
+    assert 1 <= len(whole._learnt) < 20
+    assert sum(x.nbytes for x in whole._learnt.values()) <= 20_000
+
+
+# -- memory ----------------------------------------------------------------------------------
+
+
+def test_little_memory_means_tiles_and_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SMALLEST_TILE", 16)
+    tiles: list[int | None] = []
+    make = Objective.__init__
+
+    def noted(self: Objective, *args: Any, **options: Any) -> None:
+        tiles.append(options["tile"])
+        make(self, *args, **options)
+
+    monkeypatch.setattr(Objective, "__init__", noted)
+    changes: dict[str, Any] = {"histogram_weight": 0.5, "patches_weight": 0.5, "strength": 0.8}
+    whole = painter(**changes).paint(PHOTO)
+    tiled = painter(memory=1 << 16, **changes).paint(PHOTO)
+    assert tiles == [None, 16]
+    # Adam's first steps follow the sign of gradients that are next to zero here and there.
+    assert float((whole - tiled).abs().mean()) < 1e-3
+
+
+def test_patches_are_compared_on_coarse_maps_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(painter(patches_weight=1.0)._patch_layers) == ["relu3_1"]
+    assert list(painter(patches_weight=1.0, style_layers={"relu1_1": 1.0})._patch_layers) == [
+        "relu1_1"
+    ]
+    monkeypatch.setattr(module, "PATCH_STRIDE", 2)
+    assert list(painter(patches_weight=1.0)._patch_layers) == ["relu2_1", "relu3_1"]

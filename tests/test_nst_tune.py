@@ -1,0 +1,92 @@
+"""The search for weights: what is tried, how it is judged, the sheet."""
+
+import math
+
+import pytest
+import tinyencoder
+import torch
+from tinyencoder import STYLE
+
+from stylepipe.nst import tune
+from stylepipe.nst.gatys import Gatys, Painting, Recipe
+from stylepipe.nst.optimise import LoopOptions
+from stylepipe.nst.tune import CONTENT, SMOOTH, Candidate, search, sheet
+
+PHOTO = tinyencoder.picture(60, 80, 1)
+PAINTING = 1 - tinyencoder.picture(60, 48, 2) ** 2
+
+
+def recipe(**changes: object) -> Recipe:
+    base: dict[str, object] = {
+        "content_layers": {"relu3_1": 1.0}, "style_layers": STYLE, "first_side": 0,
+        "loop": LoopOptions(steps=500, rate=0.05),
+    }  # fmt: skip
+    return Recipe(**(base | changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tune, "SIDE", 30)
+    monkeypatch.setattr(tune, "STEPS", 3)
+
+
+def test_the_grid_is_tried_small_and_the_best_comes_first() -> None:
+    shares: list[float] = []
+    net = tinyencoder.encoder()
+    candidates = search(
+        net, [Painting(PAINTING)], recipe(strength=0.8), PHOTO, None,
+        memory=1 << 30, progress=lambda share, text: shares.append(share),
+    )  # fmt: skip
+    tried = {(c.content_weight, c.tv_weight, round(c.strength, 6)) for c in candidates}
+    grid = {(c, s, 0.8) for c in CONTENT for s in SMOOTH}
+    best = min((c for c in candidates if c.strength == 0.8), key=lambda c: c.score)
+    assert tried == grid | {(best.content_weight, best.tv_weight, 0.56)}
+    assert len(candidates) == len(tried) == len(shares)
+    assert shares == sorted(shares) and shares[-1] == 1.0
+    scores = [c.score for c in candidates]
+    assert scores == sorted(scores) and all(math.isfinite(s) for s in scores)
+    assert all(c.picture.shape == (1, 3, 30, 40) for c in candidates)
+
+
+def test_the_score_weighs_content_against_style() -> None:
+    judge = tune._Judge(
+        tinyencoder.encoder(), [Painting(PAINTING)], recipe(strength=0.3), PHOTO, None, 1 << 30
+    )
+    content, style = judge(PHOTO)
+    assert content == pytest.approx(0, abs=1e-6) and style == pytest.approx(1, rel=1e-4)
+    painted = Gatys(
+        tinyencoder.encoder(), [Painting(PAINTING)],
+        recipe(loop=LoopOptions(steps=15, rate=0.05), tv_weight=0.02), 1 << 30,
+    ).paint(PHOTO)  # fmt: skip
+    content, style = judge(painted)
+    assert content > 0.01 and style < 0.5
+    assert Candidate(1, 1, 1, PHOTO, 0.5, 0.2).score == pytest.approx(1.5 * 1.2)
+
+
+def test_a_candidate_is_told_as_flags_and_makes_a_recipe() -> None:
+    choice = Candidate(0.25, 8.0, 0.7, PHOTO, 0.1, 0.2)
+    assert choice.title == "--content-weight 0.25 --tv-weight 8 --strength 0.7"
+    made = choice.recipe(recipe(style_weight=3.0))
+    assert (made.content_weight, made.tv_weight, made.strength, made.style_weight) == (
+        0.25,
+        8,
+        0.7,
+        3,
+    )
+    assert made.loop.steps == 500, "the search is short, the painting is not"
+
+
+def test_regions_are_searched_too() -> None:
+    planes = tinyencoder.halves(60, 80)
+    paintings = [Painting(PAINTING), Painting(PAINTING.flip(1))]
+    candidates = search(tinyencoder.encoder(), paintings, recipe(), PHOTO, planes, memory=1 << 30)
+    assert len(candidates) == len(CONTENT) * len(SMOOTH) + 1
+
+
+def test_the_sheet_shows_the_photo_and_then_all_candidates() -> None:
+    pictures = [torch.full((1, 3, 6, 8), k / 10) for k in range(1, 5)]
+    candidates = [Candidate(1, 1, 1, p, 0, 0) for p in pictures]
+    board = sheet(torch.zeros(1, 3, 12, 16), candidates)
+    assert board.shape == (1, 3, 12, 24)
+    cells = [float(board[0, 0, 3 + 6 * (k // 3), 4 + 8 * (k % 3)]) for k in range(6)]
+    assert cells == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4, 1.0])
