@@ -12,8 +12,10 @@ from stylepipe import Item, ItemError, UsageError, read_picture
 
 MOST = 16
 """Regions of a map; more colours mean that it is no map."""
-FLAT = 0.005
+FLAT = 0.0005
 """Part of the map that a colour must cover to be a region; others are soft edges, or JPEG's."""
+CORE = 9
+"""Side of the square, in pixels, that a region must hold somewhere: soft edges are thinner."""
 LEAST = 0.9
 """Part of the map that all regions must cover."""
 TOLERANCE = 0.02
@@ -109,13 +111,13 @@ def _read(path: Path, error: type[UsageError | ItemError]) -> NDArray[np.uint32]
     red, green, blue = (pixels[..., i].astype(np.uint32) for i in range(3))
     labels: NDArray[np.uint32] = red * 65536 + green * 256 + blue
     colours, counts = np.unique(labels, return_counts=True)
-    flat = colours[counts >= FLAT * labels.size]
+    wide = colours[counts >= FLAT * labels.size]
+    flat = np.array([c for c in wide[:1000] if _has_core(labels == c)], np.uint32)
     covered = np.isin(labels, flat)
     if len(flat) > MOST or covered.mean() < LEAST:
         raise error(
             f"{path} is no map of regions: paint each region in one flat colour, {MOST} regions at "
-            f"most (it has {len(colours)} colours, of which {len(flat)} cover more than "
-            f"{FLAT:.1%} each)"
+            f"most (it has {len(colours)} colours, of which {len(flat)} fill areas)"
         )
     labels[~covered] = flat[_nearest(pixels[~covered], flat)]
     return labels
@@ -126,6 +128,16 @@ def _sorted(labels: NDArray[np.uint32]) -> NDArray[np.uint32]:
     colours = np.unique(labels)
     light = 299 * (colours >> 16) + 587 * (colours >> 8 & 255) + 114 * (colours & 255)
     return colours[np.argsort(light, kind="stable")]
+
+
+def _has_core(region: NDArray[np.bool_]) -> bool:
+    """Whether a square of CORE pixels, less in a tiny map, fits into a region."""
+    import cv2
+
+    side = min(CORE, *region.shape)
+    # Border pixels are not eroded from outside: a region may well lie there.
+    eroded = cv2.erode(region.astype(np.uint8), np.ones((side, side), np.uint8))
+    return bool(eroded.any())
 
 
 def _nearest(pixels: NDArray[np.uint8], colours: NDArray[np.uint32]) -> NDArray[np.intp]:
