@@ -35,8 +35,8 @@ USUAL = (
     "hevc_videotoolbox",
 )
 """Encoders worth naming, as far as they are there; FFmpeg may bring more than a hundred."""
-_THREADS = "8"
-"""Of an encoder. The bytes depend on it, so it must not follow the machine."""
+_THREADS = "4"
+"""Of an encoder. The bytes depend on it, so it must not follow the machine; so does the memory."""
 _SLICING = ("mpeg4", "libxvid", "mpeg2video", "mpeg1video", "msmpeg4", "flv", "wmv2", "mjpeg")
 """Encoders on a scale from 2 to 31 that cut each picture into a slice for each thread."""
 _LEAN = {"veryfast": {"partitions": "i4x4,i8x8", "b_strategy": "0"}}
