@@ -26,6 +26,7 @@ class EncoderFlags(TrainFlags):
         (), "Folder of paintings, a quarter of each batch, for an encoder judges these too.",
         metavar="PATH",
     )  # fmt: skip
+    learning_rate: float = option(4e-4, "Learning rate at its highest.", min=1e-7, max=1)
     teacher: str = option(
         "vgg19", "Network to learn from; fetched once (about 500 MB) if no weights are given.",
         choices=("vgg19", "vgg16"),
@@ -34,8 +35,12 @@ class EncoderFlags(TrainFlags):
         (), "Weights of a network to learn from, instead; repeat for several, which may each have "
         "some of the layers.", metavar="FILE",
     )  # fmt: skip
+    guess: int = option(
+        112, "Pictures for a first guess by least squares, layer by layer, which is worth some "
+        "thousand steps; 0: random weights.", min=0,
+    )  # fmt: skip
     start: Path | None = option(
-        None, "Encoder to start from, instead of random weights.", metavar="FILE"
+        None, "Encoder to start from, instead of the guess.", metavar="FILE"
     )
 
     def check(self) -> None:
@@ -67,12 +72,13 @@ def _task(
     from stylepipe.nst.training.encoder import EncoderOptions, EncoderTask
 
     teachers = _teachers(flags, context)
+    more = {"paintings": 0.25 if paintings else 0.0} | ({"guess": 0} if flags.start else {})
     return EncoderTask(
         _student(flags).to(context.device.torch),
         teachers,
         photos,
         paintings,
-        plan(EncoderOptions, flags, context, paintings=0.25 if paintings else 0.0),
+        plan(EncoderOptions, flags, context, **more),
         read=read_picture,
         previews=flags.preview,
         metadata={

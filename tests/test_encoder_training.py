@@ -43,7 +43,7 @@ def train(media: Path, log: list[str] | None = None, **values: object) -> Path:
         "paintings": [media / "art"],
         "output": media / "mine.safetensors",
         "teacher_weights": [media / "teacher.safetensors"],
-        **{"steps": 2, "batch": 2, "size": 64, "checkpoint_every": 1},
+        **{"steps": 2, "batch": 2, "size": 64, "checkpoint_every": 1, "guess": 2},
     }
     options = EncoderFlags.build({**given, **values})
     EncoderTraining(options).train(context(log))

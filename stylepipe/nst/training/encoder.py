@@ -17,6 +17,7 @@ from stylepipe.nst.encoders import Encoder, save_encoder, stack_encoder
 from stylepipe.nst.files import digest
 from stylepipe.nst.photos import Photos, Read, load_picture
 
+from .guess import guess_encoder
 from .task import Measured, Rows, RunOptions, Task
 
 LAYERS = tuple(
@@ -27,7 +28,8 @@ LAYERS = tuple(
 WIDTHS = (16, 32, 96, 128, 128)
 """Channels of each block: 37 thousand multiplications a pixel, a tenth of VGG-19's."""
 RIDGE = 3e-3  # of the mean variance: what the linear map may not build on
-CALIBRATION = 1 << 40  # steps from here on are the pictures that fix the scale of the channels
+# Steps from here on, which no run reaches, are the pictures for other purposes.
+GUESS, CALIBRATION = 1 << 39, 1 << 40
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,12 @@ class EncoderOptions(RunOptions):
     size: side of the crops; zoom, vivid: see Photos. paintings: the part of each batch that shows
     paintings, if there are any. disturbed: the part of the crops with noise or another crop mixed
     in, for an encoder is shown unfinished pictures too. points: places of each crop that are
-    compared in layers that have more of them.
+    compared in layers that have more of them. guess: pictures for the first guess, see
+    guess_encoder; 0: start from the encoder as it is given.
     """
 
     batch: int = 4
-    learning_rate: float = 1e-3
+    learning_rate: float = 4e-4
     warmup: float = 0.04
     max_gradient: float = 50.0
     size: int = 192
@@ -50,6 +53,7 @@ class EncoderOptions(RunOptions):
     paintings: float = 0.25
     disturbed: float = 0.45
     points: int = 800
+    guess: int = 112
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -125,6 +129,17 @@ class EncoderTask(Task):
     @property
     def warnings(self) -> list[str]:  # type: ignore[override]
         return [*self.photos.warnings, *(self.paintings.warnings if self.paintings else [])]
+
+    def begin(self) -> None:
+        """Guess, where that is wanted."""
+        count = -(-self.options.guess // self.options.batch)
+        if not count:
+            return
+        pictures = [self.batch(GUESS + i)[0].to(self.device) for i in range(count)]
+        widths = {name: convolution.out_channels for name, convolution in _convolutions(self.model)}
+        teachers = [teacher for teacher, _ in self.teachers]
+        guessed = guess_encoder(teachers, pictures, widths, self.options.seed)
+        self.model.load_state_dict(guessed.state_dict())
 
     def batch(self, step: int) -> Rows:
         """Pictures, and where to compare: N x points x (row, column), as parts of the sides."""
@@ -207,7 +222,7 @@ def calibrate(encoder: Encoder, pictures: Sequence[Tensor]) -> dict[str, tuple[T
     """The encoder's convolutions, for input in [0,1], scaled so that each channel has the mean 1
     over the pictures; the next layer takes the scale back, which is exact under ReLU and pooling.
     Gatys, Ecker, Bethge, "Texture Synthesis Using Convolutional Neural Networks" (2015), sec. 2.
-    A channel that is never active stays as it is.
+    A channel that is hardly ever active stays below.
     """
     sums: dict[str, Tensor] = {}
     for batch in pictures:
@@ -216,8 +231,7 @@ def calibrate(encoder: Encoder, pictures: Sequence[Tensor]) -> dict[str, tuple[T
             sums[name] = sums[name] + mean if name in sums else mean
     convolutions: dict[str, tuple[Tensor, Tensor]] = {}
     before: Tensor | None = None
-    for name, stage in zip(encoder.layers, encoder.stages, strict=True):
-        convolution = next(m for m in stage.modules() if isinstance(m, nn.Conv2d))
+    for name, convolution in _convolutions(encoder):
         weight, bias = convolution.weight.detach().float(), convolution.bias
         assert bias is not None
         shift = bias.detach().float()
@@ -225,9 +239,14 @@ def calibrate(encoder: Encoder, pictures: Sequence[Tensor]) -> dict[str, tuple[T
             shift = shift - torch.einsum("ochw,c->o", weight, encoder.mean.flatten())
         else:
             weight = weight * before[:, None, None]
-        before = torch.where(sums[name] > 1e-4, sums[name], torch.ones_like(sums[name]))
+        before = _scale(sums[name])
         convolutions[name] = (weight / before[:, None, None, None], shift / before)
     return convolutions
+
+
+def _convolutions(encoder: Encoder) -> list[tuple[str, nn.Conv2d]]:
+    found = [m for m in encoder.stages.modules() if isinstance(m, nn.Conv2d)]
+    return list(zip(encoder.layers, found, strict=True))
 
 
 def _places(maps: Tensor, places: Tensor) -> Tensor:
@@ -245,8 +264,12 @@ def _places(maps: Tensor, places: Tensor) -> Tensor:
 def _calibrated(points: Tensor) -> Tensor:
     """Channels of mean 1, nearly, as `calibrate` makes them in the end: none can outshout the
     others on the way."""
-    mean = points.mean(dim=0)
-    return points / (mean + 0.02 * mean.mean() + 1e-6)
+    return points / _scale(points.mean(dim=0))
+
+
+def _scale(mean: Tensor) -> Tensor:
+    """What to divide channels of these means by. One that hardly ever speaks stays quiet."""
+    return mean + 0.02 * mean.mean() + 1e-6
 
 
 def _centred(points: Tensor) -> Tensor:

@@ -83,6 +83,7 @@ class Trainer:
         if self.checkpoint.exists():
             self.load_checkpoint()
         else:
+            self.task.begin()
             self.save_checkpoint()  # where the first collapse goes back to
         self._make_replicas()
         crew = self.options.workers

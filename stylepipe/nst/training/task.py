@@ -100,6 +100,9 @@ class Task(ABC):
     def save(self, folder: Path, step: int) -> Path:
         """Write what was trained."""
 
+    def begin(self) -> None:  # noqa: B027  (most have nothing to do)
+        """Prepare the model of a run that starts, and does not go on from a checkpoint."""
+
     def groups(self) -> list[dict[str, Any]]:
         """Groups of parameters for the optimizer, with the `factor` of their learning rate."""
         return [{"params": list(self.model.parameters()), "factor": 1.0}]
