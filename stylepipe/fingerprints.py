@@ -21,7 +21,12 @@ def settings_fingerprint(settings: Settings, precision: str) -> str:
     The version of stylepipe is left out: finished results stay finished after an upgrade.
     """
     chosen = (settings.masker, settings.stylizer, settings.flow)
-    parts = [json.dumps(settings.describe(), sort_keys=True), precision]
+    described = settings.describe()
+    for table, component in zip(("mask", "stylizer", "temporal"), chosen, strict=True):
+        for spec in component.options.specs() if component else ():
+            if spec.aside:
+                del described[table][spec.name]
+    parts = [json.dumps(described, sort_keys=True), precision]
     for component in (*settings.readers, *(c for c in chosen if c), *settings.writers):
         parts += [stamp(path) for path in _files(component.files())]
         parts += _code(component)

@@ -45,6 +45,8 @@ class OptionSpec:
     metavar: str | None = None
     short: str | None = None
     """One-letter flag, without the dash."""
+    aside: bool = False
+    """Results do not depend on it: they stay finished when it changes."""
 
 
 def option(
@@ -56,8 +58,12 @@ def option(
     choices: tuple[str, ...] = (),
     metavar: str | None = None,
     short: str | None = None,
+    aside: bool = False,
 ) -> Any:
-    """Declare one option of an Options class. ``min`` and ``max`` are inclusive."""
+    """Declare one option of an Options class. ``min`` and ``max`` are inclusive.
+
+    ``aside``: the result does not depend on it, as on a file to report to.
+    """
     details = {
         "help": help,
         "min": min,
@@ -65,6 +71,7 @@ def option(
         "choices": choices,
         "metavar": metavar,
         "short": short,
+        "aside": aside,
     }
     return dataclasses.field(default=default, metadata={"option": details})
 

@@ -604,3 +604,21 @@ def test_progress_reaches_its_end(files: Path) -> None:
 def test_options_say_what_is_wrong() -> None:
     with pytest.raises(UsageError, match="choose one of: wasserstein, gram, mean-std"):
         GatysOptions.build({"style_loss": "gramm"})
+
+
+def test_a_report_asked_for_later_does_not_undo_what_is_done(cli: Any, files: Path) -> None:
+    assert cli()[0] == 0
+    code, err = cli(trace=files / "trace", preview=files / "preview.png")
+    assert code == 0 and "1 skipped" in err and not (files / "preview.png").exists()
+    code, err = cli(steps=4)
+    assert code == 2 and "not made from this source by these settings" in err
+
+
+def test_what_auto_takes_for_an_encoder_counts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("STYLEPIPE_CACHE", str(tmp_path))
+    watched = list(GatysStylizer(GatysOptions(style=("a.png",))).files())
+    assert any(path.name.startswith("vgg19-") for path in watched)
+    named = list(GatysStylizer(GatysOptions(style=("a.png",), encoder="compact")).files())
+    assert named == [Path("a.png")]

@@ -48,7 +48,12 @@ class GatysStylizer(Stylizer):
     def files(self) -> Iterable[Path]:
         options = self.options
         paintings = [Path(text).expanduser() for text in options.paintings()]
-        single = (options.encoder_weights, options.regions, options.start)
+        single = [options.encoder_weights, options.regions, options.start]
+        if options.encoder == "auto" and options.encoder_weights is None:
+            from stylepipe.weights import KNOWN
+
+            # Fetched in the middle of a film it would go on in another manner.
+            single.append(KNOWN["vgg19"].path)
         return [*(p for p in single if p is not None), *options.style_regions, *paintings]
 
     def open(self, context: Context) -> None:

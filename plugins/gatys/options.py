@@ -105,10 +105,17 @@ class GatysOptions(StylizerOptions):
         metavar="FILE",
     )
     trace: Path | None = option(
-        None, "Folder for each photo's losses, as a table and as a plot.", metavar="FOLDER"
+        None,
+        "Folder for each photo's losses, as a table and as a plot.",
+        metavar="FOLDER",
+        aside=True,
     )
-    save_every: int = option(0, "Into --trace as well: the picture every so many steps.", min=0)
-    preview: Path | None = option(None, "Picture file to be rewritten as it goes.", metavar="FILE")
+    save_every: int = option(
+        0, "Into --trace as well: the picture every so many steps.", min=0, aside=True
+    )
+    preview: Path | None = option(
+        None, "Picture file to be rewritten as it goes.", metavar="FILE", aside=True
+    )
 
     def check(self) -> None:
         weights = (
