@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class EncoderFlags(TrainFlags):
     """What ``stylepipe train encoder`` can be told."""
 
-    size: int = option(192, "Side in pixels of the pieces of pictures.", min=64)
+    batch: int = option(8, "Pictures a step.", min=1)
+    size: int = option(144, "Side in pixels of the pieces of pictures.", min=64)
     vivid: float = option(
         0.4, "Part of the pieces that get stronger, weaker or other colours.", min=0, max=1
     )

@@ -27,7 +27,6 @@ LAYERS = tuple(
 )
 WIDTHS = (16, 32, 96, 128, 128)
 """Channels of each block: 37 thousand multiplications a pixel, a tenth of VGG-19's."""
-RIDGE = 3e-3  # of the mean variance: what the linear map may not build on
 # Steps from here on, which no run reaches, are the pictures for other purposes.
 GUESS, CALIBRATION = 1 << 39, 1 << 40
 
@@ -43,16 +42,16 @@ class EncoderOptions(RunOptions):
     guess_encoder; 0: start from the encoder as it is given.
     """
 
-    batch: int = 4
+    batch: int = 8
     learning_rate: float = 4e-4
     warmup: float = 0.04
     max_gradient: float = 50.0
-    size: int = 192
+    size: int = 144
     zoom: float = 2.0
     vivid: float = 0.4
     paintings: float = 0.25
     disturbed: float = 0.45
-    points: int = 800
+    points: int = 500
     guess: int = 112
 
     def __post_init__(self) -> None:
@@ -199,7 +198,7 @@ class EncoderTask(Task):
             aim, own = (_centred(m[name].float().flatten(2)[0].T) for m in (aims, found))
             _, _, basis = torch.linalg.svd(aim.T @ aim)
             aim = aim @ basis[:3].T
-            guess = own @ _linear_map(own.T @ own, own.T @ aim)
+            guess = own @ _linear_map(own.T @ own, own.T @ aim, len(own))
             low, high = aim.quantile(0.02, dim=0), aim.quantile(0.98, dim=0)
             for values in (aim, guess):
                 picture = ((values - low) / (high - low + 1e-6)).T.reshape(1, 3, height, width)
@@ -276,9 +275,12 @@ def _centred(points: Tensor) -> Tensor:
     return points - points.mean(dim=0)
 
 
-def _linear_map(space: Tensor, cross: Tensor) -> Tensor:
-    """Least squares from our features (space: C C moments) to others (cross: C D)."""
-    ridge = RIDGE * space.diagonal().mean() + 1e-6
+def _linear_map(space: Tensor, cross: Tensor, rows: int) -> Tensor:
+    """Ridge regression from our features (space: C C moments over so many rows) to others (cross:
+    C D). The ridge makes up for what C numbers explain of a few rows by chance: without it deep
+    layers, of which a batch shows little, learn the batch.
+    """
+    ridge = len(space) / rows * space.diagonal().mean() + 1e-6
     eye = torch.eye(len(space), dtype=space.dtype, device=space.device)
     linear: Tensor = torch.linalg.solve(space + ridge * eye, cross)
     return linear
@@ -290,7 +292,7 @@ def _unlike(own: Tensor, space: Tensor, aim: Tensor) -> tuple[Tensor, Tensor]:
     cross = own.T @ aim / len(own)
     variance = aim.square().sum() / len(aim) + 1e-6
     with torch.no_grad():  # at its optimum the map's own gradient is zero
-        linear = _linear_map(space, cross)
+        linear = _linear_map(space, cross, len(own))
         norm = torch.linalg.vector_norm(aim.T @ aim / len(aim))
     fit = 1.0 - (2.0 * (linear * cross).sum() - ((space @ linear) * linear).sum()) / variance
     alignment = cross.square().sum() / (torch.linalg.vector_norm(space) * norm + 1e-12)
