@@ -161,6 +161,14 @@ def test_noise_does_not_remain() -> None:
     assert grain(noise) < 0.4 * grain(start) and grain(noise) < 1.4 * grain(clean)
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "lbfgs"])
+def test_content_alone_keeps_the_brightness(optimizer: Any) -> None:
+    gray = flat(0.6, 0.6, 0.6)
+    loop = LoopOptions(steps=100, optimizer=optimizer)
+    result = painter(style_weight=0.0, init="content", loop=loop).paint(gray)
+    torch.testing.assert_close(result, gray, atol=2e-3, rtol=0)
+
+
 def test_a_start_of_any_size_is_taken() -> None:
     start = tinyencoder.picture(10, 9, 5)
     result = painter(steps=1, rate=1e-6).paint(PHOTO, start=start)

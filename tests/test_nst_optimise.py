@@ -114,6 +114,17 @@ def test_the_loss_falls_and_the_result_is_a_picture(optimizer: str) -> None:
     assert float(result.min()) >= 0 and float(result.max()) <= 1
 
 
+def test_adamw_is_drawn_to_where_it_began_and_not_to_black() -> None:
+    """From 0.5 towards targets on both sides of it: less far than Adam, on each."""
+    target = tinyencoder.picture(8, 10, seed=1) * 0.6 + 0.2
+    adam, adamw = (
+        run(Bowl(), optimizer=name, steps=100, schedule="constant") for name in ("adam", "adamw")
+    )
+    nearer = (adamw - 0.5).abs() < (adam - 0.5).abs()
+    for side in (target < 0.4, target > 0.6):
+        assert float(nearer[side].float().mean()) > 0.9
+
+
 def test_lbfgs_beats_adam_on_a_quadratic() -> None:
     results = {name: loss(run(Bowl(), optimizer=name, steps=40)) for name in ("adam", "lbfgs")}
     assert results["lbfgs"] < 0.5 * results["adam"]
@@ -221,8 +232,44 @@ def test_a_single_bad_step_is_rolled_back(optimizer: str, value: float) -> None:
     numbers: list[int] = []
     bowl = Faulty(lambda call, _: value if call == 33 else 1.0)
     result = run(bowl, on_step=lambda s: numbers.append(s.number), optimizer=optimizer, steps=80)
-    assert numbers == list(range(1, 81)) and bowl.calls == 81
+    # L-BFGS looks at its last picture too.
+    assert numbers == list(range(1, 81)) and bowl.calls == 81 + (optimizer == "lbfgs")
     assert loss(result) < 0.2 * loss(START)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e9])
+def test_a_bad_last_step_of_lbfgs_is_not_the_result(value: float) -> None:
+    """Nothing comes after it that would show what it led to."""
+    bowl = Bowl()
+
+    def spoil(step: Step) -> None:
+        if step.number == 30:
+            bowl.seen.data.fill_(value)
+
+    result = run(bowl, on_step=spoil, optimizer="lbfgs", steps=30)
+    assert loss(result) < 0.05 * loss(START)
+    assert float(result.min()) >= 0 and float(result.max()) <= 1
+
+
+def test_a_step_asks_the_device_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many terms there are: each question waits for all that was computed."""
+    asked: list[str] = []
+    for name in ("__float__", "__bool__", "tolist"):
+        ask = getattr(Tensor, name)
+
+        def noted(self: Tensor, name: str = name, ask: Any = ask) -> Any:
+            asked.append(name)
+            return ask(self)
+
+        monkeypatch.setattr(Tensor, name, noted)
+
+    class Many(Bowl):
+        def __call__(self, picture: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+            values, gradient = super().__call__(picture)
+            return {f"bowl {i}": values["bowl"] / 8 for i in range(8)}, gradient
+
+    run(Many(), steps=5)
+    assert asked == ["tolist"] * 5
 
 
 def test_too_large_a_rate_is_made_smaller_until_it_works() -> None:

@@ -328,6 +328,19 @@ def test_a_mixture_lies_between_and_a_stack_keeps_regions_apart() -> None:
     assert float(term.value(term.measure(view(maps(2), planes)))) > 0.01
 
 
+@pytest.mark.parametrize("name", STATISTICS)
+def test_a_region_that_the_picture_lacks_does_not_count(name: str) -> None:
+    """Whatever its target is, and however many such regions there are."""
+    alone = aimed(STATISTICS[name](maps(1)), maps(1))
+    wanted = float(alone.value(alone.measure(view(maps(2)))))
+    term = STATISTICS[name](maps(1))
+    term.aim(stack([term.statistics(term.measure(view(maps(s)))) for s in (1, 3, 4)]))
+    planes = {n: torch.zeros(1, 3, *s[1:], dtype=torch.float64) for n, s in SHAPES.items()}
+    for plane in planes.values():
+        plane[:, 0] = 1
+    assert float(term.value(term.measure(view(maps(2), planes)))) == pytest.approx(wanted)
+
+
 def encoder_in_double() -> Encoder:
     return tinyencoder.encoder(torch.float64)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import cos, isfinite, pi, sqrt
+from math import cos, inf, isfinite, nan, pi, sqrt
 from typing import Literal
 
 import torch
@@ -20,6 +20,8 @@ BETAS = (0.9, 0.99)
 WINDOW = 20
 """Steps whose mean loss is compared with that of as many before, to see whether it still falls."""
 MAX_ROLLBACKS = 4
+DECAY = 0.01
+"""Of adamw, by step and rate: how far it is drawn back."""
 SHRINK = 0.25
 """What the rate is multiplied by after each."""
 EXPLODED = 100.0
@@ -34,10 +36,11 @@ class Diverged(RuntimeError):
 class LoopOptions:
     """How to optimise.
 
-    steps: over all sizes. rate: None takes the optimizer's own (RATES). schedule: of the rate
-    within the last size. average: decay of the running mean of the iterates (Polyak, Juditsky
-    1992), 0 for none; L-BFGS has none. tolerance: go on to the next size, or end, when the loss
-    fell by less than this part of itself in WINDOW steps; 0: never.
+    steps: over all sizes. optimizer: adam; adamw, which is drawn back a little, not to black but
+    to the picture that each size began with; lbfgs. rate: None takes the optimizer's own (RATES).
+    schedule: of the rate within the last size. average: decay of the running mean of the iterates
+    (Polyak, Juditsky 1992), 0 for none; L-BFGS has none. tolerance: go on to the next size, or
+    end, when the loss fell by less than this part of itself in WINDOW steps; 0: never.
     Raise ValueError for values out of range.
     """
 
@@ -151,19 +154,24 @@ class _Loop:
         # L-BFGS looks at its leaf as one long vector, and fails on a channels-last one.
         leaf = picture.contiguous().clone().requires_grad_()
         mean = _Mean(self._decay(steps))
-        safe = before = leaf.detach().clone()
+        start = safe = before = tried = best = leaf.detach().clone()
         losses: list[float] = []
         optimizer = self._optimizer(leaf, moments)
+        lbfgs = self.options.optimizer == "lbfgs"
         done = 0
         while done < steps:
             if done % WINDOW == 0:
                 before = leaf.detach().clone()
+            if lbfgs:
+                tried = leaf.detach().clone()
             for group in optimizer.param_groups:
                 group["lr"] = self._rate(done / steps, last)
             terms = self._step(optimizer, leaf, objective)
             loss = sum(terms.values())
             high = max(EXPLODED * min(losses, default=loss), objective.weight)
-            if not isfinite(loss) or loss > high > 0 or not bool(leaf.isfinite().all()):
+            # Adam's steps are finite where the gradient is.
+            lost = lbfgs and not bool(leaf.isfinite().all())
+            if not isfinite(loss) or loss > high > 0 or lost:
                 self._roll_back()
                 with torch.no_grad():
                     leaf.copy_(safe)
@@ -171,16 +179,23 @@ class _Loop:
                 continue
             # Only now is its loss known to be sound.
             safe = before
+            best = tried if loss < min(losses, default=inf) else best
             losses.append(loss)
             taken = steps - done if self._settled(losses) else 1
             done, self.number = done + taken, self.number + taken
             with torch.no_grad():
-                if self.options.optimizer != "lbfgs":
+                if self.options.optimizer == "adamw":
+                    # Decoupled (Loshchilov, Hutter 2019), of the difference to the start.
+                    leaf.lerp_(start, DECAY * optimizer.param_groups[0]["lr"])
+                if not lbfgs:
                     leaf.clamp_(0.0, 1.0)
                 mean.add(leaf)
             if self.on_step is not None:
                 now = Step(self.number, self.options.steps, _size(leaf), terms, mean.value)
                 self.on_step(now)
+        if lbfgs and not _loss(objective, leaf) < min(losses):
+            # Each step is judged by the next one; this was the last.
+            return best.clamp(0.0, 1.0), None
         return mean.value(), _carried(optimizer, leaf)
 
     def _roll_back(self) -> None:
@@ -195,25 +210,29 @@ class _Loop:
     def _step(
         self, optimizer: torch.optim.Optimizer, leaf: Tensor, objective: Objective
     ) -> dict[str, float]:
-        found: dict[str, Tensor] = {}
+        found: dict[str, float] = {}
 
         def closure() -> float:
             values, leaf.grad = objective(leaf)
-            found.update(values)
             # Terms are means: by pixel their gradient shrinks as the picture grows, below the
             # least curvature of torch.optim.LBFGS (1e-10) and the epsilon of Adam (1e-8), whose
             # moments could not be carried to the next size either. Sums have neither trouble;
             # and small weights must not bring it back.
             scale = leaf.numel() / objective.weight
             leaf.grad *= scale
+            # All at once: a device is waited for each time that it is asked.
+            sums, means = [v.sum() for v in values.values()], [v.mean() for v in values.values()]
+            finite = leaf.grad.isfinite().all().to(sums[0])
+            told = torch.stack([finite, *sums, *means]).tolist()
+            found.update(zip(values, told[1 + len(sums) :], strict=True))
             # Not finite: the optimizer must not see it, or its memory is lost too.
-            if not bool(leaf.grad.isfinite().all()):
+            if not told[0]:
                 leaf.grad.zero_()
-                found["loss"] = torch.full((1,), float("nan"))
-            return scale * sum(float(v.sum()) for v in values.values())
+                found["loss"] = nan
+            return float(scale * sum(told[1 : 1 + len(sums)]))
 
         optimizer.step(closure)
-        return {name: float(value.mean()) for name, value in found.items()}
+        return found
 
     def _optimizer(self, leaf: Tensor, moments: _Moments | None) -> torch.optim.Optimizer:
         if self.options.optimizer == "lbfgs":
@@ -226,8 +245,7 @@ class _Loop:
                 tolerance_grad=0.0,
                 tolerance_change=0.0,
             )
-        kind = torch.optim.Adam if self.options.optimizer == "adam" else torch.optim.AdamW
-        optimizer = kind([leaf], lr=self.rate, betas=BETAS)
+        optimizer = torch.optim.Adam([leaf], lr=self.rate, betas=BETAS)
         if moments is not None:
             step, first, second = moments
             size = _size(leaf)
@@ -278,6 +296,12 @@ class _Mean:
 
 def _size(picture: Tensor) -> Size:
     return picture.shape[-2], picture.shape[-1]
+
+
+def _loss(objective: Objective, picture: Tensor) -> float:
+    """The mean over the batch, as Step.loss is."""
+    values, _ = objective(picture)
+    return float(torch.stack([v.mean() for v in values.values()]).sum())
 
 
 def _carried(optimizer: torch.optim.Optimizer, leaf: Tensor) -> _Moments | None:

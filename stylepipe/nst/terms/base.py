@@ -139,6 +139,14 @@ def planes_of(view: View, layer: str) -> tuple[Tensor, Tensor]:
     return features, planes.to(features).expand(len(features), -1, -1, -1).flatten(2)
 
 
+def over_regions(errors: Tensor, count: Tensor) -> Tensor:
+    """Mean of errors N K over the regions that have positions (count N K): N. A region that the
+    picture lacks, or that a map is too coarse to hold, must not count as one of zeros.
+    """
+    present = (count.detach() > 0.5).to(errors)
+    return (errors * present).sum(dim=1) / present.sum(dim=1).clamp_min(1.0)
+
+
 def weighted(values: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     """Sum of values N by their weights."""
     return torch.stack([w * v for v, w in zip(values, weights, strict=True)]).sum(dim=0)

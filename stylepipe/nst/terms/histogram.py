@@ -14,6 +14,7 @@ from .base import (
     View,
     exact,
     layer_weights,
+    over_regions,
     planes_of,
     weighted,
 )
@@ -28,6 +29,7 @@ class Histogram(StatisticTerm):
     Style Transfer Using Histogram Losses" (2017). Departure: instead of the remapped activations,
     which must be found anew from the whole picture in every step, soft counts of the values below
     16 levels, the style's own quantiles: they add up over tiles and have a gradient.
+    With K regions the value is the mean over those that the picture has.
     """
 
     name = "histogram"
@@ -81,7 +83,9 @@ class Histogram(StatisticTerm):
     def value(self, total: Measured) -> Tensor:
         # A third is the mean squared difference of two distributions that do not overlap.
         errors = [
-            3.0 * (own - wanted).square().flatten(1).mean(dim=1)
-            for own, wanted in zip(self.statistics(total), self._targets, strict=True)
+            over_regions(3.0 * (own - wanted).square().mean(dim=(2, 3)), count)
+            for own, wanted, count in zip(
+                self.statistics(total), self._targets, total[::2], strict=True
+            )
         ]
         return weighted(errors, list(self.shares.values()))

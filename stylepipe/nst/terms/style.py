@@ -16,6 +16,7 @@ from .base import (
     StatisticTerm,
     View,
     layer_weights,
+    over_regions,
     planes_of,
     weighted,
 )
@@ -92,11 +93,9 @@ class Style(StatisticTerm):
         values = []
         for index, layer in enumerate(self.layers):
             count = total[3 * index].detach()
-            # A region that a map is too coarse to hold must not count as one of zeros.
-            present = (count > 0.5).float()
             mean, second = own[2 * index : 2 * index + 2]
             error = self._distance(mean, second, self._targets[layer], count)
-            values.append((error * present).sum(dim=1) / present.sum(dim=1).clamp_min(1.0))
+            values.append(over_regions(error, count))
         return weighted(values, list(self.shares.values()))
 
     def _distance(
