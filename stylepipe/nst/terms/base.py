@@ -130,13 +130,14 @@ def exact(values: Tensor) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
-def planes_of(view: View, layer: str) -> tuple[Tensor, Tensor]:
-    """The tile's features flat, N C P in float32 or finer, and its regions flat, N K P."""
-    features = exact(view.inner(layer)).flatten(2)
-    planes = view.planes(layer)
+def flat(features: Tensor, planes: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Of features N C h w and regions N K h w or 1 K h w, None for one: N C P, in float32 or
+    finer, and N K P.
+    """
+    values = exact(features).flatten(2)
     if planes is None:
-        return features, features.new_ones(len(features), 1, features.shape[2])
-    return features, planes.to(features).expand(len(features), -1, -1, -1).flatten(2)
+        return values, values.new_ones(len(values), 1, values.shape[2])
+    return values, planes.to(values).expand(len(values), -1, -1, -1).flatten(2)
 
 
 def over_regions(errors: Tensor, count: Tensor) -> Tensor:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from .base import (
     Measured,
@@ -13,9 +15,9 @@ from .base import (
     StatisticTerm,
     View,
     exact,
+    flat,
     layer_weights,
     over_regions,
-    planes_of,
     weighted,
 )
 
@@ -70,14 +72,9 @@ class Histogram(StatisticTerm):
         """For each layer: positions N K, soft counts below each level N K C L."""
         found: Measured = []
         for layer in self.layers:
-            features, planes = planes_of(view, layer)
             levels, width = self._levels[layer]
-            # One level after the other: all at once would take 16 times the features' memory.
-            counts = [
-                planes @ torch.sigmoid((levels[:, i : i + 1] - features) / width).transpose(1, 2)
-                for i in range(LEVELS)
-            ]
-            found += [planes.sum(dim=2), torch.stack(counts, dim=3)]
+            features, planes = view.inner(layer), view.planes(layer)
+            found += _Counts.apply(features, planes, levels, width)
         return found
 
     def value(self, total: Measured) -> Tensor:
@@ -89,3 +86,37 @@ class Histogram(StatisticTerm):
             )
         ]
         return weighted(errors, list(self.shares.values()))
+
+
+class _Counts(torch.autograd.Function):
+    """Of features N C h w in regions N K h w: sizes N K, soft counts below the levels N K C L.
+
+    One level after the other, and made anew for the gradient: all at once would take, or keep, 16
+    times the features' memory.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, features: Tensor, planes: Tensor | None, levels: Tensor, width: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        values, regions = flat(features, planes)
+        counts = [
+            regions @ torch.sigmoid((levels[:, i : i + 1] - values) / width).transpose(1, 2)
+            for i in range(LEVELS)
+        ]
+        sizes = regions.sum(dim=2)
+        ctx.save_for_backward(features, planes, levels, width)
+        ctx.mark_non_differentiable(sizes)
+        return sizes, torch.stack(counts, dim=3)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None, None, None]:
+        features, planes, levels, width = ctx.saved_tensors
+        values, regions = flat(features, planes)
+        total = torch.zeros_like(values)
+        for i in range(LEVELS):
+            below = torch.sigmoid((levels[:, i : i + 1] - values) / width)
+            steepness = torch.addcmul(below, below, below, value=-1.0)
+            total.addcmul_(steepness, slopes[1][..., i].transpose(1, 2) @ regions, value=-1.0)
+        return (total / width).view_as(features).to(features.dtype), None, None, None

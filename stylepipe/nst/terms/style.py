@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from stylepipe.nst.losses import EPS, regularise, sqrtm, trace
 
@@ -15,9 +16,9 @@ from .base import (
     Statistics,
     StatisticTerm,
     View,
+    flat,
     layer_weights,
     over_regions,
-    planes_of,
     weighted,
 )
 
@@ -81,11 +82,9 @@ class Style(StatisticTerm):
 
     def measure(self, view: View) -> Measured:
         """For each layer: positions in the region N K, sums N K C, sums of products N K C C."""
-        found = []
+        found: Measured = []
         for layer in self.layers:
-            features, planes = planes_of(view, layer)
-            sums = [_sums(features, planes[:, k]) for k in range(planes.shape[1])]
-            found += [torch.stack(parts, dim=1) for parts in zip(*sums, strict=True)]
+            found += _Sums.apply(view.inner(layer), view.planes(layer))
         return found
 
     def value(self, total: Measured) -> Tensor:
@@ -126,21 +125,57 @@ class Style(StatisticTerm):
         return (drift + spread.view(drift.shape)) / size
 
 
+class _Sums(torch.autograd.Function):
+    """Of features N C h w in regions N K h w: sizes N K, sums N K C, sums of products N K C C.
+
+    Nothing is held for the gradient but the features themselves, which the encoder holds anyway:
+    autograd would keep a copy of them in float32 for every region.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, planes: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        values, regions = flat(features, planes)
+        sums = [_sums(values, regions[:, k]) for k in range(regions.shape[1])]
+        sizes, first, second = (torch.stack(parts, dim=1) for parts in zip(*sums, strict=True))
+        ctx.save_for_backward(features, planes)
+        ctx.mark_non_differentiable(sizes)
+        return sizes, first, second
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
+        features, planes = ctx.saved_tensors
+        values, regions = flat(features, planes)
+        total = torch.zeros_like(values)
+        for k in range(regions.shape[1]):
+            plane = regions[:, k, None]
+            centre = _centre(values, plane[:, 0])
+            both = slopes[2][:, k] + slopes[2][:, k].transpose(1, 2)
+            # About the centre, as the sums are made: both parts nearly cancel.
+            share = both @ (values - centre)
+            share += slopes[1][:, k, :, None] + both @ centre
+            total += share.mul_(plane)
+        return total.view_as(features).to(features.dtype), None
+
+
 def _sums(features: Tensor, plane: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Of features N C P in a region N P: its size N, sums N C, sums of products N C C.
 
     The products are made about the region's mean, and moved to zero afterwards: sums of many large
     numbers would lose the digits in which the variances lie.
     """
-    size = plane.sum(dim=1)
-    with torch.no_grad():
-        centre = (features @ plane[..., None]) / size[:, None, None].clamp_min(EPS)
+    size, centre = plane.sum(dim=1), _centre(features, plane)
     own = (features - centre) * plane.sqrt()[:, None]
     first, centre = (own @ plane.sqrt()[..., None])[..., 0], centre[..., 0]
     mixed = first[:, :, None] * centre[:, None, :]
     outer = size[:, None, None] * centre[:, :, None] * centre[:, None, :]
     second = own @ own.transpose(1, 2) + mixed + mixed.transpose(1, 2) + outer
     return size, first + size[:, None] * centre, second
+
+
+def _centre(features: Tensor, plane: Tensor) -> Tensor:
+    """Mean of features N C P in a region N P: N C 1."""
+    return (features @ plane[..., None]) / plane.sum(dim=1)[:, None, None].clamp_min(EPS)
 
 
 def _covariance(mean: Tensor, second: Tensor) -> Tensor:
