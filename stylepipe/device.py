@@ -194,7 +194,8 @@ def _part(
     rows: slice = slice(None),
     columns: slice = slice(None),
 ) -> Batch:
-    return _mapped(batch, lambda x: x[frames, :, rows, columns])
+    part = _mapped(batch, lambda x: x[frames, :, rows, columns])
+    return replace(part, first=batch.first + (frames.start or 0))
 
 
 def _extended(batch: Batch, side: int) -> Batch:

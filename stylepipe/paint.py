@@ -49,7 +49,8 @@ class Painter:
         guide = None if before is None else self._guided(item, before)
         opaque = [composite.fill_transparent(frame) for frame in frames]
         images = to_tensor(opaque, self._device.torch)
-        batch = Batch(images, item, self._mask(images, item, frames), guide)
+        mask = self._mask(images, item, frames)
+        batch = Batch(images, item, mask, guide, frames[0].index)
         painted = run_within_memory(stylizer, batch)
         painted = _checked(painted, images, stylizer).clamp(0, 1)
         if caps.strength == "blend" and options.strength < 1:

@@ -116,6 +116,8 @@ class Batch:
     masks: torch.Tensor | None = None
     """N1HW in [0, 1], 1 where the picture is to be painted; None means everywhere."""
     guide: Guide | None = None
+    first: int = 0
+    """Position of the first of these frames in the item, from 0."""
 
 
 Status = Literal["done", "skipped", "failed"]

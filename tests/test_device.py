@@ -3,6 +3,7 @@
 import platform
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,18 @@ def test_batch_is_halved_until_it_fits() -> None:
     expected = run_within_memory(blur(10**9), given)
     assert torch.equal(run_within_memory(small, given), expected)
     assert [s[0] for s in small.sizes] == [5, 2, 3, 1, 2]
+
+
+def test_pieces_know_their_place_in_the_film() -> None:
+    class Numbered(Blur):
+        def stylize(self, batch: Batch) -> torch.Tensor:
+            super().stylize(batch)
+            return batch.images + batch.first
+
+    given = replace(batch(5, 40, 40), first=10)
+    small = Numbered(2 * 40 * 40, MemoryError())
+    numbers = (run_within_memory(small, given) - given.images).mean(dim=(1, 2, 3))
+    assert numbers.round().tolist() == [10, 10, 12, 13, 13]
 
 
 def test_tiles_leave_no_seam() -> None:

@@ -1,6 +1,9 @@
 """The stylizer gatys through the command line: what it refuses, what each option does."""
 
 import csv
+import json
+import weakref
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,12 +13,14 @@ import pytest
 import tinyencoder
 import torch
 from safetensors.torch import save_file
-from stylepipe_plugins.gatys import GatysStylizer
+from stylepipe_plugins.gatys import GatysStylizer, fitted
 from stylepipe_plugins.gatys.options import GatysOptions
 
-from stylepipe import Caps, StyleRef, UsageError
+from stylepipe import Caps, ItemError, StyleRef, UsageError
 from stylepipe.cli import main
+from stylepipe.device import Device
 from stylepipe.nst import gatys as method
+from stylepipe.nst import tune
 from stylepipe.testing import MakeFile, StylizerContract, context
 
 SIZE = (72, 64)
@@ -394,15 +399,18 @@ def test_what_is_written_beside_does_not_make_results_anew(cli: Any, files: Path
     assert code == 0 and "1 done" in err
 
 
-def test_films_are_painted_frame_by_frame(cli: Any, files: Path, make_clip: MakeFile) -> None:
+def test_films_are_painted_frame_by_frame_and_their_first_is_traced(
+    cli: Any, files: Path, make_clip: MakeFile
+) -> None:
     make_clip("film/clip.mp4", SIZE, frames=4, cut=2)
     code, err = cli(
         inputs="film", temporal="dis", steps=2, trace=files / "trace", style_weight=2
     )  # fmt: skip
     assert code == 0, err
     assert (files / "out" / "clip.mp4").stat().st_size > 500
-    names = ["clip.mp4", "clip.mp4-00001", "clip.mp4-00002", "clip.mp4-00003"]
-    assert sorted(p.name for p in (files / "trace").iterdir()) == names
+    assert [p.name for p in (files / "trace").iterdir()] == ["clip.mp4"]
+    rows = list(csv.DictReader((files / "trace" / "clip.mp4" / "loss.csv").open()))
+    assert [int(row["step"]) for row in rows] == [1, 2]
 
 
 def test_tuning_writes_a_sheet_and_goes_on_with_the_best(
@@ -413,6 +421,295 @@ def test_tuning_writes_a_sheet_and_goes_on_with_the_best(
     assert code == 0, err
     assert "tuned: --content-weight" in err and "lower is better" in err
     assert read(files / "sheet.png").shape == (4 * SIZE[1], 3 * SIZE[0], 3)
+
+
+# -- what --tune found is kept --------------------------------------------------------------------
+
+
+@pytest.fixture
+def tuned(cli: Any, files: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Paint with --tune; returns stderr, and whether there was a search."""
+    monkeypatch.setattr("stylepipe.nst.tune.STEPS", 2)
+    monkeypatch.setattr("stylepipe.nst.tune.CONTENT", (0.01, 90.0))
+    searches: list[str] = []
+    search = tune.search
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        searches.append("once")
+        return search(*args, **kwargs)
+
+    monkeypatch.setattr(tune, "search", counted)
+
+    def call(*args: object, **flags: object) -> tuple[str, bool]:
+        searches.clear()
+        code, err = cli(*args, **({"tune": files / "sheet.png"} | flags))
+        assert code == 0, err
+        return err, bool(searches)
+
+    return call
+
+
+def test_a_run_that_goes_on_takes_the_numbers_of_the_first_photo(tuned: Any, files: Path) -> None:
+    save(files / "photos" / "zebra.png", 1 - tinyencoder.picture(SIZE[1], SIZE[0], 5))
+    assert tuned()[1]
+    before = (files / "out" / "zebra.png").read_bytes()
+    (files / "out" / "zebra.png").unlink()
+    err, searched = tuned()
+    assert "1 done, 1 skipped" in err and not searched
+    assert f"as {files / 'sheet.json'} has it" in err
+    assert (files / "out" / "zebra.png").read_bytes() == before
+
+
+def test_numbers_found_otherwise_are_not_taken(tuned: Any, files: Path) -> None:
+    assert tuned()[1] and not tuned("--overwrite", style_regions=())[1]
+    assert tuned("--overwrite", style_weight=2)[1], "other options"
+    save(files / "painting.png", tinyencoder.picture(80, 72, 9))
+    assert tuned("--overwrite", style_weight=2)[1], "another painting"
+    save(files / "photos" / "photo.png", tinyencoder.picture(SIZE[1], SIZE[0], 9))
+    assert tuned("--overwrite", style_weight=2)[1], "another photo of that name"
+    save(files / "others" / "photo.png", tinyencoder.picture(SIZE[1], SIZE[0], 9))
+    assert tuned(inputs="others", out="out2", style_weight=2)[1], "photos elsewhere"
+
+
+def test_tuning_leaves_alone_what_was_chosen(tuned: Any, cli: Any, files: Path) -> None:
+    err, _ = tuned(tv_weight=50)
+    assert "--tv-weight 50 " in err
+    found = json.loads((files / "sheet.json").read_text())["found"]
+    assert sorted(found) == ["content_weight", "strength"]
+    refused(
+        cli, files / "nowhere", 2, "--tune has nothing to search", tune=files / "sheet.png",
+        content_weight=1, tv_weight=2, strength=0.9,
+    )  # fmt: skip
+
+
+def test_tuning_does_not_replace_a_file_of_others(cli: Any, files: Path) -> None:
+    (files / "sheet.json").write_text('{"mine": 1}')
+    refused(cli, files, 2, "sheet.json, but that is another file", tune=files / "sheet.png")
+    assert (files / "sheet.json").read_text() == '{"mine": 1}'
+
+
+def ready(files: Path, **options: object) -> GatysStylizer:
+    given = {"steps": 2, "encoder_weights": files / "tiny.safetensors"} | options
+    stylizer = GatysStylizer(GatysOptions.build(given))
+    stylizer.open(context())
+    stylizer.prepare([StyleRef(str(files / "painting.png"), 1.0)])
+    return stylizer
+
+
+def test_a_film_begun_is_not_tuned_on_a_later_frame(files: Path) -> None:
+    stylizer = ready(files, tune=files / "sheet.png")
+    batch = replace(TestContract().batch(*SIZE), first=3)
+    with pytest.raises(ItemError, match=r"its first 3 frames are painted, but .*pass the flags"):
+        stylizer.stylize(batch)
+    assert not (files / "sheet.json").exists()
+
+
+def test_a_film_that_goes_on_takes_the_numbers_of_its_first_frame(
+    tuned: Any, files: Path, make_clip: MakeFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_clip("film/clip.mp4", SIZE, frames=3)
+    assert tuned(inputs="film")[1]
+    (files / "out" / "clip.mp4").unlink()
+    stylize = GatysStylizer.stylize
+
+    def later(self: Any, batch: Any) -> torch.Tensor:  # as if frames before were there already
+        return stylize(self, replace(batch, first=batch.first + 5))
+
+    monkeypatch.setattr(GatysStylizer, "stylize", later)
+    assert not tuned(inputs="film")[1]
+
+
+# -- reports replace nothing ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["preview", "tune", "trace"])
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_reports_that_would_replace_what_is_read_or_made(
+    cli: Any, files: Path, name: str, dry: tuple[str, ...]
+) -> None:
+    save(files / "start.png", tinyencoder.picture(30, 30, 8))
+    save(files / "photos" / "zebra.png", tinyencoder.picture(*SIZE, 5))
+    region = region_map(files / "maps" / "photo.png", *SIZE, 0)
+    own = region_map(files / "own.png", 72, 80, 0)
+    flags = {"init": files / "start.png", "regions": region.parent, "style_regions": own}
+    before = {p: p.read_bytes() for p in files.rglob("*.png")}
+    (files / "link.png").symlink_to(files / "painting.png")
+    targets = ["painting.png", "start.png", "own.png", "maps/new.png", "link.png"]
+    targets += ["photos", "out"] if name == "trace" else ["photos/zebra.png", "out/zebra.png"]
+    for target in targets:
+        code, err = cli(*dry, **{name: files / target}, **flags)
+        assert code == 2 and f"--{name} {files / target} would replace" in err, err
+        assert "Traceback" not in err
+    assert {p: p.read_bytes() for p in files.rglob("*.png") if not p.is_symlink()} == before
+    assert not (files / "out").exists()
+
+
+def test_two_reports_in_one_file(cli: Any, files: Path) -> None:
+    refused(
+        cli, files, 2, "--tune and --preview are both", tune=files / "a.png",
+        preview=files / "." / "a.png",
+    )  # fmt: skip
+
+
+# -- reports end nothing --------------------------------------------------------------------------
+
+
+def test_a_report_that_cannot_be_written_ends_nothing(
+    cli: Any, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("stylepipe_plugins.gatys.trace.write_whole", full)
+    save(files / "photos" / "zebra.png", tinyencoder.picture(SIZE[1], SIZE[0], 5))
+    code, err = cli(preview=files / "preview.png", trace=files / "trace", save_every=1)
+    assert code == 0 and "2 done" in err
+    assert err.count("No space left on device; the painting goes on") == 1
+
+
+def test_a_report_that_cannot_be_encoded_ends_nothing(
+    cli: Any, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = cv2.imencode
+    monkeypatch.setattr(
+        cv2, "imencode", lambda s, *rest: (False, None) if s == ".webp" else encode(s, *rest)
+    )
+    code, err = cli(preview=files / "preview.webp")
+    assert code == 0 and "1 done" in err
+    assert err.count("preview.webp: not as .webp; the painting goes on") == 1
+
+
+def test_losses_are_written_whole_or_not_at_all(
+    cli: Any, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli(trace=files / "trace")[0] == 0
+    table = files / "trace" / "photo.png" / "loss.csv"
+    before, write = table.read_bytes(), Path.write_bytes
+
+    def torn(self: Path, data: bytes) -> int:
+        if "loss.csv" not in self.name:
+            return write(self, data)
+        write(self, data[:9])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", torn)
+    code, err = cli("--overwrite", trace=files / "trace", steps=2)
+    assert code == 0 and "No space left" in err and table.read_bytes() == before
+
+
+def test_a_trace_keeps_no_pictures_alive(files: Path) -> None:
+    from stylepipe_plugins.gatys.trace import Aside, Trace
+
+    from stylepipe.nst.optimise import Step
+
+    options = GatysOptions(trace=files / "trace")
+    trace = Trace(options, TestContract.item(), 0, Aside(print))
+    picture = torch.zeros(1, 3, 8, 8)
+    alive = weakref.ref(picture)
+    trace(Step(1, 2, (8, 8), {"style": 1.0}, picture.clone))
+    del picture
+    assert alive() is None
+
+
+# -- memory and numbers ---------------------------------------------------------------------------
+
+
+def test_out_of_memory_is_answered_by_smaller_tiles(
+    cli: Any, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paint, tried = method.Gatys.paint, []
+
+    def hungry(self: Any, photo: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+        tried.append(self.memory)
+        if self.memory > 200 << 20:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return paint(self, photo, **kwargs)
+
+    monkeypatch.setattr(method.Gatys, "paint", hungry)
+    code, err = cli(memory="1000M")
+    assert code == 0, err
+    assert [m >> 20 for m in tried] == [600, 300, 150] and "going on with 150 MiB" in err
+
+
+def test_memory_that_never_suffices_fails_the_photo(
+    cli: Any, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hungry(self: Any, photo: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+        raise MemoryError
+
+    monkeypatch.setattr(method.Gatys, "paint", hungry)
+    code, err = cli(memory="1000M")
+    assert code == 1 and "not enough memory to paint 72x64 pixels with 'gatys'" in err
+
+
+def test_the_memory_of_the_accelerator_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    from stylepipe_plugins.gatys import _memory
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1 << 30, 80 << 30))
+    cuda = Device(torch.float32, torch.device("cuda"))
+    assert _memory(replace(context(), device=cuda, memory=8 << 30)) == int(0.6 * 2**30)
+    assert _memory(replace(context(), device=cuda, memory=1 << 28)) == int(0.6 * 2**28)
+    assert _memory(replace(context(), memory=8 << 30)) == int(0.6 * 2**33)
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype", "native", "taken"),
+    [
+        ("cuda", torch.float16, True, torch.bfloat16),
+        ("cuda", torch.float16, False, torch.float32),
+        ("cuda", torch.float32, True, torch.float32),
+        ("cpu", torch.bfloat16, False, torch.bfloat16),
+    ],
+)
+def test_the_range_of_float16_is_too_small(
+    files: Path, monkeypatch: pytest.MonkeyPatch,
+    kind: str, dtype: torch.dtype, native: bool, taken: torch.dtype,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("stylepipe.device.native_bf16", lambda device: native)
+    opened: list[torch.dtype] = []
+    monkeypatch.setattr(
+        "stylepipe.nst.encoders.open_encoder", lambda *a, **flags: opened.append(flags["dtype"])
+    )
+    stylizer = GatysStylizer(GatysOptions())
+    stylizer.open(replace(context(), device=Device(dtype, torch.device(kind))))
+    stylizer._encoder()
+    assert opened == [taken]
+
+
+# -- told instead of passed over ------------------------------------------------------------------
+
+
+def test_dry_runs_see_files_that_are_missing(cli: Any, files: Path) -> None:
+    region = region_map(files / "map.png", *SIZE, 0)
+    for flags, words in (
+        ({"regions": files / "absent.png"}, "there is no map of regions"),
+        ({"regions": region, "style_regions": files / "absent.png"}, "the style's regions at"),
+        ({"encoder_weights": files / "absent.pth"}, "no such weights file"),
+    ):
+        code, err = cli("--dry-run", **flags)
+        assert code == 2 and words in err and "absent" in err
+
+
+def test_a_painting_too_small_for_the_scale_is_told_once(cli: Any, files: Path) -> None:
+    save(files / "photos" / "zebra.png", tinyencoder.picture(SIZE[1], SIZE[0], 5))
+    code, err = cli(style_scale=3)
+    assert code == 0
+    (line,) = [line for line in err.splitlines() if "--style-scale" in line]
+    assert f"{files / 'painting.png'} has 72x80 pixels" in line
+    assert "as --style-scale 1.12, not 3" in line
+    code, err = cli("--overwrite", style_scale=1.1)
+    assert code == 0 and "--style-scale" not in err
+
+
+def test_weights_of_styles_that_paint_a_region_each(cli: Any, files: Path) -> None:
+    region, name = region_map(files / "map.png", *SIZE, 0, 255), files / "painting.png"
+    refused(
+        cli, files, 2, "weights of styles mean nothing", regions=region,
+        style=[f"{name}:2", f"{name}:1"],
+    )  # fmt: skip
+    own = region_map(files / "own.png", 72, 80, 0, 255)
+    code, err = cli(regions=region, style=[f"{name}:2", f"{name}:1"], style_regions=[own, own])
+    assert code == 0, err
 
 
 # -- every option reaches the result ------------------------------------------------------------
@@ -521,6 +818,18 @@ def test_a_picture_to_start_from(painted: Any, files: Path) -> None:
     assert np.abs(b - photo).max() < 0.01 and np.abs(a - photo).mean() > 0.05
 
 
+def test_a_start_of_other_proportions_is_cut_and_not_squeezed(painted: Any, files: Path) -> None:
+    wide = torch.zeros(1, 3, 64, 144)
+    wide[:, :, :, 36:108] = tinyencoder.picture(64, 72, 8)
+    results = [
+        painted(init=save(files / f"start{k}.png", start), steps=1, learning_rate=1e-6)
+        for k, start in enumerate([wide, wide[:, :, :, 36:108]])
+    ]
+    assert np.array_equal(*results)
+    start = fitted(wide, torch.zeros(2, 3, 20, 10))
+    assert start.shape == (2, 3, 64, 32) and torch.equal(start[1], wide[0, :, :, 56:88])
+
+
 def test_no_strength_is_the_photo(painted: Any, files: Path) -> None:
     assert np.array_equal(painted(strength=0), read(files / "photos" / "photo.png"))
 
@@ -589,8 +898,6 @@ class TestContract(StylizerContract):
 
 
 def test_progress_reaches_its_end(files: Path) -> None:
-    from dataclasses import replace
-
     shares: list[float] = []
     options = {"steps": 50, "tolerance": 0.9, "encoder_weights": files / "tiny.safetensors"}
     stylizer = GatysStylizer(GatysOptions.build(options))

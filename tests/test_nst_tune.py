@@ -48,6 +48,21 @@ def test_the_grid_is_tried_small_and_the_best_comes_first() -> None:
     assert all(c.picture.shape == (1, 3, 30, 40) for c in candidates)
 
 
+@pytest.mark.parametrize(
+    ("vary", "count"), [(["content_weight"], 4), (["tv_weight"], 2), (["strength"], 2)]
+)
+def test_what_is_not_to_vary_stays(vary: list[str], count: int) -> None:
+    base, shares = recipe(strength=0.8, content_weight=0.77, tv_weight=0.55), list[float]()
+    found = search(
+        tinyencoder.encoder(), [Painting(PAINTING)], base, PHOTO, None,
+        memory=1 << 30, vary=vary, progress=lambda share, text: shares.append(share),
+    )  # fmt: skip
+    assert len(found) == count and shares[-1] == 1.0
+    for name in tune.VARIED:
+        values = {getattr(c, name) for c in found}
+        assert (values == {getattr(base, name)}) == (name not in vary)
+
+
 def test_the_score_weighs_content_against_style() -> None:
     judge = tune._Judge(
         tinyencoder.encoder(), [Painting(PAINTING)], recipe(strength=0.3), PHOTO, None, 1 << 30

@@ -6,7 +6,9 @@ see stylepipe.nst.gatys for the method and its sources.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,7 @@ from stylepipe import (
     read_picture,
 )
 
+from ..training import halved
 from .options import GatysOptions
 
 if TYPE_CHECKING:
@@ -31,11 +34,14 @@ if TYPE_CHECKING:
     from stylepipe.nst.encoders import Encoder
     from stylepipe.nst.gatys import Gatys, Painting
     from stylepipe.nst.optimise import Step
+    from stylepipe.pipeline import Job
 
     from .regions import RegionFiles
 
 SHARE = 0.6
 """Of the job's memory, for one picture's optimisation; the rest is the engine's."""
+LEAST_MEMORY = 64 << 20
+"""Bytes below which there is no use in smaller tiles."""
 
 
 class GatysStylizer(Stylizer):
@@ -44,6 +50,8 @@ class GatysStylizer(Stylizer):
     name = "gatys"
     Options = GatysOptions
     caps = Caps(strength="native", min_side=64)  # three patches of the deepest layer
+    _sources: frozenset[str] = frozenset()
+    """The absolute paths of the job's files."""
 
     def files(self) -> Iterable[Path]:
         options = self.options
@@ -56,11 +64,18 @@ class GatysStylizer(Stylizer):
             single.append(KNOWN["vgg19"].path)
         return [*(p for p in single if p is not None), *options.style_regions, *paintings]
 
+    def expect(self, items: Sequence[Item]) -> None:
+        """Learn of the job's items. Raises UsageError for a report that would replace one."""
+        self.options.check_items(items)
+        self._sources = frozenset(os.path.abspath(item.source) for item in items)
+
     def open(self, context: Context) -> None:
+        from .trace import Aside
+
         self._context = context
         self._painter: Gatys | None = None
-        self._item: Item | None = None
-        self._frame = 0
+        self._aside = Aside(context.log)
+        self._too_small: set[str] = set()
 
     def prepare(self, styles: Sequence[StyleRef]) -> None:
         """Read the paintings and the regions, open the encoder, check that all fits together.
@@ -71,34 +86,47 @@ class GatysStylizer(Stylizer):
 
         from .regions import RegionFiles
         from .trace import check_outputs
+        from .tuning import read_found, settings_key
 
-        options, device = self.options, self._context.device
+        options = self.options
         check_outputs(options)
+        self._key = settings_key(options, self.files())
+        found = None
+        if options.found is not None:
+            found = read_found(options.found, self._key, self._sources, options.searched)
         self._regions: RegionFiles | None = None
         if options.regions is not None:
             self._regions = RegionFiles(options.regions, options.style_regions)
+        self._names = [ref.name for ref in styles]
         paintings = self._paintings(styles)
         self._start = None
         if options.start is not None:
-            self._start = _given(options.start, device.torch)
+            self._start = _given(options.start, self._context.device.torch)
         encoder = self._encoder()  # last: it may have to be fetched
-        memory = int(self._context.memory * SHARE)
+        recipe = options.recipe(encoder)
         try:
-            self._painter = Gatys(encoder, paintings, options.recipe(encoder), memory)
+            recipe = replace(recipe, **(found or {}))
+            self._painter = Gatys(encoder, paintings, recipe, _memory(self._context))
         except ValueError as error:
             raise UsageError(str(error)) from error
-        self._tuned = options.tune is None
+        if found:
+            flags = " ".join(f"{_flag(name)} {value:g}" for name, value in found.items())
+            self._context.log(f"tuned: {flags}, as {options.found} has it")
+        self._tuned = options.tune is None or found is not None
 
     def _encoder(self) -> Encoder:
+        import torch
+
         from stylepipe.nst.encoders import open_encoder
 
         options, device = self.options, self._context.device
+        dtype = torch.bfloat16 if halved(self._context) else torch.float32
         return open_encoder(
             options.encoder,
             options.encoder_weights,
             pooling=options.pooling,
             device=device.torch,
-            dtype=_exact_enough(device.dtype),
+            dtype=dtype,
             log=self._context.log,
         )
 
@@ -117,37 +145,46 @@ class GatysStylizer(Stylizer):
             paintings.append(Painting(picture, ref.weight, regions))
         return paintings
 
-    def reset(self, item: Item) -> None:
-        if item != self._item:  # else a new scene of the same film
-            self._item, self._frame = item, 0
-
     def stylize(self, batch: Batch) -> torch.Tensor:
         import torch
 
         painted = []
         # Gradients are needed here, whatever the caller has switched off.
         with torch.inference_mode(False):
-            for image in batch.images:
-                painted.append(self._paint(image[None].clone(), batch.item))
-                self._frame += 1
+            for number, image in enumerate(batch.images, start=batch.first):
+                painted.append(self._paint(image[None].clone(), batch.item, number))
             return torch.cat(painted)
 
-    def _paint(self, photo: torch.Tensor, item: Item) -> torch.Tensor:
+    def _paint(self, photo: torch.Tensor, item: Item, frame: int) -> torch.Tensor:
         import torch
 
+        regions = None
+        if self._regions is not None:
+            planes = self._regions.of_photo(item, photo.shape[2:], self.caps.min_side)
+            regions = torch.from_numpy(planes)[None].to(photo)
+        self._tell_scale(photo)
+        while True:
+            painted = self._attempt(photo, regions, item, frame)
+            if painted is not None:
+                return painted
+
+    def _attempt(
+        self, photo: torch.Tensor, regions: torch.Tensor | None, item: Item, frame: int
+    ) -> torch.Tensor | None:
+        """None if memory did not suffice; by then the painter is one that takes half as much."""
+        import torch
+
+        from stylepipe.device import is_out_of_memory
+        from stylepipe.nst.gatys import Gatys
         from stylepipe.nst.optimise import Diverged
 
         from .trace import Trace
 
         assert self._painter is not None, "prepare() comes before stylize()"
-        regions = None
-        if self._regions is not None:
-            planes = self._regions.of_photo(item, photo.shape[2:], self.caps.min_side)
-            regions = torch.from_numpy(planes)[None].to(photo)
         try:
             if not self._tuned:
-                self._tune(photo, regions)
-            with Trace(self.options, item, self._frame) as trace:
+                self._tune(photo, regions, item, frame)
+            with Trace(self.options, item, frame, self._aside) as trace:
 
                 def on_step(step: Step) -> None:
                     trace(step)
@@ -156,36 +193,75 @@ class GatysStylizer(Stylizer):
                 return self._painter.paint(
                     photo,
                     regions=regions,
-                    start=self._start,
+                    start=None if self._start is None else fitted(self._start, photo),
                     seed=self.options.seed,
                     on_step=on_step,
                 )
         except (Diverged, ValueError) as error:
             raise ItemError(str(error)) from error
+        except (RuntimeError, MemoryError) as error:
+            smaller = self._painter.memory // 2
+            if smaller < LEAST_MEMORY or not is_out_of_memory(error):
+                raise
+        # Not above: until there the error holds all tensors of the attempt.
+        old, self._painter = self._painter, None
+        if photo.is_cuda:
+            torch.cuda.empty_cache()
+        self._context.log(f"out of memory; going on with {smaller >> 20} MiB")
+        self._painter = Gatys(old.encoder, old.paintings, old.recipe, smaller)
+        return None
 
     def _tell(self, step: Step) -> None:
         terms = " ".join(f"{name} {value:.3f}" for name, value in step.terms.items())
         height, width = step.size
         self._context.progress(step.number / step.steps, f"{width}x{height} {terms}")
 
-    def _tune(self, photo: torch.Tensor, regions: torch.Tensor | None) -> None:
-        """Search the best weights on the first photo, and go on with them."""
+    def _tell_scale(self, photo: torch.Tensor) -> None:
+        """Say once of each painting that it is too small for --style-scale."""
+        scale = self.options.style_scale
+        if scale == 1.0 or self._painter is None:  # nobody asked for a size
+            return
+        for name, painting in zip(self._names, self._painter.paintings, strict=True):
+            (height, width), (own_height, own_width) = photo.shape[2:], painting.picture.shape[2:]
+            most = ((own_height * own_width) / (height * width)) ** 0.5
+            if scale > most and name not in self._too_small:
+                self._too_small.add(name)
+                self._context.log(
+                    f"the painting {name} has {own_width}x{own_height} pixels: for this photo it "
+                    f"serves as --style-scale {most:.2f}, not {scale:g}"
+                )
+
+    def _tune(
+        self, photo: torch.Tensor, regions: torch.Tensor | None, item: Item, frame: int
+    ) -> None:
+        """Search the best weights on the first photo, keep them, and go on with them.
+
+        Raises ItemError in the middle of a film, SetupError if they cannot be kept.
+        """
         from stylepipe.nst.gatys import Gatys
         from stylepipe.nst.tune import search, sheet
 
-        from .trace import write_picture
+        from .tuning import keep_found
 
-        assert self._painter is not None and self.options.tune is not None
+        options = self.options
+        assert self._painter is not None and options.tune is not None and options.found is not None
+        if frame:
+            raise ItemError(
+                f"its first {frame} frames are painted, but what --tune found for them is not in "
+                f"{options.found} any more; pass the flags that it printed instead of --tune"
+            )
         old = self._painter
         candidates = search(
             old.encoder, old.paintings, old.recipe, photo, regions,
-            memory=old.memory, seed=self.options.seed, progress=self._context.progress,
+            memory=old.memory, vary=options.searched, seed=options.seed,
+            progress=self._context.progress,
         )  # fmt: skip
         best = candidates[0]
-        write_picture(self.options.tune, sheet(photo, candidates))
+        keep_found(options.found, self._key, item, best, options.searched)
+        self._aside.picture(options.tune, sheet(photo, candidates))
         self._context.log(
             f"tuned: {best.title} (score {best.score:.3f}, lower is better); "
-            f"{len(candidates)} candidates in {self.options.tune}"
+            f"{len(candidates)} candidates in {options.tune}"
         )
         self._painter = Gatys(old.encoder, old.paintings, best.recipe(old.recipe), old.memory)
         self._tuned = True
@@ -194,11 +270,29 @@ class GatysStylizer(Stylizer):
         self._painter = None
 
 
-def _exact_enough(dtype: torch.dtype) -> torch.dtype:
-    """bfloat16 in place of float16, whose range the sums of a gradient leave."""
-    import torch
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
-    return torch.bfloat16 if dtype == torch.float16 else dtype
+
+def _memory(context: Context) -> int:
+    """Bytes for one picture's optimisation, where it takes place."""
+    memory = context.memory
+    if context.device.type == "cuda":
+        import torch
+
+        # What the engine knows of is the host's.
+        memory = min(memory, torch.cuda.mem_get_info(context.device.torch)[0])
+    return int(memory * SHARE)
+
+
+def fitted(start: torch.Tensor, photo: torch.Tensor) -> torch.Tensor:
+    """The middle of a picture 1 3 h w in the proportions of a photo N 3 H W, N times."""
+    (h, w), (height, width) = start.shape[2:], photo.shape[2:]
+    rows = max(1, min(h, round(w * height / width)))
+    columns = max(1, min(w, round(h * width / height)))
+    top, left = (h - rows) // 2, (w - columns) // 2
+    middle = start[:, :, top : top + rows, left : left + columns]
+    return middle.expand(len(photo), -1, -1, -1)
 
 
 def _tensor(path: Path, device: torch.device) -> torch.Tensor:
@@ -220,3 +314,13 @@ def _given(path: Path, device: torch.device) -> torch.Tensor:
 @hookimpl
 def stylepipe_components() -> Iterable[type[Stylizer]]:
     return [GatysStylizer]
+
+
+@hookimpl
+def stylepipe_job_start(job: Job) -> None:
+    """Refuse reports that would replace a photo or a result, of whichever item."""
+    stylizer = job.settings.stylizer
+    if isinstance(stylizer, GatysStylizer) and stylizer.options.reports():
+        from stylepipe.inputs import find_items
+
+        stylizer.expect(find_items(job.inputs, job.output, job.settings, job.limit)[0])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stylepipe import StylizerOptions, UsageError, option, parse_style
+from stylepipe import Item, StylizerOptions, UsageError, option, parse_style
 
 if TYPE_CHECKING:
     from stylepipe.nst.encoders import Encoder
@@ -17,6 +18,7 @@ ENCODERS = (
     *("squeezenet", "resnet50", "densenet121", "vit-b-16"),
 )
 STARTS = ("style", "content", "noise", "gray")
+TUNED = ("content_weight", "tv_weight", "strength")
 _LAYERS = "Layer, with an optional share; repeat for several. By default the encoder's."
 
 
@@ -52,7 +54,11 @@ class GatysOptions(StylizerOptions):
         2, "Smoothness by squared (2) or absolute (1) differences.", min=1, max=2
     )
     style_scale: float = option(
-        1.0, "Size of the painting, and so of its strokes, relative to the photo.", min=0.05, max=8
+        1.0,
+        "Size of the painting, and so of its strokes, relative to the photo; never larger than the "
+        "painting's file.",
+        min=0.05,
+        max=8,
     )
     match_colors: str = option(
         "no",
@@ -62,7 +68,7 @@ class GatysOptions(StylizerOptions):
     init: str = option(
         "style",
         f"Where to start: {', '.join(STARTS)} (the first: the photo in the painting's colours), or "
-        "a picture file.",
+        "a picture file, of which the middle in the photo's proportions is taken.",
     )
     first_side: int = option(
         128, "Long side of the smallest size worked on; 0: only the full size.", min=0
@@ -100,13 +106,14 @@ class GatysOptions(StylizerOptions):
     )
     tune: Path | None = option(
         None,
-        "Search strength of content and smoothness on the first photo, small; write the "
-        "candidates as a sheet to this file.",
+        "Search those of --content-weight, --tv-weight and --strength that are not given, on the "
+        "first photo or frame, small; write the candidates as a sheet to this file, and what was "
+        "found beside it (.json), where a run that goes on finds it.",
         metavar="FILE",
     )
     trace: Path | None = option(
         None,
-        "Folder for each photo's losses, as a table and as a plot.",
+        "Folder for the losses of each photo, and of a film's first frame, as a table and a plot.",
         metavar="FOLDER",
         aside=True,
     )
@@ -132,8 +139,84 @@ class GatysOptions(StylizerOptions):
             )
         for layers in (self.content_layers, self.style_layers):
             shares(layers, {})
-        if self.regions is None and self.style_regions:
-            raise UsageError("--style-regions needs --regions, the regions of the photos")
+        self._check_regions()
+        if self.encoder_weights is not None and not self.encoder_weights.is_file():
+            raise UsageError(f"no such weights file: {self.encoder_weights}")
+        if self.tune is not None and not self.searched:
+            raise UsageError(
+                "--tune has nothing to search: --content-weight, --tv-weight and --strength are "
+                "all given"
+            )
+        self._check_outputs()
+
+    def _check_regions(self) -> None:
+        if self.regions is None:
+            if self.style_regions:
+                raise UsageError("--style-regions needs --regions, the regions of the photos")
+            return
+        if not self.regions.exists():
+            raise UsageError(f"there is no map of regions, nor a folder of them, at {self.regions}")
+        for path in self.style_regions:
+            if not path.is_file():
+                raise UsageError(f"there is no map of the style's regions at {path}")
+        if not self.style_regions and len({parse_style(text).weight for text in self.style}) > 1:
+            raise UsageError(
+                "each region is painted by one style, so weights of styles mean nothing; leave "
+                "them out, or blend the styles by --style-regions"
+            )
+
+    def _check_outputs(self) -> None:
+        """No report may replace what the job reads."""
+        singles = (self.start, self.encoder_weights, self.regions)
+        read = [*map(_real, self.paintings()), *map(_real, self.style_regions)]
+        read += [_real(path) for path in singles if path is not None]
+        for flag, path in self.reports():
+            real = _real(path)
+            for file in read:
+                inside = file.is_dir() and file in real.parents
+                if real == file or inside:
+                    raise UsageError(
+                        f"{flag} {path} would replace what the job reads from {file}; "
+                        "choose another name"
+                    )
+        if self.tune and self.preview and _real(self.tune) == _real(self.preview):
+            raise UsageError(f"--tune and --preview are both {self.tune}; choose another name")
+
+    def check_items(self, items: Sequence[Item]) -> None:
+        """Raise UsageError for a report that would replace a source or a result."""
+        reports = {_real(path): (flag, path) for flag, path in self.reports()}
+        for item in items if reports else ():
+            for file, what in ((item.source, "the input"), (item.output, "the result")):
+                real = _real(file)
+                flag, path = reports.get(real, ("", None))
+                trace = self.trace_of(item)
+                if trace is not None and _real(trace) == real:
+                    flag, path = "--trace", self.trace
+                if flag:
+                    raise UsageError(
+                        f"{flag} {path} would replace {what} {file}; choose another name"
+                    )
+
+    def reports(self) -> list[tuple[str, Path]]:
+        """What is written beside the results, with the flags."""
+        given = [("--tune", self.tune), ("--tune", self.found), ("--preview", self.preview)]
+        given.append(("--trace", self.trace))
+        return [(flag, path) for flag, path in given if path is not None]
+
+    @property
+    def found(self) -> Path | None:
+        """Where the numbers that --tune found are kept."""
+        return None if self.tune is None else self.tune.with_suffix(".json")
+
+    @property
+    def searched(self) -> list[str]:
+        """The options that --tune may change: those left alone."""
+        defaults = {spec.name: spec.default for spec in self.specs()}
+        return [name for name in TUNED if getattr(self, name) == defaults[name]]
+
+    def trace_of(self, item: Item) -> Path | None:
+        """The item's own folder; with its suffix: photo.jpg and photo.png may lie side by side."""
+        return None if self.trace is None else self.trace / item.relative
 
     @property
     def start(self) -> Path | None:
@@ -183,6 +266,10 @@ class GatysOptions(StylizerOptions):
                 tolerance=self.tolerance,
             ),
         )
+
+
+def _real(path: Path | str) -> Path:
+    return Path(os.path.realpath(Path(path).expanduser()))
 
 
 def shares(texts: Sequence[str], default: Mapping[str, float]) -> dict[str, float]:

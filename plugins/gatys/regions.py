@@ -27,9 +27,7 @@ class RegionFiles:
     """Finds and reads the maps of photos and paintings, and keeps their regions in one order."""
 
     def __init__(self, photos: Path, styles: Sequence[Path]) -> None:
-        """photos: a map for all, or a folder of maps. Raises UsageError where they are missing."""
-        if not photos.exists():
-            raise UsageError(f"there is no map of regions, nor a folder of them, at {photos}")
+        """photos: a map for all, or a folder of maps. Raises UsageError for an empty folder."""
         self._photos = photos
         self._files = {}
         if photos.is_dir():

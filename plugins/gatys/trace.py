@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from stylepipe import Item, SetupError, UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
     from stylepipe.nst.optimise import Step
 
@@ -21,20 +25,69 @@ PREVIEW_EVERY = 10
 _INK = ((40, 40, 40), (200, 90, 20), (30, 130, 30), (30, 30, 210), (170, 40, 150), (150, 130, 0))
 
 
+class Aside:
+    """Writes files beside the results. A failure is told once, and ends nothing: hours of work
+    must not be lost for a look at them.
+    """
+
+    def __init__(self, log: Callable[[str], None]) -> None:
+        self._log, self._told = log, False
+
+    def picture(self, path: Path, picture: torch.Tensor) -> None:
+        """Write 1 3 H W in [0,1]."""
+        import cv2
+
+        pixels = (picture[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+        self.pixels(path, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+
+    def pixels(self, path: Path, pixels: object) -> None:
+        """Write HxWx3, BGR, uint8."""
+        import cv2
+
+        try:
+            done, data = cv2.imencode(path.suffix.lower(), pixels)  # type: ignore[call-overload]
+        except cv2.error:  # as for sides that JPEG cannot hold
+            done = False
+        if done:
+            self.data(path, data.tobytes())
+        else:
+            self._tell(f"cannot write {path}: not as {path.suffix}")
+
+    def data(self, path: Path, data: bytes) -> None:
+        """Write bytes."""
+        try:
+            write_whole(path, data)
+        except OSError as error:
+            self._tell(f"cannot write {path}: {error.strerror}")
+
+    def _tell(self, line: str) -> None:
+        if not self._told:
+            self._log(f"{line}; the painting goes on")
+        self._told = True
+
+
+class _Row(NamedTuple):
+    """What is kept of a step; the step itself keeps pictures alive."""
+
+    number: int
+    size: tuple[int, int]
+    terms: dict[str, float]
+
+    @property
+    def loss(self) -> float:
+        return sum(self.terms.values())
+
+
 class Trace:
     """Watches one picture's optimisation; at its end the losses are written, also after an error.
 
-    Raises SetupError where a file cannot be written.
+    frame: number in the item; the losses of the first alone are written.
     """
 
-    def __init__(self, options: GatysOptions, item: Item, frame: int) -> None:
-        self._options = options
-        self._rows: list[Step] = []
-        self._folder: Path | None = None
-        if options.trace is not None:
-            # With its suffix: photo.jpg and photo.png may lie side by side.
-            name = item.relative
-            self._folder = options.trace / (name if frame == 0 else f"{name}-{frame:05}")
+    def __init__(self, options: GatysOptions, item: Item, frame: int, aside: Aside) -> None:
+        self._options, self._aside = options, aside
+        self._rows: list[_Row] = []
+        self._folder = options.trace_of(item) if frame == 0 else None
 
     def __enter__(self) -> Self:
         return self
@@ -43,12 +96,12 @@ class Trace:
         """Take note of a step."""
         options = self._options
         if self._folder is not None:
-            self._rows.append(step)
+            self._rows.append(_Row(step.number, step.size, step.terms))
             if options.save_every and step.number % options.save_every == 0:
-                write_picture(self._folder / f"{step.number:05}.png", step.picture())
+                self._aside.picture(self._folder / f"{step.number:05}.png", step.picture())
         last = step.number == step.steps
         if options.preview is not None and (last or step.number % PREVIEW_EVERY == 0):
-            write_picture(options.preview, step.picture())
+            self._aside.picture(options.preview, step.picture())
 
     def __exit__(
         self,
@@ -59,18 +112,15 @@ class Trace:
         if self._folder is None or not self._rows:
             return
         names = list(self._rows[0].terms)
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with (self._folder / "loss.csv").open("w", newline="") as file:
-                table = csv.writer(file)
-                table.writerow(["step", "width", "height", "loss", *names])
-                for row in self._rows:
-                    height, width = row.size
-                    values = [f"{row.terms[name]:.6g}" for name in names]
-                    table.writerow([row.number, width, height, f"{row.loss:.6g}", *values])
-        except OSError as reason:
-            raise SetupError(f"cannot write to {self._folder}: {reason}") from reason
-        _plot(self._folder / "loss.png", self._rows, names)
+        text = io.StringIO(newline="")
+        table = csv.writer(text)
+        table.writerow(["step", "width", "height", "loss", *names])
+        for row in self._rows:
+            height, width = row.size
+            values = [f"{row.terms[name]:.6g}" for name in names]
+            table.writerow([row.number, width, height, f"{row.loss:.6g}", *values])
+        self._aside.data(self._folder / "loss.csv", text.getvalue().encode())
+        self._aside.pixels(self._folder / "loss.png", _plot(self._rows, names))
 
 
 def check_outputs(options: GatysOptions) -> None:
@@ -96,32 +146,16 @@ def check_outputs(options: GatysOptions) -> None:
             raise SetupError(f"cannot write to {folder}: {reason.strerror}") from reason
 
 
-def write_picture(path: Path, picture: torch.Tensor) -> None:
-    """Write 1 3 H W as a picture, whole or not at all: someone may be looking at it.
-
-    Raises SetupError.
-    """
-    import cv2
-
-    pixels = (picture[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-    _write_pixels(path, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
-
-
-def _write_pixels(path: Path, pixels: object) -> None:
-    import cv2
-
-    _, data = cv2.imencode(path.suffix.lower(), pixels)  # type: ignore[call-overload]
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file, whole or not at all: someone may be looking at it. Raises OSError."""
     part = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data.tobytes())
-        part.replace(path)
-    except OSError as reason:
-        raise SetupError(f"cannot write {path}: {reason}") from reason
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part.write_bytes(data)
+    part.replace(path)
 
 
-def _plot(path: Path, rows: list[Step], names: list[str]) -> None:
-    """The terms over the steps, on a logarithmic scale."""
+def _plot(rows: list[_Row], names: list[str]) -> NDArray[np.uint8]:
+    """The terms over the steps, on a logarithmic scale: HxWx3, BGR."""
     import cv2
     import numpy as np
 
@@ -149,4 +183,4 @@ def _plot(path: Path, rows: list[Step], names: list[str]) -> None:
         points = np.stack([x, y], axis=1).round().astype(np.int32)
         cv2.polylines(board, [points], False, ink, 2, cv2.LINE_AA)
         cv2.putText(board, name, (edge + 10 + 110 * index, edge - 15), font, 0.5, ink)
-    _write_pixels(path, board)
+    return board

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -19,6 +19,7 @@ STEPS = 60
 CONTENT = (0.1, 0.25, 0.6, 1.5)
 SMOOTH = (1.0, 8.0)
 WEAKER = (0.7,)
+VARIED = ("content_weight", "tv_weight", "strength")
 
 
 @dataclass(frozen=True)
@@ -67,13 +68,15 @@ def search(
     regions: Tensor | None,
     *,
     memory: int,
+    vary: Collection[str] = VARIED,
     seed: int = 0,
     progress: Callable[[float, str], None] | None = None,
 ) -> list[Candidate]:
     """Try the grid CONTENT x SMOOTH at the recipe's strength on a photo of SIDE pixels, then the
     best of them at strengths WEAKER by these factors; return the candidates, best first.
 
-    photo: 1 3 H W in [0,1]. regions: 1 K H W or None. progress: is told the share done, 0 to 1.
+    photo: 1 3 H W in [0,1]. regions: 1 K H W or None. vary: which of VARIED to search; the others
+    stay as the recipe has them. progress: is told the share done, 0 to 1.
     Raise Diverged or ValueError as Gatys.paint does.
     """
     height, width = photo.shape[-2:]
@@ -83,7 +86,10 @@ def search(
     quick = replace(recipe, loop=replace(recipe.loop, steps=STEPS))
     judge = _Judge(encoder, paintings, recipe, small, regions, memory)
     found: list[Candidate] = []
-    total = len(CONTENT) * len(SMOOTH) + len(WEAKER)
+    contents = CONTENT if "content_weight" in vary else (recipe.content_weight,)
+    smooths = SMOOTH if "tv_weight" in vary else (recipe.tv_weight,)
+    weaker = WEAKER if "strength" in vary else ()
+    total = len(contents) * len(smooths) + len(weaker)
 
     def attempt(content: float, smooth: float, strength: float) -> None:
         choice = replace(quick, content_weight=content, tv_weight=smooth, strength=strength)
@@ -93,11 +99,11 @@ def search(
         if progress is not None:
             progress(len(found) / total, "tuning")
 
-    for content in CONTENT:
-        for smooth in SMOOTH:
+    for content in contents:
+        for smooth in smooths:
             attempt(content, smooth, recipe.strength)
     best = min(found, key=lambda c: c.score)
-    for factor in WEAKER:
+    for factor in weaker:
         attempt(best.content_weight, best.tv_weight, factor * recipe.strength)
     return sorted(found, key=lambda c: c.score)
 
