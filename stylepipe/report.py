@@ -17,10 +17,17 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 
+PROGRESS_EVERY = 1.0
+"""Seconds between two events of progress."""
+
+
 class Report:
     """Counts outcomes and shows them. All methods may be called from any thread.
 
-    ``json``: one JSON object a line on stdout for each event. ``quiet``: errors only.
+    ``json``: one JSON object a line on stdout for each event; ``event`` is its name, such as
+    ``item_start`` or ``job_done``. While a stylizer takes long over a picture there is a
+    ``progress`` every second or so, with ``source``, ``share`` (0..1 of the picture) and ``text``.
+    ``quiet``: errors only.
     ``bars``: progress bars; by default only when stderr is a terminal.
     """
 
@@ -45,6 +52,9 @@ class Report:
         self._files: tqdm[Any] | None = None
         self._frames: dict[int, tqdm[Any]] = {}
         self._steps: tqdm[Any] | None = None
+        self._current: Item | None = None
+        """The one being painted; the one before it may still be being written."""
+        self._progress_told = float("-inf")
         self._guard = threading.RLock()
 
     @property
@@ -85,6 +95,9 @@ class Report:
     def item_start(self, item: Item, info: Info, done: int) -> None:
         """The item is about to be painted; ``done`` frames are from an earlier run."""
         total = info.frames
+        with self._guard:
+            self._current = item
+            self._close_steps()
         self._event(
             "item_start", source=item.source, output=item.output, frames=total, resumed=done
         )
@@ -111,6 +124,12 @@ class Report:
 
     def progress(self, share: float, text: str) -> None:
         """A stylizer that takes long over a picture is at ``share``, 0..1, of it."""
+        now = time.perf_counter()
+        with self._guard:
+            if self._current is not None and now >= self._progress_told + PROGRESS_EVERY:
+                self._progress_told = now
+                source = self._current.source
+                self._event("progress", source=source, share=round(share, 4), text=text)
         if not self._show_bars:
             return
         from tqdm import tqdm
@@ -124,16 +143,19 @@ class Report:
             self._steps.set_postfix_str(text, refresh=False)
             self._steps.update(share - self._steps.n)
             if share >= 1:
-                self._steps.close()
-                self._steps = None
+                self._close_steps()
+
+    def _close_steps(self) -> None:
+        if self._steps is not None:
+            self._steps.close()
+            self._steps = None
 
     def item_done(self, item: Item, outcome: Outcome) -> None:
         """The item ended."""
         with self._guard:
             self.counts[outcome.status] += 1
-            if self._steps is not None:  # it failed on its way
-                self._steps.close()
-                self._steps = None
+            if item == self._current:  # it may have failed on its way
+                self._close_steps()
             if item.index in self._frames:
                 self._frames.pop(item.index).close()
             if self._files is not None:

@@ -21,8 +21,10 @@ from stylepipe import (
     Options,
     Reader,
     Sink,
+    StyleRef,
     Stylizer,
     StylizerOptions,
+    UsageError,
     Writer,
     option,
 )
@@ -312,3 +314,22 @@ def test_an_error_told_in_one_sentence_is_enough(raw):
             return super().probe(path)
 
     RawContract().test_broken_files_are_told_in_one_sentence(Polite(Options()), raw)
+
+
+class Trusting(Stylizer):
+    """Relies on the check to refuse styles that are not there."""
+
+    name = "trusting"
+
+    def prepare(self, styles):
+        if not styles:
+            raise UsageError("give a style")
+
+
+def test_stylizer_contract_finds_what_prepare_lets_pass():
+    contract = type("TrustingContract", (StylizerContract,), {"component": Trusting})()
+    opened = Trusting(StylizerOptions())
+    with pytest.raises(UsageError):
+        opened.check([StyleRef("no-such-style", 1.0)])
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        contract.test_missing_and_unknown_styles_are_refused(opened)
