@@ -10,9 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from stylepipe import read_picture
 from stylepipe.errors import SetupError, UsageError
 from stylepipe.nst.encoders import NAMES, open_encoder, opening, save_encoder
 from stylepipe.weights import KNOWN
+
+PHOTO = Path(__file__).parents[1] / "examples" / "photos" / "lake.jpg"
 
 
 def convolutions(*names: str) -> dict[str, tuple[Tensor, Tensor]]:
@@ -140,3 +143,17 @@ def test_opening_leaves_torchvision_alone(bundled: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_the_encoder_in_the_package_is_small_and_complete() -> None:
+    from safetensors import safe_open
+
+    assert opening.BUNDLED.stat().st_size <= 3_000_000
+    with safe_open(opening.BUNDLED, "pt") as file:
+        assert file.metadata().keys() >= {"teacher", "data", "licence"}
+    encoder = open_encoder("compact", fetch=False)
+    assert encoder.layers[0] == "relu1_1" and encoder.layers[-1] == "relu5_1"
+    photo = torch.from_numpy(read_picture(PHOTO)).permute(2, 0, 1)[None, :, ::4, ::4] / 255
+    found = encoder(photo, encoder.layers)
+    # Calibrated: the mean activation of each layer is about 1, over many photos.
+    assert all(0.2 < float(features.mean()) < 5 for features in found.values())

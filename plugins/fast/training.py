@@ -57,7 +57,7 @@ class TrainOptions(TrainFlags):
     style_layers: tuple[str, ...] = option(
         (), "Layers that compare the style; by default the first of every block."
     )
-    content_weight: float = option(0.4, "Weight of the content.", min=0)
+    content_weight: float = option(0.8, "Weight of the content.", min=0)
     style_weight: float = option(1.0, "Weight of the style.", min=0)
     tone_weight: float = option(1.0, "Weight of the photo's light and dark.", min=0)
     hue_weight: float = option(0.5, "Weight of the photo's warm and cold.", min=0)

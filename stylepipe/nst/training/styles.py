@@ -45,7 +45,7 @@ class StyleOptions(RunOptions):
 
     size: int = 256
     copy_steps: int = 300
-    content_weight: float = 0.4
+    content_weight: float = 0.8
     style_weight: float = 1.0
     tone_weight: float = 1.0
     hue_weight: float = 0.5
