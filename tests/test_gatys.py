@@ -461,7 +461,7 @@ def test_a_run_that_goes_on_takes_the_numbers_of_the_first_photo(tuned: Any, fil
 
 
 def test_numbers_found_otherwise_are_not_taken(tuned: Any, files: Path) -> None:
-    assert tuned()[1] and not tuned("--overwrite", style_regions=())[1]
+    assert tuned()[1] and not tuned(out="again")[1]
     assert tuned("--overwrite", style_weight=2)[1], "other options"
     save(files / "painting.png", tinyencoder.picture(80, 72, 9))
     assert tuned("--overwrite", style_weight=2)[1], "another painting"
