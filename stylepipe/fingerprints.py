@@ -22,8 +22,8 @@ def settings_fingerprint(settings: Settings, precision: str) -> str:
     """
     chosen = (settings.masker, settings.stylizer, settings.flow)
     described = settings.describe()
-    for table, component in zip(("mask", "stylizer", "temporal"), chosen, strict=True):
-        for spec in component.options.specs() if component else ():
+    for table, part in zip(("mask", "stylizer", "temporal"), chosen, strict=True):
+        for spec in part.options.specs() if part else ():
             if spec.aside:
                 del described[table][spec.name]
     parts = [json.dumps(described, sort_keys=True), precision]
