@@ -409,8 +409,33 @@ def test_films_are_painted_frame_by_frame_and_their_first_is_traced(
     assert code == 0, err
     assert (files / "out" / "clip.mp4").stat().st_size > 500
     assert [p.name for p in (files / "trace").iterdir()] == ["clip.mp4"]
-    rows = list(csv.DictReader((files / "trace" / "clip.mp4" / "loss.csv").open()))
-    assert [int(row["step"]) for row in rows] == [1, 2]
+
+
+def test_later_frames_leave_the_trace_of_the_first(files: Path) -> None:
+    stylizer, batch = ready(files, trace=files / "trace"), TestContract().batch(*SIZE, 2)
+    first, second = (replace(batch, images=batch.images[k : k + 1], first=k) for k in range(2))
+    stylizer.stylize(first)
+    table = files / "trace" / "photo.png" / "loss.csv"
+    before = table.read_bytes()
+    stylizer.stylize(second)
+    assert table.read_bytes() == before
+    stylizer.stylize(replace(second, first=0))
+    assert table.read_bytes() != before, "the frames differ"
+
+
+def test_frames_come_with_their_number(
+    cli: Any, files: Path, make_clip: MakeFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_clip("film/clip.mp4", SIZE, frames=3)
+    numbers: list[int] = []
+
+    def counted(self: Any, batch: Any) -> torch.Tensor:
+        numbers.append(batch.first)
+        return batch.images
+
+    monkeypatch.setattr(GatysStylizer, "stylize", counted)
+    assert cli(inputs="film")[0] == 0
+    assert numbers == [0, 1, 2]
 
 
 def test_tuning_writes_a_sheet_and_goes_on_with_the_best(
@@ -634,12 +659,16 @@ def test_out_of_memory_is_answered_by_smaller_tiles(
 def test_memory_that_never_suffices_fails_the_photo(
     cli: Any, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    tried: list[int] = []
+
     def hungry(self: Any, photo: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+        tried.append(self.memory >> 20)
         raise MemoryError
 
     monkeypatch.setattr(method.Gatys, "paint", hungry)
     code, err = cli(memory="1000M")
     assert code == 1 and "not enough memory to paint 72x64 pixels with 'gatys'" in err
+    assert tried == [600, 300, 150, 75]
 
 
 def test_the_memory_of_the_accelerator_counts(monkeypatch: pytest.MonkeyPatch) -> None:
