@@ -359,14 +359,14 @@ def test_losses_pictures_and_preview(cli: Any, files: Path) -> None:
     rows = list(csv.DictReader((folder / "loss.csv").open()))
     assert list(rows[0]) == ["step", "width", "height", "loss", "content", "style", "tv"]
     assert [int(r["step"]) for r in rows] == list(range(1, 13))
-    assert (int(rows[0]["width"]), int(rows[-1]["width"])) == (51, 72)
+    assert (int(rows[0]["width"]), int(rows[-1]["width"])) == (36, 72)
     for row in rows:
         terms = sum(float(row[name]) for name in ("content", "style", "tv"))
         assert float(row["loss"]) == pytest.approx(terms, rel=1e-4)
     assert sorted(p.name for p in folder.glob("*.png")) == [
         "00004.png", "00008.png", "00012.png", "loss.png",
     ]  # fmt: skip
-    assert read(folder / "00004.png").shape == (45, 51, 3)
+    assert read(folder / "00004.png").shape == (32, 36, 3)
     result = read(files / "out" / "photo.png")
     assert np.abs(read(folder / "00012.png") - result).max() < 0.01
     assert np.abs(read(files / "now" / "preview.jpg") - result).mean() < 0.05
@@ -762,7 +762,7 @@ CHANGES: dict[str, dict[str, object]] = {
     "style_scale": {"style_scale": 0.4},
     "match_colors": {"match_colors": "linear"},
     "init": {"init": "gray"},
-    "first_side": {"first_side": 30},
+    "first_side": {"first_side": 60},
     "learning_rate": {"learning_rate": 0.01},
     "schedule": {"schedule": "constant"},
     "keep_colors": {},

@@ -9,6 +9,7 @@ from tinyencoder import STYLE
 from torch import Tensor
 
 from stylepipe.nst import gatys as module
+from stylepipe.nst.budget import NotEnoughMemory
 from stylepipe.nst.encoders import Encoder
 from stylepipe.nst.gatys import Gatys, Painting, Recipe
 from stylepipe.nst.objective import Objective
@@ -189,10 +190,10 @@ def test_sizes_are_large_enough_for_all_terms() -> None:
     wide = tinyencoder.picture(20, 300, 4)
     seen: list[Step] = []
     painter(steps=6, first_side=32, patches_weight=1.0).paint(wide, on_step=seen.append)
-    assert all(min(step.size) >= 16 for step in seen) and seen[-1].size == (20, 300)
+    assert all(min(step.size) >= 8 for step in seen) and seen[-1].size == (20, 300)
     seen.clear()
     painter(steps=6, first_side=20).paint(PHOTO, on_step=seen.append)
-    assert seen[0].size == (20, 28) and seen[-1].size == (40, 56)
+    assert seen[0].size < (40, 56) == seen[-1].size
     assert seen[-1].number == 6
 
 
@@ -246,7 +247,7 @@ def test_a_region_that_vanishes_at_small_sizes_does_no_harm() -> None:
         Painting(RED), Painting(BLUE), Painting(PAINTING), steps=12, first_side=16,
         histogram_weight=0.5, patches_weight=0.5,
     ).paint(PHOTO, regions=planes, on_step=seen.append)  # fmt: skip
-    assert bool(result.isfinite().all()) and seen[0].size[0] == 20
+    assert bool(result.isfinite().all()) and seen[0].size[0] < 20
     # A photo without one of the regions.
     planes[:, 0] += planes[:, 2]
     planes[:, 2] = 0
@@ -322,10 +323,10 @@ def test_a_painting_is_seen_once_for_all_photos_of_a_size(extra: dict[str, Any])
     net.seen.clear()
     whole.paint(PHOTO.flip(2))
     assert set(first) - set(net.seen), "paintings are of another size than the photo"
-    assert net.seen == [(28, 40), (40, 56)], "the photo's content, once a size"
+    assert net.seen == [(28, 36), (40, 51), (56, 72)], "the photo and its margin, once a size"
     net.seen.clear()
     whole.paint(tinyencoder.picture(44, 56, 1))
-    assert len(net.seen) > 2, "another size, other strokes"
+    assert len(net.seen) > 3, "another size, other strokes"
 
 
 def test_what_is_kept_is_right_for_each_photo() -> None:
@@ -339,11 +340,11 @@ def test_what_is_kept_is_right_for_each_photo() -> None:
 
 
 def test_what_is_kept_is_bounded() -> None:
-    whole = painter(steps=1, memory=8 * 20_000)
+    whole = painter(steps=1, memory=8 * 400_000, patches_weight=0.1)
     for width in range(40, 60):
         whole.paint(tinyencoder.picture(40, width))
     assert 1 <= len(whole._learnt) < 20
-    assert sum(x.nbytes for x in whole._learnt.values()) <= 20_000
+    assert sum(x.nbytes for x in whole._learnt.values()) <= 400_000
 
 
 # -- memory ----------------------------------------------------------------------------------
@@ -360,11 +361,90 @@ def test_little_memory_means_tiles_and_the_same_result(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(Objective, "__init__", noted)
     changes: dict[str, Any] = {"histogram_weight": 0.5, "patches_weight": 0.5, "strength": 0.8}
-    whole = painter(**changes).paint(PHOTO)
-    tiled = painter(memory=1 << 16, **changes).paint(PHOTO)
+    photo = tinyencoder.picture(60, 90, 1)
+    with pytest.raises(
+        NotEnoughMemory, match=r"to paint 90x60 pixels takes .* 1 MiB are allow"
+    ) as e:
+        painter(memory=1 << 16, **changes).paint(photo)
+    whole = painter(**changes).paint(photo)
+    tiled = painter(memory=e.value.needed, **changes).paint(photo)
     assert tiles == [None, 16]
     # Adam's first steps follow the sign of gradients that are next to zero here and there.
     assert float((whole - tiled).abs().mean()) < 1e-3
+
+
+CASES: dict[str, dict[str, Any]] = {
+    "style": {},
+    "gram": {"style_loss": "gram", "content_weight": 0.0},
+    "perceptual": {"perceptual_weight": 0.5},
+    "histogram": {"histogram_weight": 0.5},
+    "patches": {"patches_weight": 0.5},
+    "4 regions": {"regions": 4},
+    "4 regions, histogram, patches": {
+        "regions": 4, "histogram_weight": 0.5, "patches_weight": 0.5,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("case", CASES)
+def test_the_estimate_covers_what_is_held_and_is_not_far_off(
+    case: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What autograd keeps of a picture in one piece, when all is measured and valued."""
+    monkeypatch.setattr(module, "SLAB", 1 << 18)  # it is not held, and as large for every picture
+    changes = dict(CASES[case])
+    count = changes.pop("regions", 0)
+    photo, planes, style_planes = tinyencoder.picture(192, 224, 1), None, None
+    if count:
+        planes, style_planes = (
+            torch.eye(count)[torch.arange(w) * count // w].T[None, :, None].expand(-1, -1, h, -1)
+            for h, w in ((192, 224), (160, 192))
+        )
+    painting = Painting(tinyencoder.picture(160, 192, 2), 1.0, style_planes)
+    net = tinyencoder.encoder(dtype)
+    whole = painter(painting, net=net, **changes)
+    objective = whole.objective(photo, planes)
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    (part,) = objective.viewer.parts(192, 224)
+    leaf = photo.clone().requires_grad_()
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        found = objective._valued(objective._measure(leaf, part))
+    for target in (objective.regions or {}).values():
+        keep(target)
+    held = sum(kept.values())
+    del found
+    whole.memory = 0
+    with pytest.raises(NotEnoughMemory) as caught:
+        whole._tile((192, 224), 1, count)
+    of_the_picture = 192 * 224 * (module.HELD + module.OPTIMIZER_HELD["adam"])
+    estimate = caught.value.needed - of_the_picture
+    assert held < estimate < 5 * held  # a fifth of it is the margin
+
+
+def test_optimizers_differ_in_what_they_hold() -> None:
+    needed = {}
+    for optimizer in ("adam", "adamw", "lbfgs"):
+        loop = LoopOptions(steps=1, optimizer=optimizer)  # type: ignore[arg-type]
+        with pytest.raises(NotEnoughMemory) as caught:
+            painter(memory=0, loop=loop).paint(PHOTO)
+        needed[optimizer] = caught.value.needed
+    # Ten steps and as many gradients, three channels in float32 each.
+    assert needed["lbfgs"] > needed["adam"] + 40 * 56 * 240
+    assert needed["adamw"] > needed["adam"]
+
+
+def test_too_little_memory_is_said_before_anything_is_painted() -> None:
+    seen: list[Step] = []
+    whole = painter(memory=1 << 20, first_side=16)
+    with pytest.raises(NotEnoughMemory, match=r"allow more$"):
+        whole.paint(tinyencoder.picture(200, 300), on_step=seen.append)
+    assert not seen
 
 
 def test_patches_are_compared_on_coarse_maps_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import ceil
 from typing import Literal
 
 import torch
@@ -18,8 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import losses
+from .budget import Footprint, NotEnoughMemory
 from .encoders import Encoder
-from .objective import Objective, Regions, Viewer, bytes_per_pixel
+from .margin import Margin
+from .objective import Objective, Regions, Viewer
 from .optimise import LoopOptions, Size, Step, optimise, resize, sizes
 from .palette import matched
 from .terms import (
@@ -38,18 +41,25 @@ from .terms import (
     stack,
 )
 from .terms.base import Statistics
+from .terms.histogram import LEVELS
+from .terms.patches import MOST, SLAB
 from .terms.style import Kind, Scale
 
 INITS = ("style", "content", "noise", "gray")
 SMALLEST_TILE = 256
-HELD = 200
-"""Bytes by pixel held of the whole picture while it is painted: photo, picture, gradient, moments,
-mean, what to go back to, and what the terms of the pixels make on their way."""
+HELD = 180
+"""Bytes by pixel held of the whole picture while it is painted: photo, picture, gradient, mean,
+what to go back to, and what the terms of the pixels make on their way."""
+OPTIMIZER_HELD = {"adam": 60, "adamw": 72, "lbfgs": 330}
+"""And by the optimizer: moments; a history of ten steps and gradients."""
+HELD_OF_STYLE = 48
+"""Bytes by pixel of a painting: itself in its size, and on the way to it."""
 LEAST_SIDE = 16
 """Pixels below which a picture is too small to have a style."""
 PATCH_STRIDE = 8
 """Patches are compared where a feature stands for so many pixels or more: on finer maps they hold
 no motif, and their number, which counts squared, is out of reach."""
+PATCH_SIDE = 3
 LEVELS_SIDE = 512
 """The levels of a histogram are looked up in a painting of about this side."""
 
@@ -174,16 +184,24 @@ class Gatys:
     ) -> Tensor:
         """photo: N 3 H W in [0,1]. regions: 1 K H W in [0,1], how far a pixel belongs to each; or
         None. start: 1 3 h w, overrides the recipe's init. on_step: is told of each step.
-        Returns N 3 H W in [0,1]. Raise Diverged, or ValueError for regions that do not fit and for
-        a photo that is too small, or too large for an encoder that cannot work in tiles.
+        Returns N 3 H W in [0,1]. Raise Diverged; NotEnoughMemory, before anything is painted; or
+        ValueError for regions that do not fit and for a photo that is too small.
         """
         self._check_size("picture", photo)
         paintings = self._coloured(photo)
         self._check_regions(paintings, regions)
         if self.recipe.strength == 0:
             return photo.clone()
+        margin = Margin.around(*_size(photo))
         if start is None:
             start = self._start(photo, paintings, seed)
+        shown = _size(photo)
+        start = margin.extend(resize(start, shown))
+        photo = margin.extend(photo)
+        if regions is not None:
+            regions = margin.extend(regions)
+        # Before all the smaller sizes, and of the size that the user knows.
+        self._tile(_size(photo), len(photo), _count(regions), shown)
         height, width = photo.shape[-2:]
         first = -(-self._least * max(height, width) // min(height, width))
         stages = sizes(height, width, max(self.recipe.first_side, first))
@@ -193,7 +211,13 @@ class Gatys:
         def build(size: Size) -> Objective:
             return self._objective(photo, paintings, regions, size)
 
-        return optimise(start, stages, build, self.recipe.loop, on_step)
+        def tell(step: Step) -> None:
+            assert on_step is not None
+            size = margin.inside(step.size)
+            on_step(replace(step, size=size, picture=lambda: margin.cut(step.picture())))
+
+        told = None if on_step is None else tell
+        return margin.cut(optimise(start, stages, build, self.recipe.loop, told))
 
     def objective(self, photo: Tensor, regions: Tensor | None = None) -> Objective:
         """The objective at the photo's own size, to judge pictures by."""
@@ -216,8 +240,7 @@ class Gatys:
     def _least(self) -> int:
         """Pixels that a side needs, of a photo and of a painting."""
         net = self.encoder
-        # Three features a side are a patch.
-        patches = [net.least_side(n) + 2 * net.stride(n) for n in self._patch_layers]
+        patches = [net.least_side(n) + (PATCH_SIDE - 1) * net.stride(n) for n in self._patch_layers]
         return max([LEAST_SIDE, *map(net.least_side, self.recipe.layers), *patches])
 
     def _check_size(self, what: str, picture: Tensor) -> None:
@@ -285,7 +308,7 @@ class Gatys:
         recipe = self.recipe
         small = resize(photo, size)
         carried = None if regions is None else self._carried(_area(regions, size))
-        tile = self._tile(size)
+        tile = self._tile(size, len(photo), _count(regions))
         viewer = Viewer(self.encoder, (), tile)
         features: list[FeatureTerm] = []
         content = recipe.content_layers
@@ -325,7 +348,10 @@ class Gatys:
     def _taught(self, size: Size, paintings: Sequence[Painting], divided: bool) -> _Learnt:
         recipe, layers = self.recipe, self.recipe.style_layers
         pictures = [resize(p.picture, self._style_size(p.picture, size)) for p in paintings]
-        viewers = [Viewer(self.encoder, (), self._tile(_size(p))) for p in pictures]
+        viewers = [
+            Viewer(self.encoder, (), self._style_tile(_size(p), _count(painting.regions)))
+            for p, painting in zip(pictures, paintings, strict=True)
+        ]
         carried = [
             self._carried(_area(painting.regions, _size(picture)))
             if divided and painting.regions is not None
@@ -361,7 +387,7 @@ class Gatys:
                 for index, (v, p, own) in enumerate(zip(viewers, pictures, carried, strict=True))
             ]
             weight = recipe.patches_weight * recipe.strength
-            patches = Patches(bank, self._patch_layers, weight)
+            patches = Patches(bank, self._patch_layers, weight, PATCH_SIDE)
         return _Learnt(terms, targets, patches)
 
     def _aim(self, learnt: _Learnt, viewer: Viewer, small: Tensor, carried: Regions | None) -> None:
@@ -388,25 +414,75 @@ class Gatys:
     def _carried(self, planes: Tensor) -> Regions:
         return self.encoder.carry(planes, list(self.recipe.style_layers), self.recipe.border)
 
-    def _tile(self, size: Size) -> int | None:
-        """The side of tiles that fit into the memory; None where the whole picture does."""
-        pixels = size[0] * size[1]
-        spare = self.memory - HELD * pixels
-        if pixels * self._per_pixel <= spare:
+    def _tile(self, size: Size, photos: int, regions: int, shown: Size | None = None) -> int | None:
+        """The side of tiles that photos of this size fit into the memory with; None where they
+        need not be cut. shown: the size to speak of. Raises NotEnoughMemory.
+        """
+        recipe, foot = self.recipe, self._footprint
+        held: float = HELD + OPTIMIZER_HELD[recipe.loop.optimizer]
+        if recipe._wanted[0]:
+            held += foot.nbytes(recipe.content_layers)
+        return self._cut(size, photos * held, photos, regions, shown or size)
+
+    def _style_tile(self, size: Size, regions: int) -> int | None:
+        """As _tile, for a painting: nothing of it is held but what it teaches."""
+        return self._cut(
+            size, HELD_OF_STYLE + self._footprint.nbytes(self._patch_layers), 1, regions, size
+        )
+
+    def _cut(self, size: Size, held: float, pictures: int, regions: int, shown: Size) -> int | None:
+        """held: bytes by pixel of whatever is not cut."""
+        height, width = size
+        if regions:
+            held += 4 * regions * (1 + self._footprint.positions())
+        fixed = ceil(height * width * held) + self._of_terms(size, max(1, regions))
+        each = pictures * self._footprint.per_pixel
+        spare = self.memory - fixed
+        if height * width * each <= spare:
             return None
+        pixels = f"{shown[1]}x{shown[0]} pixels"
         if not self.encoder.tileable:
-            raise ValueError(
-                f"{self.encoder.title} sees the picture as a whole, and {size[1]}x{size[0]} pixels "
-                "do not fit into the memory: make the picture smaller, allow more memory, or "
-                "take another encoder"
+            needed = fixed + ceil(height * width * each)
+            raise NotEnoughMemory(
+                f"{self.encoder.title} sees the picture as a whole, and {pixels} do not fit into "
+                f"the memory, for they take {_mib(needed)}: make the picture "
+                "smaller, allow more memory, or take another encoder",
+                needed,
             )
-        reach = max(map(self.encoder.reach, self.recipe.layers))
-        side = int((max(spare, 0) / self._per_pixel) ** 0.5) - 2 * reach
-        return max(side, SMALLEST_TILE)
+        extra = PATCH_SIDE - 1 if self._patch_layers else 0
+        around = 2 * Viewer(self.encoder, self.recipe.layers, SMALLEST_TILE, extra).margin
+        least = min(SMALLEST_TILE + around, height) * min(SMALLEST_TILE + around, width)
+        needed = fixed + ceil(least * each)
+        if needed > self.memory:
+            raise NotEnoughMemory(
+                f"to paint {pixels} takes {_mib(needed)} of memory, even in tiles, "
+                f"and {_mib(self.memory)} are allowed: make the picture smaller, or allow more",
+                needed,
+            )
+        return max(int((spare / each) ** 0.5) - around, SMALLEST_TILE)
+
+    def _of_terms(self, size: Size, regions: int) -> int:
+        """Bytes that the terms take besides maps: matrices, and the paintings' patches."""
+        recipe, maps = self.recipe, self._footprint.maps
+        area = sum(h * w for h, w in (self._style_size(p.picture, size) for p in self.paintings))
+        found = 0
+        for name in self._patch_layers:
+            patches = min(MOST, ceil(area * maps[name].positions))
+            # Twice while they are made; then beside what is like them.
+            found += 2 * 4 * patches * PATCH_SIDE**2 * maps[name].channels
+            found += min(2 * SLAB, 8 * patches * ceil(size[0] * size[1] * maps[name].positions))
+        for layer in recipe.style_layers:
+            if recipe.style_weight:
+                # Of the root, each of the iterations is kept.
+                matrices = 45 if recipe.style_loss == "wasserstein" else 10
+                found += 4 * matrices * regions * maps[layer].channels ** 2
+            if recipe.histogram_weight:
+                found += 4 * 10 * LEVELS * regions * maps[layer].channels
+        return found
 
     @cached_property
-    def _per_pixel(self) -> float:
-        return bytes_per_pixel(self.encoder, self.recipe.layers)
+    def _footprint(self) -> Footprint:
+        return Footprint(self.encoder, self.recipe.layers)
 
 
 def _area(planes: Tensor, size: Size) -> Tensor:
@@ -416,5 +492,14 @@ def _area(planes: Tensor, size: Size) -> Tensor:
     return F.interpolate(planes, size, mode="area")
 
 
+def _count(regions: Tensor | None) -> int:
+    return 0 if regions is None else regions.shape[1]
+
+
 def _size(picture: Tensor) -> Size:
     return picture.shape[-2], picture.shape[-1]
+
+
+def _mib(size: int) -> str:
+    """Rounded up: it is to suffice."""
+    return f"{-(-size >> 20)} MiB"

@@ -30,18 +30,25 @@ class Viewer:
 
     tile: side of the tiles in pixels; None for one piece. Tiles begin at multiples of the deepest
     layer's stride, so that each feature is the very one of the whole picture, but for rounding.
+    extra: features beyond the tile that are looked at, see FeatureTerm.
     """
 
-    def __init__(self, encoder: Encoder, layers: Sequence[str], tile: int | None = None) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        layers: Sequence[str],
+        tile: int | None = None,
+        extra: int = 0,
+    ) -> None:
         encoder.check(layers)
         self.encoder, self.layers, self.tile = encoder, tuple(dict.fromkeys(layers)), tile
         self._strides = {layer: encoder.stride(layer) for layer in self.layers}
         self._grid = max(self._strides.values(), default=1)
-        self._reach = 0
+        self.margin = 0
+        """Pixels that a tile sees on each side of it."""
         if tile is not None:
             reach = max((encoder.reach(layer) for layer in self.layers), default=0)
-            # Room for patches of features that begin in the tile and end outside.
-            self._reach = reach + 4 * self._grid
+            self.margin = -(-(reach + extra * self._grid) // self._grid) * self._grid
 
     def parts(self, height: int, width: int) -> Iterator[Part]:
         """The tiles of a picture."""
@@ -51,8 +58,8 @@ class Viewer:
             return
         grid = self._grid
         cells = max(1, self.tile // grid)
-        reach = -(-self._reach // grid)
-        for tile in tiles(-(-height // grid), -(-width // grid), cells, reach):
+        margin = self.margin // grid
+        for tile in tiles(-(-height // grid), -(-width // grid), cells, margin):
             yield Part(
                 _pixels(tile.core, grid, height, width), _pixels(tile.window, grid, height, width)
             )
@@ -104,7 +111,8 @@ class Viewer:
     ) -> list[Measured]:
         """What each term measures on the whole picture."""
         layers = list(chain.from_iterable(term.layers for term in terms))
-        viewer = Viewer(self.encoder, layers, self.tile)
+        extra = max((term.extra for term in terms), default=0)
+        viewer = Viewer(self.encoder, layers, self.tile, extra)
         total: list[Measured] = []
         for part in viewer.parts(picture.shape[-2], picture.shape[-1]):
             view = viewer.show(picture, part, regions)
@@ -132,7 +140,8 @@ class Objective:
         if not self.features and not self.pixels:
             raise ValueError("all weights are zero: there is nothing to optimise")
         layers = list(chain.from_iterable(term.layers for term in self.features))
-        self.viewer = Viewer(encoder, layers, tile)
+        extra = max((term.extra for term in self.features), default=0)
+        self.viewer = Viewer(encoder, layers, tile, extra)
         self.regions = regions
         self.weight = sum(t.weight for t in self.features) + sum(t.weight for t in self.pixels)
         """About the value of a picture that has nothing to do with the targets."""
@@ -211,26 +220,3 @@ def _pixels(cells: Box, grid: int, height: int, width: int) -> Box:
 def _end(core: int, window: int, found: int, stride: int) -> int:
     """Where a tile's own features end: at its core's end, or where the picture's do."""
     return found if core == window else core // stride
-
-
-def bytes_per_pixel(encoder: Encoder, layers: Sequence[str]) -> float:
-    """Memory that a forward and backward pass to these layers takes, by pixel of the picture.
-
-    Measured on a small picture: what autograd keeps, and as much again for the gradients on their
-    way back and the float32 copies that the terms make.
-    """
-    side = 128
-    kept: dict[int, int] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-        return tensor
-
-    leaf = torch.zeros(1, 3, side, side, device=encoder.std.device, requires_grad=True)
-    weights = {p.untyped_storage().data_ptr() for p in encoder.parameters()}
-    hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
-    with torch.enable_grad(), hooks:
-        found = encoder(leaf, layers)
-        held = sum(n for pointer, n in kept.items() if pointer not in weights)
-    del found
-    return 2.0 * held / side**2

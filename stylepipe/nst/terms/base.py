@@ -64,6 +64,8 @@ class FeatureTerm(ABC):
     name: str
     weight: float
     layers: tuple[str, ...]
+    extra = 0
+    """Features that it looks at beyond the tile, below and right."""
 
     @abstractmethod
     def measure(self, view: View) -> Measured:

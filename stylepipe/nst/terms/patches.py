@@ -37,6 +37,7 @@ class Patches(FeatureTerm):
     ) -> None:
         self.weight, self.side, self.shares = weight, side, layer_weights(layers)
         self.layers = tuple(self.shares)
+        self.extra = side - 1
         self._banks = {
             layer: _Bank([_cut_out(f[layer], r, layer, side, len(styles)) for f, r in styles])
             for layer in self.layers
