@@ -176,6 +176,27 @@ def test_a_start_of_any_size_is_taken() -> None:
     assert float((result.mean(dim=(2, 3)) - start.mean(dim=(2, 3))).abs().max()) < 0.03
 
 
+def test_one_start_serves_all_photos_of_a_batch() -> None:
+    start = tinyencoder.picture(40, 56, 5)
+    photos = torch.cat([PHOTO, PHOTO.flip(3)])
+    both = painter().paint(photos, start=start)
+    assert both.shape == photos.shape
+    for i in range(2):
+        alone = painter().paint(photos[i : i + 1], start=start)
+        torch.testing.assert_close(both[i : i + 1], alone, atol=5e-3, rtol=0)
+
+
+def test_colours_of_several_photos_are_refused() -> None:
+    """They would all get those of the first."""
+    with pytest.raises(ValueError, match="one photo at a time"):
+        painter(colors="linear").paint(torch.cat([PHOTO, PHOTO.flip(3)]))
+
+
+def test_the_painting_that_is_too_small_is_named() -> None:
+    with pytest.raises(ValueError, match="painting 2 of 9x60 pixels is too small"):
+        painter(Painting(PAINTING), Painting(PAINTING[..., :9]))
+
+
 def test_layers_may_stand_in_any_order() -> None:
     turned = dict(reversed(list(STYLE.items())))
     a, b = (painter(style_layers=layers).paint(PHOTO) for layers in (STYLE, turned))

@@ -66,7 +66,6 @@ STATISTICS: dict[str, Callable[[Maps], StatisticTerm]] = {
 TERMS: dict[str, Callable[[Maps], FeatureTerm]] = {
     "content": lambda target: Content(target, LAYERS),
     "perceptual": lambda target: Perceptual(target, LAYERS),
-    "lpips": lambda target: Perceptual(target, LAYERS, channels={"a": torch.tensor([0.5, 2.0])}),
     "patches": lambda target: Patches([(target, 0)], LAYERS, side=3),
     **{n: lambda target, m=make: aimed(m(target), target) for n, make in STATISTICS.items()},
 }
@@ -292,6 +291,14 @@ def test_of_a_large_style_evenly_chosen_patches_are_kept(monkeypatch: pytest.Mon
     term = Patches([(maps(1), 0), (maps(2), 0)], LAYERS)
     assert term.nbytes == 2 * 2 * 8 * (18 + 27)
     assert float(term.value(term.measure(view(maps(1))))) > 0.01
+
+
+def test_a_style_of_more_weight_has_more_of_the_patches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stylepipe.nst.terms.patches.MOST", 4)
+    styles = [(maps(1), 0), (maps(2), 1)]
+    for shares, wanted in (((3.0, 1.0), 1), ((1.0, 3.0), 3), ((), 2)):
+        term = Patches(styles, {"a": 1.0}, shares=shares)
+        assert int(term._banks["a"].owner.sum()) == wanted and len(term._banks["a"].owner) == 4
 
 
 def test_patches_come_from_the_region_of_their_own() -> None:

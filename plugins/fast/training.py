@@ -156,12 +156,13 @@ def _network(options: TrainOptions, start: Path, count: int) -> StyleNetwork:
 
 
 def _teachers(options: TrainOptions, context: Context) -> list[Teacher]:
-    from stylepipe.nst.training.styles import STYLE_LAYERS, Teacher, standard_teacher
+    from stylepipe.nst.encoders.vgg import STYLE
+    from stylepipe.nst.training.styles import Teacher, standard_teacher
 
     teachers = []
     for encoder in _encoders(options, context):
         usual = standard_teacher(encoder)
-        style = {layer: STYLE_LAYERS.get(layer, 1.0) for layer in options.style_layers}
+        style = {layer: STYLE.get(layer, 1.0) for layer in options.style_layers}
         content = dict.fromkeys(options.content_layers, 1.0)
         teachers.append(Teacher(encoder, style or usual.style, content or usual.content))
     return teachers

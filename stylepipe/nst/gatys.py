@@ -73,7 +73,9 @@ class Recipe:
     of the painting relative to the picture. first_side: long side of the smallest size worked on,
     0 for the full size alone. init: where to start: ``style`` is the photo in the painting's
     colours. colors: ``linear`` or ``histogram`` first give the painting the photo's colours.
-    border: what counts of a region, see Encoder.carry. Raise ValueError for values out of range.
+    border: what counts of a region, see Encoder.carry. Two weights mean another thing at another
+    size: tv_weight, for it acts on the pixels themselves, and style_weight with gram_scale
+    ``sum``, which grows with their number. Raise ValueError for values out of range.
     """
 
     content_layers: Mapping[str, float]
@@ -170,8 +172,9 @@ class Gatys:
         self.encoder, self.paintings, self.recipe = encoder, list(paintings), recipe
         self.memory = memory
         self._learnt: OrderedDict[tuple[Size, bool], _Learnt] = OrderedDict()
-        for painting in self.paintings:
-            self._check_size("painting", painting.picture)
+        for number, painting in enumerate(self.paintings, start=1):
+            which = f"painting {number}" if len(self.paintings) > 1 else "a painting"
+            self._check_size(which, painting.picture)
 
     def paint(
         self,
@@ -182,21 +185,26 @@ class Gatys:
         seed: int = 0,
         on_step: Callable[[Step], None] | None = None,
     ) -> Tensor:
-        """photo: N 3 H W in [0,1]. regions: 1 K H W in [0,1], how far a pixel belongs to each; or
-        None. start: 1 3 h w, overrides the recipe's init. on_step: is told of each step.
+        """photo: N 3 H W in [0,1]; N is 1 where the recipe's colors are the photo's. regions:
+        1 K H W in [0,1], how far a pixel belongs to each; or None. start: 1 3 h w, overrides the
+        recipe's init. on_step: is told of each step.
         Returns N 3 H W in [0,1]. Raise Diverged; NotEnoughMemory, before anything is painted; or
         ValueError for regions that do not fit and for a photo that is too small.
         """
-        self._check_size("picture", photo)
+        self._check_size("a picture", photo)
         paintings = self._coloured(photo)
         self._check_regions(paintings, regions)
         if self.recipe.strength == 0:
             return photo.clone()
         margin = Margin.around(*_size(photo))
+        if len(photo) > 1 and self.recipe.colors != "style":
+            raise ValueError(
+                "colours of the photo are given to one photo at a time, not to a batch"
+            )
         if start is None:
             start = self._start(photo, paintings, seed)
         shown = _size(photo)
-        start = margin.extend(resize(start, shown))
+        start = margin.extend(resize(start, shown)).expand(len(photo), -1, -1, -1)
         photo = margin.extend(photo)
         if regions is not None:
             regions = margin.extend(regions)
@@ -221,7 +229,7 @@ class Gatys:
 
     def objective(self, photo: Tensor, regions: Tensor | None = None) -> Objective:
         """The objective at the photo's own size, to judge pictures by."""
-        self._check_size("picture", photo)
+        self._check_size("a picture", photo)
         paintings = self._coloured(photo)
         self._check_regions(paintings, regions)
         return self._objective(photo, paintings, regions, _size(photo))
@@ -247,7 +255,7 @@ class Gatys:
         height, width = picture.shape[-2:]
         if min(height, width) < self._least:
             raise ValueError(
-                f"a {what} of {width}x{height} pixels is too small for {self.encoder.title} and "
+                f"{what} of {width}x{height} pixels is too small for {self.encoder.title} and "
                 f"these layers: each side needs {self._least} or more"
             )
 
@@ -314,9 +322,10 @@ class Gatys:
         content = recipe.content_layers
         if recipe.content_weight or recipe.perceptual_weight:
             maps = viewer.maps(small, list(content))
-            # Those of weight 0 are left out by the objective.
-            features.append(Content(maps, content, recipe.content_weight))
-            features.append(Perceptual(maps, content, recipe.perceptual_weight))
+            if recipe.content_weight:
+                features.append(Content(maps, content, recipe.content_weight))
+            if recipe.perceptual_weight:
+                features.append(Perceptual(maps, content, recipe.perceptual_weight))
         learnt = self._learn(size, paintings, carried is not None)
         self._aim(learnt, viewer, small, carried)
         features += learnt.terms
@@ -387,7 +396,8 @@ class Gatys:
                 for index, (v, p, own) in enumerate(zip(viewers, pictures, carried, strict=True))
             ]
             weight = recipe.patches_weight * recipe.strength
-            patches = Patches(bank, self._patch_layers, weight, PATCH_SIDE)
+            shares = [p.weight for p in paintings]
+            patches = Patches(bank, self._patch_layers, weight, PATCH_SIDE, shares)
         return _Learnt(terms, targets, patches)
 
     def _aim(self, learnt: _Learnt, viewer: Viewer, small: Tensor, carried: Regions | None) -> None:

@@ -54,8 +54,8 @@ class Perceptual(FeatureTerm):
     """Squared distance of features scaled to length 1 over the channels, mean over positions.
 
     Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric" (2018),
-    eq. 1: LPIPS. channels: layer -> C, the square of the paper's calibrated w; without it all are 1
-    (cosine distance), halved so that unrelated features are about 1 apart.
+    eq. 1, without the calibrated w: a cosine distance, halved so that unrelated features are about
+    1 apart.
     """
 
     name = "perceptual"
@@ -65,12 +65,10 @@ class Perceptual(FeatureTerm):
         targets: Mapping[str, Tensor],
         layers: Mapping[str, float],
         weight: float = 1.0,
-        channels: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.weight, self.shares = weight, layer_weights(layers)
         self.layers = tuple(self.shares)
         self.targets = {layer: targets[layer].detach() for layer in self.layers}
-        self.channels = dict(channels or {})
         self._floors = {n: self._floor(t) for n, t in self.targets.items()}
 
     @staticmethod
@@ -91,12 +89,7 @@ class Perceptual(FeatureTerm):
         for layer in self.layers:
             own = self._unit(view.inner(layer), layer)
             wanted = self._unit(view.of(self.targets[layer], layer), layer)
-            error = (own - wanted).square()
-            if layer in self.channels:
-                error = error * self.channels[layer].to(error).view(1, -1, 1, 1)
-            else:
-                error = error / 2
-            found.append(error.sum(dim=(1, 2, 3)))
+            found.append((own - wanted).square().sum(dim=(1, 2, 3)) / 2)
         return found
 
     def value(self, total: Measured) -> Tensor:

@@ -23,6 +23,7 @@ class Patches(FeatureTerm):
     Synthesis" (2016), eq. 2 and 3: most like by normalised cross-correlation. Over the mean square
     of the style's patches. styles: for each its features, layer -> 1 C H W, and what they may be
     used for: one region of the picture, or, by layer, the regions 1 K H W of the style itself.
+    shares: how much of MOST each style may have, of any sum; without them all have as much.
     Raise ValueError where a style's map is smaller than a patch.
     """
 
@@ -34,12 +35,20 @@ class Patches(FeatureTerm):
         layers: Mapping[str, float],
         weight: float = 1.0,
         side: int = 3,
+        shares: Sequence[float] = (),
     ) -> None:
         self.weight, self.side, self.shares = weight, side, layer_weights(layers)
         self.layers = tuple(self.shares)
         self.extra = side - 1
+        shares = shares or [1.0] * len(styles)
+        most = [max(1, int(MOST * share / sum(shares))) for share in shares]
         self._banks = {
-            layer: _Bank([_cut_out(f[layer], r, layer, side, len(styles)) for f, r in styles])
+            layer: _Bank(
+                [
+                    _cut_out(f[layer], r, layer, side, m)
+                    for (f, r), m in zip(styles, most, strict=True)
+                ]
+            )
             for layer in self.layers
         }
 
@@ -136,7 +145,7 @@ class _Bank:
 
 
 def _cut_out(
-    features: Tensor, region: Mapping[str, Tensor] | int, layer: str, side: int, styles: int
+    features: Tensor, region: Mapping[str, Tensor] | int, layer: str, side: int, most: int
 ) -> tuple[Tensor, Tensor]:
     """Patches P (C side side) of a style's features 1 C H W, and the region of each, P."""
     found = exact(features.detach()[0])
@@ -146,7 +155,7 @@ def _cut_out(
             f"the style is too small for patches of {side}x{side} features at {layer}: take a "
             "larger picture or a shallower layer"
         )
-    count = min(height * width, max(1, MOST // styles))
+    count = min(height * width, most)
     places = torch.linspace(0, height * width - 1, count, device=found.device).round().long()
     rows, columns = places // width, places % width
     patches = found.unfold(1, side, 1).unfold(2, side, 1)[:, rows, columns].movedim(1, 0)

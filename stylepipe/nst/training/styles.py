@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from stylepipe.nst import losses
 from stylepipe.nst.encoders import Encoder
+from stylepipe.nst.encoders.vgg import STYLE
 from stylepipe.nst.files import digest, file_digest
 from stylepipe.nst.networks import (
     ConvNorm,
@@ -27,8 +28,6 @@ from stylepipe.nst.photos import Photos, Read, load_picture
 
 from .task import Measured, Rows, RunOptions, Task
 
-# Strokes live in the third and fourth block; the first two learn by themselves.
-STYLE_LAYERS = {"relu1_1": 0.7, "relu2_1": 0.7, "relu3_1": 1.5, "relu4_1": 2.0, "relu5_1": 1.0}
 STYLE_RATE = 4.0  # of the learning rate, for the norms' gains and shifts
 
 
@@ -91,7 +90,7 @@ def standard_teacher(encoder: Encoder) -> Teacher:
     """Style at the first layer of every block that the encoder has, or at its own style layers if
     it is no VGG; content at relu4_1, or at the deepest of them.
     """
-    style = {layer: weight for layer, weight in STYLE_LAYERS.items() if layer in encoder.layers}
+    style = {layer: weight for layer, weight in STYLE.items() if layer in encoder.layers}
     style = style or dict.fromkeys(encoder.default_style, 1.0)
     content = "relu4_1" if "relu4_1" in style else list(style)[-1]
     return Teacher(encoder, style, {content: 1.0})
