@@ -150,6 +150,8 @@ def _run(trainer: Trainer, context: Context) -> Path:
 
     if trainer.checkpoint.exists():
         context.log(f"going on from {trainer.checkpoint}")
+    elif trainer.task.opening:
+        context.log(trainer.task.opening)
     told, taken = len(trainer.task.warnings), 0
     steps = None if trainer.options.minutes else trainer.options.steps
     with tqdm(total=steps, unit="step", disable=None) as bar:
@@ -164,7 +166,10 @@ def _run(trainer: Trainer, context: Context) -> Path:
         try:
             result = trainer.run(show)
         except KeyboardInterrupt:
-            context.log(f"stopped at step {trainer.step}; the same command goes on from there")
+            if trainer.checkpoint.exists():
+                context.log(f"stopped at step {trainer.step}; the same command goes on from there")
+            else:
+                context.log("stopped before the first step; the same command begins anew")
             raise
     for warning in trainer.task.warnings[told:]:
         context.log(f"warning: {warning}")

@@ -119,6 +119,23 @@ def test_goes_on_to_the_same_bytes(media: Path, monkeypatch: pytest.MonkeyPatch)
     assert any("going on from" in line for line in log)
 
 
+def test_the_guess_is_announced_and_what_stops_there_begins_anew(
+    media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log: list[str] = []
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stylepipe.nst.training.encoder.guess_encoder", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train(media, log)
+    assert log == [
+        "a first guess by least squares, from 2 pictures",
+        "stopped before the first step; the same command begins anew",
+    ]
+
+
 def test_starts_from_an_encoder(media: Path) -> None:
     first = train(media)
     second = train(media, start=first, steps=1, learning_rate=1e-7, output=media / "b.safetensors")

@@ -135,6 +135,40 @@ def test_wrong_requests_are_told(tmp_path: Path) -> None:
         open_encoder(weights=tmp_path / "bad.pth")
 
 
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_a_file_that_cannot_be_read_is_told(
+    vgg19: Path, tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / f"mine.{suffix}"
+    path.write_bytes(b"x")
+
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("torch.load", denied)
+    monkeypatch.setattr("safetensors.torch.load_file", denied)
+    with pytest.raises(SetupError, match=rf"mine\.{suffix}: cannot be read \(Permission denied\)"):
+        open_encoder(weights=path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path, value: float) -> None:
+    import tinyencoder
+
+    convolutions = tinyencoder.convolutions()
+    convolutions["relu2_1"][0][0, 0, 0, 0] = value
+    save_encoder(tmp_path / "mine.safetensors", convolutions)
+    with pytest.raises(SetupError, match=r"'relu2_1\.weight' holds values that are not finite"):
+        open_encoder(weights=tmp_path / "mine.safetensors")
+
+
+def test_a_tensor_of_another_shape_under_squeezenets_name(tmp_path: Path) -> None:
+    tensors = {"features.0.weight": torch.tensor(1.0), "features.3.squeeze.weight": torch.ones(1)}
+    torch.save(tensors, tmp_path / "odd.pth")
+    with pytest.raises(SetupError, match=r"odd\.pth: holds none of the networks known here"):
+        open_encoder(weights=tmp_path / "odd.pth")
+
+
 def test_opening_leaves_torchvision_alone(bundled: Path) -> None:
     """Its import takes as long as torch's."""
     code = (

@@ -71,6 +71,10 @@ def test_bad_input_is_named(make: Make, pictures: list[Path], teacher: Encoder) 
         make(teachers=[shallow])
     with pytest.raises(ValueError, match="no photos"):
         make(photos=[])
+    layers = dict(calibrate(teacher, [torch.rand(1, 3, 64, 64)]))
+    layers["relu5_2"] = (torch.randn(8, 8, 3, 3), torch.zeros(8))
+    with pytest.raises(ValueError, match="ends at relu5_1: one with relu5_2 cannot be trained on"):
+        EncoderTask(stack_encoder(layers), [teacher], pictures[:3], [], OPTIONS, read=read_picture)
     for wrong, message in (
         ({"size": 32}, "size must be 64 pixels or more"),
         ({"zoom": 0.5}, "zoom must be 1 or more"),
@@ -171,6 +175,10 @@ def unexplained(maps: torch.Tensor, aim: torch.Tensor) -> float:
     own = torch.nn.functional.pad(own, (0, 1), value=1.0)
     rest = wanted - own @ torch.linalg.lstsq(own, wanted, driver="gelsd").solution
     return float(rest.square().mean() / wanted.var(dim=0).mean())
+
+
+def test_batches_go_to_devices_without_float64(make: Make) -> None:
+    assert all(rows.dtype != torch.float64 for rows in make().task.batch(0))
 
 
 def test_batches_hold_paintings_and_disturbed_crops(make: Make, pictures: list[Path]) -> None:

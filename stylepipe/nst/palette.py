@@ -25,13 +25,14 @@ def matched(picture: Tensor, model: Tensor, how: str) -> Tensor:
 
 
 def _linear(picture: Tensor, model: Tensor) -> Tensor:
-    flat = picture.flatten(2)[0].double()
+    # On the CPU: MPS has no float64, nor eigenvectors.
+    flat = picture.flatten(2)[0].cpu().double()
     mean, root, inverse = _moments(flat)
-    wanted_mean, wanted_root, _ = _moments(model.flatten(2)[0].double())
+    wanted_mean, wanted_root, _ = _moments(model.flatten(2)[0].cpu().double())
     # Of all maps between the two Gaussians the one that moves colours least (Monge).
     bridge = _power(root @ (wanted_root @ wanted_root) @ root, 0.5)
     change = inverse @ bridge @ inverse
-    result: Tensor = (change @ (flat - mean) + wanted_mean).to(picture.dtype)
+    result: Tensor = (change @ (flat - mean) + wanted_mean).to(picture)
     return result.view_as(picture)
 
 

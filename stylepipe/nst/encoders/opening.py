@@ -46,7 +46,9 @@ def _is_vgg(architecture: Architecture, tensors: Tensors) -> bool:
 def _is_squeezenet(kernel: int, tensors: Tensors) -> bool:
     first = tensors.get("features.0.weight")
     fires = any(re.fullmatch(r"features\.\d+\.squeeze\.weight", key) for key in tensors)
-    return fires and first is not None and first.shape[-1] == kernel
+    if first is None or first.ndim != 4:
+        return False
+    return fires and first.shape[-1] == kernel
 
 
 def _network(name: str, recipe: convnets.Recipe, fits: Callable[[Tensors], bool]) -> Network:
@@ -173,6 +175,9 @@ def load_encoder(
         key: tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor.detach()
         for key, tensor in read_tensors(path).items()
     }
+    for key, tensor in tensors.items():
+        if not bool(tensor.isfinite().all()):
+            raise ValueError(f"{path}: {key!r} holds values that are not finite; take another file")
     network = _recognise(path, tensors, name)
     try:
         encoder = network.build(tensors, pooling)
@@ -196,11 +201,21 @@ def _recognise(path: str | os.PathLike[str], tensors: Tensors, name: str) -> Net
 def read_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """The named tensors of a safetensors file or of a torch checkpoint of plain tensors.
 
-    Raise FileNotFoundError where there is no file, ValueError where it is something else.
+    Raise FileNotFoundError where there is no file, ValueError where it is something else or
+    cannot be read.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no such weights file: {path}")
+    try:
+        if not path.is_file():
+            raise FileNotFoundError(f"no such weights file: {path}")
+        return _tensors(path)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError
         from safetensors.torch import load_file

@@ -111,6 +111,11 @@ class EncoderTask(Task):
         previews: Sequence[Path] = (),
         metadata: Mapping[str, str] | None = None,
     ) -> None:
+        if deeper := [name for name in student.layers if name not in LAYERS]:
+            raise ValueError(
+                f"a compact encoder ends at {LAYERS[-1]}: one with {deeper[0]} cannot be trained "
+                "on; start from another, or afresh"
+            )
         self.model, self.options = student.requires_grad_(True), options
         self.teachers = [(t, [n for n in student.layers if n in t.layers]) for t in teachers]
         taught = {name for _, layers in self.teachers for name in layers}
@@ -128,6 +133,11 @@ class EncoderTask(Task):
     @property
     def warnings(self) -> list[str]:  # type: ignore[override]
         return [*self.photos.warnings, *(self.paintings.warnings if self.paintings else [])]
+
+    @property
+    def opening(self) -> str:  # type: ignore[override]
+        count = self.options.guess
+        return f"a first guess by least squares, from {count} pictures" if count else ""
 
     def begin(self) -> None:
         """Guess, where that is wanted."""
@@ -150,7 +160,8 @@ class EncoderTask(Task):
             pictures = torch.cat([pictures, self.paintings.batch(step, other)])
         # Each worker's share has some of both.
         pictures = pictures[torch.from_numpy(rng.permutation(len(pictures)))]
-        places = torch.from_numpy(rng.random((len(pictures), options.points, 2)))
+        # In float32: MPS has no float64.
+        places = torch.from_numpy(rng.random((len(pictures), options.points, 2), np.float32))
         return _disturbed(pictures, options.disturbed, rng), places
 
     def measure(self, model: nn.Module, rows: Rows, step: int) -> Measured:
@@ -291,7 +302,9 @@ def _unlike(own: Tensor, space: Tensor, aim: Tensor) -> tuple[Tensor, Tensor]:
     does not explain linearly, and 1 - centred kernel alignment."""
     cross = own.T @ aim / len(own)
     variance = aim.square().sum() / len(aim) + 1e-6
-    with torch.no_grad():  # at its optimum the map's own gradient is zero
+    # A constant: by the map the ridge's objective has no slope here, and `fit`, which is that but
+    # for the ridge, next to none.
+    with torch.no_grad():
         linear = _linear_map(space, cross, len(own))
         norm = torch.linalg.vector_norm(aim.T @ aim / len(aim))
     fit = 1.0 - (2.0 * (linear * cross).sum() - ((space @ linear) * linear).sum()) / variance

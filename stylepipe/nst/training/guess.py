@@ -97,7 +97,8 @@ def _telling(features: Tensor, count: int) -> list[int]:
     of all: forward selection, each time the one that takes most of what is left.
     """
     centred = features - features.mean(dim=0)
-    left = (centred.T @ centred / len(centred)).double()
+    # On the CPU: MPS has no float64, and so small a matrix is as fast here.
+    left = (centred.T @ centred / len(centred)).cpu().double()
     floor = 1e-6 * left.diagonal().mean()
     picked: list[int] = []
     for _ in range(min(count, features.shape[1])):

@@ -68,6 +68,7 @@ class Task(ABC):
     model: its weights, in float32, on the device to train on. columns: the terms' names, as the
     log orders them. kinds: what the rows of a batch can be, in the user's words: each is watched
     for collapse on its own. warnings: sentences on input that is left out; it may grow.
+    opening: what begin() takes its time for, in a few words.
     """
 
     model: nn.Module
@@ -75,6 +76,7 @@ class Task(ABC):
     columns: tuple[str, ...]
     kinds: Sequence[str] = ("the output",)
     warnings: Sequence[str] = ()
+    opening: str = ""
 
     @abstractmethod
     def batch(self, step: int) -> Rows:
