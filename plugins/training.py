@@ -45,7 +45,7 @@ class TrainFlags(Options):
         0.5, "Part of the pieces that get stronger, weaker or other colours.", min=0, max=1
     )
     learning_rate: float = option(1e-3, "Learning rate at its highest.", min=1e-7, max=1)
-    seed: int = option(0, "The same seed gives the same result.", min=0)
+    seed: int = option(0, "The same seed gives the same result, on the CPU.", min=0)
     preview: tuple[Path, ...] = option(
         (), "Photo to show from time to time; by default the first three.", metavar="IMAGE"
     )

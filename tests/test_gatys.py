@@ -346,6 +346,14 @@ def test_a_picture_too_large_for_an_encoder_that_sees_it_whole(
     )  # fmt: skip
 
 
+def test_too_little_memory_is_refused_with_what_it_takes(cli: Any, files: Path) -> None:
+    save(files / "photos" / "photo.png", tinyencoder.picture(800, 1000))
+    failed(
+        cli, files, "to paint 1000x800 pixels takes", "even in tiles, and 77 MiB are allowed",
+        "(--memory 4", memory="128M",
+    )  # fmt: skip
+
+
 # -- what is left behind ------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -175,6 +176,7 @@ class GatysStylizer(Stylizer):
         import torch
 
         from stylepipe.device import is_out_of_memory
+        from stylepipe.nst.budget import NotEnoughMemory
         from stylepipe.nst.gatys import Gatys
         from stylepipe.nst.optimise import Diverged
 
@@ -197,6 +199,10 @@ class GatysStylizer(Stylizer):
                     seed=self.options.seed,
                     on_step=on_step,
                 )
+        except NotEnoughMemory as error:
+            # A GPU's memory is what it is.
+            flag = "" if photo.is_cuda else f" (--memory {ceil(error.needed / SHARE / 2**20)}M)"
+            raise ItemError(f"{error}{flag}") from error
         except (Diverged, ValueError) as error:
             raise ItemError(str(error)) from error
         except (RuntimeError, MemoryError) as error:

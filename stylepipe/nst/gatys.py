@@ -47,10 +47,10 @@ from .terms.style import Kind, Scale
 
 INITS = ("style", "content", "noise", "gray")
 SMALLEST_TILE = 256
-HELD = 180
+HELD = 260
 """Bytes by pixel held of the whole picture while it is painted: photo, picture, gradient, mean,
-what to go back to, and what the terms of the pixels make on their way."""
-OPTIMIZER_HELD = {"adam": 60, "adamw": 72, "lbfgs": 330}
+what to go back to, and what the terms of the pixels make on their way. Measured, as the next."""
+OPTIMIZER_HELD = {"adam": 60, "adamw": 72, "lbfgs": 440}
 """And by the optimizer: moments; a history of ten steps and gradients."""
 HELD_OF_STYLE = 48
 """Bytes by pixel of a painting: itself in its size, and on the way to it."""
