@@ -23,7 +23,7 @@ from .budget import Footprint, NotEnoughMemory
 from .encoders import Encoder
 from .margin import Margin
 from .objective import Objective, Regions, Viewer
-from .optimise import LoopOptions, Size, Step, optimise, resize, sizes
+from .optimise import LoopOptions, Size, Step, optimise, resize, size_of, sizes
 from .palette import matched
 from .terms import (
     Content,
@@ -196,20 +196,20 @@ class Gatys:
         self._check_regions(paintings, regions)
         if self.recipe.strength == 0:
             return photo.clone()
-        margin = Margin.around(*_size(photo))
+        margin = Margin.around(*size_of(photo))
         if len(photo) > 1 and self.recipe.colors != "style":
             raise ValueError(
                 "colours of the photo are given to one photo at a time, not to a batch"
             )
         if start is None:
             start = self._start(photo, paintings, seed)
-        shown = _size(photo)
+        shown = size_of(photo)
         start = margin.extend(resize(start, shown)).expand(len(photo), -1, -1, -1)
         photo = margin.extend(photo)
         if regions is not None:
             regions = margin.extend(regions)
         # Before all the smaller sizes, and of the size that the user knows.
-        self._tile(_size(photo), len(photo), _count(regions), shown)
+        self._tile(size_of(photo), len(photo), _count(regions), shown)
         height, width = photo.shape[-2:]
         first = -(-self._least * max(height, width) // min(height, width))
         stages = sizes(height, width, max(self.recipe.first_side, first))
@@ -232,7 +232,7 @@ class Gatys:
         self._check_size("a picture", photo)
         paintings = self._coloured(photo)
         self._check_regions(paintings, regions)
-        return self._objective(photo, paintings, regions, _size(photo))
+        return self._objective(photo, paintings, regions, size_of(photo))
 
     @cached_property
     def _patch_layers(self) -> dict[str, float]:
@@ -358,11 +358,11 @@ class Gatys:
         recipe, layers = self.recipe, self.recipe.style_layers
         pictures = [resize(p.picture, self._style_size(p.picture, size)) for p in paintings]
         viewers = [
-            Viewer(self.encoder, (), self._style_tile(_size(p), _count(painting.regions)))
+            Viewer(self.encoder, (), self._style_tile(size_of(p), _count(painting.regions)))
             for p, painting in zip(pictures, paintings, strict=True)
         ]
         carried = [
-            self._carried(_area(painting.regions, _size(picture)))
+            self._carried(_area(painting.regions, size_of(picture)))
             if divided and painting.regions is not None
             else None
             for painting, picture in zip(paintings, pictures, strict=True)
@@ -497,7 +497,7 @@ class Gatys:
 
 def _area(planes: Tensor, size: Size) -> Tensor:
     """Planes in another size, by averages: they still sum to 1."""
-    if _size(planes) == size:
+    if size_of(planes) == size:
         return planes
     return F.interpolate(planes, size, mode="area")
 
@@ -505,9 +505,6 @@ def _area(planes: Tensor, size: Size) -> Tensor:
 def _count(regions: Tensor | None) -> int:
     return 0 if regions is None else regions.shape[1]
 
-
-def _size(picture: Tensor) -> Size:
-    return picture.shape[-2], picture.shape[-1]
 
 
 def _mib(size: int) -> str:

@@ -191,7 +191,7 @@ class _Loop:
                     leaf.clamp_(0.0, 1.0)
                 mean.add(leaf)
             if self.on_step is not None:
-                now = Step(self.number, self.options.steps, _size(leaf), terms, mean.value)
+                now = Step(self.number, self.options.steps, size_of(leaf), terms, mean.value)
                 self.on_step(now)
         if lbfgs and not _loss(objective, leaf) < min(losses):
             # Each step is judged by the next one; this was the last.
@@ -248,7 +248,7 @@ class _Loop:
         optimizer = torch.optim.Adam([leaf], lr=self.rate, betas=BETAS)
         if moments is not None:
             step, first, second = moments
-            size = _size(leaf)
+            size = size_of(leaf)
             optimizer.state[leaf] = {
                 "step": torch.tensor(float(step)),
                 "exp_avg": F.interpolate(first, size, mode="bicubic"),
@@ -294,7 +294,8 @@ class _Mean:
         return (self.sum.detach() / (1.0 - self.weight)).clamp(0.0, 1.0)
 
 
-def _size(picture: Tensor) -> Size:
+def size_of(picture: Tensor) -> Size:
+    """Height and width of N C H W."""
     return picture.shape[-2], picture.shape[-1]
 
 
