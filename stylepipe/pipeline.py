@@ -57,6 +57,11 @@ def run(job: Job, report: Report) -> Report:
     try:
         if job.dry_run:
             kept = _kept(items, journal, job)
+            # The processor is always there; asking for others takes as long as importing torch.
+            if len(kept) < len(items) and job.device not in ("auto", "cpu"):
+                from stylepipe.device import pick
+
+                pick(job.device, job.precision)
             for item in items:
                 report.planned(item, kept[item.index].status if item.index in kept else "do")
         else:

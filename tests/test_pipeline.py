@@ -39,8 +39,9 @@ def clip(tmp_path) -> Path:
 
 def go(source, output, chosen=None, report=None, **options):
     job = Job(
-        (source,), output, chosen or settings(), fakes.Plugins(), "cpu", "full", 1 << 28, **options
-    )
+        (source,), output, chosen or settings(), fakes.Plugins(),
+        **{"device": "cpu", "precision": "full", "memory": 1 << 28} | options,
+    )  # fmt: skip
     report = run(job, report or Report(quiet=True))
     return report, job.plugins.told
 
@@ -228,6 +229,24 @@ def test_dry_run_writes_nothing(photos, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4 and lines[0].split("\t")[0] == "do"
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_a_device_that_is_not_there_is_refused_while_there_is_something_to_do(
+    photos, tmp_path, capsys, device, dry_run
+):
+    there = torch.cuda if device == "cuda" else torch.backends.mps
+    if there.is_available():
+        pytest.skip("the device is there")
+    report = Report(quiet=True)
+    with pytest.raises(SetupError, match=f"device '{device}' .*use --device cpu"):
+        go(photos, tmp_path / "out", report=report, device=device, dry_run=dry_run)
+    assert report.exit_code == 4 and "do\t" not in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
+    go(photos, tmp_path / "out")
+    report, _ = go(photos, tmp_path / "out", device=device, dry_run=dry_run)
+    assert report.exit_code == 0  # with nothing to do neither needs the device
 
 
 def test_unwritable_output(photos, tmp_path):
