@@ -8,12 +8,14 @@ from hypothesis import strategies as st
 from tinyencoder import STYLE
 from torch import Tensor
 
+from stylepipe.nst import objective as module
 from stylepipe.nst.objective import Objective, Viewer
 from stylepipe.nst.terms import (
     Content,
     FeatureTerm,
     Histogram,
     Laplacian,
+    OutOfRange,
     Patches,
     Perceptual,
     StatisticTerm,
@@ -91,6 +93,29 @@ def test_tiles_see_no_more_than_they_need(height: int, width: int, tile: int) ->
     assert tiled.viewer.margin - NET.reach("relu3_1") < NET.stride("relu3_1")
     (_, gradient), (_, found) = whole(own), tiled(own)
     torch.testing.assert_close(found, gradient, rtol=1e-7, atol=1e-9 * float(gradient.abs().max()))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    height=st.integers(12, 90),
+    width=st.integers(12, 60),
+    strip=st.integers(1, 2000),
+    power=st.integers(1, 2),
+    cells=st.sampled_from([(1,), (4,), (4, 16), (3, 2)]),
+)
+def test_strips_of_terms_on_pixels_give_the_values_and_the_gradient_of_the_whole(
+    height: int, width: int, strip: int, power: int, cells: tuple[int, ...]
+) -> None:
+    photo, own = (tinyencoder.picture(height, width, s, DOUBLE) * 1.5 - 0.2 for s in (1, 2))
+    own = torch.cat([own, photo.flip(3)])
+    terms = [TotalVariation(0.5, power), Laplacian(photo, 0.5, cells), OutOfRange()]
+    values, gradient = Objective(NET, [], terms)(own)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "STRIP", strip)
+        others, found = Objective(NET, [], terms)(own)
+    for name, value in values.items():
+        torch.testing.assert_close(others[name], value)
+    torch.testing.assert_close(found, gradient)
 
 
 def test_tiles_in_float32() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from math import lcm
 
 import torch
 from torch import Tensor
@@ -12,9 +13,11 @@ from torch import Tensor
 from stylepipe.tiling import tiles
 
 from .encoders import Encoder
-from .terms.base import Box, FeatureTerm, Measured, PictureTerm, View
+from .terms.base import Box, FeatureTerm, Measured, PictureTerm, Strip, View
 
 Regions = Mapping[str, Tensor]
+STRIP = 1 << 19
+"""Pixels for which the terms on pixels alone are evaluated at once."""
 
 
 @dataclass(frozen=True)
@@ -185,13 +188,28 @@ class Objective:
         return found | values, gradient
 
     def _of_pixels(self, picture: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        gradient = torch.zeros_like(picture, memory_format=torch.contiguous_format)
+        values: dict[str, Tensor] = {}
+        for top, bottom, rows in self._strips(picture):
+            leaf = picture[..., top:bottom, :].detach().requires_grad_()
+            strip = Strip(leaf, top, rows, picture.shape[-2])
+            found = {term.name: term.weight * term.part(strip) for term in self.pixels}
+            total = torch.stack(list(found.values())).sum()
+            gradient[..., top:bottom, :] += torch.autograd.grad(total, leaf)[0]
+            for name, value in found.items():
+                values[name] = value.detach() + values.get(name, 0.0)
+        return values, gradient
+
+    def _strips(self, picture: Tensor) -> Iterator[tuple[int, int, tuple[int, int]]]:
+        """First row and end of what a strip shows, and its own rows."""
         if not self.pixels:
-            return {}, torch.zeros_like(picture)
-        leaf = picture.detach().requires_grad_()
-        values = {term.name: term.weight * term.value(leaf) for term in self.pixels}
-        total = torch.stack(list(values.values())).sum()
-        gradient = torch.autograd.grad(total, leaf)[0]
-        return {name: value.detach() for name, value in values.items()}, gradient.contiguous()
+            return
+        (height, width), pictures = picture.shape[-2:], len(picture)
+        grid = lcm(*(term.grid for term in self.pixels))
+        step = max(1, STRIP // (width * pictures * grid)) * grid
+        for first in range(0, height, step):
+            last = min(first + step, height)
+            yield max(first - grid, 0), min(last + grid, height), (first, last)
 
     def _measure(self, picture: Tensor, part: Part) -> list[Measured]:
         view = self.viewer.show(picture, part, self.regions)

@@ -1,6 +1,6 @@
 """The terms of the image objective, one file a family."""
 
-from .base import FeatureTerm, PictureTerm, StatisticTerm, View, mix, stack
+from .base import FeatureTerm, PictureTerm, StatisticTerm, Strip, View, mix, stack
 from .content import Content, Perceptual
 from .histogram import Histogram
 from .patches import Patches
@@ -18,6 +18,7 @@ __all__ = [
     "Perceptual",
     "PictureTerm",
     "StatisticTerm",
+    "Strip",
     "Style",
     "TotalVariation",
     "View",

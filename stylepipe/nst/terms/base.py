@@ -108,15 +108,41 @@ def stack(regions: Sequence[Statistics]) -> Statistics:
     return [torch.cat(parts, dim=1) for parts in zip(*regions, strict=True)]
 
 
+@dataclass(frozen=True)
+class Strip:
+    """Some rows of a picture, with rows around them."""
+
+    pixels: Tensor
+    """N 3 h W, surroundings included."""
+    top: int
+    """The picture's row that the pixels begin with."""
+    rows: tuple[int, int]
+    """The strip's own rows of the picture: first, and first after them."""
+    height: int
+    """Of the picture."""
+
+    def own(self, above: int = 0, below: int = 0) -> Tensor:
+        """The strip's own rows, and so many more on either side as far as there are."""
+        first, last = max(self.rows[0] - above, 0), min(self.rows[1] + below, self.height)
+        return self.pixels[..., first - self.top : last - self.top, :]
+
+
 class PictureTerm(ABC):
-    """A term on the pixels alone; cheap, so that the picture is never cut for it."""
+    """A term on the pixels alone: a mean, so that strips add up to its value."""
 
     name: str
     weight: float
+    grid = 1
+    """Strips begin at multiples of so many rows, and show as many around their own."""
 
     @abstractmethod
+    def part(self, strip: Strip) -> Tensor:
+        """What a strip's own rows add to the value, N."""
+
     def value(self, picture: Tensor) -> Tensor:
         """The value, N, of a picture N 3 H W."""
+        height = picture.shape[-2]
+        return self.part(Strip(picture, 0, (0, height), height))
 
 
 def layer_weights(weights: Mapping[str, float]) -> dict[str, float]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from math import lcm
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylepipe.nst.losses import range_penalty, total_variation
+from stylepipe.nst.losses import range_penalty
 
-from .base import PictureTerm
+from .base import PictureTerm, Strip
 
 
 class TotalVariation(PictureTerm):
@@ -25,12 +27,19 @@ class TotalVariation(PictureTerm):
             raise ValueError(f"total variation has power 1 or 2, not {power}")
         self.weight, self.power = weight, power
 
-    def value(self, picture: Tensor) -> Tensor:
-        if self.power == 2:
-            return total_variation(picture)
-        right = (picture[..., :, 1:] - picture[..., :, :-1]).abs().flatten(1).mean(dim=1)
-        below = (picture[..., 1:, :] - picture[..., :-1, :]).abs().flatten(1).mean(dim=1)
-        return right + below
+    def part(self, strip: Strip) -> Tensor:
+        own, next_too = strip.own(), strip.own(below=1)
+        channels, _, width = own.shape[1:]
+        right = self._sum(own[..., :, 1:] - own[..., :, :-1])
+        below = self._sum(next_too[..., 1:, :] - next_too[..., :-1, :])
+        return (
+            right / (channels * strip.height * (width - 1))
+            + below / (channels * (strip.height - 1) * width)
+        )
+
+    def _sum(self, differences: Tensor) -> Tensor:
+        sizes = differences.square() if self.power == 2 else differences.abs()
+        return sizes.sum(dim=(1, 2, 3))
 
 
 class Laplacian(PictureTerm):
@@ -48,13 +57,17 @@ class Laplacian(PictureTerm):
         self.weight = weight
         # Three positions a side are the least that a Laplacian sees.
         self.cells = tuple(c for c in cells if min(photo.shape[-2:]) >= 3 * c) or (1,)
+        self.grid = lcm(*self.cells)
         self._targets = [_laplacian(photo.detach(), cell) for cell in self.cells]
 
-    def value(self, picture: Tensor) -> Tensor:
+    def part(self, strip: Strip) -> Tensor:
         errors = []
         for cell, target in zip(self.cells, self._targets, strict=True):
-            error = (_laplacian(picture, cell) - target).square().flatten(1).mean(dim=1)
-            errors.append(error / (target.square().flatten(1).mean(dim=1) + 1e-4))
+            # Of the cells' rows the first and the last have no Laplacian.
+            first, last = (max(row // cell - 1, 0) for row in strip.rows)
+            error = _laplacian(strip.own(cell, cell), cell) - target[..., first:last, :]
+            mean = error.square().sum(dim=(1, 2, 3)) / target[0].numel()
+            errors.append(mean / (target.square().flatten(1).mean(dim=1) + 1e-4))
         return torch.stack(errors).mean(dim=0)
 
 
@@ -74,5 +87,5 @@ class OutOfRange(PictureTerm):
     def __init__(self, weight: float = 10.0) -> None:
         self.weight = weight
 
-    def value(self, picture: Tensor) -> Tensor:
-        return range_penalty(picture)
+    def part(self, strip: Strip) -> Tensor:
+        return range_penalty(strip.own()) * ((strip.rows[1] - strip.rows[0]) / strip.height)
