@@ -110,23 +110,21 @@ def optimise(
     start: N 3 h w in [0,1], of any size. objective: makes the objective of a size. Raise Diverged
     when the loss explodes and smaller steps do not help.
     """
-    loop = _Loop(options, on_step, len(stages))
-    picture, moments = start.detach(), None
+    loop = _Loop(options, on_step, start.detach())
+    del start  # of large pictures no copy is held that is not needed
     share = options.steps // len(stages)
     for index, size in enumerate(stages):
         last = index == len(stages) - 1
         steps = options.steps - share * index if last else share
         if steps:
-            picture, moments = loop.run(
-                resize(picture, size), moments, objective(size), steps, last
-            )
-    return resize(picture, stages[-1])
+            loop.run(size, objective(size), steps, last)
+    return loop.picture
 
 
 def resize(picture: Tensor, size: Size) -> Tensor:
     """Bicubic, antialiased where it shrinks, cut to [0,1]."""
     if picture.shape[-2:] != size:
-        picture = F.interpolate(picture, size, mode="bicubic", antialias=True)
+        return F.interpolate(picture, size, mode="bicubic", antialias=True).clamp_(0.0, 1.0)
     return picture.clamp(0.0, 1.0)
 
 
@@ -135,33 +133,34 @@ _Moments = tuple[int, Tensor, Tensor]
 
 class _Loop:
     def __init__(
-        self, options: LoopOptions, on_step: Callable[[Step], None] | None, stages: int
+        self, options: LoopOptions, on_step: Callable[[Step], None] | None, picture: Tensor
     ) -> None:
-        self.options, self.on_step, self.stages = options, on_step, stages
+        self.options, self.on_step = options, on_step
+        self.picture = picture
+        """What a size begins with, and then its mean iterate."""
+        self._moments: _Moments | None = None
         self.rate = options.rate or RATES[options.optimizer]
         self.number = 0
         self.rollbacks = 0
 
-    def run(
-        self,
-        picture: Tensor,
-        moments: _Moments | None,
-        objective: Objective,
-        steps: int,
-        last: bool,
-    ) -> tuple[Tensor, _Moments | None]:
-        """One size. Returns the mean iterate, and Adam's moments for the next size."""
+    def run(self, size: Size, objective: Objective, steps: int, last: bool) -> None:
+        """One size. Takes the picture and Adam's moments from the size before."""
         # L-BFGS looks at its leaf as one long vector, and fails on a channels-last one.
-        leaf = picture.contiguous().clone().requires_grad_()
+        leaf = resize(self.picture, size).contiguous().requires_grad_()
+        self.picture = leaf.detach()
+        optimizer = self._optimizer(leaf, self._moments)
+        self._moments = None
         mean = _Mean(self._decay(steps))
-        start = safe = before = tried = best = leaf.detach().clone()
-        losses: list[float] = []
-        optimizer = self._optimizer(leaf, moments)
         lbfgs = self.options.optimizer == "lbfgs"
+        # In half the bits: seldom needed, and near enough then.
+        safe = before = leaf.detach().bfloat16()
+        start = leaf.detach().clone() if self.options.optimizer == "adamw" else safe
+        tried = best = leaf.detach().clone() if lbfgs else safe
+        losses: list[float] = []
         done = 0
         while done < steps:
             if done % WINDOW == 0:
-                before = leaf.detach().clone()
+                before = leaf.detach().bfloat16()
             if lbfgs:
                 tried = leaf.detach().clone()
             for group in optimizer.param_groups:
@@ -193,10 +192,13 @@ class _Loop:
             if self.on_step is not None:
                 now = Step(self.number, self.options.steps, size_of(leaf), terms, mean.value)
                 self.on_step(now)
+        leaf.grad = None
         if lbfgs and not _loss(objective, leaf) < min(losses):
             # Each step is judged by the next one; this was the last.
-            return best.clamp(0.0, 1.0), None
-        return mean.value(), _carried(optimizer, leaf)
+            self.picture = best.clamp(0.0, 1.0)
+        else:
+            self.picture = mean.value()
+        self._moments = None if last else _carried(optimizer, leaf)
 
     def _roll_back(self) -> None:
         """Go on with a smaller rate. Raises Diverged."""
@@ -213,6 +215,7 @@ class _Loop:
         found: dict[str, float] = {}
 
         def closure() -> float:
+            leaf.grad = None  # before another one is made
             values, leaf.grad = objective(leaf)
             # Terms are means: by pixel their gradient shrinks as the picture grows, below the
             # least curvature of torch.optim.LBFGS (1e-10) and the epsilon of Adam (1e-8), whose
@@ -222,7 +225,8 @@ class _Loop:
             leaf.grad *= scale
             # All at once: a device is waited for each time that it is asked.
             sums, means = [v.sum() for v in values.values()], [v.mean() for v in values.values()]
-            finite = leaf.grad.isfinite().all().to(sums[0])
+            # One pass and no copy: what is not finite survives the sum.
+            finite = leaf.grad.sum().isfinite().to(sums[0])
             told = torch.stack([finite, *sums, *means]).tolist()
             found.update(zip(values, told[1 + len(sums) :], strict=True))
             # Not finite: the optimizer must not see it, or its memory is lost too.
@@ -245,12 +249,14 @@ class _Loop:
                 tolerance_grad=0.0,
                 tolerance_change=0.0,
             )
-        optimizer = torch.optim.Adam([leaf], lr=self.rate, betas=BETAS)
+        # Fused: in one pass, without the two copies that its steps make otherwise.
+        fused = leaf.device.type in ("cpu", "cuda")
+        optimizer = torch.optim.Adam([leaf], lr=self.rate, betas=BETAS, fused=fused)
         if moments is not None:
             step, first, second = moments
             size = size_of(leaf)
             optimizer.state[leaf] = {
-                "step": torch.tensor(float(step)),
+                "step": torch.tensor(float(step), device=leaf.device if fused else None),
                 "exp_avg": F.interpolate(first, size, mode="bicubic"),
                 "exp_avg_sq": F.interpolate(second, size, mode="bilinear"),
             }
@@ -291,7 +297,7 @@ class _Mean:
 
     def value(self) -> Tensor:
         assert self.sum is not None
-        return (self.sum.detach() / (1.0 - self.weight)).clamp(0.0, 1.0)
+        return self.sum.detach().div(1.0 - self.weight).clamp_(0.0, 1.0)
 
 
 def size_of(picture: Tensor) -> Size:
