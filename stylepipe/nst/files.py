@@ -57,3 +57,37 @@ def file_digest(path: Path) -> str:
     """SHA-256 of a file. Raise OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_file(
+    path: Path, what: str, format: str, version: str
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and strings of one of our safetensors files.
+
+    what: its content in words. Raise FileNotFoundError where there is no file, ValueError where
+    it holds anything else, or what was changed after it was written.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise FileNotFoundError(f"no such {what} file: {path}")
+    try:
+        with safe_open(path, "pt") as file:
+            metadata: dict[str, str] = dict(file.metadata() or {})
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path}: not a safetensors file, or truncated ({error})") from error
+    if metadata.get("format") != format:
+        raise ValueError(f"{path}: holds no {format} {what}s (format {metadata.get('format')!r})")
+    if metadata.get("format_version") != version:
+        raise ValueError(
+            f"{path}: format version {metadata.get('format_version')!r}, "
+            f"this program reads version {version}"
+        )
+    return tensors, metadata
+
+
+def check_digest(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Raise ValueError if the file names another digest than its tensors have."""
+    if metadata.get("sha256", found := digest(tensors)) != found:
+        raise ValueError(f"{path} is damaged: its tensors do not have the SHA-256 it names")

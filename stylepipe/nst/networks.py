@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .files import digest, safetensors_bytes, write_atomically
+from .files import check_digest, digest, read_file, safetensors_bytes, write_atomically
 from .norms import instance_norm
 
 FORMAT = "stylepipe-fast"
@@ -288,24 +288,8 @@ def load_styles(
 
     Raise FileNotFoundError where there is no file, ValueError where it holds anything else.
     """
-    from safetensors import SafetensorError, safe_open
-
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no such style file: {path}")
-    try:
-        with safe_open(path, "pt") as file:
-            metadata: dict[str, str] = dict(file.metadata() or {})
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(f"{path}: not a safetensors file, or truncated ({error})") from error
-    if metadata.get("format") != FORMAT:
-        raise ValueError(f"{path}: holds no {FORMAT} styles (format {metadata.get('format')!r})")
-    if metadata.get("format_version") != FORMAT_VERSION:
-        raise ValueError(
-            f"{path}: format version {metadata.get('format_version')!r}, "
-            f"this program reads version {FORMAT_VERSION}"
-        )
+    tensors, metadata = read_file(path, "style", FORMAT, FORMAT_VERSION)
     try:
         spec = NetworkSpec.from_json(metadata.get("architecture", ""))
         records = _records(metadata.get("styles", ""))
@@ -314,8 +298,7 @@ def load_styles(
     with torch.device("meta"):  # no memory before the tensors are known to fit
         net = StyleNetwork(spec, len(records))
     _check_tensors(path, net, tensors)
-    if metadata.get("sha256", found := digest(tensors)) != found:
-        raise ValueError(f"{path} is damaged: its tensors do not have the SHA-256 it names")
+    check_digest(path, tensors, metadata)
     net.load_state_dict({key: value.float() for key, value in tensors.items()}, assign=True)
     return net.eval(), records, metadata
 

@@ -1,0 +1,61 @@
+"""The pictures whose style is wanted, and how they relate to a photo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Painting:
+    """A style: picture 1 3 H W in [0,1]; weight; regions 1 K H W, the part of the painting that
+    serves each region of the photo. Without them, of several paintings with a photo of K regions
+    the k-th serves the k-th region.
+    """
+
+    picture: Tensor
+    weight: float = 1.0
+    regions: Tensor | None = None
+
+    def size_for(self, size: Size, scale: float, least: int) -> Size:
+        """As large in area as a photo of this size, times the scale, but never larger than the
+        painting is: enlarged, it would have blurs for strokes. No side is under `least` pixels.
+        """
+        height, width = self.picture.shape[-2:]
+        factor = scale * ((size[0] * size[1]) / (height * width)) ** 0.5
+        factor = min(1.0, max(factor, least / min(height, width)))
+        return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def check_regions(paintings: Sequence[Painting], regions: Tensor | None) -> None:
+    """Raise ValueError unless the paintings serve the regions 1 K H W of a photo."""
+    if regions is None:
+        return
+    count = regions.shape[1]
+    if all(p.regions is None for p in paintings):
+        if len(paintings) != count:
+            raise ValueError(
+                f"regions of the picture: {count}, styles: {len(paintings)}; give one style a "
+                "region, or regions of the styles too"
+            )
+        return
+    for index, painting in enumerate(paintings, start=1):
+        own = painting.regions
+        if own is None or own.shape[1] != count:
+            found = "no" if own is None else own.shape[1]
+            raise ValueError(f"style {index} has {found} regions, the picture has {count}")
+        for k in range(count):
+            if not bool((own[:, k] > 0.5).any()):
+                raise ValueError(f"region {k + 1} is missing in style {index}")
+
+
+def area(planes: Tensor, size: Size) -> Tensor:
+    """Planes N K H W in another size, by averages: they still sum to 1."""
+    if tuple(planes.shape[-2:]) == size:
+        return planes
+    return F.interpolate(planes, size, mode="area")

@@ -1,0 +1,253 @@
+"""Training of decoders: features that a style has changed in, pictures out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from stylepipe.nst import losses
+from stylepipe.nst.decoders import Decoder, fingerprint, save_decoders
+from stylepipe.nst.encoders import Encoder
+from stylepipe.nst.files import digest
+from stylepipe.nst.photos import Photos, Read, load_picture
+
+from .task import Measured, Rows, RunOptions, Task
+
+Mix = Callable[[Tensor, Tensor], Tensor]
+"""Features of photos and of styles, N C h w each -> features to decode."""
+EDGE = 0.0625
+"""Of the side: the frame that is not compared with the style, whose crop has no such padding."""
+
+
+@dataclass(frozen=True)
+class DecoderOptions(RunOptions):
+    """How to train decoders. Weights are relative to each target's size: see losses.
+
+    size: side of the crops; zoom, vivid: see Photos. copies: the part of the rows that are decoded
+    unchanged, half of them paintings; 1 where there is no style. copy_weight: of the pixels of
+    these. feature_weight: of what the encoder sees in the result against what was decoded.
+    style_weight: of the style's moments at the first layer of each block.
+    """
+
+    batch: int = 8
+    learning_rate: float = 1e-3
+    size: int = 224
+    zoom: float = 2.0
+    vivid: float = 0.3
+    copies: float = 0.25
+    copy_weight: float = 1.0
+    feature_weight: float = 1.0
+    style_weight: float = 0.0
+    tv_weight: float = 0.1
+    range_weight: float = 10.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.size < 64:
+            raise ValueError(f"size must be 64 pixels or more, got {self.size}")
+        if self.zoom < 1.0:
+            raise ValueError(f"zoom must be 1 or more, got {self.zoom}")
+        for name in ("vivid", "copies"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
+
+
+class DecoderTask(Task):
+    """Decoders that learn to show what an encoder saw, also where a style was mixed in.
+
+    Rows that are decoded unchanged are compared with their picture, in pixels and in features
+    (Johnson 2016); the others with the mixed features, at the decoder's layer (Chen, Schmidt
+    2016, eq. 6; Huang, Belongie 2017, eq. 12), and, if that has a weight, with the style's
+    moments (Huang, Belongie 2017, eq. 13). The unchanged rows are a departure of ours from the
+    latter: they keep content sharp and colours true.
+
+    decoders: by layer. mix: None for plain inverses. paintings: none means that photos are the
+    styles. Raise ValueError for no readable picture; unreadable ones are left out and listed in
+    `warnings`.
+    """
+
+    model: nn.ModuleDict
+    options: DecoderOptions
+    columns = ("copy", "features", "style", "tv", "range")
+    kinds = ("the pictures",)
+
+    def __init__(
+        self,
+        decoders: Mapping[str, Decoder],
+        encoder: Encoder,
+        photos: Sequence[Path],
+        paintings: Sequence[Path],
+        options: DecoderOptions,
+        *,
+        mix: Mix | None,
+        read: Read,
+        previews: Sequence[Path] = (),
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        self.model, self.options = nn.ModuleDict(dict(decoders)), options
+        self.encoder, self.mix = encoder, mix
+        self.layers = list(decoders)
+        encoder.check(self.layers)
+        deepest = encoder.layers.index(self.layers[-1])
+        # The first of each block: what is compared on the way down to a decoder's layer.
+        self.firsts = [n for n in encoder.layers[: deepest + 1] if n.endswith("_1")]
+        sizes = (options.size, options.zoom, options.seed)
+        self.photos = Photos(read, photos, *sizes, options.vivid)
+        # Another seed: without paintings a photo must not be its own style.
+        others = (options.size, options.zoom, options.seed + 1)
+        self.styles = Photos(read, [*paintings] or photos, *others, options.vivid)
+        self.metadata = dict(metadata or {})
+        side = options.size * 3 // 2
+        chosen = previews or self.photos.paths[:3]
+        self.shown = [load_picture(read, path, side) for path in chosen]
+        self.shown_styles = [
+            load_picture(read, self.styles.paths[i % len(self.styles.paths)], side)
+            for i in range(len(chosen))
+        ]
+
+    @property
+    def warnings(self) -> list[str]:  # type: ignore[override]
+        return [*self.photos.warnings, *self.styles.warnings]
+
+    def batch(self, step: int) -> Rows:
+        """Photos, styles, and whether the photo is decoded unchanged."""
+        options = self.options
+        rng = np.random.default_rng((options.seed, 3, step))
+        photos = self.photos.batch(step, options.batch)
+        styles = self.styles.batch(step, options.batch)
+        copied = torch.ones(options.batch, dtype=torch.bool)
+        if self.mix is not None:
+            copied = torch.from_numpy(rng.random(options.batch) < options.copies)
+        swapped = copied & torch.from_numpy(rng.random(options.batch) < 0.5)
+        photos[swapped] = styles[swapped]
+        return photos, styles, copied
+
+    def measure(self, model: nn.Module, rows: Rows, step: int) -> Measured:
+        assert isinstance(model, nn.ModuleDict)
+        photos, styles, copied = rows
+        with torch.no_grad():
+            seen = self.encoder(photos, [*self.firsts, *self.layers])
+            aims = {layer: seen[layer] for layer in self.layers}
+            styled: dict[str, Tensor] = {}
+            if self.mix is not None and not bool(copied.all()):
+                wanted = self.firsts if self.options.style_weight else self.layers
+                styled = self.encoder(styles, [*wanted, *self.layers])
+                for layer in self.layers:
+                    mixed = self.mix(seen[layer], styled[layer])
+                    aims[layer] = torch.where(copied[:, None, None, None], seen[layer], mixed)
+        total: dict[str, list[Tensor]] = {name: [] for name in self.columns}
+        spreads = []
+        for layer in self.layers:
+            found: Tensor = model[layer](aims[layer])
+            output = found[..., : photos.shape[2], : photos.shape[3]]
+            terms = self._terms(layer, output, photos, copied, seen, aims[layer], styled)
+            for name, value in terms.items():
+                total[name].append(value.mean())
+            spreads.append(output.flatten(1).std(dim=1))
+        means = {name: torch.stack(values).mean() for name, values in total.items() if values}
+        return Measured(means, torch.stack(spreads).min(dim=0).values)
+
+    def _terms(
+        self,
+        layer: str,
+        output: Tensor,
+        photos: Tensor,
+        copied: Tensor,
+        seen: Mapping[str, Tensor],
+        aim: Tensor,
+        styled: Mapping[str, Tensor],
+    ) -> dict[str, Tensor]:
+        """By row."""
+        options, kept = self.options, copied.float()
+        own = self.firsts[: self.firsts.index(f"{layer[:5]}_1") + 1]
+        found = self.encoder(output, [*own, layer])
+        features = losses.content_loss(found[layer], aim)
+        for name in own:
+            if name != layer:
+                features = features + kept * losses.content_loss(found[name], seen[name])
+        style = torch.zeros_like(features)
+        if options.style_weight and styled:
+            for name in own:
+                style = style + (1 - kept) * _style_error(found[name], styled[name])
+        return {
+            "copy": options.copy_weight * kept * losses.content_loss(output, photos),
+            "features": options.feature_weight * features,
+            "style": options.style_weight * style,
+            "tv": options.tv_weight * losses.total_variation(output),
+            "range": options.range_weight * losses.range_penalty(output),
+        }
+
+    def identity(self) -> dict[str, Any]:
+        paths = [*self.photos.paths, *self.styles.paths]
+        return {
+            "encoder": fingerprint(self.encoder),
+            "pictures": [(str(path.resolve()), path.stat().st_size) for path in paths],
+            "networks to start from": digest(self.model.state_dict()),
+            "layers": [self.layers, None if self.mix is None else self.mix.__name__],
+        }
+
+    def preview(self, model: nn.Module) -> list[list[Tensor]]:
+        """A row a photo: itself, decoded; if there is a style, that and the mixture, decoded."""
+        assert isinstance(model, nn.ModuleDict)
+        rows = []
+        for photo, style in zip(self.shown, self.shown_styles, strict=True):
+            (height, width), row = photo.shape[2:], [photo]
+            seen = self.encoder(photo.to(self.device), self.layers)
+            styled = self.encoder(style.to(self.device), self.layers)
+            for layer in self.layers:
+                decoder = _decoder(model, layer)
+                row.append(decoder.picture(seen[layer], height, width).cpu())
+                if self.mix is not None:
+                    mixed = self.mix(seen[layer], styled[layer])
+                    row.append(decoder.picture(mixed, height, width).cpu())
+            if self.mix is not None:
+                row.insert(1, _cut(style, height, width))
+            rows.append(row)
+        return rows
+
+    def save(self, folder: Path, step: int) -> Path:
+        """Write the file of decoders."""
+        path = folder / "decoders.safetensors"
+        options = json.dumps(asdict(self.options))
+        decoders = {name: _decoder(self.model, name) for name in self.layers}
+        save_decoders(
+            path, decoders, self.encoder, **self.metadata, options=options, steps=str(step)
+        )
+        return path
+
+
+def _decoder(model: nn.ModuleDict, layer: str) -> Decoder:
+    decoder = model[layer]
+    assert isinstance(decoder, Decoder)
+    return decoder
+
+
+def _style_error(features: Tensor, style: Tensor) -> Tensor:
+    """Squared errors of the channels' means and deviations, over the style's, N C h w -> N."""
+    (mean, std), (aim_mean, aim_std) = (_mean_std(_inner(m)) for m in (features, style))
+    error = (mean - aim_mean).square().sum(dim=1) + (std - aim_std).square().sum(dim=1)
+    return error / (aim_std.square().sum(dim=1) + 0.01 * aim_mean.square().sum(dim=1) + losses.EPS)
+
+
+def _inner(maps: Tensor) -> Tensor:
+    rows, columns = (int(EDGE * side) for side in maps.shape[2:])
+    return maps[..., rows : maps.shape[2] - rows, columns : maps.shape[3] - columns]
+
+
+def _mean_std(maps: Tensor) -> tuple[Tensor, Tensor]:
+    flat = maps.float().flatten(2)
+    return flat.mean(dim=2), (flat.var(dim=2, correction=0) + losses.EPS).sqrt()
+
+
+def _cut(picture: Tensor, height: int, width: int) -> Tensor:
+    """The picture's upper left part, repeated where it is too small."""
+    rows = torch.arange(height) % picture.shape[2]
+    columns = torch.arange(width) % picture.shape[3]
+    return picture[:, :, rows][..., columns]

@@ -1,0 +1,79 @@
+"""Features moved to a style's statistics: the statistics arrive, region by region."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stylepipe.nst.transforms import Look, adain, blended, moments, restyled, stacked
+
+
+def features(seed: int, height: int = 9, width: int = 12, channels: int = 5) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    mix = torch.randn(channels, channels, generator=generator, dtype=torch.float64)
+    mix = 0.3 * mix + 2 * torch.eye(channels)
+    noise = torch.randn(channels, height * width, generator=generator, dtype=torch.float64)
+    shift = torch.randn(channels, 1, generator=generator, dtype=torch.float64)
+    return (mix @ noise + 3 * shift).view(1, channels, height, width)
+
+
+@pytest.mark.parametrize("full", [False, True])
+@settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 1000))
+def test_the_result_has_the_styles_moments(full: bool, seed: int) -> None:
+    style = moments(features(seed + 1, 7, 8), full=full)
+    found = moments(restyled(features(seed), Look.of(style)), full=full)
+    assert torch.allclose(found.mean, style.mean, atol=1e-3)
+    assert torch.allclose(found.spread, style.spread, rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_its_own_look_changes_nothing(full: bool) -> None:
+    photo = features(3)
+    found = restyled(photo, Look.of(moments(photo, full=full)))
+    assert torch.allclose(found, photo, atol=1e-4)
+
+
+def test_adain_is_its_formula() -> None:
+    photo, style = features(1), features(2)
+    std, mean = style.std((2, 3), correction=0), style.mean((2, 3))
+    own_std, own_mean = photo.std((2, 3), correction=0), photo.mean((2, 3))
+    wanted = (photo - own_mean[..., None, None]) / own_std[..., None, None]
+    wanted = wanted * std[..., None, None] + mean[..., None, None]
+    assert torch.allclose(adain(photo, style), wanted, atol=1e-3)
+
+
+def test_a_blend_lies_between_its_styles() -> None:
+    photo = features(1)
+    looks = [Look.of(moments(features(s), full=True)) for s in (2, 3)]
+    both = restyled(photo, blended([(looks[0], 1.0), (looks[1], 3.0)]))
+    wanted = 0.25 * restyled(photo, looks[0]) + 0.75 * restyled(photo, looks[1])
+    assert torch.allclose(both, wanted, atol=1e-8)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_each_region_gets_its_own_style(full: bool) -> None:
+    photo, planes = features(1), torch.zeros(1, 2, 9, 12, dtype=torch.float64)
+    planes[:, 0, :, :6], planes[:, 1, :, 6:] = 1, 1
+    looks = [Look.of(moments(features(s), full=full)) for s in (2, 3)]
+    found = restyled(photo, stacked(looks), planes)
+    for k, half in enumerate((slice(0, 6), slice(6, 12))):
+        alone = restyled(photo[..., half], looks[k])
+        assert torch.allclose(found[..., half], alone, atol=1e-8)
+
+
+def test_a_region_that_the_photo_lacks_harms_nobody() -> None:
+    photo, planes = features(1), torch.zeros(1, 2, 9, 12, dtype=torch.float64)
+    planes[:, 0] = 1
+    looks = [Look.of(moments(features(s), full=True)) for s in (2, 3)]
+    found = restyled(photo, stacked(looks), planes)
+    assert torch.allclose(found, restyled(photo, looks[0]), atol=1e-8)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_flat_features_stay_finite(full: bool) -> None:
+    flat = torch.full((1, 5, 4, 4), 2.0)
+    look = Look.of(moments(features(2).float(), full=full))
+    assert restyled(flat, look).isfinite().all()
+    flat_look = Look.of(moments(flat, full=full))
+    assert torch.allclose(restyled(features(1).float(), flat_look), flat[..., :1, :1], atol=0.2)
