@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from fractions import Fraction
 from pathlib import Path
 
@@ -123,6 +124,20 @@ def test_rotation_is_applied_to_the_pixels_and_gone_from_the_output(tmp_path, de
     assert info.details["rotation"] == 0
     assert info.details["sample_aspect_ratio"] == aspect
     assert np.abs(frames[1].pixels.astype(int) - turned[1]).mean() < 8
+
+
+def test_decoded_frames_are_let_go_at_once(tmp_path):
+    source = make_clip(tmp_path / "in.mp4", range(0, 1200, 40), rotate=90)
+    reader = VideoReader(VideoReader.Options())
+    info = reader.probe(source)
+    gc.collect()
+    gc.disable()  # which would free them too, but only after a hundred of any size
+    try:
+        for _ in reader.frames(Item(0, source, source.parent, source), info):
+            alive = sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects())
+    finally:
+        gc.enable()
+    assert alive < 10  # of 30; the decoder's threads hand out several at the end
 
 
 @pytest.mark.parametrize("size", [(63, 47), (1, 1), (64, 49)])

@@ -172,7 +172,7 @@ def frames(path: Path, info: Info, span: Span, first: int) -> Iterator[Frame]:
         if span.start and any(name in container.format.name for name in _SEEKABLE):
             _seek(container, span.start + begin)
         index = 0
-        shape = None
+        shape = upright = None
         held: Frame | None = None  # until the next one tells how long it stays
         for frame in _decode(container, stream, begin):
             pts = clock.stamp(frame)
@@ -183,6 +183,8 @@ def frames(path: Path, info: Info, span: Span, first: int) -> Iterator[Frame]:
             time = pts * clock.base - begin
             if span.end is not None and time >= span.end:
                 break
+            # Looked at once: a frame whose side data was read lives until cycles are collected.
+            upright = upright or _Upright.of(frame)
             shape = shape or (frame.width, frame.height)
             if (frame.width, frame.height) != shape:
                 raise ItemError(
@@ -192,7 +194,6 @@ def frames(path: Path, info: Info, span: Span, first: int) -> Iterator[Frame]:
             if time < span.start:
                 continue
             if index >= first:
-                upright = _Upright.of(frame)
                 pixels, alpha = to_rgb(frame)
                 held = Frame(
                     upright(pixels), None if alpha is None else upright(alpha), index, pts,
