@@ -95,7 +95,7 @@ class DecoderTask(Task):
         self.encoder, self.mix = encoder, mix
         self.layers = list(decoders)
         encoder.check(self.layers)
-        deepest = encoder.layers.index(self.layers[-1])
+        deepest = max(map(encoder.layers.index, self.layers))
         # The first of each block: what is compared on the way down to a decoder's layer.
         self.firsts = [n for n in encoder.layers[: deepest + 1] if n.endswith("_1")]
         sizes = (options.size, options.zoom, options.seed)

@@ -1,0 +1,141 @@
+"""Decoders learn to show what an encoder saw, resume exactly; bad input first."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tinyencoder
+import torch
+
+from stylepipe import read_picture
+from stylepipe.nst.decoders import load_decoders, mirror
+from stylepipe.nst.training.decoder import DecoderOptions, DecoderTask
+from stylepipe.nst.training.loop import CheckpointError, Progress, Trainer
+from stylepipe.nst.transforms import adain
+
+OPTIONS = DecoderOptions(
+    steps=4, batch=2, size=64, checkpoint_every=2, preview_every=3, precision="float32"
+)
+Make = Callable[..., Trainer]
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[Path]:
+    rng = np.random.default_rng(0)
+    paths = []
+    for index in range(5):
+        picture = cv2.resize(rng.uniform(0, 255, (9, 12, 3)), (128, 96)).astype(np.uint8)
+        paths.append(tmp_path / f"{index}.png")
+        cv2.imwrite(str(paths[-1]), picture)
+    return paths
+
+
+@pytest.fixture
+def make(pictures: list[Path], tmp_path: Path) -> Make:
+    def build(
+        out: str = "out",
+        options: DecoderOptions = OPTIONS,
+        layers: tuple[str, ...] = ("relu2_1",),
+        **more: object,
+    ) -> Trainer:
+        torch.manual_seed(0)
+        encoder = tinyencoder.encoder()
+        given = {"photos": pictures[:3], "paintings": pictures[3:], "mix": adain} | more
+        decoders = {layer: mirror(encoder, layer) for layer in layers}
+        task = DecoderTask(decoders, encoder, options=options, read=read_picture, **given)  # type: ignore[arg-type]
+        return Trainer(task, tmp_path / out)
+
+    return build
+
+
+def test_bad_input_is_named(make: Make, pictures: list[Path]) -> None:
+    with pytest.raises(ValueError, match="no photos"):
+        make(photos=[])
+    for wrong, message in (
+        ({"size": 32}, "size must be 64 pixels or more"),
+        ({"zoom": 0.5}, "zoom must be 1 or more"),
+        ({"copies": 2.0}, "copies must be between 0 and 1"),
+        ({"batch": 0}, "batch must be 1 or more"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            replace(OPTIONS, **wrong)  # type: ignore[arg-type]
+    make().run()
+    with pytest.raises(CheckpointError, match=r"made with other pictures$"):
+        make(photos=pictures[:2]).run()
+    with pytest.raises(CheckpointError, match=r"made with other layers$"):
+        make(mix=None).run()
+    pictures[0].write_bytes(b"")
+    assert any("0.png" in line for line in make("other").task.warnings)
+
+
+def learned(make: Make, *parts: str, **more: object) -> list[Progress]:
+    options = replace(OPTIONS, steps=80, batch=4, learning_rate=1e-2, preview_every=1000)
+    options = replace(options, **more.pop("options", {}))  # type: ignore[arg-type]
+    seen: list[Progress] = []
+    make("learn", options, **more).run(seen.append)
+    for part in parts:
+        early, late = (np.mean([p.terms[part] for p in some]) for some in (seen[:8], seen[-8:]))
+        assert late < 0.8 * early, part
+    return seen
+
+
+def test_an_inverse_comes_to_show_the_picture(make: Make) -> None:
+    layers = ("relu2_1", "relu1_1")
+    seen = learned(make, "copy", "features", mix=None, layers=layers, options={"copies": 1.0})
+    assert seen[-1].terms["style"] == 0
+
+
+@pytest.mark.parametrize(
+    ("part", "weights"), [("features", {}), ("style", {"style_weight": 1.0, "feature_weight": 0.0})]
+)
+def test_mixtures_are_compared_with_what_was_mixed(
+    make: Make, part: str, weights: dict[str, float]
+) -> None:
+    seen = learned(make, part, options={"copies": 0.0, **weights})
+    assert all(p.terms["copy"] == 0 for p in seen)
+
+
+def test_rows_are_photos_paintings_and_whether_to_copy(make: Make) -> None:
+    options = replace(OPTIONS, batch=16, copies=0.5)
+    photos, styles, copied = make(options=options).task.batch(1)
+    assert photos.shape == styles.shape == (16, 3, 64, 64)
+    assert 0 < int(copied.sum()) < 16
+    same = [torch.equal(a, b) for a, b in zip(photos, styles, strict=True)]
+    assert any(same) and not any(s and not c for s, c in zip(same, copied, strict=True))
+    again = make("b", options).task.batch(1)
+    assert all(torch.equal(a, b) for a, b in zip((photos, styles, copied), again, strict=True))
+    plain = make("c", options, mix=None, paintings=[]).task.batch(1)
+    assert bool(plain[2].all())
+
+
+class Killed(Exception):
+    """Ends a run without a checkpoint, as a power cut does."""
+
+
+@pytest.mark.parametrize("how", [KeyboardInterrupt, Killed])
+def test_a_resumed_run_writes_the_same_bytes(make: Make, how: type[BaseException]) -> None:
+    options = replace(OPTIONS, workers=2, style_weight=1.0)
+    straight = make("straight", options).run()
+
+    def interrupt(progress: Progress) -> None:
+        if progress.step == 3:
+            raise how
+
+    with pytest.raises(how):
+        make("resumed", options).run(interrupt)
+    assert make("resumed", options).run().read_bytes() == straight.read_bytes()
+
+
+def test_the_file_tells_where_it_is_from(make: Make) -> None:
+    trainer = make(metadata={"data": "three photos"}, layers=("relu3_1", "relu1_1"))
+    path = trainer.run()
+    file = load_decoders(path)
+    file.check(tinyencoder.encoder(), path)
+    assert list(file.decoders) == ["relu3_1", "relu1_1"]
+    assert file.metadata["data"] == "three photos"
+    preview = cv2.imread(str(trainer.out_dir / "preview-000003.png"))
+    assert preview is not None
+    assert preview.shape[1] == 6 * 128  # photo, painting; of each layer the photo and the mixture
