@@ -14,6 +14,7 @@ from stylepipe import (
     SetupError,
     StylepipeError,
     UsageError,
+    native_bf16,
     option,
 )
 
@@ -93,8 +94,6 @@ def plan(kind: type[R], flags: TrainFlags, context: Context, **more: Any) -> R:
 
 def halved(context: Context) -> bool:
     """Whether to train in bfloat16; float16, which CUDA prefers, has too small a range."""
-    from stylepipe.device import native_bf16
-
     device = context.device
     half = device.dtype.itemsize == 2
     return half and (device.type != "cuda" or native_bf16(device.torch))

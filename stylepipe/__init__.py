@@ -35,6 +35,7 @@ from stylepipe.components import (
     Training,
     Writer,
 )
+from stylepipe.device import is_out_of_memory, native_bf16
 from stylepipe.errors import (
     ItemError,
     NoInputError,
@@ -43,6 +44,7 @@ from stylepipe.errors import (
     UsageError,
     suggest,
 )
+from stylepipe.fingerprints import digest, stamp
 from stylepipe.hookspecs import hookimpl
 from stylepipe.options import Options, option
 from stylepipe.pictures import read_picture
@@ -81,9 +83,13 @@ __all__ = [
     "Writer",
     "__version__",
     "convert",
+    "digest",
     "hookimpl",
+    "is_out_of_memory",
+    "native_bf16",
     "option",
     "parse_style",
     "read_picture",
+    "stamp",
     "suggest",
 ]

@@ -115,6 +115,19 @@ def tune_allocator() -> None:
     mallopt(arena_max, 1)
 
 
+def trim_allocator() -> None:
+    """Give freed blocks back to the system after all, where memory is scarce and a phase of the
+    work has ended: those of the next have other sizes, and would lie beside them.
+
+    Does nothing where the C library is not glibc.
+    """
+    import ctypes
+    import platform
+
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def run_within_memory(stylizer: Stylizer, batch: Batch) -> torch.Tensor:
     """Stylize a batch, in smaller and smaller pieces as long as memory does not suffice.
 

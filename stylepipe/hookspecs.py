@@ -6,7 +6,7 @@ the entry-point group ``stylepipe`` of your package, or pass it by ``--plugin``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,8 +43,9 @@ def stylepipe_commands(cli: click.Group) -> None:
 
 
 @hookspec
-def stylepipe_job_start(job: Job) -> None:
-    """The options of ``job`` are valid and nothing was opened yet; raise UsageError to refuse.
+def stylepipe_job_start(job: Job, items: Sequence[Item]) -> None:
+    """The options of ``job`` are valid, ``items`` are what it found to do, in order, and nothing
+    was opened yet; raise UsageError to refuse. Called for dry runs too.
 
     Any other exception, here and in the two hooks below, is told to the user and ends nothing.
     """

@@ -53,7 +53,7 @@ def run(job: Job, report: Report) -> Report:
     items, single = find_items(job.inputs, job.output, job.settings, job.limit)
     styles = _styles(job.settings.stylizer)
     journal = Journal(job.output, single, settings_fingerprint(job.settings, job.precision))
-    job.plugins.job_start(job, report.log)
+    job.plugins.job_start(job, items, report.log)
     try:
         if job.dry_run:
             kept = _kept(items, journal, job)

@@ -168,13 +168,13 @@ class Plugins:
         """Let plugins add commands to the command line."""
         self._each("stylepipe_commands", cli=cli)
 
-    def job_start(self, job: Job, log: Log | None = None) -> None:
-        """Tell plugins that a job is about to start; any may refuse with UsageError.
+    def job_start(self, job: Job, items: Sequence[Item], log: Log | None = None) -> None:
+        """Tell plugins that a job is about to start on some items; any may refuse with UsageError.
 
         A plugin that breaks in this hook or the next two is told of once, to ``log`` or else on
         stderr, and the job goes on.
         """
-        self._observe("stylepipe_job_start", (StylepipeError,), log, job=job)
+        self._observe("stylepipe_job_start", (StylepipeError,), log, job=job, items=items)
 
     def item_done(self, job: Job, item: Item, outcome: Outcome, log: Log | None = None) -> None:
         """Tell plugins how an item ended."""

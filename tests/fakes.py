@@ -156,8 +156,8 @@ class Plugins:
     def __init__(self):
         self.told = []
 
-    def job_start(self, job, log=None):
-        self.told.append("start")
+    def job_start(self, job, items, log=None):
+        self.told.append(("start", [item.source.name for item in items]))
 
     def item_done(self, job, item, outcome, log=None):
         self.told.append((item.source.name, outcome.status))

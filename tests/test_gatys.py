@@ -350,7 +350,7 @@ def test_too_little_memory_is_refused_with_what_it_takes(cli: Any, files: Path) 
     save(files / "photos" / "photo.png", tinyencoder.picture(800, 1000))
     failed(
         cli, files, "to paint 1000x800 pixels takes", "even in tiles, and 77 MiB are allowed",
-        "(--memory 4", memory="128M",
+        "(--memory 2", memory="128M",
     )  # fmt: skip
 
 
@@ -680,13 +680,22 @@ def test_memory_that_never_suffices_fails_the_photo(
 
 
 def test_the_memory_of_the_accelerator_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    from stylepipe_plugins.gatys import _memory
+    from stylepipe_plugins.gatys import REST, _memory
 
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1 << 30, 80 << 30))
     cuda = Device(torch.float32, torch.device("cuda"))
     assert _memory(replace(context(), device=cuda, memory=8 << 30)) == int(0.6 * 2**30)
     assert _memory(replace(context(), device=cuda, memory=1 << 28)) == int(0.6 * 2**28)
-    assert _memory(replace(context(), memory=8 << 30)) == int(0.6 * 2**33)
+    assert _memory(replace(context(), memory=8 << 30)) == (8 << 30) - REST
+
+
+@pytest.mark.parametrize("needed", [100 << 20, 1 << 30, (3 << 30) + 1])
+def test_the_memory_that_is_named_suffices(needed: int) -> None:
+    from stylepipe_plugins.gatys import _job_memory, _memory
+
+    named = _job_memory(needed)
+    assert _memory(replace(context(), memory=named)) >= needed
+    assert _memory(replace(context(), memory=named - (1 << 20))) < needed
 
 
 @pytest.mark.parametrize(
@@ -702,7 +711,7 @@ def test_the_range_of_float16_is_too_small(
     files: Path, monkeypatch: pytest.MonkeyPatch,
     kind: str, dtype: torch.dtype, native: bool, taken: torch.dtype,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("stylepipe.device.native_bf16", lambda device: native)
+    monkeypatch.setattr("stylepipe_plugins.training.native_bf16", lambda device: native)
     opened: list[torch.dtype] = []
     monkeypatch.setattr(
         "stylepipe.nst.encoders.open_encoder", lambda *a, **flags: opened.append(flags["dtype"])

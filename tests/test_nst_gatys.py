@@ -442,8 +442,9 @@ def test_the_estimate_covers_what_is_held_and_is_not_far_off(
     del found
     whole.memory = 0
     with pytest.raises(NotEnoughMemory) as caught:
-        whole._tile((192, 224), 1, count)
-    of_the_picture = 192 * 224 * (module.HELD + module.OPTIMIZER_HELD["adam"])
+        whole._tile((192, 224), photo, planes)
+    by_pixel = module.HELD_OF_PHOTO + module.HELD + module.OPTIMIZER_HELD["adam"]
+    of_the_picture = 192 * 224 * (by_pixel + module.HELD_OF_STRIP)
     estimate = caught.value.needed - of_the_picture
     assert held < estimate < 5 * held  # a fifth of it is the margin
 

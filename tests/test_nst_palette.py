@@ -5,6 +5,7 @@ import tinyencoder
 import torch
 from torch import Tensor
 
+from stylepipe.nst import palette
 from stylepipe.nst.palette import matched
 
 
@@ -33,6 +34,12 @@ def test_linear_gives_mean_and_covariance() -> None:
     assert result.shape == painting().shape
     for own, wanted in zip(moments(result), moments(photo()), strict=True):
         torch.testing.assert_close(own, wanted, atol=3e-3, rtol=0)
+
+
+def test_large_pictures_are_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = matched(painting(), photo(), "linear")
+    monkeypatch.setattr(palette, "PART", 333)
+    torch.testing.assert_close(matched(painting(), photo(), "linear"), whole)
 
 
 def test_histogram_gives_each_channel_its_values() -> None:

@@ -55,7 +55,7 @@ def test_folder_in_folder_out(photos, tmp_path):
     report, told = go(photos, tmp_path / "out")
     assert report.exit_code == 0
     names = ["a.npy", "b.npy", "c.npy", "d.npy"]
-    assert told == ["start", *[(n, "done") for n in names], "done"]
+    assert told == [("start", names), *[(n, "done") for n in names], "done"]
     for name in ("a.npy", "sub/d.npy"):
         result, source = np.load(tmp_path / "out" / name), np.load(photos / name)
         np.testing.assert_array_equal(result, 255 - source)

@@ -159,17 +159,17 @@ def test_job_hooks_reach_every_plugin(plugin, tmp_path):
     text = "import stylepipe\ntold = []\n" + "".join(
         f"@stylepipe.hookimpl\ndef {name}({args}): told.append(({name!r}, {last}))\n"
         for name, args, last in [
-            ("stylepipe_job_start", "job", "job"),
+            ("stylepipe_job_start", "job, items", "items"),
             ("stylepipe_item_done", "job, item, outcome", "outcome"),
             ("stylepipe_job_done", "job, report", "report"),
         ]
     )
     plugins = Plugins([plugin(text, "observer")])
-    plugins.job_start("job")
+    plugins.job_start("job", ["item"])
     plugins.item_done("job", "item", "outcome")
     plugins.job_done("job", "report")
     assert sys.modules["stylepipe_plugin_observer"].told == [
-        ("stylepipe_job_start", "job"),
+        ("stylepipe_job_start", ["item"]),
         ("stylepipe_item_done", "outcome"),
         ("stylepipe_job_done", "report"),
     ]
@@ -181,7 +181,7 @@ def test_a_plugin_may_refuse_a_job(plugin):
         "    raise stylepipe.UsageError('not today')\n"
     )
     with pytest.raises(UsageError, match="not today"):
-        Plugins([plugin(text)]).job_start(None)
+        Plugins([plugin(text)]).job_start(None, [])
 
 
 OBSERVER = "import stylepipe\ntold = []\n" + "".join(
@@ -198,7 +198,7 @@ def test_an_observer_that_raises_is_told_of_once_and_the_next_one_hears_all(plug
     quiet = OBSERVER.replace("1 / 0", "pass")
     plugins = Plugins([plugin(OBSERVER, "loud"), plugin(quiet, "calm"), plugin(OBSERVER, "third")])
     lines: list[str] = []
-    plugins.job_start(None, lines.append)
+    plugins.job_start(None, [], lines.append)
     plugins.item_done(None, "item", "outcome", lines.append)
     plugins.job_done(None, "report")
     assert len(lines) == 2 and not capsys.readouterr().err
@@ -219,7 +219,7 @@ def test_a_refusal_after_the_start_ends_nothing(plugin):
     plugins.item_done(None, "item", "outcome", lines.append)
     assert "too late" in lines[0]
     with pytest.raises(UsageError, match="too late"):
-        plugins.job_start(None, lines.append)
+        plugins.job_start(None, [], lines.append)
 
 
 @pytest.mark.parametrize(
@@ -271,3 +271,27 @@ def test_every_hook_has_a_typed_method_that_calls_it():
         if isinstance(n, (ast.Attribute, ast.Constant))
     }
     assert {h.__name__ for h in hooks()} <= words
+
+
+BUNDLED = Path(stylepipe.__file__).parents[1] / "plugins"
+PUBLIC = {"stylepipe", "stylepipe.nst", "stylepipe.weights", "stylepipe.testing"}
+
+
+@pytest.mark.parametrize("path", sorted(BUNDLED.rglob("*.py")), ids=lambda p: p.stem)
+def test_bundled_plugins_need_public_names_only(path):
+    """What they cannot do without, nobody else's plugin could do without either."""
+    code = ast.parse(path.read_text(encoding="utf-8"))
+    for_types = {
+        id(node)
+        for block in ast.walk(code)
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in ast.walk(block)
+    }
+    for node in ast.walk(code):
+        if not isinstance(node, ast.ImportFrom) or node.level or id(node) in for_types:
+            continue
+        package, *inner = (node.module or "").split(".")
+        if package == "stylepipe":
+            assert ".".join([package, *inner[:1]]) in PUBLIC, ast.unparse(node)
+            if not inner:
+                assert {alias.name for alias in node.names} <= set(stylepipe.__all__)

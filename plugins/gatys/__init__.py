@@ -23,6 +23,7 @@ from stylepipe import (
     Stylizer,
     UsageError,
     hookimpl,
+    is_out_of_memory,
     read_picture,
 )
 
@@ -39,8 +40,11 @@ if TYPE_CHECKING:
 
     from .regions import RegionFiles
 
+REST = 640 << 20
+"""Bytes of the job's memory that are not for a picture's optimisation: the program itself takes
+them, and the engine."""
 SHARE = 0.6
-"""Of the job's memory, for one picture's optimisation; the rest is the engine's."""
+"""Of the job's memory, for a picture's optimisation where REST would leave less."""
 LEAST_MEMORY = 64 << 20
 """Bytes below which there is no use in smaller tiles."""
 
@@ -153,8 +157,9 @@ class GatysStylizer(Stylizer):
         # Gradients are needed here, whatever the caller has switched off.
         with torch.inference_mode(False):
             for number, image in enumerate(batch.images, start=batch.first):
-                painted.append(self._paint(image[None].clone(), batch.item, number))
-            return torch.cat(painted)
+                photo = image[None].clone() if image.is_inference() else image[None]
+                painted.append(self._paint(photo, batch.item, number))
+            return torch.cat(painted) if len(painted) > 1 else painted[0]
 
     def _paint(self, photo: torch.Tensor, item: Item, frame: int) -> torch.Tensor:
         import torch
@@ -175,7 +180,6 @@ class GatysStylizer(Stylizer):
         """None if memory did not suffice; by then the painter is one that takes half as much."""
         import torch
 
-        from stylepipe.device import is_out_of_memory
         from stylepipe.nst.budget import NotEnoughMemory
         from stylepipe.nst.gatys import Gatys
         from stylepipe.nst.optimise import Diverged
@@ -201,7 +205,7 @@ class GatysStylizer(Stylizer):
                 )
         except NotEnoughMemory as error:
             # A GPU's memory is what it is.
-            flag = "" if photo.is_cuda else f" (--memory {ceil(error.needed / SHARE / 2**20)}M)"
+            flag = "" if photo.is_cuda else f" (--memory {_job_memory(error.needed) >> 20}M)"
             raise ItemError(f"{error}{flag}") from error
         except (Diverged, ValueError) as error:
             raise ItemError(str(error)) from error
@@ -288,7 +292,12 @@ def _memory(context: Context) -> int:
 
         # What the engine knows of is the host's.
         memory = min(memory, torch.cuda.mem_get_info(context.device.torch)[0])
-    return int(memory * SHARE)
+    return max(memory - REST, int(memory * SHARE))
+
+
+def _job_memory(needed: int) -> int:
+    """The job's memory that leaves so much for a picture's optimisation: in whole MiB."""
+    return ceil(min(needed + REST, needed / SHARE) / 2**20) << 20
 
 
 def fitted(start: torch.Tensor, photo: torch.Tensor) -> torch.Tensor:
@@ -323,10 +332,8 @@ def stylepipe_components() -> Iterable[type[Stylizer]]:
 
 
 @hookimpl
-def stylepipe_job_start(job: Job) -> None:
+def stylepipe_job_start(job: Job, items: Sequence[Item]) -> None:
     """Refuse reports that would replace a photo or a result, of whichever item."""
     stylizer = job.settings.stylizer
-    if isinstance(stylizer, GatysStylizer) and stylizer.options.reports():
-        from stylepipe.inputs import find_items
-
-        stylizer.expect(find_items(job.inputs, job.output, job.settings, job.limit)[0])
+    if isinstance(stylizer, GatysStylizer):
+        stylizer.expect(items)

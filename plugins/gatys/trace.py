@@ -37,7 +37,8 @@ class Aside:
         """Write 1 3 H W in [0,1]."""
         import cv2
 
-        pixels = (picture[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+        # In place after the first: beside a large picture there is little room.
+        pixels = picture[0].mul(255).round_().clamp_(0, 255).byte().permute(1, 2, 0).cpu().numpy()
         self.pixels(path, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
 
     def pixels(self, path: Path, pixels: object) -> None:

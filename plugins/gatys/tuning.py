@@ -8,8 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stylepipe import Item, SetupError, UsageError
-from stylepipe.fingerprints import digest, stamp
+from stylepipe import Item, SetupError, UsageError, digest, stamp
 
 from .trace import write_whole
 

@@ -18,11 +18,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stylepipe.device import trim_allocator
+
 from . import losses
 from .budget import Footprint, NotEnoughMemory
 from .encoders import Encoder
 from .margin import Margin
-from .objective import Objective, Regions, Viewer
+from .objective import STRIP, Objective, Regions, Viewer
 from .optimise import LoopOptions, Size, Step, optimise, resize, size_of, sizes
 from .palette import matched
 from .terms import (
@@ -47,11 +49,16 @@ from .terms.style import Kind, Scale
 
 INITS = ("style", "content", "noise", "gray")
 SMALLEST_TILE = 256
-HELD = 260
-"""Bytes by pixel held of the whole picture while it is painted: photo, picture, gradient, mean,
-what to go back to, and what the terms of the pixels make on their way. Measured, as the next."""
-OPTIMIZER_HELD = {"adam": 60, "adamw": 72, "lbfgs": 440}
-"""And by the optimizer: moments; a history of ten steps and gradients."""
+HELD_OF_PHOTO = 18
+"""Bytes by pixel of the photo: 12, and the caller's, of photo and result in integers."""
+HELD = 48
+"""Bytes by pixel held of the picture while it is painted: itself, gradient and mean (12 each), and
+what to go back to (12)."""
+OPTIMIZER_HELD = {"adam": 24, "adamw": 36, "lbfgs": 340}
+"""And by the optimizer: moments; the start too; a history of ten steps and gradients, what it
+makes of them on its way, and the best picture."""
+HELD_OF_STRIP = 120
+"""Bytes by pixel of a strip, on which the terms of the pixels are evaluated."""
 HELD_OF_STYLE = 48
 """Bytes by pixel of a painting: itself in its size, and on the way to it."""
 LEAST_SIDE = 16
@@ -201,23 +208,37 @@ class Gatys:
             raise ValueError(
                 "colours of the photo are given to one photo at a time, not to a batch"
             )
-        if start is None:
-            start = self._start(photo, paintings, seed)
         shown = size_of(photo)
-        start = margin.extend(resize(start, shown)).expand(len(photo), -1, -1, -1)
-        photo = margin.extend(photo)
-        if regions is not None:
-            regions = margin.extend(regions)
+        height, width = margin.outer
         # Before all the smaller sizes, and of the size that the user knows.
-        self._tile(size_of(photo), len(photo), _count(regions), shown)
-        height, width = photo.shape[-2:]
+        tight = self._tile(margin.outer, photo, regions, shown) is not None
         first = -(-self._least * max(height, width) // min(height, width))
         stages = sizes(height, width, max(self.recipe.first_side, first))
         if not self.recipe.first_side:
             stages = stages[-1:]
+        if regions is not None:
+            regions = margin.extend(regions)
+
+        # Of a large picture no copy is held that is not needed: the first is the optimiser's own,
+        # and the photo is extended anew for each size.
+        def begin() -> Tensor:
+            first = self._start(photo, paintings, seed) if start is None else start
+            first = resize(margin.extend(resize(first, shown)), stages[0])
+            return first.expand(len(photo), -1, -1, -1)
 
         def build(size: Size) -> Objective:
-            return self._objective(photo, paintings, regions, size)
+            small = margin.extend(photo)
+            if size != margin.outer:
+                small = resize(small, size)
+            return self._objective(small, photo, paintings, regions)
+
+        def build_in_tight_memory(size: Size) -> Objective:
+            trim_allocator()  # of what the size before has left
+            objective = build(size)
+            trim_allocator()
+            return objective
+
+        builder = build_in_tight_memory if tight else build
 
         def tell(step: Step) -> None:
             assert on_step is not None
@@ -225,14 +246,14 @@ class Gatys:
             on_step(replace(step, size=size, picture=lambda: margin.cut(step.picture())))
 
         told = None if on_step is None else tell
-        return margin.cut(optimise(start, stages, build, self.recipe.loop, told))
+        return margin.cut(optimise(begin(), stages, builder, self.recipe.loop, told))
 
     def objective(self, photo: Tensor, regions: Tensor | None = None) -> Objective:
         """The objective at the photo's own size, to judge pictures by."""
         self._check_size("a picture", photo)
         paintings = self._coloured(photo)
         self._check_regions(paintings, regions)
-        return self._objective(photo, paintings, regions, size_of(photo))
+        return self._objective(photo, photo, paintings, regions)
 
     @cached_property
     def _patch_layers(self) -> dict[str, float]:
@@ -308,15 +329,15 @@ class Gatys:
 
     def _objective(
         self,
+        small: Tensor,
         photo: Tensor,
         paintings: Sequence[Painting],
         regions: Tensor | None,
-        size: Size,
     ) -> Objective:
-        recipe = self.recipe
-        small = resize(photo, size)
+        """small: the photo in the size to paint. regions: of any size."""
+        recipe, size = self.recipe, size_of(small)
         carried = None if regions is None else self._carried(_area(regions, size))
-        tile = self._tile(size, len(photo), _count(regions))
+        tile = self._tile(size, photo, regions)
         viewer = Viewer(self.encoder, (), tile)
         features: list[FeatureTerm] = []
         content = recipe.content_layers
@@ -424,15 +445,28 @@ class Gatys:
     def _carried(self, planes: Tensor) -> Regions:
         return self.encoder.carry(planes, list(self.recipe.style_layers), self.recipe.border)
 
-    def _tile(self, size: Size, photos: int, regions: int, shown: Size | None = None) -> int | None:
-        """The side of tiles that photos of this size fit into the memory with; None where they
-        need not be cut. shown: the size to speak of. Raises NotEnoughMemory.
+    def _tile(
+        self, size: Size, photo: Tensor, regions: Tensor | None, shown: Size | None = None
+    ) -> int | None:
+        """The side of tiles that photos fit into the memory with in this size; None where they need
+        not be cut. They are held besides, with their regions, in their own. shown: the size to
+        speak of. Raises NotEnoughMemory.
         """
         recipe, foot = self.recipe, self._footprint
         held: float = HELD + OPTIMIZER_HELD[recipe.loop.optimizer]
         if recipe._wanted[0]:
             held += foot.nbytes(recipe.content_layers)
-        return self._cut(size, photos * held, photos, regions, shown or size)
+        beside = HELD_OF_PHOTO * len(photo) * photo.shape[2] * photo.shape[3]
+        if regions is not None:
+            beside += regions.nbytes
+        count = _count(regions)
+        try:
+            return self._cut(size, len(photo) * held, len(photo), count, shown or size, beside)
+        except NotEnoughMemory as error:
+            if recipe.loop.optimizer != "lbfgs":
+                raise
+            words = f"{error}, or take the optimizer adam, which needs far less"
+            raise NotEnoughMemory(words, error.needed) from None
 
     def _style_tile(self, size: Size, regions: int) -> int | None:
         """As _tile, for a painting: nothing of it is held but what it teaches."""
@@ -440,12 +474,21 @@ class Gatys:
             size, HELD_OF_STYLE + self._footprint.nbytes(self._patch_layers), 1, regions, size
         )
 
-    def _cut(self, size: Size, held: float, pictures: int, regions: int, shown: Size) -> int | None:
-        """held: bytes by pixel of whatever is not cut."""
+    def _cut(
+        self,
+        size: Size,
+        held: float,
+        pictures: int,
+        regions: int,
+        shown: Size,
+        beside: int = 0,
+    ) -> int | None:
+        """held: bytes by pixel of whatever is not cut. beside: bytes of what has another size."""
         height, width = size
         if regions:
             held += 4 * regions * (1 + self._footprint.positions())
-        fixed = ceil(height * width * held) + self._of_terms(size, max(1, regions))
+        fixed = beside + ceil(height * width * held) + self._of_terms(size, max(1, regions))
+        fixed += HELD_OF_STRIP * min(pictures * height * width, STRIP)
         each = pictures * self._footprint.per_pixel
         spare = self.memory - fixed
         if height * width * each <= spare:

@@ -30,6 +30,11 @@ class Margin:
         wanted = max(LEAST, round(SHARE * max(height, width)))
         return cls(height, width, min(wanted, height - 1, width - 1))
 
+    @property
+    def outer(self) -> tuple[int, int]:
+        """Height and width of what is extended."""
+        return self.height + 2 * self.pixels, self.width + 2 * self.pixels
+
     def extend(self, picture: Tensor) -> Tensor:
         """N C H W of the picture's size -> N C H+2p W+2p."""
         p = self.pixels

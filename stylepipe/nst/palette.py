@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
 LEVELS = 1024
+PART = 1 << 18
+"""Pixels that are worked on at once in float64."""
 
 
 def matched(picture: Tensor, model: Tensor, how: str) -> Tensor:
@@ -25,24 +29,33 @@ def matched(picture: Tensor, model: Tensor, how: str) -> Tensor:
 
 
 def _linear(picture: Tensor, model: Tensor) -> Tensor:
-    # On the CPU: MPS has no float64, nor eigenvectors.
-    flat = picture.flatten(2)[0].cpu().double()
-    mean, root, inverse = _moments(flat)
-    wanted_mean, wanted_root, _ = _moments(model.flatten(2)[0].cpu().double())
+    mean, root, inverse = _moments(picture)
+    wanted_mean, wanted_root, _ = _moments(model)
     # Of all maps between the two Gaussians the one that moves colours least (Monge).
     bridge = _power(root @ (wanted_root @ wanted_root) @ root, 0.5)
     change = inverse @ bridge @ inverse
-    result: Tensor = (change @ (flat - mean) + wanted_mean).to(picture)
-    return result.view_as(picture)
+    parts = [(change @ (p - mean) + wanted_mean).to(picture) for p in _parts(picture)]
+    return torch.cat(parts, dim=1).view_as(picture)
 
 
-def _moments(flat: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean, root of the covariance and its inverse, of 3 P."""
-    mean = flat.mean(dim=1, keepdim=True)
-    centred = flat - mean
-    covariance = centred @ centred.T / flat.shape[1]
-    covariance += 1e-5 * torch.eye(3, dtype=flat.dtype, device=flat.device)
+def _moments(picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of 1 3 H W: mean 3 1, root of the covariance and its inverse, in float64."""
+    count = picture.shape[2] * picture.shape[3]
+    mean = torch.stack([p.sum(dim=1) for p in _parts(picture)]).sum(dim=0)[:, None] / count
+    centred = (p - mean for p in _parts(picture))
+    covariance = torch.stack([c @ c.T for c in centred]).sum(dim=0) / count
+    covariance += 1e-5 * torch.eye(3, dtype=covariance.dtype)
     return mean, _power(covariance, 0.5), _power(covariance, -0.5)
+
+
+def _parts(picture: Tensor) -> Iterator[Tensor]:
+    """The pixels of 1 3 H W as 3 P, some rows at a time: the whole would take 24 bytes a pixel.
+
+    In float64 on the CPU: MPS has no float64, nor eigenvectors.
+    """
+    rows = max(1, PART // picture.shape[3])
+    for top in range(0, picture.shape[2], rows):
+        yield picture[0, :, top : top + rows].flatten(1).cpu().double()
 
 
 def _power(matrix: Tensor, exponent: float) -> Tensor:
