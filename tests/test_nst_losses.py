@@ -72,6 +72,21 @@ def test_square_root_of_matrices() -> None:
     assert torch.allclose(found @ found, matrix, atol=1e-3)
 
 
+@pytest.mark.parametrize("weakest", [0.1, 1e-9])
+def test_the_roots_trace_has_its_exact_gradient(weakest: float) -> None:
+    """Also of directions that the iteration does not reach."""
+    generator = torch.Generator().manual_seed(0)
+    basis = torch.linalg.qr(torch.randn(2, 5, 5, generator=generator, dtype=torch.float64)).Q
+    sizes = torch.tensor([1.0, 3.0, 0.5, 2.0, weakest], dtype=torch.float64)
+    matrix = ((basis * sizes) @ basis.transpose(1, 2)).requires_grad_()
+    assert torch.allclose(losses.root_trace(matrix), losses.trace(losses.sqrtm(matrix)))
+
+    def symmetric(x: torch.Tensor) -> torch.Tensor:
+        return losses.root_trace((x + x.transpose(1, 2)) / 2)
+
+    assert torch.autograd.gradcheck(symmetric, matrix, rtol=1e-6)
+
+
 def test_wasserstein_of_known_gaussians() -> None:
     """One channel, deviations a and b, means m and n: (m - n)^2 + (a - b)^2, over b^2."""
     pattern = torch.tensor([-1.0, 1.0]).repeat(32).view(1, 1, 8, 8)

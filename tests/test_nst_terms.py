@@ -258,6 +258,32 @@ def test_bfloat16_features_are_added_up_in_float32() -> None:
         assert float(term.value(found).abs().max()) < 2e-3, name
 
 
+@pytest.mark.parametrize("divided", [False, True], ids=["whole", "regions"])
+@pytest.mark.parametrize("level", [0.0, 30.0])
+def test_sums_of_bfloat16_are_as_good_as_those_of_float32(divided: bool, level: float) -> None:
+    """Of channels-last features as the networks make them; also where their variance is small
+    beside their mean, which bfloat16 alone would lose.
+    """
+    generator = torch.Generator().manual_seed(0)
+    half = (torch.randn(2, 16, 24, 20, generator=generator) + level).bfloat16()
+    half = half.contiguous(memory_format=torch.channels_last)
+    planes = {"a": tinyencoder.halves(24, 20)} if divided else {}
+    slopes: list[Tensor] = []
+    found: list[Tensor] = []
+    for features in (half.clone(), half.float()):
+        features.requires_grad_()
+        term = Style({"a": 1.0}, kind="wasserstein")
+        mean, second = term.statistics(term.measure(view({"a": features}, planes)))
+        found.append(second - mean[..., :, None] * mean[..., None, :])
+        (found[-1] * torch.linspace(-1, 1, 16)).sum().backward()
+        found[-1] = found[-1].detach()
+        assert features.grad is not None
+        slopes.append(features.grad.float())
+    assert float((found[0] - found[1]).norm() / found[1].norm()) < 2e-3
+    assert torch.linalg.eigvalsh(found[0]).min() > 0.3
+    assert float((slopes[0] - slopes[1]).norm() / slopes[1].norm()) < 1e-2
+
+
 # -- patches -----------------------------------------------------------------------------------
 
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from stylepipe.nst.losses import EPS, regularise, sqrtm, trace
+from stylepipe.nst.losses import EPS, regularise, root_trace, sqrtm, trace
 
 from .base import (
     Measured,
     Statistics,
     StatisticTerm,
     View,
-    flat,
+    exact,
     layer_weights,
     over_regions,
     weighted,
@@ -120,7 +120,7 @@ class Style(StatisticTerm):
             return (drift + (deviations[0] - deviations[1]).square().sum(dim=2)) / size
         full = regularise(own.flatten(0, 1), target[4].expand(own.shape[:2]).flatten())
         root = target[5].expand_as(own).flatten(0, 1)
-        cross = trace(sqrtm(root @ full @ root))
+        cross = root_trace(root @ full @ root)
         spread = trace(full) + trace(target[6].expand_as(own).flatten(0, 1)) - 2.0 * cross
         return (drift + spread.view(drift.shape)) / size
 
@@ -128,54 +128,106 @@ class Style(StatisticTerm):
 class _Sums(torch.autograd.Function):
     """Of features N C h w in regions N K h w: sizes N K, sums N K C, sums of products N K C C.
 
-    Nothing is held for the gradient but the features themselves, which the encoder holds anyway:
-    autograd would keep a copy of them in float32 for every region.
+    The sums of products S = X X^T of a picture's features X (C P) have the gradient (G + G^T) X,
+    where G is the slope by S: one product of matrices, and nothing is held for it but the features
+    themselves, which the encoder holds anyway. autograd would keep a copy of them in float32 for
+    every region.
+
+    The products are made about a centre c near the region's mean, as Y = X - c, and moved to zero
+    afterwards: sums of many large numbers would lose the digits in which the variances lie.
     """
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, planes: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        values, regions = flat(features, planes)
-        sums = [_sums(values, regions[:, k]) for k in range(regions.shape[1])]
-        sizes, first, second = (torch.stack(parts, dim=1) for parts in zip(*sums, strict=True))
-        ctx.save_for_backward(features, planes)
+        found = [
+            [_sums(matrix, root) for root in _roots(planes, n, matrix.dtype)]
+            for n, matrix in enumerate(_matrices(features))
+        ]
+        sizes, first, second, centres = (
+            torch.stack([torch.stack([region[part] for region in regions]) for regions in found])
+            for part in range(4)
+        )
+        ctx.save_for_backward(features, planes, centres)
         ctx.mark_non_differentiable(sizes)
         return sizes, first, second
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
-        features, planes = ctx.saved_tensors
-        values, regions = flat(features, planes)
-        total = torch.zeros_like(values)
-        for k in range(regions.shape[1]):
-            plane = regions[:, k, None]
-            centre = _centre(values, plane[:, 0])
-            both = slopes[2][:, k] + slopes[2][:, k].transpose(1, 2)
-            # About the centre, as the sums are made: both parts nearly cancel.
-            share = both @ (values - centre)
-            share += slopes[1][:, k, :, None] + both @ centre
-            total += share.mul_(plane)
-        return total.view_as(features).to(features.dtype), None
+        features, planes, centres = ctx.saved_tensors
+        count, channels, height, width = features.shape
+        matrices = _matrices(features)
+        gradient = matrices.new_empty(count, height * width, channels)
+        for n, matrix in enumerate(matrices):
+            for k, root in enumerate(_roots(planes, n, matrix.dtype)):
+                both = slopes[2][n, k] + slopes[2][n, k].t()
+                # Both parts nearly cancel where X is not centred.
+                level = slopes[1][n, k] + both @ centres[n, k]
+                own = _about(matrix, centres[n, k].to(matrix.dtype))
+                share = gradient[n] if k == 0 else torch.empty_like(gradient[n])
+                torch.addmm(level.to(own.dtype), own.t(), both.to(own.dtype), out=share)
+                if root is not None:
+                    share *= root.square()[:, None]
+                if k:
+                    gradient[n] += share
+        return gradient.transpose(1, 2).view_as(features).to(features.dtype), None
 
 
-def _sums(features: Tensor, plane: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of features N C P in a region N P: its size N, sums N C, sums of products N C C.
+def _matrices(features: Tensor) -> Tensor:
+    """N C P, in bfloat16 if the features are; else in float32 or finer."""
+    return (features if features.dtype == torch.bfloat16 else exact(features)).flatten(2)
 
-    The products are made about the region's mean, and moved to zero afterwards: sums of many large
-    numbers would lose the digits in which the variances lie.
+
+def _roots(planes: Tensor | None, n: int, dtype: torch.dtype) -> Sequence[Tensor | None]:
+    """Of the n-th picture, region by region: the square root of how far each position belongs to
+    it, P. None for a region that is the whole.
     """
-    size, centre = plane.sum(dim=1), _centre(features, plane)
-    own = (features - centre) * plane.sqrt()[:, None]
-    first, centre = (own @ plane.sqrt()[..., None])[..., 0], centre[..., 0]
-    mixed = first[:, :, None] * centre[:, None, :]
-    outer = size[:, None, None] * centre[:, :, None] * centre[:, None, :]
-    second = own @ own.transpose(1, 2) + mixed + mixed.transpose(1, 2) + outer
-    return size, first + size[:, None] * centre, second
+    if planes is None:
+        return [None]
+    return list(planes[n if len(planes) > 1 else 0].flatten(1).sqrt().to(dtype))
 
 
-def _centre(features: Tensor, plane: Tensor) -> Tensor:
-    """Mean of features N C P in a region N P: N C 1."""
-    return (features @ plane[..., None]) / plane.sum(dim=1)[:, None, None].clamp_min(EPS)
+def _sums(features: Tensor, root: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Of features C P in a region: its size, sums C, sums of products C C, and the centre C about
+    which they were made, all in float32 or finer. root: P, the square root of how far each
+    position belongs to the region; None for all.
+    """
+    weights = torch.ones_like(features[0]) if root is None else root
+    size = exact(weights).square().sum()
+    # Any number near the mean serves, but the same one is needed below.
+    near = exact(features @ weights.square()) / size.clamp_min(EPS)
+    centre = near.to(features.dtype)
+    own = _about(features, centre)
+    if root is not None:
+        own *= root
+    first = _product(own, weights[:, None])[:, 0]
+    centre = exact(centre)
+    mixed = first[:, None] * centre
+    second = _product(own, own.t()) + mixed + mixed.t() + size * centre[:, None] * centre
+    return size, first + size * centre, second, centre
+
+
+def _about(features: Tensor, centre: Tensor) -> Tensor:
+    """Features C P less their centre, C."""
+    channels, positions = features.shape
+    if positions % 4 or not features.t().is_contiguous():
+        return features - centre[:, None]
+    # Four positions at once: loops over 16 channels are too short for vectors of bfloat16.
+    rows = features.t().view(-1, 4 * channels) - centre.repeat(4)
+    return rows.view(positions, channels).t()
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    """a @ b in float32 or finer.
+
+    Products of bfloat16 are exact in float32, in which they are added up too; only the result is
+    rounded to bfloat16. A second product hands back what the first one lost by that: together
+    they have 16 bits of precision, at half of what one product of float32 matrices costs.
+    """
+    if a.dtype != torch.bfloat16:
+        return a @ b
+    high = a @ b
+    return high.float() + torch.addmm(high, a, b, beta=-1.0).float()
 
 
 def _covariance(mean: Tensor, second: Tensor) -> Tensor:
