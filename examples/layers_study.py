@@ -24,9 +24,10 @@ from torch import Tensor
 
 from stylepipe import read_picture
 from stylepipe.nst.encoders import Encoder, open_encoder
-from stylepipe.nst.gatys import Gatys, Painting, Recipe
+from stylepipe.nst.gatys import Gatys, Recipe
 from stylepipe.nst.objective import Viewer
 from stylepipe.nst.optimise import LoopOptions
+from stylepipe.nst.paintings import Painting
 from stylepipe.nst.photos import load_picture, write_grid
 from stylepipe.nst.terms import Perceptual
 

@@ -680,22 +680,22 @@ def test_memory_that_never_suffices_fails_the_photo(
 
 
 def test_the_memory_of_the_accelerator_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    from stylepipe_plugins.gatys import REST, _memory
+    from stylepipe_plugins.paintings import REST, working_memory
 
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1 << 30, 80 << 30))
     cuda = Device(torch.float32, torch.device("cuda"))
-    assert _memory(replace(context(), device=cuda, memory=8 << 30)) == int(0.6 * 2**30)
-    assert _memory(replace(context(), device=cuda, memory=1 << 28)) == int(0.6 * 2**28)
-    assert _memory(replace(context(), memory=8 << 30)) == (8 << 30) - REST
+    assert working_memory(replace(context(), device=cuda, memory=8 << 30)) == int(0.6 * 2**30)
+    assert working_memory(replace(context(), device=cuda, memory=1 << 28)) == int(0.6 * 2**28)
+    assert working_memory(replace(context(), memory=8 << 30)) == (8 << 30) - REST
 
 
 @pytest.mark.parametrize("needed", [100 << 20, 1 << 30, (3 << 30) + 1])
 def test_the_memory_that_is_named_suffices(needed: int) -> None:
-    from stylepipe_plugins.gatys import _job_memory, _memory
+    from stylepipe_plugins.paintings import job_memory, working_memory
 
-    named = _job_memory(needed)
-    assert _memory(replace(context(), memory=named)) >= needed
-    assert _memory(replace(context(), memory=named - (1 << 20))) < needed
+    named = job_memory(needed)
+    assert working_memory(replace(context(), memory=named)) >= needed
+    assert working_memory(replace(context(), memory=named - (1 << 20))) < needed
 
 
 @pytest.mark.parametrize(
@@ -718,7 +718,7 @@ def test_the_range_of_float16_is_too_small(
     )
     stylizer = GatysStylizer(GatysOptions())
     stylizer.open(replace(context(), device=Device(dtype, torch.device(kind))))
-    stylizer._encoder()
+    stylizer.open_encoder()
     assert opened == [taken]
 
 

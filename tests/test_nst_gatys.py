@@ -11,9 +11,10 @@ from torch import Tensor
 from stylepipe.nst import gatys as module
 from stylepipe.nst.budget import NotEnoughMemory
 from stylepipe.nst.encoders import Encoder
-from stylepipe.nst.gatys import Gatys, Painting, Recipe
+from stylepipe.nst.gatys import Gatys, Recipe
 from stylepipe.nst.objective import Objective
 from stylepipe.nst.optimise import LoopOptions, Step
+from stylepipe.nst.paintings import Painting
 
 PHOTO = tinyencoder.picture(40, 56, 1)
 PAINTING = 1 - tinyencoder.picture(60, 48, 2) ** 2

@@ -8,8 +8,9 @@ import torch
 from tinyencoder import STYLE
 
 from stylepipe.nst import tune
-from stylepipe.nst.gatys import Gatys, Painting, Recipe
+from stylepipe.nst.gatys import Gatys, Recipe
 from stylepipe.nst.optimise import LoopOptions
+from stylepipe.nst.paintings import Painting
 from stylepipe.nst.tune import CONTENT, SMOOTH, Candidate, search, sheet
 
 PHOTO = tinyencoder.picture(60, 80, 1)

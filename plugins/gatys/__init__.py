@@ -9,9 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from math import ceil
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stylepipe import (
     Batch,
@@ -24,50 +22,31 @@ from stylepipe import (
     UsageError,
     hookimpl,
     is_out_of_memory,
-    read_picture,
 )
 
-from ..training import halved
+from ..paintings import PaintingStylizer, given_picture, job_memory, working_memory
 from .options import GatysOptions
 
 if TYPE_CHECKING:
     import torch
 
-    from stylepipe.nst.encoders import Encoder
-    from stylepipe.nst.gatys import Gatys, Painting
+    from stylepipe.nst.gatys import Gatys
     from stylepipe.nst.optimise import Step
     from stylepipe.pipeline import Job
 
-    from .regions import RegionFiles
-
-REST = 640 << 20
-"""Bytes of the job's memory that are not for a picture's optimisation: the program itself takes
-them, and the engine."""
-SHARE = 0.6
-"""Of the job's memory, for a picture's optimisation where REST would leave less."""
 LEAST_MEMORY = 64 << 20
 """Bytes below which there is no use in smaller tiles."""
 
 
-class GatysStylizer(Stylizer):
+class GatysStylizer(PaintingStylizer):
     """Optimises each picture towards any painting; minutes a photo, the finest control."""
 
     name = "gatys"
     Options = GatysOptions
+    options: GatysOptions
     caps = Caps(strength="native", min_side=64)  # three patches of the deepest layer
     _sources: frozenset[str] = frozenset()
     """The absolute paths of the job's files."""
-
-    def files(self) -> Iterable[Path]:
-        options = self.options
-        paintings = [Path(text).expanduser() for text in options.paintings()]
-        single = [options.encoder_weights, options.regions, options.start]
-        if options.encoder == "auto" and options.encoder_weights is None:
-            from stylepipe.weights import KNOWN
-
-            # Fetched in the middle of a film it would go on in another manner.
-            single.append(KNOWN["vgg19"].path)
-        return [*(p for p in single if p is not None), *options.style_regions, *paintings]
 
     def expect(self, items: Sequence[Item]) -> None:
         """Learn of the job's items. Raises UsageError for a report that would replace one."""
@@ -89,7 +68,6 @@ class GatysStylizer(Stylizer):
         """
         from stylepipe.nst.gatys import Gatys
 
-        from .regions import RegionFiles
         from .trace import check_outputs
         from .tuning import read_found, settings_key
 
@@ -99,56 +77,22 @@ class GatysStylizer(Stylizer):
         found = None
         if options.found is not None:
             found = read_found(options.found, self._key, self._sources, options.searched)
-        self._regions: RegionFiles | None = None
-        if options.regions is not None:
-            self._regions = RegionFiles(options.regions, options.style_regions)
-        self._names = [ref.name for ref in styles]
-        paintings = self._paintings(styles)
+        paintings = self.read_paintings(styles)
         self._start = None
         if options.start is not None:
-            self._start = _given(options.start, self._context.device.torch)
-        encoder = self._encoder()  # last: it may have to be fetched
+            self._start = given_picture(options.start, self._context.device.torch)
+        encoder = self.open_encoder(options.pooling)  # last: it may have to be fetched
         recipe = options.recipe(encoder)
         try:
-            recipe = replace(recipe, **(found or {}))
-            self._painter = Gatys(encoder, paintings, recipe, _memory(self._context))
+            changes: dict[str, Any] = dict(found or {})
+            recipe = replace(recipe, **changes)
+            self._painter = Gatys(encoder, paintings, recipe, working_memory(self._context))
         except ValueError as error:
             raise UsageError(str(error)) from error
         if found:
             flags = " ".join(f"{_flag(name)} {value:g}" for name, value in found.items())
             self._context.log(f"tuned: {flags}, as {options.found} has it")
         self._tuned = options.tune is None or found is not None
-
-    def _encoder(self) -> Encoder:
-        import torch
-
-        from stylepipe.nst.encoders import open_encoder
-
-        options, device = self.options, self._context.device
-        dtype = torch.bfloat16 if halved(self._context) else torch.float32
-        return open_encoder(
-            options.encoder,
-            options.encoder_weights,
-            pooling=options.pooling,
-            device=device.torch,
-            dtype=dtype,
-            log=self._context.log,
-        )
-
-    def _paintings(self, styles: Sequence[StyleRef]) -> list[Painting]:
-        import torch
-
-        from stylepipe.nst.gatys import Painting
-
-        paintings = []
-        for index, ref in enumerate(styles):
-            picture = _given(ref.path, self._context.device.torch)
-            regions = None
-            if self._regions is not None and self.options.style_regions:
-                planes = self._regions.of_style(index, len(styles), picture.shape[2:])
-                regions = torch.from_numpy(planes)[None].to(picture)
-            paintings.append(Painting(picture, ref.weight, regions))
-        return paintings
 
     def stylize(self, batch: Batch) -> torch.Tensor:
         import torch
@@ -162,13 +106,9 @@ class GatysStylizer(Stylizer):
             return torch.cat(painted) if len(painted) > 1 else painted[0]
 
     def _paint(self, photo: torch.Tensor, item: Item, frame: int) -> torch.Tensor:
-        import torch
-
-        regions = None
-        if self._regions is not None:
-            planes = self._regions.of_photo(item, photo.shape[2:], self.caps.min_side)
-            regions = torch.from_numpy(planes)[None].to(photo)
-        self._tell_scale(photo)
+        regions = self.regions_of(item, photo)
+        if self._painter is not None:
+            self.tell_scale(photo, self._painter.paintings)
         while True:
             painted = self._attempt(photo, regions, item, frame)
             if painted is not None:
@@ -205,7 +145,7 @@ class GatysStylizer(Stylizer):
                 )
         except NotEnoughMemory as error:
             # A GPU's memory is what it is.
-            flag = "" if photo.is_cuda else f" (--memory {_job_memory(error.needed) >> 20}M)"
+            flag = "" if photo.is_cuda else f" (--memory {job_memory(error.needed) >> 20}M)"
             raise ItemError(f"{error}{flag}") from error
         except (Diverged, ValueError) as error:
             raise ItemError(str(error)) from error
@@ -225,21 +165,6 @@ class GatysStylizer(Stylizer):
         terms = " ".join(f"{name} {value:.3f}" for name, value in step.terms.items())
         height, width = step.size
         self._context.progress(step.number / step.steps, f"{width}x{height} {terms}")
-
-    def _tell_scale(self, photo: torch.Tensor) -> None:
-        """Say once of each painting that it is too small for --style-scale."""
-        scale = self.options.style_scale
-        if scale == 1.0 or self._painter is None:  # nobody asked for a size
-            return
-        for name, painting in zip(self._names, self._painter.paintings, strict=True):
-            (height, width), (own_height, own_width) = photo.shape[2:], painting.picture.shape[2:]
-            most = ((own_height * own_width) / (height * width)) ** 0.5
-            if scale > most and name not in self._too_small:
-                self._too_small.add(name)
-                self._context.log(
-                    f"the painting {name} has {own_width}x{own_height} pixels: for this photo it "
-                    f"serves as --style-scale {most:.2f}, not {scale:g}"
-                )
 
     def _tune(
         self, photo: torch.Tensor, regions: torch.Tensor | None, item: Item, frame: int
@@ -284,22 +209,6 @@ def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _memory(context: Context) -> int:
-    """Bytes for one picture's optimisation, where it takes place."""
-    memory = context.memory
-    if context.device.type == "cuda":
-        import torch
-
-        # What the engine knows of is the host's.
-        memory = min(memory, torch.cuda.mem_get_info(context.device.torch)[0])
-    return max(memory - REST, int(memory * SHARE))
-
-
-def _job_memory(needed: int) -> int:
-    """The job's memory that leaves so much for a picture's optimisation: in whole MiB."""
-    return ceil(min(needed + REST, needed / SHARE) / 2**20) << 20
-
-
 def fitted(start: torch.Tensor, photo: torch.Tensor) -> torch.Tensor:
     """The middle of a picture 1 3 h w in the proportions of a photo N 3 H W, N times."""
     (h, w), (height, width) = start.shape[2:], photo.shape[2:]
@@ -308,22 +217,6 @@ def fitted(start: torch.Tensor, photo: torch.Tensor) -> torch.Tensor:
     top, left = (h - rows) // 2, (w - columns) // 2
     middle = start[:, :, top : top + rows, left : left + columns]
     return middle.expand(len(photo), -1, -1, -1)
-
-
-def _tensor(path: Path, device: torch.device) -> torch.Tensor:
-    """A picture file as 1 3 H W in [0,1]. Raises ItemError."""
-    import torch
-
-    pixels = torch.from_numpy(read_picture(path)).to(device)
-    return pixels.permute(2, 0, 1)[None].float() / 255.0
-
-
-def _given(path: Path, device: torch.device) -> torch.Tensor:
-    """As _tensor, of a file that is part of the request. Raises UsageError."""
-    try:
-        return _tensor(path, device)
-    except ItemError as error:
-        raise UsageError(str(error)) from error
 
 
 @hookimpl

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stylepipe import Item, StylizerOptions, UsageError, option, parse_style
+from stylepipe import Item, UsageError, option
+
+from ..paintings import PaintingOptions
 
 if TYPE_CHECKING:
     from stylepipe.nst.encoders import Encoder
@@ -22,12 +24,9 @@ TUNED = ("content_weight", "tv_weight", "strength")
 _LAYERS = "Layer, with an optional share; repeat for several. By default the encoder's."
 
 
-class GatysOptions(StylizerOptions):
+class GatysOptions(PaintingOptions):
     steps: int = option(300, "Steps of the optimiser, over all sizes.", min=1)
     encoder: str = option("auto", "Network that judges the picture.", choices=ENCODERS)
-    encoder_weights: Path | None = option(
-        None, "Its weights: safetensors, or a checkpoint of torchvision.", metavar="FILE"
-    )
     pooling: str = option(
         "max", "How the network shrinks its maps.", choices=("max", "average", "l2")
     )
@@ -53,18 +52,6 @@ class GatysOptions(StylizerOptions):
     tv_power: int = option(
         2, "Smoothness by squared (2) or absolute (1) differences.", min=1, max=2
     )
-    style_scale: float = option(
-        1.0,
-        "Size of the painting, and so of its strokes, relative to the photo; never larger than the "
-        "painting's file.",
-        min=0.05,
-        max=8,
-    )
-    match_colors: str = option(
-        "no",
-        "First give the painting the photo's colours.",
-        choices=("no", "linear", "histogram"),
-    )
     init: str = option(
         "style",
         f"Where to start: {', '.join(STARTS)} (the first: the photo in the painting's colours), or "
@@ -86,24 +73,6 @@ class GatysOptions(StylizerOptions):
         max=1,
     )
     seed: int = option(0, "Of --init noise.", min=0)
-    regions: Path | None = option(
-        None,
-        "Map of regions, a picture with one flat colour a region, for all photos; or a folder with "
-        "one for each, of the same name.",
-        metavar="PATH",
-    )
-    style_regions: tuple[Path, ...] = option(
-        (),
-        "Map of the painting's regions in the same colours; repeat for each --style. Without it "
-        "the first style paints the darkest region, and so on.",
-        metavar="FILE",
-    )
-    border: str = option(
-        "inside",
-        "Features at a region's border: leave out those that see beyond it, weigh them, or ignore "
-        "the matter.",
-        choices=("inside", "feather", "simple"),
-    )
     tune: Path | None = option(
         None,
         "Search those of --content-weight, --tv-weight and --strength that are not given, on the "
@@ -125,6 +94,7 @@ class GatysOptions(StylizerOptions):
     )
 
     def check(self) -> None:
+        super().check()
         weights = (
             *(self.content_weight, self.style_weight, self.perceptual_weight),
             *(self.histogram_weight, self.patches_weight),
@@ -139,9 +109,6 @@ class GatysOptions(StylizerOptions):
             )
         for layers in (self.content_layers, self.style_layers):
             shares(layers, {})
-        self._check_regions()
-        if self.encoder_weights is not None and not self.encoder_weights.is_file():
-            raise UsageError(f"no such weights file: {self.encoder_weights}")
         if self.tune is not None and not self.searched:
             raise UsageError(
                 "--tune has nothing to search: --content-weight, --tv-weight and --strength are "
@@ -149,27 +116,9 @@ class GatysOptions(StylizerOptions):
             )
         self._check_outputs()
 
-    def _check_regions(self) -> None:
-        if self.regions is None:
-            if self.style_regions:
-                raise UsageError("--style-regions needs --regions, the regions of the photos")
-            return
-        if not self.regions.exists():
-            raise UsageError(f"there is no map of regions, nor a folder of them, at {self.regions}")
-        for path in self.style_regions:
-            if not path.is_file():
-                raise UsageError(f"there is no map of the style's regions at {path}")
-        if not self.style_regions and len({parse_style(text).weight for text in self.style}) > 1:
-            raise UsageError(
-                "each region is painted by one style, so weights of styles mean nothing; leave "
-                "them out, or blend the styles by --style-regions"
-            )
-
     def _check_outputs(self) -> None:
         """No report may replace what the job reads."""
-        singles = (self.start, self.encoder_weights, self.regions)
-        read = [*map(_real, self.paintings()), *map(_real, self.style_regions)]
-        read += [_real(path) for path in singles if path is not None]
+        read = [_real(path) for path in self.inputs()]
         for flag, path in self.reports():
             real = _real(path)
             for file in read:
@@ -223,9 +172,8 @@ class GatysOptions(StylizerOptions):
         """The picture file to start from, if it is one."""
         return None if self.init in STARTS else Path(self.init).expanduser()
 
-    def paintings(self) -> list[str]:
-        """The paintings' files as they were written."""
-        return [parse_style(text).name for text in self.style]
+    def inputs(self) -> list[Path]:
+        return [*super().inputs(), *([self.start] if self.start else [])]
 
     def recipe(self, encoder: Encoder) -> Recipe:
         """What these options ask of an encoder. Raises UsageError for layers it does not have."""

@@ -99,6 +99,10 @@ class Decoder(nn.Module):
                 x = F.interpolate(x, scale_factor=2, mode="nearest")
         return x.float()
 
+    def placed(self, device: torch.device | str, dtype: torch.dtype) -> Decoder:
+        """Itself, on a device, computing in a type."""
+        return self.to(device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
     @torch.no_grad()
     def picture(self, features: Tensor, height: int, width: int, tile: int | None = None) -> Tensor:
         """Decode to pictures N 3 height width in [0,1], cut off where the encoder had rounded up.

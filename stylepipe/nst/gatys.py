@@ -15,7 +15,6 @@ from math import ceil
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from stylepipe.device import trim_allocator
@@ -26,7 +25,7 @@ from .encoders import Encoder
 from .margin import Margin
 from .objective import STRIP, Objective, Regions, Viewer
 from .optimise import LoopOptions, Size, Step, optimise, resize, size_of, sizes
-from .palette import matched
+from .paintings import Painting, area, check_regions, recoloured
 from .terms import (
     Content,
     FeatureTerm,
@@ -137,18 +136,6 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Painting:
-    """A style: picture 1 3 H W in [0,1]; weight; regions 1 K H W, the part of the painting that
-    serves each region of the photo. Without them, of several paintings with a photo of K regions
-    the k-th serves the k-th region.
-    """
-
-    picture: Tensor
-    weight: float = 1.0
-    regions: Tensor | None = None
-
-
-@dataclass(frozen=True)
 class _Learnt:
     """What the paintings teach for one size of the photo."""
 
@@ -200,7 +187,7 @@ class Gatys:
         """
         self._check_size("a picture", photo)
         paintings = self._coloured(photo)
-        self._check_regions(paintings, regions)
+        check_regions(paintings, regions)
         if self.recipe.strength == 0:
             return photo.clone()
         margin = Margin.around(*size_of(photo))
@@ -252,7 +239,7 @@ class Gatys:
         """The objective at the photo's own size, to judge pictures by."""
         self._check_size("a picture", photo)
         paintings = self._coloured(photo)
-        self._check_regions(paintings, regions)
+        check_regions(paintings, regions)
         return self._objective(photo, photo, paintings, regions)
 
     @cached_property
@@ -285,30 +272,7 @@ class Gatys:
             return self.paintings
         # With the photo's colours the painting is another each time.
         self._learnt.clear()
-        return [
-            Painting(matched(p.picture, photo[:1], self.recipe.colors), p.weight, p.regions)
-            for p in self.paintings
-        ]
-
-    def _check_regions(self, paintings: Sequence[Painting], regions: Tensor | None) -> None:
-        if regions is None:
-            return
-        count = regions.shape[1]
-        if all(p.regions is None for p in paintings):
-            if len(paintings) != count:
-                raise ValueError(
-                    f"regions of the picture: {count}, styles: {len(paintings)}; give one style a "
-                    "region, or regions of the styles too"
-                )
-            return
-        for index, painting in enumerate(paintings, start=1):
-            own = painting.regions
-            if own is None or own.shape[1] != count:
-                found = "no" if own is None else own.shape[1]
-                raise ValueError(f"style {index} has {found} regions, the picture has {count}")
-            for k in range(count):
-                if not bool((own[:, k] > 0.5).any()):
-                    raise ValueError(f"region {k + 1} is missing in style {index}")
+        return recoloured(self.paintings, photo[:1], self.recipe.colors)
 
     def _start(self, photo: Tensor, paintings: Sequence[Painting], seed: int) -> Tensor:
         init = self.recipe.init
@@ -336,7 +300,7 @@ class Gatys:
     ) -> Objective:
         """small: the photo in the size to paint. regions: of any size."""
         recipe, size = self.recipe, size_of(small)
-        carried = None if regions is None else self._carried(_area(regions, size))
+        carried = None if regions is None else self._carried(area(regions, size))
         tile = self._tile(size, photo, regions)
         viewer = Viewer(self.encoder, (), tile)
         features: list[FeatureTerm] = []
@@ -377,13 +341,13 @@ class Gatys:
 
     def _taught(self, size: Size, paintings: Sequence[Painting], divided: bool) -> _Learnt:
         recipe, layers = self.recipe, self.recipe.style_layers
-        pictures = [resize(p.picture, self._style_size(p.picture, size)) for p in paintings]
+        pictures = [resize(p.picture, self._style_size(p, size)) for p in paintings]
         viewers = [
             Viewer(self.encoder, (), self._style_tile(size_of(p), _count(painting.regions)))
             for p, painting in zip(pictures, paintings, strict=True)
         ]
         carried = [
-            self._carried(_area(painting.regions, size_of(picture)))
+            self._carried(area(painting.regions, size_of(picture)))
             if divided and painting.regions is not None
             else None
             for painting, picture in zip(paintings, pictures, strict=True)
@@ -394,7 +358,7 @@ class Gatys:
         if recipe.histogram_weight:
             coarse = (min(size[0], LEVELS_SIDE), min(size[1], LEVELS_SIDE))
             maps = [
-                v.maps(resize(p.picture, self._style_size(p.picture, coarse)), list(layers))
+                v.maps(resize(p.picture, self._style_size(p, coarse)), list(layers))
                 for v, p in zip(viewers, paintings, strict=True)
             ]
             terms.append(Histogram(maps, layers, recipe.histogram_weight))
@@ -433,14 +397,8 @@ class Gatys:
         for term, target in zip(learnt.terms, targets, strict=True):
             term.aim(target)
 
-    def _style_size(self, picture: Tensor, size: Size) -> Size:
-        """As large in area as the photo, times the scale, but never larger than the painting is:
-        enlarged, it would have blurs for strokes.
-        """
-        height, width = picture.shape[-2:]
-        factor = self.recipe.style_scale * ((size[0] * size[1]) / (height * width)) ** 0.5
-        factor = min(1.0, max(factor, self._least / min(height, width)))
-        return max(1, round(height * factor)), max(1, round(width * factor))
+    def _style_size(self, painting: Painting, size: Size) -> Size:
+        return painting.size_for(size, self.recipe.style_scale, self._least)
 
     def _carried(self, planes: Tensor) -> Regions:
         return self.encoder.carry(planes, list(self.recipe.style_layers), self.recipe.border)
@@ -517,10 +475,10 @@ class Gatys:
     def _of_terms(self, size: Size, regions: int) -> int:
         """Bytes that the terms take besides maps: matrices, and the paintings' patches."""
         recipe, maps = self.recipe, self._footprint.maps
-        area = sum(h * w for h, w in (self._style_size(p.picture, size) for p in self.paintings))
+        pixels = sum(h * w for h, w in (self._style_size(p, size) for p in self.paintings))
         found = 0
         for name in self._patch_layers:
-            patches = min(MOST, ceil(area * maps[name].positions))
+            patches = min(MOST, ceil(pixels * maps[name].positions))
             # Twice while they are made; then beside what is like them.
             found += 2 * 4 * patches * PATCH_SIDE**2 * maps[name].channels
             found += min(2 * SLAB, 8 * patches * ceil(size[0] * size[1] * maps[name].positions))
@@ -538,16 +496,8 @@ class Gatys:
         return Footprint(self.encoder, self.recipe.layers)
 
 
-def _area(planes: Tensor, size: Size) -> Tensor:
-    """Planes in another size, by averages: they still sum to 1."""
-    if size_of(planes) == size:
-        return planes
-    return F.interpolate(planes, size, mode="area")
-
-
 def _count(regions: Tensor | None) -> int:
     return 0 if regions is None else regions.shape[1]
-
 
 
 def _mib(size: int) -> str:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
+from .palette import matched
+
 Size = tuple[int, int]
 
 
@@ -30,6 +32,11 @@ class Painting:
         factor = scale * ((size[0] * size[1]) / (height * width)) ** 0.5
         factor = min(1.0, max(factor, least / min(height, width)))
         return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def recoloured(paintings: Sequence[Painting], photo: Tensor, how: str) -> list[Painting]:
+    """The paintings with a photo's colours, see palette.matched."""
+    return [Painting(matched(p.picture, photo, how), p.weight, p.regions) for p in paintings]
 
 
 def check_regions(paintings: Sequence[Painting], regions: Tensor | None) -> None:

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from .encoders import Encoder
-from .gatys import Gatys, Painting, Recipe
+from .gatys import Gatys, Recipe
 from .objective import Viewer
 from .optimise import resize
+from .paintings import Painting
 from .terms import Perceptual, Style
 
 SIDE = 192

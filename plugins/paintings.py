@@ -1,0 +1,217 @@
+"""What every stylizer shares that takes its style from pictures of paintings. No plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stylepipe import (
+    Context,
+    Item,
+    ItemError,
+    StyleRef,
+    Stylizer,
+    StylizerOptions,
+    UsageError,
+    option,
+    parse_style,
+    read_picture,
+)
+
+from .training import halved
+
+if TYPE_CHECKING:
+    import torch
+
+    from stylepipe.nst.encoders import Encoder
+    from stylepipe.nst.paintings import Painting
+
+    from .regions import RegionFiles
+
+REST = 640 << 20
+"""Bytes of the job's memory that are not for the work on a picture: the program itself takes them,
+and the engine."""
+SHARE = 0.6
+"""Of the job's memory, for the work on a picture where REST would leave less."""
+
+
+class PaintingOptions(StylizerOptions):
+    """Options that mean the same wherever paintings are the style."""
+
+    encoder: str = option(
+        "auto", "Network that looks at the pictures.", choices=("auto", "compact", "vgg19", "vgg16")
+    )
+    encoder_weights: Path | None = option(
+        None, "Its weights: safetensors, or a checkpoint of torchvision.", metavar="FILE"
+    )
+    style_scale: float = option(
+        1.0,
+        "Size of the painting, and so of its strokes, relative to the photo; never larger than the "
+        "painting's file.",
+        min=0.05,
+        max=8,
+    )
+    match_colors: str = option(
+        "no",
+        "First give the painting the photo's colours.",
+        choices=("no", "linear", "histogram"),
+    )
+    regions: Path | None = option(
+        None,
+        "Map of regions, a picture with one flat colour a region, for all photos; or a folder with "
+        "one for each, of the same name.",
+        metavar="PATH",
+    )
+    style_regions: tuple[Path, ...] = option(
+        (),
+        "Map of the painting's regions in the same colours; repeat for each --style. Without it "
+        "the first style paints the darkest region, and so on.",
+        metavar="FILE",
+    )
+    border: str = option(
+        "inside",
+        "Features at a region's border: leave out those that see beyond it, weigh them, or ignore "
+        "the matter.",
+        choices=("inside", "feather", "simple"),
+    )
+
+    def check(self) -> None:
+        if self.encoder_weights is not None and not self.encoder_weights.is_file():
+            raise UsageError(f"no such weights file: {self.encoder_weights}")
+        self._check_regions()
+
+    def _check_regions(self) -> None:
+        if self.regions is None:
+            if self.style_regions:
+                raise UsageError("--style-regions needs --regions, the regions of the photos")
+            return
+        if not self.regions.exists():
+            raise UsageError(f"there is no map of regions, nor a folder of them, at {self.regions}")
+        for path in self.style_regions:
+            if not path.is_file():
+                raise UsageError(f"there is no map of the style's regions at {path}")
+        if not self.style_regions and len({parse_style(text).weight for text in self.style}) > 1:
+            raise UsageError(
+                "each region is painted by one style, so weights of styles mean nothing; leave "
+                "them out, or blend the styles by --style-regions"
+            )
+
+    def paintings(self) -> list[str]:
+        """The paintings' files as they were written."""
+        return [parse_style(text).name for text in self.style]
+
+    def inputs(self) -> list[Path]:
+        """The files that the job reads besides its photos."""
+        single = [self.encoder_weights, self.regions]
+        files = [path for path in single if path is not None]
+        return [*files, *self.style_regions, *(Path(p).expanduser() for p in self.paintings())]
+
+
+class PaintingStylizer(Stylizer):
+    """Reads paintings and the maps of regions."""
+
+    options: PaintingOptions
+    _context: Context
+    _regions: RegionFiles | None
+
+    def files(self) -> Iterable[Path]:
+        files = self.options.inputs()
+        if self.options.encoder == "auto" and self.options.encoder_weights is None:
+            from stylepipe.weights import KNOWN
+
+            # Fetched in the middle of a film it would go on in another manner.
+            files.append(KNOWN["vgg19"].path)
+        return files
+
+    def open_encoder(self, pooling: str = "max") -> Encoder:
+        """The encoder of the options, where the job computes. Raises UsageError, SetupError."""
+        import torch
+
+        from stylepipe.nst.encoders import open_encoder
+
+        options, device = self.options, self._context.device
+        return open_encoder(
+            options.encoder,
+            options.encoder_weights,
+            pooling=pooling,
+            device=device.torch,
+            dtype=torch.bfloat16 if halved(self._context) else torch.float32,
+            log=self._context.log,
+        )
+
+    def read_paintings(self, styles: Sequence[StyleRef]) -> list[Painting]:
+        """The paintings, with their regions if the options name any. Raises UsageError."""
+        import torch
+
+        from stylepipe.nst.paintings import Painting
+
+        from .regions import RegionFiles
+
+        options = self.options
+        self._regions = None
+        if options.regions is not None:
+            self._regions = RegionFiles(options.regions, options.style_regions)
+        self._names = [ref.name for ref in styles]
+        self._too_small: set[str] = set()
+        paintings = []
+        for index, ref in enumerate(styles):
+            picture = given_picture(ref.path, self._context.device.torch)
+            planes = None
+            if self._regions is not None and options.style_regions:
+                found = self._regions.of_style(index, len(styles), picture.shape[2:])
+                planes = torch.from_numpy(found)[None].to(picture)
+            paintings.append(Painting(picture, ref.weight, planes))
+        return paintings
+
+    def regions_of(self, item: Item, photo: torch.Tensor) -> torch.Tensor | None:
+        """The regions 1 K H W of a photo, or None where nobody asked for any. Raises ItemError."""
+        import torch
+
+        if self._regions is None:
+            return None
+        planes = self._regions.of_photo(item, photo.shape[2:], self.caps.min_side)
+        return torch.from_numpy(planes)[None].to(photo)
+
+    def tell_scale(self, photo: torch.Tensor, paintings: Sequence[Painting]) -> None:
+        """Say once of each painting that it is too small for --style-scale."""
+        scale = self.options.style_scale
+        if scale == 1.0:  # nobody asked for a size
+            return
+        for name, painting in zip(self._names, paintings, strict=True):
+            (height, width), (own_height, own_width) = photo.shape[2:], painting.picture.shape[2:]
+            most = ((own_height * own_width) / (height * width)) ** 0.5
+            if scale > most and name not in self._too_small:
+                self._too_small.add(name)
+                self._context.log(
+                    f"the painting {name} has {own_width}x{own_height} pixels: for this photo it "
+                    f"serves as --style-scale {most:.2f}, not {scale:g}"
+                )
+
+
+def working_memory(context: Context) -> int:
+    """Bytes for the work on one picture, where it takes place."""
+    memory = context.memory
+    if context.device.type == "cuda":
+        import torch
+
+        # What the engine knows of is the host's.
+        memory = min(memory, torch.cuda.mem_get_info(context.device.torch)[0])
+    return max(memory - REST, int(memory * SHARE))
+
+
+def job_memory(needed: int) -> int:
+    """The job's memory that leaves so much for the work on a picture: in whole MiB."""
+    return ceil(min(needed + REST, needed / SHARE) / 2**20) << 20
+
+
+def given_picture(path: Path, device: torch.device) -> torch.Tensor:
+    """A picture file that is part of the request, as 1 3 H W in [0,1]. Raises UsageError."""
+    import torch
+
+    try:
+        pixels = torch.from_numpy(read_picture(path)).to(device)
+    except ItemError as error:
+        raise UsageError(str(error)) from error
+    return pixels.permute(2, 0, 1)[None].float() / 255.0
