@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import stylepipe_plugins.fast as plugin
+import tinyencoder
 import torch
 from stylepipe_plugins.fast import FastOptions, FastStylizer
 
@@ -45,8 +46,8 @@ def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def opened(quality: str = "quality") -> FastStylizer:
-    stylizer = FastStylizer(FastOptions(quality=quality))
+def opened(quality: str = "quality", style_scale: float = 1.0) -> FastStylizer:
+    stylizer = FastStylizer(FastOptions(quality=quality, style_scale=style_scale))
     stylizer.open(Context(pick("cpu", "full"), 1 << 30, print))
     return stylizer
 
@@ -99,6 +100,27 @@ def test_blends_mix_the_styles_of_one_network(bundled: Path) -> None:
     assert not torch.allclose(blend, wave, atol=0.01)
     assert not torch.allclose(blend, night, atol=0.01)
     assert torch.allclose(painted(("wave", 0.25), ("night", 0.5), ("wave", 0.25)), blend)
+
+
+@pytest.mark.parametrize(("scale", "seen"), [(1.0, (61, 80)), (2.0, (30, 40)), (0.5, (122, 160))])
+def test_strokes_of_another_size_are_painted_in_another_size(
+    bundled: Path, monkeypatch: pytest.MonkeyPatch, scale: float, seen: tuple[int, int]
+) -> None:
+    shown: list[tuple[int, ...]] = []
+
+    def copy(engine: object, images: torch.Tensor) -> torch.Tensor:
+        shown.append(tuple(images.shape[2:]))
+        return images
+
+    monkeypatch.setattr("stylepipe.nst.inference.StyleEngine.__call__", copy)
+    stylizer = opened(style_scale=scale)
+    stylizer.prepare(refs("wave"))
+    images = tinyencoder.picture(61, 80)
+    result = stylizer.stylize(Batch(images, ITEM))
+    assert shown == [seen]
+    # A network that changes nothing changes nothing: the edges that the small picture lacks are
+    # there in the result.
+    assert torch.allclose(result, images, atol=1e-6 if scale > 1 else 0.1)
 
 
 def test_blends_across_files_are_refused(bundled: Path, tmp_path: Path) -> None:
