@@ -45,6 +45,14 @@ def load_picture(read: Read, path: Path, side: int, trim: float = 0.0) -> Tensor
     return to_tensor(picture)[None]
 
 
+def check_crops(size: int, zoom: float, least: int) -> None:
+    """Raise ValueError unless crops have `least` pixels a side and photos are not enlarged."""
+    if size < least:
+        raise ValueError(f"size must be {least} pixels or more, got {size}")
+    if not zoom >= 1.0:
+        raise ValueError(f"zoom must be 1 or more, got {zoom}")
+
+
 class Photos:
     """An endless supply of batches of square crops; step n's batch is a function of the seed.
 

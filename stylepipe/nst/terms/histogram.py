@@ -100,23 +100,30 @@ class _Counts(torch.autograd.Function):
         ctx: Any, features: Tensor, planes: Tensor | None, levels: Tensor, width: Tensor
     ) -> tuple[Tensor, Tensor]:
         values, regions = flat(features, planes)
-        counts = [
-            regions @ torch.sigmoid((levels[:, i : i + 1] - values) / width).transpose(1, 2)
-            for i in range(LEVELS)
-        ]
+        counts = values.new_empty(*regions.shape[:2], values.shape[1], LEVELS)
+        # Written into one block: a small result after each of many large ones breaks up the heap.
+        below = torch.empty_like(values)
+        for i in range(LEVELS):
+            _below(values, levels[:, i : i + 1], width, below)
+            counts[..., i] = regions @ below.transpose(1, 2)
         sizes = regions.sum(dim=2)
         ctx.save_for_backward(features, planes, levels, width)
         ctx.mark_non_differentiable(sizes)
-        return sizes, torch.stack(counts, dim=3)
+        return sizes, counts
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None, None, None]:
         features, planes, levels, width = ctx.saved_tensors
         values, regions = flat(features, planes)
-        total = torch.zeros_like(values)
+        total, below = torch.zeros_like(values), torch.empty_like(values)
         for i in range(LEVELS):
-            below = torch.sigmoid((levels[:, i : i + 1] - values) / width)
-            steepness = torch.addcmul(below, below, below, value=-1.0)
+            _below(values, levels[:, i : i + 1], width, below)
+            steepness = below.addcmul_(below, below, value=-1.0)
             total.addcmul_(steepness, slopes[1][..., i].transpose(1, 2) @ regions, value=-1.0)
-        return (total / width).view_as(features).to(features.dtype), None, None, None
+        return total.div_(width).view_as(features).to(features.dtype), None, None, None
+
+
+def _below(values: Tensor, level: Tensor, width: Tensor, out: Tensor) -> None:
+    """How far values N C P lie below a level C 1."""
+    torch.sub(level, values, out=out).div_(width).sigmoid_()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from stylepipe.nst.encoders import Encoder, save_encoder, stack_encoder
 from stylepipe.nst.files import digest
-from stylepipe.nst.photos import Photos, Read, load_picture
+from stylepipe.nst.photos import Photos, Read, check_crops, load_picture
 
 from .guess import guess_encoder
 from .task import Measured, Rows, RunOptions, Task
@@ -56,10 +56,7 @@ class EncoderOptions(RunOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.size < 64:
-            raise ValueError(f"size must be 64 pixels or more, got {self.size}")
-        if self.zoom < 1.0:
-            raise ValueError(f"zoom must be 1 or more, got {self.zoom}")
+        check_crops(self.size, self.zoom, 64)
         for name in ("vivid", "paintings", "disturbed"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")

@@ -24,7 +24,7 @@ from stylepipe.nst.networks import (
     StyleRecord,
     save_styles,
 )
-from stylepipe.nst.photos import Photos, Read, load_picture
+from stylepipe.nst.photos import Photos, Read, check_crops, load_picture
 
 from .task import Measured, Rows, RunOptions, Task
 
@@ -58,10 +58,7 @@ class StyleOptions(RunOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.size < 32:
-            raise ValueError(f"size must be 32 pixels or more, got {self.size}")
-        if self.zoom < 1.0:
-            raise ValueError(f"zoom must be 1 or more, got {self.zoom}")
+        check_crops(self.size, self.zoom, 32)
 
 
 @dataclass(frozen=True)
