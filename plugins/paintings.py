@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from .regions import RegionFiles
 
-REST = 640 << 20
+REST = 768 << 20
 """Bytes of the job's memory that are not for the work on a picture: the program itself takes them,
 and the engine."""
 SHARE = 0.6

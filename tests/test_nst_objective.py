@@ -174,6 +174,18 @@ def test_weights_scale_and_zero_leaves_out() -> None:
         run(0.0, 0.0)
 
 
+@pytest.mark.parametrize("tile", [None, 9])
+def test_the_gradient_is_written_where_it_is_wanted(tile: int | None) -> None:
+    photo, own = (tinyencoder.picture(20, 24, s, DOUBLE) for s in (1, 2))
+    objective = Objective(NET, everything(photo, None), [TotalVariation(0.5)], tile=tile)
+    values, gradient = objective(own)
+    out = torch.full_like(own, 7.0)
+    others, found = objective(own, out)
+    assert found is out
+    torch.testing.assert_close(found, gradient)
+    assert all(bool(others[name] == value) for name, value in values.items())
+
+
 def test_unknown_layers_are_refused_with_those_there_are() -> None:
     with pytest.raises(ValueError, match=r"no layer 'relu9_9'.* it has relu1_1, relu2_1, relu3_1"):
         Objective(NET, [Style({"relu9_9": 1.0})])

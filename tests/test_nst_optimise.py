@@ -32,7 +32,9 @@ class Bowl:
     def __init__(self, scale: float = 1.0) -> None:
         self.scale, self.weight, self.calls = scale, scale, 0
 
-    def __call__(self, picture: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    def __call__(
+        self, picture: Tensor, out: Tensor | None = None
+    ) -> tuple[dict[str, Tensor], Tensor]:
         self.calls, self.seen = self.calls + 1, picture
         target = tinyencoder.picture(*picture.shape[-2:], seed=1) * 0.6 + 0.2
         curvature = self.scale * torch.logspace(-2, 0, picture.numel()).view(picture.shape)
@@ -48,7 +50,9 @@ class Faulty(Bowl):
         super().__init__()
         self.fault = fault
 
-    def __call__(self, picture: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    def __call__(
+        self, picture: Tensor, out: Tensor | None = None
+    ) -> tuple[dict[str, Tensor], Tensor]:
         values, gradient = super().__call__(picture)
         factor = self.fault(self.calls, picture)
         return {"bowl": values["bowl"] * factor}, gradient * factor
@@ -264,7 +268,9 @@ def test_a_step_asks_the_device_once(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(Tensor, name, noted)
 
     class Many(Bowl):
-        def __call__(self, picture: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        def __call__(
+            self, picture: Tensor, out: Tensor | None = None
+        ) -> tuple[dict[str, Tensor], Tensor]:
             values, gradient = super().__call__(picture)
             return {f"bowl {i}": values["bowl"] / 8 for i in range(8)}, gradient
 

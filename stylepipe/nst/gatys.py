@@ -209,8 +209,9 @@ class Gatys:
         # Of a large picture no copy is held that is not needed: the first is the optimiser's own,
         # and the photo is extended anew for each size.
         def begin() -> Tensor:
-            first = self._start(photo, paintings, seed) if start is None else start
-            first = resize(margin.extend(resize(first, shown)), stages[0])
+            if start is None:
+                return self._start(resize(margin.extend(photo), stages[0]), paintings, seed)
+            first = resize(margin.extend(resize(start, shown)), stages[0])
             return first.expand(len(photo), -1, -1, -1)
 
         def build(size: Size) -> Objective:

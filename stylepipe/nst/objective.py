@@ -149,24 +149,31 @@ class Objective:
         self.weight = sum(t.weight for t in self.features) + sum(t.weight for t in self.pixels)
         """About the value of a picture that has nothing to do with the targets."""
 
-    def __call__(self, picture: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    def __call__(
+        self, picture: Tensor, out: Tensor | None = None
+    ) -> tuple[dict[str, Tensor], Tensor]:
         """picture: N 3 H W in float32 or finer. Returns the weighted value N of each term, and the
-        gradient of their sum, N 3 H W.
+        gradient of their sum, N 3 H W, written to `out` if it is given.
         """
+        if out is None:
+            gradient = torch.zeros_like(picture, memory_format=torch.contiguous_format)
+        else:
+            gradient = out.zero_()
         with torch.enable_grad():
-            return self._evaluate(picture)
+            return self._evaluate(picture.detach(), gradient), gradient
 
-    def _evaluate(self, picture: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    def _evaluate(self, picture: Tensor, gradient: Tensor) -> dict[str, Tensor]:
+        """The values; the gradient is added to `gradient`."""
         parts = list(self.viewer.parts(picture.shape[-2], picture.shape[-1]))
-        values, gradient = self._of_pixels(picture)
+        values = self._of_pixels(picture, gradient)
         if not self.features:
-            return values, gradient
+            return values
         if len(parts) == 1:
             leaf = picture.detach().requires_grad_()
             measured = self._measure(leaf, parts[0])
             found, total = self._valued(measured)
             gradient += torch.autograd.grad(total, leaf)[0]
-            return found | values, gradient
+            return found | values
         # The derivative of the values by the sums over all tiles first, then tile by tile that of
         # the sums by the pixels: only one tile's features are held at any time.
         sums: list[Measured] = []
@@ -185,10 +192,9 @@ class Objective:
             pairs = [(o, s) for o, s in zip(own, slopes, strict=True) if o.requires_grad]
             (share,) = torch.autograd.grad([o for o, _ in pairs], leaf, [s for _, s in pairs])
             gradient[..., top:bottom, left:right] += share
-        return found | values, gradient
+        return found | values
 
-    def _of_pixels(self, picture: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        gradient = torch.zeros_like(picture, memory_format=torch.contiguous_format)
+    def _of_pixels(self, picture: Tensor, gradient: Tensor) -> dict[str, Tensor]:
         values: dict[str, Tensor] = {}
         for top, bottom, rows in self._strips(picture):
             leaf = picture[..., top:bottom, :].detach().requires_grad_()
@@ -198,7 +204,7 @@ class Objective:
             gradient[..., top:bottom, :] += torch.autograd.grad(total, leaf)[0]
             for name, value in found.items():
                 values[name] = value.detach() + values.get(name, 0.0)
-        return values, gradient
+        return values
 
     def _strips(self, picture: Tensor) -> Iterator[tuple[int, int, tuple[int, int]]]:
         """First row and end of what a strip shows, and its own rows."""

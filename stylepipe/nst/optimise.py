@@ -150,17 +150,17 @@ class _Loop:
         self.picture = leaf.detach()
         optimizer = self._optimizer(leaf, self._moments)
         self._moments = None
-        mean = _Mean(self._decay(steps))
+        mean = _Mean(self._decay(steps), torch.zeros_like(leaf))
         lbfgs = self.options.optimizer == "lbfgs"
         # In half the bits: seldom needed, and near enough then.
-        safe = before = leaf.detach().bfloat16()
+        safe, before = leaf.detach().bfloat16(), leaf.detach().bfloat16()
         start = leaf.detach().clone() if self.options.optimizer == "adamw" else safe
         tried = best = leaf.detach().clone() if lbfgs else safe
         losses: list[float] = []
         done = 0
         while done < steps:
             if done % WINDOW == 0:
-                before = leaf.detach().bfloat16()
+                before.copy_(leaf.detach())
             if lbfgs:
                 tried = leaf.detach().clone()
             for group in optimizer.param_groups:
@@ -176,8 +176,8 @@ class _Loop:
                     leaf.copy_(safe)
                 optimizer = self._optimizer(leaf, None)
                 continue
-            # Only now is its loss known to be sound.
-            safe = before
+            if done % WINDOW == 0:  # only now is its loss known to be sound
+                safe, before = before, safe
             best = tried if loss < min(losses, default=inf) else best
             losses.append(loss)
             taken = steps - done if self._settled(losses) else 1
@@ -215,8 +215,9 @@ class _Loop:
         found: dict[str, float] = {}
 
         def closure() -> float:
-            leaf.grad = None  # before another one is made
-            values, leaf.grad = objective(leaf)
+            # One gradient for all steps: between blocks of tiles the heap would have no place of
+            # its size again.
+            values, leaf.grad = objective(leaf, leaf.grad)
             # Terms are means: by pixel their gradient shrinks as the picture grows, below the
             # least curvature of torch.optim.LBFGS (1e-10) and the epsilon of Adam (1e-8), whose
             # moments could not be carried to the next size either. Sums have neither trouble;
@@ -285,18 +286,14 @@ class _Loop:
 class _Mean:
     """Running mean of iterates, corrected for its start (Kingma, Ba 2015, sec. 3)."""
 
-    def __init__(self, decay: float) -> None:
-        self.decay, self.weight = decay, 1.0
-        self.sum: Tensor | None = None
+    def __init__(self, decay: float, zeros: Tensor) -> None:
+        self.decay, self.weight, self.sum = decay, 1.0, zeros
 
     def add(self, picture: Tensor) -> None:
         self.weight *= self.decay
-        if self.sum is None:
-            self.sum = torch.zeros_like(picture)
         self.sum.mul_(self.decay).add_(picture, alpha=1.0 - self.decay)
 
     def value(self) -> Tensor:
-        assert self.sum is not None
         return self.sum.detach().div(1.0 - self.weight).clamp_(0.0, 1.0)
 
 
