@@ -158,6 +158,7 @@ class GatysStylizer(PaintingStylizer):
         if photo.is_cuda:
             torch.cuda.empty_cache()
         self._context.log(f"out of memory; going on with {smaller >> 20} MiB")
+        # For the photos that follow too: to run out of memory again would cost minutes again.
         self._painter = Gatys(old.encoder, old.paintings, old.recipe, smaller)
         return None
 

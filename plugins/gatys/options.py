@@ -77,7 +77,8 @@ class GatysOptions(PaintingOptions):
         None,
         "Search those of --content-weight, --tv-weight and --strength that are not given, on the "
         "first photo or frame, small; write the candidates as a sheet to this file, and what was "
-        "found beside it (.json), where a run that goes on finds it.",
+        "found beside it (.json), where a run that goes on finds it; without that file it searches "
+        "anew.",
         metavar="FILE",
     )
     trace: Path | None = option(
