@@ -43,7 +43,7 @@ def load(path: Path, size: tuple[int, int]) -> Tensor:
 
     pixels = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
     pixels = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA)
-    return torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
+    return torch.from_numpy(pixels).permute(2, 0, 1)[None].float().contiguous() / 255
 
 
 # -- plain loops, as tutorials have them ----------------------------------------------------
@@ -137,7 +137,8 @@ def shipped_step(row: str) -> Callable[[], None]:
 
     tune_allocator()
     from stylepipe.nst.encoders import open_encoder
-    from stylepipe.nst.gatys import Gatys, Painting, Recipe
+    from stylepipe.nst.gatys import Gatys, Recipe
+    from stylepipe.nst.paintings import Painting
 
     device = pick("cpu")
     with tempfile.TemporaryDirectory() as folder:
