@@ -71,10 +71,10 @@ class PaintingOptions(StylizerOptions):
         metavar="FILE",
     )
     border: str = option(
-        "inside",
-        "Features at a region's border: leave out those that see beyond it, weigh them, or ignore "
-        "the matter.",
-        choices=("inside", "feather", "simple"),
+        "feather",
+        "Features at a region's border: weigh them by how much they see of it, leave out those that "
+        "see beyond it, or ignore the matter.",
+        choices=("feather", "inside", "simple"),
     )
 
     def check(self) -> None:

@@ -101,7 +101,7 @@ class Recipe:
     first_side: int = 128
     init: Literal["style", "content", "noise", "gray"] = "style"
     colors: Literal["style", "linear", "histogram"] = "style"
-    border: Literal["inside", "feather", "simple"] = "inside"
+    border: Literal["inside", "feather", "simple"] = "feather"
     loop: LoopOptions = field(default_factory=LoopOptions)
 
     def __post_init__(self) -> None:
