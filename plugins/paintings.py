@@ -72,8 +72,8 @@ class PaintingOptions(StylizerOptions):
     )
     border: str = option(
         "feather",
-        "Features at a region's border: weigh them by how much they see of it, leave out those that "
-        "see beyond it, or ignore the matter.",
+        "Features at a region's border: weigh them by how much they see of it, leave out those "
+        "that see beyond it, or ignore the matter.",
         choices=("feather", "inside", "simple"),
     )
 
