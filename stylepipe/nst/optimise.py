@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stylepipe.device import trim_allocator
+
 from .objective import Objective
 
 Size = tuple[int, int]
@@ -24,6 +26,8 @@ DECAY = 0.01
 """Of adamw, by step and rate: how far it is drawn back."""
 SHRINK = 0.25
 """What the rate is multiplied by after each."""
+LARGE = 64 << 20
+"""Bytes of a picture beside which every block counts."""
 EXPLODED = 100.0
 """A loss so many times the lowest one is on its way to infinity, unless both are small."""
 
@@ -156,6 +160,8 @@ class _Loop:
         safe, before = leaf.detach().bfloat16(), leaf.detach().bfloat16()
         start = leaf.detach().clone() if self.options.optimizer == "adamw" else safe
         tried = best = leaf.detach().clone() if lbfgs else safe
+        if leaf.nbytes >= LARGE:
+            trim_allocator()  # what the size before has left: blocks of tiles would lie beside it
         losses: list[float] = []
         done = 0
         while done < steps:
