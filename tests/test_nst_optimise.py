@@ -11,6 +11,7 @@ from torch import Tensor
 
 from stylepipe.nst.objective import Objective
 from stylepipe.nst.optimise import (
+    LONGEST,
     WINDOW,
     Diverged,
     LoopOptions,
@@ -132,6 +133,14 @@ def test_adamw_is_drawn_to_where_it_began_and_not_to_black() -> None:
 def test_lbfgs_beats_adam_on_a_quadratic() -> None:
     results = {name: loss(run(Bowl(), optimizer=name, steps=40)) for name in ("adam", "lbfgs")}
     assert results["lbfgs"] < 0.5 * results["adam"]
+
+
+def test_a_step_of_lbfgs_goes_no_further_than_the_longest() -> None:
+    pictures = [START]
+    run(Bowl(), optimizer="lbfgs", rate=40.0, steps=20,
+        on_step=lambda step: pictures.append(step.picture().clone()))  # fmt: skip
+    lengths = [float((b - a).abs().mean()) for a, b in pairwise(pictures)]
+    assert 0.5 * LONGEST < max(lengths) <= 1.001 * LONGEST
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
@@ -278,8 +287,9 @@ def test_a_step_asks_the_device_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked == ["tolist"] * 5
 
 
-def test_too_large_a_rate_is_made_smaller_until_it_works() -> None:
+def test_too_large_a_rate_is_made_smaller_until_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
     """A steep wall around the start: L-BFGS jumps beyond it at the rate it is given."""
+    monkeypatch.setattr("stylepipe.nst.optimise.LONGEST", float("inf"))
     result = run(Bowl(), optimizer="lbfgs", rate=40.0, steps=100)
     assert loss(result) < 0.2 * loss(START)
 

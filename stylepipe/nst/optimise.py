@@ -19,6 +19,10 @@ Size = tuple[int, int]
 OPTIMIZERS = ("adam", "adamw", "lbfgs")
 RATES = {"adam": 0.02, "adamw": 0.02, "lbfgs": 1.0}
 BETAS = (0.9, 0.99)
+LONGEST = 0.05
+"""Mean absolute change of the values by one step of L-BFGS, at most. Without a line search its
+first steps, whose curvature is that of a point, go a hundred times too far: a Gram error is of
+fourth order."""
 WINDOW = 20
 """Steps whose mean loss is compared with that of as many before, to see whether it still falls."""
 MAX_ROLLBACKS = 4
@@ -174,6 +178,8 @@ class _Loop:
             terms = self._step(optimizer, leaf, objective)
             loss = sum(terms.values())
             high = max(EXPLODED * min(losses, default=loss), objective.weight)
+            if lbfgs:
+                _shorten(optimizer, leaf, tried)
             # Adam's steps are finite where the gradient is.
             lost = lbfgs and not bool(leaf.isfinite().all())
             if not isfinite(loss) or loss > high > 0 or lost:
@@ -312,6 +318,18 @@ def _loss(objective: Objective, picture: Tensor) -> float:
     """The mean over the batch, as Step.loss is."""
     values, _ = objective(picture)
     return float(torch.stack([v.mean() for v in values.values()]).sum())
+
+
+@torch.no_grad()
+def _shorten(optimizer: torch.optim.Optimizer, leaf: Tensor, before: Tensor) -> None:
+    """Take back what a step of L-BFGS changed beyond LONGEST."""
+    change = leaf - before
+    length = float(change.abs().mean())
+    if length > LONGEST:
+        share = LONGEST / length
+        leaf.copy_(before + change * share)
+        # It takes its step for t times its direction, and learns the curvature from that.
+        optimizer.state[leaf]["t"] *= share
 
 
 def _carried(optimizer: torch.optim.Optimizer, leaf: Tensor) -> _Moments | None:
