@@ -36,6 +36,8 @@ Found = tuple[Tensor, Tensor]
 
 BLOCK = 1 << 22
 """Entries of P computed at once."""
+PART = 1 << 21
+"""Entries of P that are summed at once."""
 PIECE = 36 << 7
 """Pixels of the pieces of a style's map that are compared at once: entries in a row of P."""
 BREADTH = 128
@@ -303,24 +305,24 @@ def _products(content: Tensor, piece: _Piece, dtype: torch.dtype) -> Iterator[tu
     """
     height, width, _ = content.shape
     n, side = len(piece.keys), piece.side
-    right, down = n + 1, width * n + piece.width
-    rows = max(1, BLOCK // (width * n))
-    over = (side - 1) * width * n  # lines that the next block's sums need again
-    sums = content.new_empty(rows * width * n + over, dtype=dtype)
-    scores = content.new_empty(rows * width * n, dtype=dtype)
-    held = 0
+    line, right, down = width * n, n + 1, width * n + piece.width
+    rows, step = max(1, BLOCK // line), max(1, PART // line) * line
+    over = (side - 1) * line  # sums that belong to later rows' patches, too
+    sums = content.new_empty(over + rows * line, dtype=dtype)
+    scores = content.new_empty(step, dtype=dtype)
+    first = begin = end = 0
     for top in range(0, height, rows):
-        block = _matrix(content[top : top + rows], piece.keys).to(dtype)
-        total = sums[: held + len(block)]
-        _shifted_sum(block, right, side, total[held:])
-        del block  # before the next is asked for: the allocator can then take the same again
-        ready = len(total) - over
-        if ready > 0:
-            _shifted_sum(total, down, side, scores[:ready])
-            yield top - held // (width * n), scores[:ready].view(-1, width, n)
-            rest = total[ready:]
-            sums[:over] = rest if ready >= over else rest.clone()
-        held = min(len(total), over)
+        for part in torch.split(_matrix(content[top : top + rows], piece.keys), step):
+            _shifted_sum(part.to(dtype), right, side, sums[end : end + len(part)])
+            end += len(part)
+            ready = end - over - begin
+            if ready > 0:
+                _shifted_sum(sums[begin:end], down, side, scores[:ready])
+                yield first, scores[:ready].view(-1, width, n)
+                first, begin = first + ready // line, begin + ready
+        rest = sums[begin:end]
+        sums[: len(rest)] = rest if begin >= len(rest) else rest.clone()
+        begin, end = 0, len(rest)
 
 
 def _matrix(content: Tensor, style: Tensor) -> Tensor:

@@ -30,6 +30,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stylepipe.device import tune_allocator
 from stylepipe.nst.encoders import Encoder, load_encoder, open_encoder
 from stylepipe.nst.swap import StylePatches
 
@@ -169,9 +170,12 @@ def main() -> None:
     parser.add_argument("--style", type=Path, default=PAINTING)
     parser.add_argument("--vgg", type=Path, help="weights of VGG-19, to relu3_1 at least")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--tuned", action="store_true", help="the allocator as in the command")
     parser.add_argument("--large", action="store_true")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.tuned:
+        tune_allocator()
     if args.child:
         name, file = args.child
         WAYS[name](*torch.load(file))
