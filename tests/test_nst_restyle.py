@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from stylepipe.nst.decoders import mirror
+from stylepipe.nst.inverses import ByNetwork
 from stylepipe.nst.paintings import Painting
 from stylepipe.nst.restyle import Manner, Moved, Restyler
 
@@ -23,7 +24,8 @@ def restyler(
         with torch.no_grad():
             decoder.convolutions[-1].weight.mul_(4)  # more than grey
     given = paintings or (Painting(STYLES[0]),)
-    return Restyler(encoder, decoders, Moved(full), given, Manner(**manner), memory)  # type: ignore[arg-type]
+    inverses = {layer: ByNetwork(decoder) for layer, decoder in decoders.items()}
+    return Restyler(encoder, inverses, Moved(full), given, Manner(**manner), memory)  # type: ignore[arg-type]
 
 
 def far(a: Tensor, b: Tensor) -> float:

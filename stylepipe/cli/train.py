@@ -53,7 +53,7 @@ def _command(name: str, cls: type[Stylizer] | type[Training]) -> click.Command:
     kind: type[Options]
     start: Callable[[Any, Context], None]
     if issubclass(cls, Stylizer):
-        kind, start, summary = cls.TrainOptions, cls.train, f"Train a style for {name}."
+        kind, start, summary = cls.TrainOptions, cls.train, f"Train what {name} paints with."
     else:
         kind, summary = cls.Options, (cls.__doc__ or "").strip().partition("\n")[0]
 

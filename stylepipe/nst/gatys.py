@@ -485,8 +485,8 @@ class Gatys:
             found += min(2 * SLAB, 8 * patches * ceil(size[0] * size[1] * maps[name].positions))
         for layer in recipe.style_layers:
             if recipe.style_weight:
-                # Of the root, each of the iterations is kept.
-                matrices = 45 if recipe.style_loss == "wasserstein" else 10
+                # The moments, their targets and, of wasserstein, what the root is made with.
+                matrices = 15 if recipe.style_loss == "wasserstein" else 10
                 found += 4 * matrices * regions * maps[layer].channels ** 2
             if recipe.histogram_weight:
                 found += 4 * 10 * LEVELS * regions * maps[layer].channels

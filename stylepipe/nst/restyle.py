@@ -1,4 +1,4 @@
-"""Any style in one pass: encode a photo, change its features, decode them."""
+"""Any style at once: encode a photo, change its features, decode them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from .decoders import Decoder
 from .encoders import Encoder
+from .inverses import Inverse
 from .objective import Viewer
 from .optimise import resize, size_of
-from .paintings import Painting, Size, area, check_regions
-from .palette import matched
+from .paintings import Painting, Size, area, check_regions, recoloured
+from .swap import StylePatches
 from .transforms import Look, blended, moments, restyled, stacked
 
 KEPT = 4
@@ -69,6 +69,55 @@ class Moved(Change):
         return restyled(features, learnt, planes, inner)
 
 
+class Swapped(Change):
+    """Patches of features replaced by the most similar ones of the styles: style-swap.
+
+    Chen, Schmidt, "Fast Patch-based Style Transfer of Arbitrary Style" (2016), section 3.1. side,
+    stride: of the patches, in features. pooled: each patch is looked for in all paintings;
+    otherwise the paintings' results are blended by their weights. fast: compare in bfloat16.
+    """
+
+    def __init__(
+        self, side: int = 3, stride: int = 1, *, pooled: bool = True, fast: bool = False
+    ) -> None:
+        self.side, self.stride = side, stride
+        self.pooled, self.fast = pooled, fast
+
+    def learn(self, styles: Sequence[Style], apart: bool) -> list[tuple[StylePatches, float]]:
+        planes: list[Tensor | None]
+        if apart:
+            planes = [
+                torch.eye(len(styles))[k][:, None, None].expand(-1, *s.maps.shape[2:])
+                for k, s in enumerate(styles)
+            ]
+        else:
+            planes = [None if s.planes is None else s.planes[0] for s in styles]
+        maps = [s.maps for s in styles]
+        if self.pooled or apart:
+            return [(self._patches(maps, planes), 1.0)]
+        total = sum(s.weight for s in styles)
+        return [
+            (self._patches([m], [p]), s.weight / total)
+            for m, p, s in zip(maps, planes, styles, strict=True)
+        ]
+
+    def _patches(self, maps: Sequence[Tensor], planes: Sequence[Tensor | None]) -> StylePatches:
+        divided = None if planes[0] is None else planes
+        precision: Literal["exact", "fast"] = "fast" if self.fast else "exact"
+        return StylePatches(maps, self.side, self.stride, regions=divided, precision=precision)
+
+    def apply(
+        self,
+        features: Tensor,
+        learnt: list[tuple[StylePatches, float]],
+        planes: Tensor | None,
+        inner: Tensor | None,
+    ) -> Tensor:
+        regions = None if planes is None else planes[0]
+        parts = [w * p.swap(features, regions) for p, w in learnt]
+        return torch.stack(parts).sum(dim=0)
+
+
 @dataclass(frozen=True)
 class Manner:
     """How photos are restyled. strength: 0 (the photo) to 1. style_scale: size of the painting
@@ -79,7 +128,7 @@ class Manner:
     strength: float = 1.0
     style_scale: float = 1.0
     colors: Literal["style", "linear", "histogram"] = "style"
-    border: Literal["inside", "feather", "simple"] = "inside"
+    border: Literal["inside", "feather", "simple"] = "feather"
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
@@ -91,7 +140,8 @@ class Manner:
 class Restyler:
     """Paints photos after any paintings, whose features it keeps from photo to photo.
 
-    decoders: layer -> its decoder; the layers are changed one after the other, in this order.
+    inverses: layer -> the way back from it; the layers are changed one after the other, in this
+    order.
     memory: bytes for the tile in hand; larger pictures are cut, with the same result. Raise
     ValueError for no painting or one that is too small.
     """
@@ -99,20 +149,20 @@ class Restyler:
     def __init__(
         self,
         encoder: Encoder,
-        decoders: Mapping[str, Decoder],
+        inverses: Mapping[str, Inverse],
         change: Change,
         paintings: Sequence[Painting],
         manner: Manner,
         memory: int,
     ) -> None:
-        encoder.check(decoders)
+        encoder.check(inverses)
         if not paintings:
             raise ValueError("there is no painting to learn from")
-        self.encoder, self.decoders, self.change = encoder, dict(decoders), change
+        self.encoder, self.inverses, self.change = encoder, dict(inverses), change
         self.paintings, self.manner = list(paintings), manner
         side = int((memory / PER_PIXEL) ** 0.5)
         self.tile = min(max(side, SMALLEST_TILE), LARGEST_TILE)
-        self._least = max(encoder.least_side(layer) for layer in decoders)
+        self._least = max(encoder.least_side(layer) for layer in inverses)
         self._learnt: OrderedDict[tuple[str, Size, bool], Any] = OrderedDict()
         for number, painting in enumerate(self.paintings, start=1):
             which = f"painting {number}" if len(self.paintings) > 1 else "a painting"
@@ -130,15 +180,15 @@ class Restyler:
             return photo.clone()
         paintings = self._coloured(photo)
         result = photo
-        for layer, decoder in self.decoders.items():
-            result = self._passed(result, layer, decoder, paintings, regions)
+        for layer, inverse in self.inverses.items():
+            result = self._passed(result, layer, inverse, paintings, regions)
         return result
 
     def _passed(
         self,
         picture: Tensor,
         layer: str,
-        decoder: Decoder,
+        inverse: Inverse,
         paintings: Sequence[Painting],
         regions: Tensor | None,
     ) -> Tensor:
@@ -148,19 +198,18 @@ class Restyler:
         changed = self.change.apply(
             maps, self._learn(layer, size, paintings, regions is not None), planes, inner
         )
-        if share == 1:
-            return self._decoded(decoder, changed, size)
-        painted = self._decoded(decoder, torch.lerp(maps, changed, share), size)
-        # What the decoder loses of the photo comes back as the style goes: strength 0 is the
-        # photo, without a jump on the way.
-        lost = picture - self._decoded(decoder, maps, size)
-        return painted.add_(lost, alpha=1 - share).clamp_(0.0, 1.0)
+        if share < 1:
+            changed = torch.lerp(maps, changed, share)
+        painted = inverse.picture(changed, picture, self.tile)
+        if share < 1 and not inverse.lossless:
+            # What the way back loses of the photo returns as the style goes: strength 0 is the
+            # photo, without a jump on the way.
+            lost = picture - inverse.picture(maps, picture, self.tile)
+            painted = painted.add_(lost, alpha=1 - share).clamp_(0.0, 1.0)
+        return painted
 
     def _encoded(self, picture: Tensor, layer: str) -> Tensor:
         return Viewer(self.encoder, (), self.tile).maps(picture, [layer])[layer]
-
-    def _decoded(self, decoder: Decoder, features: Tensor, size: Size) -> Tensor:
-        return decoder.picture(features, *size, tile=self.tile // decoder.scale)
 
     def _carried(self, regions: Tensor | None, layer: str) -> tuple[Tensor | None, Tensor | None]:
         if regions is None:
@@ -183,7 +232,7 @@ class Restyler:
                 styles.append(Style(maps, painting.weight, planes))
             apart = divided and paintings[0].regions is None
             self._learnt[key] = self.change.learn(styles, apart)
-            while len(self._learnt) > KEPT * len(self.decoders):
+            while len(self._learnt) > KEPT * len(self.inverses):
                 self._learnt.popitem(last=False)
         self._learnt.move_to_end(key)
         return self._learnt[key]
@@ -193,10 +242,7 @@ class Restyler:
             return self.paintings
         # With the photo's colours the painting is another each time.
         self._learnt.clear()
-        return [
-            Painting(matched(p.picture, photo, self.manner.colors), p.weight, p.regions)
-            for p in self.paintings
-        ]
+        return recoloured(self.paintings, photo, self.manner.colors)
 
     def _check_size(self, what: str, picture: Tensor) -> None:
         height, width = picture.shape[-2:]

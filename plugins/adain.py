@@ -1,0 +1,54 @@
+"""The ``adain`` stylizer: a painting's colours and textures in one pass, from any painting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from stylepipe import Caps, Context, Stylizer, hookimpl, option
+
+from .decoding import DecoderFlags, train_decoders
+from .restyle import DECODERS, RestyleOptions, RestyleStylizer
+
+if TYPE_CHECKING:
+    from stylepipe.nst.restyle import Change
+
+
+class AdainFlags(DecoderFlags):
+    """What ``stylepipe train adain`` can be told."""
+
+    style_weight: float = option(1.0, "Weight of the painting's style.", min=0)
+
+
+class AdainStylizer(RestyleStylizer):
+    """Any painting at once: takes over the mean and deviation of each feature (AdaIN)."""
+
+    name = "adain"
+    Options = RestyleOptions
+    TrainOptions = AdainFlags
+    caps = Caps(strength="native", trainable=True, min_side=64)
+    decoder_file = "adain.safetensors"
+
+    def change(self) -> Change:
+        from stylepipe.nst.restyle import Moved
+
+        return Moved(full=False)
+
+    @classmethod
+    def train(cls, options: AdainFlags, context: Context) -> None:
+        """Train a decoder for relu4_1, or go on training it."""
+        from stylepipe.nst.transforms import adain
+
+        train_decoders(
+            options,
+            context,
+            name=cls.name,
+            layers=["relu4_1"],
+            mix=adain,
+            bundled=DECODERS / cls.decoder_file,
+        )
+
+
+@hookimpl
+def stylepipe_components() -> Iterable[type[Stylizer]]:
+    return [AdainStylizer]

@@ -1,0 +1,134 @@
+"""What the stylizers share that encode a photo, change its features and decode them. No plugin."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from stylepipe import Batch, Context, ItemError, SetupError, StyleRef, UsageError, option
+
+from .paintings import PaintingOptions, PaintingStylizer, working_memory
+
+if TYPE_CHECKING:
+    import torch
+
+    from stylepipe.nst.encoders import Encoder
+    from stylepipe.nst.inverses import Inverse
+    from stylepipe.nst.restyle import Change, Restyler
+
+DECODERS = Path(__file__).with_name("decoders")
+BUNDLED_FOR = "compact"
+"""The encoder that the decoders in the package belong to."""
+
+
+class RestyleOptions(PaintingOptions):
+    encoder: str = option(
+        BUNDLED_FOR,
+        "Network that looks at the pictures; the package has decoders for the first.",
+        choices=(BUNDLED_FOR, "vgg19", "vgg16"),
+    )
+    decoder: Path | None = option(
+        None,
+        "Decoder for that encoder, from stylepipe train; by default the one in the package.",
+        metavar="FILE",
+    )
+
+    def check(self) -> None:
+        super().check()
+        if self.decoder is not None and not self.decoder.is_file():
+            raise UsageError(f"no such decoder file: {self.decoder}")
+
+    def needs_decoder(self) -> bool:
+        """Whether the one in the package does not serve."""
+        other = self.encoder != BUNDLED_FOR or self.encoder_weights is not None
+        return self.decoder is None and other
+
+    def inputs(self) -> list[Path]:
+        return [*super().inputs(), *([self.decoder] if self.decoder else [])]
+
+
+class RestyleStylizer(PaintingStylizer):
+    """Paints in one pass after any painting."""
+
+    options: RestyleOptions
+    decoder_file: ClassVar[str]
+    """Of its decoders in the package."""
+
+    @abstractmethod
+    def change(self) -> Change:
+        """What it does to the features."""
+
+    def layers(self, decoders: Iterable[str]) -> list[str]:
+        """Which of a file's decoders serve, in the order in which they do. Raises UsageError."""
+        return list(decoders)
+
+    def check(self, styles: Sequence[StyleRef]) -> None:
+        super().check(styles)
+        if self.options.needs_decoder():
+            raise UsageError(
+                f"the decoder in the package is for --encoder {BUNDLED_FOR}; for another encoder "
+                f"train one (stylepipe train {self.name}) and pass it as --decoder FILE"
+            )
+
+    def open(self, context: Context) -> None:
+        self._context = context
+        self._restyler: Restyler | None = None
+
+    def prepare(self, styles: Sequence[StyleRef]) -> None:
+        """Read the paintings, open encoder and decoder. Raises UsageError or SetupError."""
+        from stylepipe.nst.restyle import Manner, Restyler
+
+        options = self.options
+        paintings = self.read_paintings(styles)
+        encoder = self.open_encoder()
+        inverses = self.inverses(encoder)
+        try:
+            manner = Manner(
+                strength=options.strength,
+                style_scale=options.style_scale,
+                colors="style" if options.match_colors == "no" else options.match_colors,  # type: ignore[arg-type]
+                border=options.border,  # type: ignore[arg-type]
+            )
+            self._restyler = Restyler(
+                encoder, inverses, self.change(), paintings, manner, working_memory(self._context)
+            )
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+
+    def inverses(self, encoder: Encoder) -> dict[str, Inverse]:
+        """The way back from each layer that is changed. Raises UsageError, SetupError."""
+        from stylepipe.nst.decoders import load_decoders
+        from stylepipe.nst.inverses import ByNetwork
+
+        path = self.options.decoder or DECODERS / self.decoder_file
+        try:
+            file = load_decoders(path)
+            file.check(encoder, path)
+        except (ValueError, OSError) as error:
+            if self.options.decoder is None:
+                raise SetupError(f"{error}; install stylepipe again") from error
+            raise UsageError(str(error)) from error
+        device = self._context.device.torch
+        return {
+            layer: ByNetwork(file.decoders[layer].placed(device, encoder.dtype))
+            for layer in self.layers(file.decoders)
+        }
+
+    def stylize(self, batch: Batch) -> torch.Tensor:
+        import torch
+
+        assert self._restyler is not None, "prepare() comes before stylize()"
+        painted = []
+        for image in batch.images:
+            photo = image[None]
+            self.tell_scale(photo, self._restyler.paintings)
+            try:
+                painted.append(self._restyler.paint(photo, self.regions_of(batch.item, photo)))
+            except ValueError as error:
+                raise ItemError(str(error)) from error
+        return torch.cat(painted)
+
+    def close(self) -> None:
+        self._restyler = None

@@ -1,0 +1,160 @@
+"""The ``style-swap`` stylizer: each patch of the photo gives way to the painting's most similar."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from stylepipe import (
+    Batch,
+    Caps,
+    Context,
+    ItemError,
+    Stylizer,
+    UsageError,
+    hookimpl,
+    option,
+    parse_style,
+)
+
+from .decoding import DecoderFlags, train_decoders
+from .restyle import DECODERS, RestyleOptions, RestyleStylizer
+
+if TYPE_CHECKING:
+    import torch
+
+    from stylepipe.nst.encoders import Encoder
+    from stylepipe.nst.inverses import Inverse
+    from stylepipe.nst.optimise import Step
+    from stylepipe.nst.restyle import Change
+
+LAYER = "relu3_1"
+
+
+class SwapOptions(RestyleOptions):
+    layer: str = option(LAYER, "Layer whose patches are swapped.", metavar="LAYER")
+    patch_size: int = option(3, "Side of the patches, in features.", min=1, max=15)
+    patch_stride: int = option(1, "Steps between the photo's patches, in features.", min=1, max=15)
+    blend: str = option(
+        "pool",
+        "Several styles: look for each patch in all of them, or mix their results by weight.",
+        choices=("pool", "mix"),
+    )
+    exact: bool = option(False, "Compare patches in full precision; slower, hardly visible.")
+    steps: int = option(
+        0, "Find the picture by so many steps of optimisation instead of by the decoder; 0: not.",
+        min=0,
+    )  # fmt: skip
+    learning_rate: float = option(0.02, "Of the optimisation.", min=1e-6)
+    tv_weight: float = option(0.5, "Weight of smoothness in the optimisation.", min=0)
+
+    def check(self) -> None:
+        super().check()
+        weights = {parse_style(text).weight for text in self.style}
+        if self.blend == "pool" and len(weights) > 1:
+            raise UsageError(
+                "patches are looked for in all styles alike, so weights mean nothing; leave them "
+                "out, or pass --blend mix"
+            )
+        if self.patch_stride > self.patch_size:
+            raise UsageError(
+                f"patches of side {self.patch_size} every {self.patch_stride} features leave "
+                "holes; make --patch-stride no larger than --patch-size"
+            )
+
+    def needs_decoder(self) -> bool:
+        other = self.decoder is None and self.layer != LAYER
+        return not self.steps and (super().needs_decoder() or other)
+
+
+class SwapFlags(DecoderFlags):
+    """What ``stylepipe train style-swap`` can be told."""
+
+    copies: float = option(
+        0.5, "Part of the rows that are decoded without any style.", min=0, max=1
+    )
+    patch_size: int = option(3, "Side of the patches, in features.", min=1, max=15)
+
+
+class SwapStylizer(RestyleStylizer):
+    """Any painting at once: swaps patches of features for the painting's own (Chen, Schmidt)."""
+
+    name = "style-swap"
+    Options = SwapOptions
+    options: SwapOptions
+    TrainOptions = SwapFlags
+    caps = Caps(strength="native", trainable=True, min_side=64)
+    decoder_file = "style-swap.safetensors"
+
+    def change(self) -> Change:
+        from stylepipe.nst.restyle import Swapped
+
+        options = self.options
+        return Swapped(
+            options.patch_size,
+            options.patch_stride,
+            pooled=options.blend == "pool",
+            fast=not options.exact,
+        )
+
+    def layers(self, decoders: Iterable[str]) -> list[str]:
+        known = list(decoders)
+        if self.options.layer not in known:
+            raise UsageError(
+                f"no decoder of the layer {self.options.layer!r}; there is {', '.join(known)}"
+            )
+        return [self.options.layer]
+
+    def inverses(self, encoder: Encoder) -> dict[str, Inverse]:
+        options = self.options
+        if not options.steps:
+            return super().inverses(encoder)
+        from stylepipe.nst.inverses import ByOptimisation
+        from stylepipe.nst.optimise import LoopOptions
+
+        loop = LoopOptions(steps=options.steps, rate=options.learning_rate)
+        try:
+            found = ByOptimisation(encoder, options.layer, loop, options.tv_weight, self._tell)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        return {options.layer: found}
+
+    def _tell(self, step: Step) -> None:
+        terms = " ".join(f"{name} {value:.3f}" for name, value in step.terms.items())
+        self._context.progress(step.number / step.steps, terms)
+
+    def stylize(self, batch: Batch) -> torch.Tensor:
+        from stylepipe.nst.optimise import Diverged
+
+        try:
+            return super().stylize(batch)
+        except Diverged as error:
+            raise ItemError(str(error)) from error
+
+    @classmethod
+    def train(cls, options: SwapFlags, context: Context) -> None:
+        """Train a decoder for relu3_1, or go on training it."""
+        import torch
+
+        from stylepipe.nst.swap import StylePatches
+
+        def swap(content: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
+            rows = [
+                StylePatches([s[None]], options.patch_size).swap(c[None])
+                for c, s in zip(content, style, strict=True)
+            ]
+            return torch.cat(rows)
+
+        train_decoders(
+            options,
+            context,
+            name=cls.name,
+            layers=[LAYER],
+            mix=swap,
+            bundled=DECODERS / cls.decoder_file,
+        )
+
+
+@hookimpl
+def stylepipe_components() -> Iterable[type[Stylizer]]:
+    return [SwapStylizer]

@@ -1,0 +1,73 @@
+"""The ``wct`` stylizer: whitening and colouring, one or several levels deep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from stylepipe import Caps, Context, Stylizer, UsageError, hookimpl, option, suggest
+
+from .decoding import DecoderFlags, train_decoders
+from .restyle import DECODERS, RestyleOptions, RestyleStylizer
+
+if TYPE_CHECKING:
+    from stylepipe.nst.restyle import Change
+
+LEVELS = ("relu5_1", "relu4_1", "relu3_1", "relu2_1", "relu1_1")
+
+
+class WctOptions(RestyleOptions):
+    levels: tuple[str, ...] = option(
+        ("relu4_1", "relu3_1", "relu2_1", "relu1_1"),
+        "Layer to change; repeat for several, which are changed one after the other.",
+        metavar="LAYER",
+    )
+
+
+class WctFlags(DecoderFlags):
+    """What ``stylepipe train wct`` can be told."""
+
+    batch: int = option(4, "Photos a step.", min=1)
+
+
+class WctStylizer(RestyleStylizer):
+    """Any painting at once: takes over the covariance of the features, level by level (WCT)."""
+
+    name = "wct"
+    Options = WctOptions
+    options: WctOptions
+    TrainOptions = WctFlags
+    caps = Caps(strength="native", trainable=True, min_side=64)
+    decoder_file = "wct.safetensors"
+
+    def change(self) -> Change:
+        from stylepipe.nst.restyle import Moved
+
+        return Moved(full=True)
+
+    def layers(self, decoders: Iterable[str]) -> list[str]:
+        known = list(decoders)
+        for layer in self.options.levels:
+            if layer not in known:
+                raise UsageError(
+                    f"no decoder of the level {layer!r}{suggest(layer, known)}; there are "
+                    f"{', '.join(known)}"
+                )
+        return list(self.options.levels)
+
+    @classmethod
+    def train(cls, options: WctFlags, context: Context) -> None:
+        """Train a decoder for each level, or go on training them."""
+        train_decoders(
+            options,
+            context,
+            name=cls.name,
+            layers=LEVELS,
+            mix=None,
+            bundled=DECODERS / cls.decoder_file,
+        )
+
+
+@hookimpl
+def stylepipe_components() -> Iterable[type[Stylizer]]:
+    return [WctStylizer]
