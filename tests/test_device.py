@@ -1,5 +1,6 @@
 """The ladder that a batch goes down when memory does not suffice."""
 
+import os
 import platform
 import subprocess
 import sys
@@ -139,6 +140,22 @@ def test_a_device_that_cannot_compute_is_one_sentence(name: str) -> None:
         pick(name)
     assert repr(name) in str(caught.value) and "cpu" in str(caught.value)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="torch brings GNU OpenMP on Linux only")
+@pytest.mark.parametrize(
+    ("own", "spins"),
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "passive"}, "0")],
+)
+def test_the_commands_threads_do_not_spin_for_long_unless_the_user_says_so(
+    own: dict[str, str], spins: str
+) -> None:
+    told = {"OMP_DISPLAY_ENV": "VERBOSE"}  # by GNU OpenMP, when it comes in with torch
+    done = subprocess.run(
+        [sys.executable, "-m", "stylepipe", "doctor"],
+        env={**os.environ, **told, **own}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert f"GOMP_SPINCOUNT = '{spins}'" in done.stderr
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc only")

@@ -13,6 +13,7 @@ from typing import NoReturn
 import click
 
 from stylepipe.cli.app import App, app_of, help_unless_completing, split_plugins, unexpected
+from stylepipe.device import tune_threads
 from stylepipe.errors import StylepipeError, suggest
 from stylepipe.version import __version__
 
@@ -153,4 +154,5 @@ def _hush() -> None:
 def main() -> NoReturn:
     """The console script."""
     _hush()
+    tune_threads()
     sys.exit(run(sys.argv[1:]))

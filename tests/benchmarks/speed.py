@@ -4,9 +4,9 @@
 
 The first table times the network alone, in one process a column that take turns: ``eager`` is
 StyleNetwork.forward in float32, as one writes it first; ``eager tuned`` is the same after
-tune_allocator(); ``quality`` and ``light`` are what ships. Seconds are medians, peaks those of
-the whole process, PSNR is to ``eager`` of the same network. Pictures above 4 megapixels are
-painted once, by one process after the other, so that each has all the memory.
+tune_allocator(); ``quality`` and ``light`` are what ships, with tune_threads() too. Seconds are
+medians, peaks those of the whole process, PSNR is to ``eager`` of the same network. Pictures above
+4 megapixels are painted once, by one process after the other, so that each has all the memory.
 
 The second table runs the real command over a folder of photos and a clip, beside the loop that one
 writes first (naive.py), which gets the first pictures only. ``frames/s`` counts from the first
@@ -80,10 +80,12 @@ def peak_bytes(usage: resource.struct_rusage) -> int:
 def serve(column: str, weights: Path, out: Path) -> None:
     """Run as a process of its own: paint each size named on stdin and tell how long it took."""
     network, engine, tuned, _ = COLUMNS[column]
-    from stylepipe.device import pick, tune_allocator
+    from stylepipe.device import pick, tune_allocator, tune_threads
 
     if tuned:
         tune_allocator()
+    if engine == "engine":
+        tune_threads()
     import torch
 
     from stylepipe.nst.inference import StyleEngine
