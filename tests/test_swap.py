@@ -270,6 +270,7 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
         lambda: StylePatches([GOOD, GOOD[:, :1]]),
         "style 2 has 1 channels, .* first .* 2",
     ),
+    "batch": (lambda: StylePatches([GOOD]).best(GOOD.repeat(2, 1, 1, 1)), "has 2 maps: .* one by"),
     "gaps": (lambda: StylePatches([GOOD], 3, 4), "a stride of 4 .* 3x3 features: take 1 to 3"),
     "no stride": (lambda: StylePatches([GOOD], 3, 0), "a stride of 0"),
     "no side": (lambda: StylePatches([GOOD], 0), "a stride of 1 .* 0x0"),

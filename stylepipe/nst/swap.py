@@ -55,7 +55,7 @@ class StylePatches:
 
     A patch is `side` x `side` features of all channels. One begins every `stride` features, and one
     ends where the map ends: where the stride does not divide, the published code leaves a border
-    unpainted. Patches are numbered style by style, line by line.
+    without features. Patches are numbered style by style, line by line.
 
     precision "exact": products in float32, or float64 if the maps are. "fast": in bfloat16, summed
     in float32; where the best two are too near to each other to be told apart in bfloat16, they are
@@ -242,13 +242,13 @@ class _Map:
 
     def lengths(self) -> Tensor:
         """Euclidean, of the patches."""
-        squares = self.pixels.square().sum(dim=1, dtype=torch.float64)
-        return torch.stack(list(self.at_places(squares))).sum(dim=0).sqrt()
+        squares = torch.linalg.vector_norm(self.pixels, dim=1).square()
+        return sum(self.at_places(squares), start=squares.new_zeros(())).sqrt()
 
     def shares(self, planes: Tensor) -> Tensor:
         """How much of each patch is of each region, K x rows x columns."""
-        shares = torch.stack(list(self.at_places(planes.flatten(1).T))).mean(dim=0)
-        return shares.movedim(2, 0)
+        total = sum(self.at_places(planes.flatten(1).T), start=planes.new_zeros(()))
+        return total.movedim(2, 0) / self.side**2
 
     def keys(self) -> tuple[Tensor, int]:
         """What is compared, a map h w C, and the side of a patch in it.
@@ -438,6 +438,8 @@ def _check(
 
 
 def _check_map(whose: str, features: Tensor, side: int, channels: int) -> None:
+    if len(features) != 1:
+        raise ValueError(f"{whose} has {len(features)} maps: give them one by one")
     height, width = features.shape[2:]
     if features.shape[1] != channels:
         raise ValueError(
