@@ -13,12 +13,13 @@ from .restyle import DECODERS, RestyleOptions, RestyleStylizer
 if TYPE_CHECKING:
     from stylepipe.nst.restyle import Change
 
-LEVELS = ("relu5_1", "relu4_1", "relu3_1", "relu2_1", "relu1_1")
+LEVELS = ("relu4_1", "relu3_1", "relu2_1", "relu1_1")
+"""Without relu5_1, where the paper begins: it leaves little of the photo."""
 
 
 class WctOptions(RestyleOptions):
     levels: tuple[str, ...] = option(
-        ("relu4_1", "relu3_1", "relu2_1", "relu1_1"),
+        LEVELS,
         "Layer to change; repeat for several, which are changed one after the other.",
         metavar="LAYER",
     )
