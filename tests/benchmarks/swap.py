@@ -17,7 +17,6 @@ With --large: a content of 2048x2048 by a style of 1024x1024, encoder included.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
@@ -96,13 +95,18 @@ def seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def peak(*arguments: str) -> float:
-    """Peak memory in MiB of this script with these arguments."""
-    process = subprocess.Popen([sys.executable, __file__, *arguments])
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(f"{' '.join(arguments)} failed")
-    return usage.ru_maxrss / 1024
+def peak() -> float:
+    """Peak memory of this process in MiB, as Linux tells it; that of a child would be at least
+    its parent's at the start.
+    """
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def peak_of(*arguments: str) -> float:
+    """The same, of this script with these arguments."""
+    command = [sys.executable, __file__, *arguments]
+    return float(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
 
 def lost(content: Tensor, style: Tensor, best: Tensor, other: Tensor) -> float:
@@ -130,7 +134,7 @@ def compare(title: str, content: Tensor, style: Tensor, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = str(Path(folder, "maps.pt"))
         torch.save((content, style), file)
-        memory = {name: peak("--child", name, file) for name in WAYS}
+        memory = {name: peak_of("--child", name, file) for name in WAYS}
     size = "x".join(map(str, content.shape[1:]))
     print(f"\n{title}, {size} by {'x'.join(map(str, style.shape[1:]))}")
     heads = f"{'s':>7} {'times':>6} {'MiB':>6} {'same':>8} {'worse':>8} {'back':>6} {'style':>6}"
@@ -158,8 +162,10 @@ def large(encoder: Encoder, content: Path, style: Path) -> None:
             for path, side in ((content, 2048), (style, 1024))
         ]
         print(f"{encoder.title}: {tuple(maps[0].shape[1:])} by {tuple(maps[1].shape[1:])}")
+        print(f"encoder {'':9}  peak memory so far {peak():6.0f} MiB", flush=True)
         for name in ("exact", "fast"):
-            print(f"{name:8} {seconds(lambda n=name: WAYS[n](*maps)):7.1f} s", flush=True)
+            spent = seconds(lambda n=name: WAYS[n](*maps))  # type: ignore[misc]
+            print(f"{name:8} {spent:7.1f} s, peak memory so far {peak():6.0f} MiB", flush=True)
 
 
 def main() -> None:
@@ -179,6 +185,7 @@ def main() -> None:
     if args.child:
         name, file = args.child
         WAYS[name](*torch.load(file))
+        print(peak())
         return
     encoders = [open_encoder("compact")]
     if args.vgg:
