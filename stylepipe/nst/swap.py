@@ -15,7 +15,7 @@ product, is all that is computed. It is stored flat, n entries a row: then P[i +
 n + 1 entries after P[i, j], whatever i and j, and the next line of both maps lies W n + w after it.
 The nine-fold sum is a sum of three along the one distance, then of three along the other: plain
 additions of contiguous memory. (A sum that runs over a map's border is no patch's, and left out.)
-P goes by in blocks that stay in the processor's cache: the working space is 100 MiB or so,
+P goes by in blocks that stay in the processor's cache: the working space is 60 MiB or so,
 whatever the sizes of the maps.
 """
 
@@ -34,11 +34,11 @@ Precision = Literal["exact", "fast"]
 Found = tuple[Tensor, Tensor]
 """Scores of patches, and their numbers."""
 
-BLOCK = 7 << 20
-"""Entries of P computed at once: of 32 MiB and more, glibc would give each back to the system."""
+BLOCK = 1 << 22
+"""Entries of P computed at once: larger ones cost more page faults than they save."""
 PART = 1 << 21
 """Entries of P that are summed at once."""
-PIECE = 66 << 7
+PIECE = 36 << 7
 """Pixels of the pieces of a style's map that are compared at once: entries in a row of P."""
 BREADTH = 128
 """Columns of such a piece, at most."""
