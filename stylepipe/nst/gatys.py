@@ -50,9 +50,9 @@ INITS = ("style", "content", "noise", "gray")
 SMALLEST_TILE = 256
 HELD_OF_PHOTO = 18
 """Bytes by pixel of the photo: 12, and the caller's, of photo and result in integers."""
-HELD = 48
-"""Bytes by pixel held of the picture while it is painted: itself, gradient and mean (12 each), and
-what to go back to (12)."""
+HELD = 92
+"""Bytes by pixel held of the picture while it is painted: itself, gradient and mean (12 each), what
+to go back to (12), and what the heap keeps of the size before (44, measured at 24 megapixels)."""
 OPTIMIZER_HELD = {"adam": 24, "adamw": 36, "lbfgs": 340}
 """And by the optimizer: moments; the start too; a history of ten steps and gradients, what it
 makes of them on its way, and the best picture."""
