@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from stylepipe import Caps, Context, Stylizer, hookimpl, option
 
-from .decoding import DecoderFlags, train_decoders
+from .decoding import MixFlags, train_decoders
 from .restyle import DECODERS, RestyleOptions, RestyleStylizer
 
 if TYPE_CHECKING:
     from stylepipe.nst.restyle import Change
 
 
-class AdainFlags(DecoderFlags):
+class AdainFlags(MixFlags):
     """What ``stylepipe train adain`` can be told."""
 
     style_weight: float = option(1.0, "Weight of the painting's style.", min=0)

@@ -42,12 +42,8 @@ class DecoderFlags(TrainFlags):
     vivid: float = option(
         0.3, "Part of the pieces that get stronger, weaker or other colours.", min=0, max=1
     )
-    copies: float = option(
-        0.25, "Part of the rows that are decoded without any style.", min=0, max=1
-    )
     copy_weight: float = option(1.0, "Weight of the pixels of these.", min=0)
     feature_weight: float = option(1.0, "Weight of what the encoder sees in the result.", min=0)
-    style_weight: float = option(0.0, "Weight of the painting's style.", min=0)
     tv_weight: float = option(0.1, "Weight of smoothness (total variation).", min=0)
 
     def check(self) -> None:
@@ -55,6 +51,15 @@ class DecoderFlags(TrainFlags):
         check_paths(*self.paintings)
         if self.encoder_weights is not None:
             check_paths(self.encoder_weights)
+
+
+class MixFlags(DecoderFlags):
+    """Flags of those whose features a style is mixed into."""
+
+    copies: float = option(
+        0.25, "Part of the rows that are decoded without any style.", min=0, max=1
+    )
+    style_weight: float = option(0.0, "Weight of the painting's style.", min=0)
 
 
 def train_decoders(
@@ -65,23 +70,28 @@ def train_decoders(
     layers: Sequence[str],
     mix: Mix | None,
     bundled: Path,
+    layer_flag: str | None = None,
 ) -> None:
     """Train, or go on training, decoders for the stylizer of that name, and write them.
 
-    layers: those by default. bundled: the file in the package. Raises UsageError; SetupError if
-    files cannot be read or written; StylepipeError if the training comes to nothing.
+    layers: those by default. mix: None for plain inverses, which need no paintings. bundled: the
+    file in the package. layer_flag: how the stylizer is told of other layers, if it has to be.
+    Raises UsageError; SetupError if files cannot be read or written; StylepipeError if the
+    training comes to nothing.
     """
     photos = pictures(flags.photos, "--photos")
-    paintings = pictures(flags.paintings, "--paintings") if mix is not None else []
+    needed = mix is not None or flags.paintings
+    paintings = pictures(flags.paintings, "--paintings") if needed else []
     output = run(
         lambda: _task(flags, context, photos, paintings, flags.layers or layers, mix, bundled),
         flags,
         context,
     )
-    own = flags.encoder if flags.encoder != BUNDLED_FOR else ""
-    more = f" --encoder {own}" if own else ""
+    more = f" --encoder {flags.encoder}" if flags.encoder != BUNDLED_FOR else ""
     if flags.encoder_weights:
         more += f" --encoder-weights {flags.encoder_weights}"
+    if layer_flag and flags.layers:
+        more += "".join(f" {layer_flag} {layer}" for layer in flags.layers)
     context.log(
         f"wrote {output}; use it: stylepipe {name} PHOTOS -o OUT --style PAINTING{more} "
         f"--decoder {output}"

@@ -17,7 +17,7 @@ from stylepipe import (
     parse_style,
 )
 
-from .decoding import DecoderFlags, train_decoders
+from .decoding import MixFlags, train_decoders
 from .restyle import DECODERS, RestyleOptions, RestyleStylizer
 
 if TYPE_CHECKING:
@@ -62,12 +62,15 @@ class SwapOptions(RestyleOptions):
                 "holes; make --patch-stride no larger than --patch-size"
             )
 
+    def decodes(self) -> bool:
+        return not self.steps
+
     def needs_decoder(self) -> bool:
         other = self.decoder is None and self.layer != LAYER
-        return not self.steps and (super().needs_decoder() or other)
+        return self.decodes() and (super().needs_decoder() or other)
 
 
-class SwapFlags(DecoderFlags):
+class SwapFlags(MixFlags):
     """What ``stylepipe train style-swap`` can be told."""
 
     copies: float = option(
@@ -152,6 +155,7 @@ class SwapStylizer(RestyleStylizer):
             layers=[LAYER],
             mix=swap,
             bundled=DECODERS / cls.decoder_file,
+            layer_flag="--layer",
         )
 
 

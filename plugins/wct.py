@@ -24,6 +24,12 @@ class WctOptions(RestyleOptions):
         metavar="LAYER",
     )
 
+    def check(self) -> None:
+        super().check()
+        for layer in self.levels:
+            if self.levels.count(layer) > 1:
+                raise UsageError(f"the level {layer!r} is named twice")
+
 
 class WctFlags(DecoderFlags):
     """What ``stylepipe train wct`` can be told."""
@@ -66,6 +72,7 @@ class WctStylizer(RestyleStylizer):
             layers=LEVELS,
             mix=None,
             bundled=DECODERS / cls.decoder_file,
+            layer_flag="--levels",
         )
 
 

@@ -94,7 +94,7 @@ def native_bf16(device: torch.device) -> bool:
 # -- memory ---------------------------------------------------------------------------------
 
 _SPINS = "1000"
-"""Some 50 microseconds: longer than from one layer to the next, shorter than any other work."""
+"""A hundredth of what GNU OpenMP takes by itself, or less."""
 SMALLEST_TILE = 128
 """Pixels; a picture that cannot be painted in tiles of this side is given up."""
 
@@ -102,10 +102,10 @@ SMALLEST_TILE = 128
 def tune_threads() -> None:
     """Let torch's threads sleep soon when they wait for one another.
 
-    GNU OpenMP spins for 10 ms and more at the end of every layer, and so keeps the processor from
-    whatever it waits for: beside other work a network can take several times as long. The
-    environment decides where it says something of this. For a program's start, before torch is
-    imported; other OpenMP libraries do not know the variable.
+    GNU OpenMP spins for milliseconds at the end of every layer, and so keeps the processor from
+    whatever it waits for: beside other work a network takes several times as long. The environment
+    decides where it says something of this. For a program's start, before torch is imported; other
+    OpenMP libraries do not know the variable.
     """
     if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
         os.environ["GOMP_SPINCOUNT"] = _SPINS

@@ -87,13 +87,10 @@ def test_what_was_trained_can_be_used(media: Path, kind: str) -> None:
     assert file.metadata["licence"] == "CC0"
     assert file.metadata["data"].startswith("2 photos")
     assert str(media) not in str(file.metadata), "no folder of the trainer's"
-    command = [
-        *(kind, str(media / "photos"), "-o", str(media / "out"), "--device", "cpu"),
-        *("--style", str(media / "art" / "night.png"), "--decoder", str(output)),
-        *("--encoder-weights", str(media / "tiny.safetensors")),
-    ]
-    if kind == "wct":
-        command += ["--levels", "relu3_1", "--levels", "relu2_1"]
+    # As it was told, but for what stands for the user's own.
+    words = log[-1].partition("use it: stylepipe ")[2].split()
+    own = {"PHOTOS": media / "photos", "OUT": media / "out", "PAINTING": media / "art/night.png"}
+    command = [str(own.get(word, word)) for word in words]
     assert main.run(command) == 0
     assert len(list((media / "out").glob("*.*g"))) == 2
 
@@ -112,3 +109,14 @@ def test_plain_inverses_need_no_paintings(media: Path) -> None:
     file = load_decoders(train(media, "wct", paintings=[]))
     assert list(file.decoders) == ["relu3_1", "relu2_1"]
     assert file.metadata["data"] == "2 photos, 0 paintings"
+    both = load_decoders(train(media, "wct", output=media / "both.safetensors"))
+    assert both.metadata["data"] == "2 photos, 1 paintings"
+
+
+def test_what_is_left_out_is_told_once(media: Path) -> None:
+    for name in ("photos/c.png", "art/d.png"):
+        (media / name).write_bytes(b"")
+    log: list[str] = []
+    train(media, "adain", log)
+    warnings = [line for line in log if line.startswith("warning: ")]
+    assert len(warnings) == 2 and "c.png" in warnings[0] and "d.png" in warnings[1]

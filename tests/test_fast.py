@@ -11,7 +11,7 @@ import tinyencoder
 import torch
 from stylepipe_plugins.fast import FastOptions, FastStylizer
 
-from stylepipe import Batch, Context, Item, SetupError, StyleRef, UsageError
+from stylepipe import Batch, Context, Item, ItemError, SetupError, StyleRef, UsageError
 from stylepipe.device import pick
 from stylepipe.nst.networks import (
     LIGHT,
@@ -121,6 +121,14 @@ def test_strokes_of_another_size_are_painted_in_another_size(
     # A network that changes nothing changes nothing: the edges that the small picture lacks are
     # there in the result.
     assert torch.allclose(result, images, atol=1e-6 if scale > 1 else 0.1)
+
+
+def test_finer_strokes_keep_to_the_memory(bundled: Path) -> None:
+    stylizer = FastStylizer(FastOptions(style_scale=0.5))
+    stylizer.open(Context(pick("cpu", "full"), 1 << 20, print))
+    stylizer.prepare(refs("wave"))
+    with pytest.raises(ItemError, match=r"strokes of size 0\.5 takes pictures of 200x180"):
+        stylizer.stylize(Batch(torch.zeros(1, 3, 90, 100), ITEM))
 
 
 def test_blends_across_files_are_refused(bundled: Path, tmp_path: Path) -> None:

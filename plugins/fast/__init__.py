@@ -15,6 +15,7 @@ from stylepipe import (
     Batch,
     Caps,
     Context,
+    ItemError,
     SetupError,
     StyleInfo,
     StyleRef,
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 STYLES = Path(__file__).with_name("styles")
 NETWORKS = ("quality", "light")
+PICTURE = 12
+"""Bytes of a pixel in float32, of which the photo, what is painted and two on the way are held."""
 _PICKLES = (".pth", ".pt", ".pkl", ".pickle", ".ckpt", ".bin", ".t7")
 
 
@@ -46,8 +49,9 @@ class FastOptions(StylizerOptions):
     )
     style_scale: float = option(
         1.0,
-        "Size of the strokes: 2 makes them twice as large, and four times as quickly.",
-        min=0.25,
+        "Size of the strokes: 2 makes them twice as large in a quarter of the time, 0.5 half as "
+        "large in four times as much.",
+        min=0.5,
         max=8,
     )
 
@@ -105,6 +109,12 @@ class FastStylizer(Stylizer):
             return self._engine(photos)
         from stylepipe.nst.optimise import resize
 
+        if 4 * PICTURE * size[0] * size[1] > self._context.memory:
+            raise ItemError(
+                f"to paint {width}x{height} pixels with strokes of size {scale:g} takes pictures "
+                f"of {size[1]}x{size[0]}, too large for --memory; allow more, or pass a larger "
+                "--style-scale"
+            )
         small = resize(photos, size)
         painted = resize(self._engine(small), (height, width))
         # Strokes are as large as the network draws them in the smaller picture; what that lacks of

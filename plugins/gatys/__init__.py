@@ -59,7 +59,6 @@ class GatysStylizer(PaintingStylizer):
         self._context = context
         self._painter: Gatys | None = None
         self._aside = Aside(context.log)
-        self._too_small: set[str] = set()
 
     def prepare(self, styles: Sequence[StyleRef]) -> None:
         """Read the paintings and the regions, open the encoder, check that all fits together.

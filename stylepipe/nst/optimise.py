@@ -21,8 +21,8 @@ RATES = {"adam": 0.02, "adamw": 0.02, "lbfgs": 1.0}
 BETAS = (0.9, 0.99)
 LONGEST = 0.05
 """Mean absolute change of the values by one step of L-BFGS, at most. Without a line search its
-first steps, whose curvature is that of a point, go a hundred times too far: a Gram error is of
-fourth order."""
+first steps, whose curvature is that of a point, go far too far: a Gram error is of fourth
+order."""
 WINDOW = 20
 """Steps whose mean loss is compared with that of as many before, to see whether it still falls."""
 MAX_ROLLBACKS = 4

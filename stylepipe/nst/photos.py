@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -88,6 +89,17 @@ class Photos:
                 self.paths.append(path)
         if not self.paths:
             raise ValueError(f"none of the {len(paths)} photos can be read: {self.warnings[0]}")
+
+    def reseeded(self, seed: int) -> Photos:
+        """The same photos, kept in memory once, in the batches of another seed."""
+        other = copy.copy(self)
+        other.seed = seed
+        return other
+
+    def tell_with(self, other: Photos) -> None:
+        """Share one list of warnings with others, in the order of time."""
+        other.warnings += self.warnings
+        self.warnings = other.warnings
 
     def _picture(self, path: Path) -> NDArray[np.uint8] | None:
         """The photo, no larger than needed; kept in memory while there is room. None, and a

@@ -21,7 +21,8 @@ from stylepipe.nst.photos import Photos, Read, check_crops, load_picture
 from .task import Measured, Rows, RunOptions, Task
 
 Mix = Callable[[Tensor, Tensor], Tensor]
-"""Features of photos and of styles, N C h w each -> features to decode."""
+"""Features of photos and of styles, N C h w each -> features to decode. Its `identity`, else its
+name, tells one from another."""
 EDGE = 0.0625
 """Of the side: the frame that is not compared with the style, whose crop has no such padding."""
 
@@ -98,8 +99,13 @@ class DecoderTask(Task):
         sizes = (options.size, options.zoom, options.seed)
         self.photos = Photos(read, photos, *sizes, options.vivid)
         # Another seed: without paintings a photo must not be its own style.
-        others = (options.size, options.zoom, options.seed + 1)
-        self.styles = Photos(read, [*paintings] or photos, *others, options.vivid)
+        if paintings:
+            others = (options.size, options.zoom, options.seed + 1, options.vivid)
+            self.styles = Photos(read, paintings, *others)
+            self.styles.tell_with(self.photos)
+        else:
+            self.styles = self.photos.reseeded(options.seed + 1)
+        self.warnings = self.photos.warnings
         self.metadata = dict(metadata or {})
         side = options.size * 3 // 2
         chosen = previews or self.photos.paths[:3]
@@ -108,10 +114,6 @@ class DecoderTask(Task):
             load_picture(read, self.styles.paths[i % len(self.styles.paths)], side)
             for i in range(len(chosen))
         ]
-
-    @property
-    def warnings(self) -> list[str]:  # type: ignore[override]
-        return [*self.photos.warnings, *self.styles.warnings]
 
     def batch(self, step: int) -> Rows:
         """Photos, styles, and whether the photo is decoded unchanged."""
@@ -134,8 +136,8 @@ class DecoderTask(Task):
             aims = {layer: seen[layer] for layer in self.layers}
             styled: dict[str, Tensor] = {}
             if self.mix is not None and not bool(copied.all()):
-                wanted = self.firsts if self.options.style_weight else self.layers
-                styled = self.encoder(styles, [*wanted, *self.layers])
+                firsts = self.firsts if self.options.style_weight else []
+                styled = self.encoder(styles, [*firsts, *self.layers])
                 for layer in self.layers:
                     mixed = self.mix(seen[layer], styled[layer])
                     aims[layer] = torch.where(copied[:, None, None, None], seen[layer], mixed)
@@ -184,10 +186,10 @@ class DecoderTask(Task):
     def identity(self) -> dict[str, Any]:
         paths = [*self.photos.paths, *self.styles.paths]
         return {
-            "encoder": fingerprint(self.encoder),
+            "encoder": fingerprint(self.encoder, self.layers),
             "pictures": [(str(path.resolve()), path.stat().st_size) for path in paths],
             "networks to start from": digest(self.model.state_dict()),
-            "layers": [self.layers, None if self.mix is None else self.mix.__name__],
+            "layers": [self.layers, None if self.mix is None else _name(self.mix)],
         }
 
     def preview(self, model: nn.Module) -> list[list[Tensor]]:
@@ -218,6 +220,11 @@ class DecoderTask(Task):
             path, decoders, self.encoder, **self.metadata, options=options, steps=str(step)
         )
         return path
+
+
+def _name(mix: Mix) -> str:
+    """What this mixture is called, with all that it depends on."""
+    return str(getattr(mix, "identity", getattr(mix, "__name__", "")))
 
 
 def _decoder(model: nn.ModuleDict, layer: str) -> Decoder:

@@ -121,15 +121,14 @@ class EncoderTask(Task):
         sizes = (options.size, options.zoom, options.seed, options.vivid)
         self.photos = Photos(read, photos, *sizes)
         self.paintings = Photos(read, paintings, *sizes) if paintings else None
+        if self.paintings:
+            self.paintings.tell_with(self.photos)
+        self.warnings = self.photos.warnings
         self.metadata = dict(metadata or {})
         self.shown = [
             load_picture(read, path, options.size * 3 // 2)
             for path in previews or self.photos.paths[:3]
         ]
-
-    @property
-    def warnings(self) -> list[str]:  # type: ignore[override]
-        return [*self.photos.warnings, *(self.paintings.warnings if self.paintings else [])]
 
     @property
     def opening(self) -> str:  # type: ignore[override]
