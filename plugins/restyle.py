@@ -40,6 +40,10 @@ class RestyleOptions(PaintingOptions):
         if self.decoder is not None and not self.decoder.is_file():
             raise UsageError(f"no such decoder file: {self.decoder}")
 
+    def decodes(self) -> bool:
+        """Whether a decoder is used at all."""
+        return True
+
     def needs_decoder(self) -> bool:
         """Whether the one in the package does not serve."""
         other = self.encoder != BUNDLED_FOR or self.encoder_weights is not None
@@ -63,6 +67,11 @@ class RestyleStylizer(PaintingStylizer):
     def layers(self, decoders: Iterable[str]) -> list[str]:
         """Which of a file's decoders serve, in the order in which they do. Raises UsageError."""
         return list(decoders)
+
+    def files(self) -> Iterable[Path]:
+        # The decoder in the package, too: after an upgrade a film would go on in another manner.
+        bundled = self.options.decodes() and self.options.decoder is None
+        return [*super().files(), *([DECODERS / self.decoder_file] if bundled else [])]
 
     def check(self, styles: Sequence[StyleRef]) -> None:
         super().check(styles)

@@ -1,13 +1,22 @@
 """Decoders: what they refuse first, then sizes, tiles, files."""
 
+import json
 from pathlib import Path
 
 import pytest
 import tinyencoder
 import torch
 
-from stylepipe.nst.decoders import Decoder, load_decoders, mirror, save_decoders
+from stylepipe.nst.decoders import (
+    FORMAT,
+    FORMAT_VERSION,
+    Decoder,
+    load_decoders,
+    mirror,
+    save_decoders,
+)
 from stylepipe.nst.encoders import stack_encoder
+from stylepipe.nst.files import read_file, safetensors_bytes
 from stylepipe.nst.networks import QUALITY, StyleNetwork, StyleRecord, save_styles
 
 
@@ -85,6 +94,35 @@ def test_a_decoder_of_another_encoder_is_refused(tmp_path: Path) -> None:
     other = stack_encoder(tinyencoder.convolutions(seed=5))
     with pytest.raises(ValueError, match=r"d\.safetensors was trained for the compact encoder"):
         load_decoders(path).check(other, path)
+
+
+def test_what_lies_deeper_in_the_encoder_does_not_matter(tmp_path: Path) -> None:
+    path, layers = tmp_path / "d.safetensors", tinyencoder.convolutions()
+    short = stack_encoder({n: layers[n] for n in ("relu1_1", "relu2_1")})
+    save_decoders(path, {"relu2_1": mirror(short, "relu2_1")}, short)
+    load_decoders(path).check(tinyencoder.encoder(), path)
+    other = tinyencoder.convolutions(seed=5)
+    with pytest.raises(ValueError, match="with other weights"):
+        load_decoders(path).check(stack_encoder(layers | {"relu2_1": other["relu2_1"]}), path)
+    shorter = stack_encoder({"relu1_1": layers["relu1_1"]})
+    with pytest.raises(ValueError, match="take the encoder that it belongs to"):
+        load_decoders(path).check(shorter, path)
+
+
+def test_a_list_that_does_not_fit_the_tensors_is_refused(tmp_path: Path) -> None:
+    encoder, path = tinyencoder.encoder(), tmp_path / "d.safetensors"
+    layers = ("relu1_1", "relu2_1")
+    save_decoders(path, {layer: mirror(encoder, layer) for layer in layers}, encoder)
+    tensors, metadata = read_file(path, "decoder", FORMAT, FORMAT_VERSION)
+    listed = json.loads(metadata["widths"])
+    for widths, message in (
+        ([], "it lists no decoder"),
+        (listed[:1], "it has tensors of relu2_1, which it does not list"),
+    ):
+        wrong = tmp_path / "wrong.safetensors"
+        wrong.write_bytes(safetensors_bytes(tensors, metadata | {"widths": json.dumps(widths)}))
+        with pytest.raises(ValueError, match=rf"wrong\.safetensors: not a file .* \({message}\)"):
+            load_decoders(wrong)
 
 
 def test_files_of_something_else_are_refused(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_auto_is_the_one_in_the_package_until_vgg19_was_fetched(bundled: Path, v
         "--encoder compact"
     )
     assert open_encoder("compact", log=told.append).title == "the compact encoder"
-    assert told[2].endswith("; for VGG-19: --encoder vgg19")
+    assert told[2] == "encoder: the compact encoder to relu2_1 (in the package)"
 
 
 def test_without_the_file_in_the_package(

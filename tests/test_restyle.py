@@ -9,6 +9,7 @@ import pytest
 import tinyencoder
 import torch
 from stylepipe_plugins.adain import AdainStylizer
+from stylepipe_plugins.restyle import DECODERS
 from stylepipe_plugins.style_swap import SwapStylizer
 from stylepipe_plugins.wct import WctStylizer
 
@@ -143,6 +144,8 @@ def test_regions_without_a_match(cli: Any, files: Path, name: str) -> None:
 
 def test_levels_that_nobody_can_decode(cli: Any, files: Path) -> None:
     refused(cli, files, "wct", 2, "no decoder of the level 'relu9_1'", levels="relu9_1")
+    twice = ["relu2_1", "relu3_1", "relu2_1"]
+    refused(cli, files, "wct", 2, "the level 'relu2_1' is named twice", levels=twice)
 
 
 def test_swaps_that_make_no_sense(cli: Any, files: Path) -> None:
@@ -215,6 +218,20 @@ def test_options_of_the_swap_reach_the_result(painted: Any, files: Path) -> None
 def test_levels_are_changed_one_after_the_other(painted: Any) -> None:
     one, two = painted("wct", levels="relu3_1"), painted("wct", levels=["relu3_1", "relu2_1"])
     assert np.abs(one - two).mean() > 1e-3
+
+
+@pytest.mark.parametrize("kind", [AdainStylizer, WctStylizer, SwapStylizer])
+def test_the_job_knows_the_decoder_that_it_uses(kind: type[Any], files: Path) -> None:
+    bundled = DECODERS / kind.decoder_file
+    assert bundled in kind(kind.Options.build({})).files()
+    own = files / f"{kind.name}.safetensors"
+    found = list(kind(kind.Options.build({"decoder": own})).files())
+    assert own in found and bundled not in found
+
+
+def test_optimisation_uses_no_decoder() -> None:
+    found = SwapStylizer(SwapStylizer.Options.build({"steps": 5})).files()
+    assert not [path for path in found if path.suffix == ".safetensors"]
 
 
 # -- the contract ---------------------------------------------------------------------------------

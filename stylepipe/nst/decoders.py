@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -170,12 +170,15 @@ class DecoderFile:
 
     decoders: dict[str, Decoder]
     encoder: str
-    """Digest of the encoder's tensors, see `fingerprint`."""
+    """Digest of the encoder's tensors as far as these layers, see `fingerprint`."""
     metadata: dict[str, str] = field(default_factory=dict)
 
     def check(self, encoder: Encoder, path: os.PathLike[str] | str) -> None:
         """Raise ValueError unless it belongs to this encoder."""
-        if fingerprint(encoder) != self.encoder:
+        layers = list(self.decoders)
+        if any(n not in encoder.layers for n in layers) or (
+            fingerprint(encoder, layers) != self.encoder
+        ):
             own = self.metadata.get("encoder_title", "another encoder")
             raise ValueError(
                 f"the decoder {path} was trained for {own}, with other weights than those of "
@@ -184,9 +187,14 @@ class DecoderFile:
             )
 
 
-def fingerprint(encoder: Encoder) -> str:
-    """SHA-256 of an encoder's weights, whatever number type it computes in."""
-    state = encoder.stages.state_dict()
+def fingerprint(encoder: Encoder, layers: Iterable[str]) -> str:
+    """SHA-256 of an encoder's weights down to the deepest of some layers, whatever number type it
+    computes in: what lies deeper does not matter to them. Raise ValueError for unknown layers.
+    """
+    layers = list(layers)
+    encoder.check(layers)
+    deepest = max(map(encoder.layers.index, layers))
+    state = encoder.stages[: deepest + 1].state_dict()
     return digest({name: value.to(torch.bfloat16) for name, value in state.items()})
 
 
@@ -214,7 +222,7 @@ def save_decoders(
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "widths": json.dumps([list(d.widths.items()) for d in decoders.values()]),
-        "encoder": fingerprint(encoder),
+        "encoder": fingerprint(encoder, decoders),
         "encoder_title": encoder.title,
         "sha256": digest(tensors),
     }
@@ -244,6 +252,11 @@ def load_decoders(path: str | os.PathLike[str]) -> DecoderFile:
                 }
             )
             decoders[decoder.layer] = decoder.eval().requires_grad_(False)
+        if not decoders:
+            raise ValueError("it lists no decoder")
+        unlisted = sorted({key.partition(".")[0] for key in tensors} - set(decoders))
+        if unlisted:
+            raise ValueError(f"it has tensors of {', '.join(unlisted)}, which it does not list")
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path}: not a file of decoders ({error})") from error
     return DecoderFile(decoders, metadata.get("encoder", ""), metadata)

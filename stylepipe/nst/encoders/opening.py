@@ -88,7 +88,7 @@ def open_encoder(
     weights: a file of its tensors, as for `load_encoder`; without one, torchvision's, fetched if
     need be and if `fetch` allows it, or the one in the package. "auto": what `weights` holds;
     without that VGG-19 where it was fetched before, else the one in the package. pooling: one of
-    POOLINGS. log: is told in one line which encoder it is and how to get another.
+    POOLINGS. log: is told in one line which encoder it is and, for "auto", how to get another.
 
     Raise UsageError for an unknown name or pooling, or a file that is not there; SetupError for
     weights that cannot be fetched or are not the named network's.
@@ -115,15 +115,15 @@ def open_encoder(
 
 
 def _chosen(name: str) -> tuple[str, str]:
-    """The name of a network, and how to get the other."""
+    """The name of a network and, where "auto" chose it, how to get the other."""
     entry = KNOWN["vgg19"]
     if name == "auto" and entry.path.is_file():
         return "vgg19", "; for the faster one in the package: --encoder compact"
-    if name in ("auto", "compact"):
-        other = "--encoder vgg19"
-        if not entry.path.is_file():
-            other = f"stylepipe weights fetch vgg19 ({entry.megabytes} MB)"
-        return "compact", f"; for VGG-19: {other}"
+    if name == "auto":
+        return (
+            "compact",
+            f"; for VGG-19: stylepipe weights fetch vgg19 ({entry.megabytes} MB)",
+        )
     return name, ""
 
 
