@@ -215,6 +215,20 @@ def test_fast_compares_exactly_what_bfloat16_cannot_tell_apart(
     assert not torch.equal(fast.best(content), exact)
 
 
+@pytest.mark.parametrize("regions", [False, True])
+def test_fast_tells_neighbours_apart(monkeypatch: pytest.MonkeyPatch, regions: bool) -> None:
+    content, noise = features(0, 16, 14, 17).float(), features(1, 16, 14, 17).float()
+    style = torch.stack([content + 3e-3 * noise, content], dim=4).flatten(3)  # side by side
+    masks = [torch.ones(1, 14, 34)] if regions else None
+    own = torch.ones(1, 14, 17) if regions else None
+    exact = StylePatches([style], side=1, regions=masks).best(content, own)
+    assert (exact % 2 == 1).float().mean() > 0.95
+    fast = StylePatches([style], side=1, regions=masks, precision="fast")
+    assert torch.equal(fast.best(content, own), exact)
+    monkeypatch.setattr(swap, "DOUBT", -1.0)
+    assert not torch.equal(fast.best(content, own), exact)
+
+
 def test_fast_agrees_with_exact() -> None:
     content, style = features(0, 24, 40, 37).float(), features(1, 24, 35, 44).float()
     for side, stride in ((3, 1), (5, 1), (3, 2)):

@@ -44,8 +44,9 @@ BREADTH = 128
 """Columns of such a piece, at most."""
 LINE = 128
 """Entries of a row of P of which the greatest is found at once."""
-DOUBT = 2.0**-8
-"""Share of a score that bfloat16 may be wrong by: nearer ones are compared exactly."""
+DOUBT = 3 * 2.0**-8
+"""Share of a score by which two may be wrongly apart in bfloat16, where nothing averages out: three
+roundings each, of both features and of their product. Nearer ones are compared exactly."""
 CHUNK = 1 << 12
 """Patches that are compared exactly at once."""
 
@@ -58,8 +59,8 @@ class StylePatches:
     without features. Patches are numbered style by style, line by line.
 
     precision "exact": products in float32, or float64 if the maps are. "fast": in bfloat16, summed
-    in float32; where the best two are too near to each other to be told apart in bfloat16, they are
-    compared exactly. For processors that multiply bfloat16 natively.
+    in float32; where the best two are too near to each other to be told apart in bfloat16, these two
+    are compared exactly. For processors that multiply bfloat16 natively.
     """
 
     @torch.no_grad()
@@ -114,6 +115,13 @@ class StylePatches:
         for style in styles:
             self._pieces += self._cut(style, first)
             first += style.corner.numel()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what is prepared."""
+        parts = [p for i in self._pieces for p in (i.keys, i.inverse, i.bias, i.number)]
+        own = [self._pixels, self._corner, self._width, self._inverse, self._serves]
+        return sum(tensor.nbytes for tensor in (*own, *parts))
 
     @torch.no_grad()
     def best(self, content: Tensor, regions: Tensor | None = None) -> Tensor:
@@ -201,12 +209,13 @@ class StylePatches:
                     own = None if owner is None else owner[here]
                     for found in _ranked(products, piece, own, len(kept)):
                         _insert(slots, found)
-        return self._told_apart(content, kept) if self._fast else kept[0][1]
+        # The errors of side x side entries of P average out.
+        return self._told_apart(content, kept, DOUBT / side) if self._fast else kept[0][1]
 
-    def _told_apart(self, content: _Map, kept: list[Found]) -> Tensor:
-        """The better one, by an exact comparison where scores are too near."""
+    def _told_apart(self, content: _Map, kept: list[Found], doubt: float) -> Tensor:
+        """The better one, by an exact comparison where scores differ by no more than `doubt`."""
         (score, best), (second, other) = kept
-        doubtful = (score - second <= DOUBT * score.abs()).nonzero()
+        doubtful = (score - second <= doubt * score.abs()).nonzero()
         for near in torch.split(doubtful, CHUNK):
             here = near.unbind(1)
             corner = content.corner[here]
@@ -280,7 +289,7 @@ class _Piece:
     """Of the patches, n."""
 
     def best(self, products: Tensor, region: int, count: int) -> list[Found]:
-        """The best patch; of the other lines' best patches the best, and so on up to `count`.
+        """The best patches, `count` of them, one or more.
 
         products: of any patches of the content with the piece's, m x n; they are overwritten.
         """
@@ -290,10 +299,15 @@ class _Piece:
         peaks = lines.amax(dim=2)
         each = torch.arange(len(peaks), device=peaks.device)
         found = []
-        for _ in range(count):
+        for left in reversed(range(count)):
             peak, line = peaks.max(dim=1)
-            found.append((peak, self.number[line * LINE + lines[each, line].argmax(dim=1)]))
-            peaks[each, line] = -torch.inf
+            entries = lines[each, line]
+            place = entries.argmax(dim=1)
+            found.append((peak, self.number[line * LINE + place]))
+            if left:  # the next one is often a neighbour of this
+                lines[each, line, place] = -torch.inf
+                entries[each, place] = -torch.inf
+                peaks[each, line] = entries.amax(dim=1)
         return found
 
 
