@@ -13,12 +13,14 @@ from stylepipe import (
     Stylizer,
     UsageError,
     hookimpl,
+    native_bf16,
     option,
     parse_style,
 )
 
 from .decoding import MixFlags, train_decoders
 from .restyle import DECODERS, RestyleOptions, RestyleStylizer
+from .training import halved
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +42,9 @@ class SwapOptions(RestyleOptions):
         "Several styles: look for each patch in all of them, or mix their results by weight.",
         choices=("pool", "mix"),
     )
-    exact: bool = option(False, "Compare patches in full precision; slower, hardly visible.")
+    exact: bool = option(
+        False, "Compare patches in full precision where the job's is half; hardly visible."
+    )
     steps: int = option(
         0, "Find the picture by so many steps of optimisation instead of by the decoder; 0: not.",
         min=0,
@@ -62,12 +66,22 @@ class SwapOptions(RestyleOptions):
                 "holes; make --patch-stride no larger than --patch-size"
             )
 
+        if self.steps and self.decoder is not None:
+            raise UsageError(
+                "--steps finds the picture without a decoder; leave out --decoder or --steps"
+            )
+        if self.decodes() and self.decoder is None and self.layer != LAYER:
+            raise UsageError(
+                f"the decoder in the package is of {LAYER}; for {self.layer} train one (stylepipe "
+                f"train style-swap --layers {self.layer}) and pass it as --decoder FILE, or find "
+                "the picture without one by --steps 100"
+            )
+
     def decodes(self) -> bool:
         return not self.steps
 
     def needs_decoder(self) -> bool:
-        other = self.decoder is None and self.layer != LAYER
-        return self.decodes() and (super().needs_decoder() or other)
+        return self.decodes() and super().needs_decoder()
 
 
 class SwapFlags(MixFlags):
@@ -92,12 +106,13 @@ class SwapStylizer(RestyleStylizer):
     def change(self) -> Change:
         from stylepipe.nst.restyle import Swapped
 
-        options = self.options
+        options, context = self.options, self._context
         return Swapped(
             options.patch_size,
             options.patch_stride,
             pooled=options.blend == "pool",
-            fast=not options.exact,
+            # Emulated, bfloat16 is many times slower than float32.
+            fast=not options.exact and halved(context) and native_bf16(context.device.torch),
         )
 
     def layers(self, decoders: Iterable[str]) -> list[str]:
@@ -148,6 +163,7 @@ class SwapStylizer(RestyleStylizer):
             ]
             return torch.cat(rows)
 
+        swap.identity = f"swap of {options.patch_size}x{options.patch_size}"  # type: ignore[attr-defined]
         train_decoders(
             options,
             context,

@@ -87,7 +87,9 @@ class Swapped(Change):
         planes: list[Tensor | None]
         if apart:
             planes = [
-                torch.eye(len(styles))[k][:, None, None].expand(-1, *s.maps.shape[2:])
+                torch.eye(len(styles), device=s.maps.device)[k][:, None, None].expand(
+                    -1, *s.maps.shape[2:]
+                )
                 for k, s in enumerate(styles)
             ]
         else:
@@ -100,6 +102,10 @@ class Swapped(Change):
             (self._patches([m], [p]), s.weight / total)
             for m, p, s in zip(maps, planes, styles, strict=True)
         ]
+
+    def least(self, encoder: Encoder, layer: str) -> int:
+        """Pixels of the smallest picture's side that holds a patch of this layer's features."""
+        return encoder.least_side(layer) + (self.side - 1) * encoder.stride(layer)
 
     def _patches(self, maps: Sequence[Tensor], planes: Sequence[Tensor | None]) -> StylePatches:
         divided = None if planes[0] is None else planes

@@ -59,8 +59,8 @@ class StylePatches:
     without features. Patches are numbered style by style, line by line.
 
     precision "exact": products in float32, or float64 if the maps are. "fast": in bfloat16, summed
-    in float32; where the best two are too near to each other to be told apart in bfloat16, these two
-    are compared exactly. For processors that multiply bfloat16 natively.
+    in float32; where the best two are too near to each other to be told apart in bfloat16, these
+    two are compared exactly. For processors that multiply bfloat16 natively.
     """
 
     @torch.no_grad()
@@ -108,7 +108,8 @@ class StylePatches:
             if not patches.any():
                 raise ValueError(
                     f"no patch of the style serves region {number}: enlarge that region of the "
-                    "style's mask, or give the region a style of its own"
+                    "style's mask or, as styles are scaled to the photo, pass a greater "
+                    "--style-scale or a larger photo; or give the region a style of its own"
                 )
         self._pieces: list[_Piece] = []
         first = 0
