@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from stylepipe import Batch, Context, ItemError, SetupError, StyleRef, UsageError, option
 
-from .paintings import PaintingOptions, PaintingStylizer, working_memory
+from .paintings import PaintingOptions, PaintingStylizer, job_memory, working_memory
 
 if TYPE_CHECKING:
     import torch
@@ -128,6 +128,8 @@ class RestyleStylizer(PaintingStylizer):
     def stylize(self, batch: Batch) -> torch.Tensor:
         import torch
 
+        from stylepipe.nst.budget import NotEnoughMemory
+
         assert self._restyler is not None, "prepare() comes before stylize()"
         painted = []
         for image in batch.images:
@@ -135,6 +137,10 @@ class RestyleStylizer(PaintingStylizer):
             self.tell_scale(photo, self._restyler.paintings)
             try:
                 painted.append(self._restyler.paint(photo, self.regions_of(batch.item, photo)))
+            except NotEnoughMemory as error:
+                # A GPU's memory is what it is.
+                flag = "" if photo.is_cuda else f" (--memory {job_memory(error.needed) >> 20}M)"
+                raise ItemError(f"{error}{flag}") from error
             except ValueError as error:
                 raise ItemError(str(error)) from error
         return torch.cat(painted)

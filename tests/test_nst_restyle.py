@@ -5,6 +5,7 @@ import tinyencoder
 import torch
 from torch import Tensor
 
+from stylepipe.nst.budget import NotEnoughMemory
 from stylepipe.nst.decoders import mirror
 from stylepipe.nst.inverses import ByNetwork
 from stylepipe.nst.paintings import Painting
@@ -90,9 +91,54 @@ def test_regions_of_the_painting_serve_those_of_the_photo() -> None:
 def test_tiles_show_the_same_picture(full: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = restyler(full=full).paint(PHOTO)
     monkeypatch.setattr("stylepipe.nst.restyle.SMALLEST_TILE", 16)
-    tiled = restyler(full=full, memory=1)
-    assert tiled.tile == 16
+    with pytest.raises(NotEnoughMemory, match=r"52x40 pixels takes .*, and 0 MiB are") as caught:
+        restyler(full=full, memory=1).paint(PHOTO)
+    # What it names suffices, and less does not.
+    tiled = restyler(full=full, memory=caught.value.needed)
+    assert tiled._tile(PHOTO, None) == 16
     assert torch.allclose(tiled.paint(PHOTO), whole, atol=2e-4)
+    with pytest.raises(NotEnoughMemory):
+        restyler(full=full, memory=caught.value.needed - 8).paint(PHOTO)
+
+
+def test_more_of_everything_needs_more_memory() -> None:
+    def needed(found: Restyler, photo: Tensor, regions: Tensor | None = None) -> int:
+        with pytest.raises(NotEnoughMemory) as caught:
+            found.paint(photo, regions)
+        return caught.value.needed
+
+    large = tinyencoder.picture(400, 600)
+    both = (Painting(STYLES[0]), Painting(STYLES[1]))
+    plain = needed(restyler(memory=1), large)
+    assert needed(restyler(memory=1, strength=0.5), large) > plain
+    regions = tinyencoder.halves(400, 600)
+    assert needed(restyler(*both, memory=1), large, regions) > plain + regions.nbytes
+    assert needed(restyler(memory=1), tinyencoder.picture(800, 600)) > plain + 400 * 600 * 30
+
+
+class Watched(ByNetwork):
+    """Keeps the largest feature that it was given."""
+
+    most = 0.0
+
+    def picture(self, features: Tensor, photo: Tensor, tile: int) -> Tensor:
+        self.most = max(self.most, float(features.abs().max()))
+        return super().picture(features, photo, tile)
+
+
+@pytest.mark.parametrize("border", ["inside", "feather", "simple"])
+@pytest.mark.parametrize("full", [False, True])
+def test_a_flat_region_is_not_amplified(full: bool, border: str) -> None:
+    encoder, layer = tinyencoder.encoder(), "relu3_1"
+    inverse = Watched(mirror(encoder, layer))
+    white = tinyencoder.picture(96, 96, seed=1)
+    white[..., :48] = 1.0
+    paintings = [Painting(tinyencoder.picture(96, 96, seed=s)) for s in (2, 3)]
+    manner = Manner(border=border)  # type: ignore[arg-type]
+    found = Restyler(encoder, {layer: inverse}, Moved(full), paintings, manner, 1 << 30)
+    found.paint(white, tinyencoder.halves(96, 96))
+    most = max(float(encoder(p.picture, [layer])[layer].max()) for p in paintings)
+    assert 0 < inverse.most < 3 * most
 
 
 def test_what_a_painting_teaches_is_learnt_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,6 +157,22 @@ def test_what_a_painting_teaches_is_learnt_once(monkeypatch: pytest.MonkeyPatch)
     assert len(learnt) == 2
     found.paint(PHOTO[..., :36])
     assert len(learnt) == 4
+    found.paint(PHOTO)
+    assert len(learnt) == 4
+
+
+def test_what_paintings_teach_takes_an_eighth_of_the_memory() -> None:
+    found = restyler()
+    for width in range(30, 50):
+        found.paint(PHOTO[..., :width])
+    assert len(found._learnt) == 2 * 20
+    found.memory = 8 * found._held() // 4
+    found._tile = lambda photo, regions: 64  # type: ignore[method-assign]
+    found.paint(PHOTO)
+    assert len(found._learnt) == 10
+    found.memory = 0
+    found.paint(PHOTO[..., :33])
+    assert len(found._learnt) == 1  # the last is kept, whatever it takes
 
 
 def test_style_scale_and_colours_reach_the_result() -> None:

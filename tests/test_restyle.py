@@ -152,15 +152,6 @@ def test_swaps_that_make_no_sense(cli: Any, files: Path) -> None:
     styles = [f"{files / 'a.png'}:2", f"{files / 'b.png'}:1"]
     refused(cli, files, "style-swap", 2, "weights mean nothing", "--blend mix", style=styles)
     refused(cli, files, "style-swap", 2, "leave holes", patch_size=2, patch_stride=3)
-    refused(
-        cli,
-        files,
-        "style-swap",
-        1,
-        "too small for patches of 15x15",
-        patch_size=15,
-        style_scale=0.3,
-    )
     refused(cli, files, "style-swap", 2, "no decoder of the layer 'relu2_1'", layer="relu2_1")
 
 
@@ -190,10 +181,47 @@ def test_options_of_paintings_reach_the_result(painted: Any, files: Path, name: 
         {"style": both, "regions": files / "map.png"},
         {"style_scale": 0.4},
         {"match_colors": "linear"},
+        {"match_colors": "histogram"},
     ):
         assert np.abs(painted(name, **flags) - plain).mean() > 1e-3, flags
     # The colours are the photo's: the engine's own doing, for every stylizer.
     assert np.abs(painted(name, "--keep-colors") - plain).mean() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["adain", "wct"])
+def test_each_region_gets_its_own_style(painted: Any, files: Path, name: str) -> None:
+    lines = np.zeros((64, 72, 3), np.uint8)
+    lines[:, 36:] = 255
+    cv2.imwrite(str(files / "map.png"), lines)
+    regions, (a, b) = {"regions": files / "map.png"}, (files / "a.png", files / "b.png")
+    both = painted(name, style=[a, b], **regions)
+    alone = [painted(name, style=[one, one], **regions) for one in (a, b)]
+    for k, half in enumerate((slice(0, 30), slice(42, 72))):  # away from the border
+        own, other = (np.abs(both - alone[i])[:, half].mean() for i in (k, 1 - k))
+        assert own < 0.5 * other, (k, own, other)
+
+
+@pytest.mark.parametrize("name", ["adain", "wct"])
+def test_borders_reach_the_result(painted: Any, files: Path, name: str) -> None:
+    lines = np.zeros((64, 72, 3), np.uint8)
+    lines[:, 36:] = 255
+    own = np.zeros((80, 72, 3), np.uint8)
+    own[:, 20:] = 255
+    cv2.imwrite(str(files / "map.png"), lines)
+    cv2.imwrite(str(files / "own.png"), own)
+    given = {"regions": files / "map.png", "style_regions": files / "own.png"}
+    found = [painted(name, border=b, **given) for b in ("feather", "inside", "simple")]
+    for index, one in enumerate(found):
+        assert np.abs(one - found[index - 1]).mean() > 1e-4
+
+
+def test_too_little_memory_is_told_with_what_suffices(
+    cli: Any, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stylepipe_plugins.restyle.working_memory", lambda context: 1 << 20)
+    words = ("photo.png", "to paint 72x64 pixels takes", "make the picture smaller, or allow more")
+    refused(cli, files, "wct", 1, *words, "(--memory ")
+    monkeypatch.undo()
 
 
 def test_options_of_the_swap_reach_the_result(painted: Any, files: Path) -> None:
@@ -204,13 +232,13 @@ def test_options_of_the_swap_reach_the_result(painted: Any, files: Path) -> None
         {"patch_size": 5},
         {"patch_stride": 2},
         {"style": both, "blend": "mix"},
-        {"steps": 5},
-        {"steps": 5, "layer": "relu2_1"},
+        {"decoder": None, "steps": 5},
+        {"decoder": None, "steps": 5, "layer": "relu2_1"},
     ):
         assert np.abs(painted("style-swap", **flags) - plain).mean() > 1e-3, flags
-    sought = painted("style-swap", steps=8)
+    sought = painted("style-swap", decoder=None, steps=8)
     for flags in ({"learning_rate": 0.1}, {"tv_weight": 50.0}, {"steps": 16}):
-        found = painted("style-swap", **({"steps": 8} | flags))
+        found = painted("style-swap", decoder=None, **({"steps": 8} | flags))
         assert np.abs(found - sought).mean() > 1e-4, flags
     assert np.abs(painted("style-swap", "--exact") - plain).mean() < 0.02
 

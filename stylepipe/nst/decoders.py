@@ -85,6 +85,15 @@ class Decoder(nn.Module):
             step /= 2 if grows else 1
         return int(reach) + CONTEXT
 
+    @property
+    def widest(self) -> float:
+        """Bytes of its largest map, by pixel of the picture."""
+        positions, sizes = 1 / self.scale**2, []
+        for convolution, grows in zip(self._chain(), self.grows, strict=True):
+            positions *= 4 if grows else 1
+            sizes.append(positions * convolution.out_channels * convolution.weight.element_size())
+        return max(sizes)
+
     def forward(self, features: Tensor) -> Tensor:
         """features: N C h w, not negative, as the encoder makes them. Returns N 3 H W in float32,
         H and W `scale` times as large, in [0,1] but for small overshoots.

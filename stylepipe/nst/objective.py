@@ -93,19 +93,16 @@ class Viewer:
         if not layers:
             return {}
         viewer = Viewer(self.encoder, layers, self.tile)
-        pieces: dict[str, list[tuple[Box, Tensor]]] = {layer: [] for layer in layers}
+        found: dict[str, Tensor] = {}
         for part in viewer.parts(picture.shape[-2], picture.shape[-1]):
             view = viewer.show(picture, part)
             for layer in layers:
-                pieces[layer].append((view.core[layer], view.inner(layer).clone()))
-        found = {}
-        for layer in layers:
-            first = pieces[layer][0][1]
-            height, width = (max(box[i] for box, _ in pieces[layer]) for i in (1, 3))
-            whole = first.new_empty(*first.shape[:2], height, width)
-            for (top, bottom, left, right), piece in pieces.pop(layer):
-                whole[..., top:bottom, left:right] = piece
-            found[layer] = whole
+                piece = view.inner(layer)
+                if layer not in found:
+                    sides = [self.encoder.side(layer, n) for n in picture.shape[-2:]]
+                    found[layer] = piece.new_empty(*piece.shape[:2], *sides)
+                top, bottom, left, right = view.core[layer]
+                found[layer][..., top:bottom, left:right] = piece
         return found
 
     @torch.no_grad()

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from .budget import Footprint, Map, NotEnoughMemory
 from .encoders import Encoder
-from .inverses import Inverse
+from .inverses import Inverse, of_pass
 from .objective import Viewer
 from .optimise import resize, size_of
 from .paintings import Painting, Size, area, check_regions, recoloured
 from .swap import StylePatches
-from .transforms import Look, blended, moments, restyled, stacked
+from .transforms import SLAB, Look, blended, moments, restyled, stacked
 
-KEPT = 4
-"""Sizes of photos for which it is kept what the paintings teach."""
-PER_PIXEL = 1200
-"""Bytes that encoding or decoding a pixel takes, of the tile in hand."""
+KEPT = 8
+"""What the paintings teach is kept for other sizes of photos in this part of the memory."""
+HELD = 42
+"""Bytes by pixel of the photo: 12; the caller's, of photo and result in integers, 6; and 24 that
+the heap keeps of what was freed (measured at six megapixels)."""
+SLABS = 6
+"""Copies in float32 of a slab of features, while they are moved."""
 SMALLEST_TILE, LARGEST_TILE = 256, 2048
 
 
@@ -39,16 +44,31 @@ class Change(ABC):
     """What is done to the features."""
 
     @abstractmethod
-    def learn(self, styles: Sequence[Style], apart: bool) -> Any:
-        """What the styles teach. apart: the k-th style is for the k-th region."""
+    def learn(self, styles: Iterable[Style], apart: bool) -> Any:
+        """What the styles teach, of one layer: maps 1 C h w of any sizes, and planes 1 K h w for
+        all or none. apart: the k-th style is for the k-th region. styles can be gone through once,
+        and each is encoded when it is asked for. Raise ValueError for styles that cannot serve.
+        """
 
     @abstractmethod
-    def apply(
-        self, features: Tensor, learnt: Any, planes: Tensor | None, inner: Tensor | None
-    ) -> Tensor:
-        """The changed features 1 C h w. planes: 1 K h w, how much each belongs to each region,
-        which sum to 1; inner: those that see nothing beyond their region's border.
+    def apply(self, features: Tensor, learnt: Any, planes: Tensor | None) -> Tensor:
+        """The changed features 1 C h w; those given may be overwritten. planes: 1 K h w, how much
+        each belongs to each region, which sum to 1. Raise ValueError for features that are too few.
         """
+
+    @abstractmethod
+    def nbytes(self, learnt: Any) -> int:
+        """Bytes of what was learnt."""
+
+    def takes(self, found: Map, pixels: int, style_pixels: int) -> float:
+        """Bytes, about, besides the features of the photo and of one painting, while a photo of so
+        many pixels is changed after paintings of so many.
+        """
+        return 4.0 * SLABS * min(SLAB, found.channels * found.positions * pixels)
+
+    def least(self, encoder: Encoder, layer: str) -> int:
+        """Pixels that a side needs, of a photo and of a painting."""
+        return encoder.least_side(layer)
 
 
 class Moved(Change):
@@ -57,16 +77,15 @@ class Moved(Change):
     def __init__(self, full: bool) -> None:
         self.full = full
 
-    def learn(self, styles: Sequence[Style], apart: bool) -> Look:
-        looks = [Look.of(moments(s.maps, s.planes, full=self.full)) for s in styles]
-        if apart:
-            return stacked(looks)
-        return blended([(look, s.weight) for look, s in zip(looks, styles, strict=True)])
+    def learn(self, styles: Iterable[Style], apart: bool) -> Look:
+        looks = [(Look.of(moments(s.maps, s.planes, full=self.full)), s.weight) for s in styles]
+        return stacked([look for look, _ in looks]) if apart else blended(looks)
 
-    def apply(
-        self, features: Tensor, learnt: Look, planes: Tensor | None, inner: Tensor | None
-    ) -> Tensor:
-        return restyled(features, learnt, planes, inner)
+    def apply(self, features: Tensor, learnt: Look, planes: Tensor | None) -> Tensor:
+        return restyled(features, learnt, planes, out=features)
+
+    def nbytes(self, learnt: Look) -> int:
+        return learnt.nbytes
 
 
 class Swapped(Change):
@@ -83,7 +102,8 @@ class Swapped(Change):
         self.side, self.stride = side, stride
         self.pooled, self.fast = pooled, fast
 
-    def learn(self, styles: Sequence[Style], apart: bool) -> list[tuple[StylePatches, float]]:
+    def learn(self, styles: Iterable[Style], apart: bool) -> list[tuple[StylePatches, float]]:
+        styles = list(styles)
         planes: list[Tensor | None]
         if apart:
             planes = [
@@ -112,12 +132,19 @@ class Swapped(Change):
         precision: Literal["exact", "fast"] = "fast" if self.fast else "exact"
         return StylePatches(maps, self.side, self.stride, regions=divided, precision=precision)
 
+    def nbytes(self, learnt: list[tuple[StylePatches, float]]) -> int:
+        return sum(patches.nbytes for patches, _ in learnt)
+
+    def takes(self, found: Map, pixels: int, style_pixels: int) -> float:
+        # Of the photo: pixels and result in float32, what is compared, a table. Of the paintings:
+        # maps, pixels twice, what is compared, what is known of each patch.
+        compared = 1 if self.stride == 1 else (self.side / self.stride + 1) ** 2
+        of_photo = (10 + 6 * compared) * found.channels + 4 * self.side**2 + 64
+        of_styles = (12 + 4 * compared) * found.channels + 64
+        return found.positions * (of_photo * pixels + of_styles * style_pixels)
+
     def apply(
-        self,
-        features: Tensor,
-        learnt: list[tuple[StylePatches, float]],
-        planes: Tensor | None,
-        inner: Tensor | None,
+        self, features: Tensor, learnt: list[tuple[StylePatches, float]], planes: Tensor | None
     ) -> Tensor:
         regions = None if planes is None else planes[0]
         parts = [w * p.swap(features, regions) for p, w in learnt]
@@ -148,8 +175,9 @@ class Restyler:
 
     inverses: layer -> the way back from it; the layers are changed one after the other, in this
     order.
-    memory: bytes for the tile in hand; larger pictures are cut, with the same result. Raise
-    ValueError for no painting or one that is too small.
+    memory: bytes the work may take; larger pictures are encoded and decoded in tiles, with the
+    same result, but a layer's features are held whole. Raise ValueError for unknown layers, no
+    painting or one that is too small.
     """
 
     def __init__(
@@ -166,9 +194,10 @@ class Restyler:
             raise ValueError("there is no painting to learn from")
         self.encoder, self.inverses, self.change = encoder, dict(inverses), change
         self.paintings, self.manner = list(paintings), manner
-        side = int((memory / PER_PIXEL) ** 0.5)
-        self.tile = min(max(side, SMALLEST_TILE), LARGEST_TILE)
-        self._least = max(encoder.least_side(layer) for layer in inverses)
+        self.memory = memory
+        deepest = max(map(encoder.layers.index, inverses))
+        self._footprint = Footprint(encoder, encoder.layers[: deepest + 1])
+        self._least = max(change.least(encoder, layer) for layer in inverses)
         self._learnt: OrderedDict[tuple[str, Size, bool], Any] = OrderedDict()
         for number, painting in enumerate(self.paintings, start=1):
             which = f"painting {number}" if len(self.paintings) > 1 else "a painting"
@@ -177,17 +206,19 @@ class Restyler:
     @torch.no_grad()
     def paint(self, photo: Tensor, regions: Tensor | None = None) -> Tensor:
         """photo: 1 3 H W in [0,1]. regions: 1 K H W in [0,1], how far a pixel belongs to each.
-        Returns 1 3 H W in [0,1]; with strength 0 the photo itself. Raise ValueError for regions
-        that do not fit and for a photo that is too small.
+        Returns 1 3 H W in [0,1]; with strength 0 the photo itself. Raise NotEnoughMemory, before
+        anything is painted; Diverged where the way back does; ValueError for regions that do not
+        fit and for a photo that is too small.
         """
         self._check_size("a picture", photo)
         check_regions(self.paintings, regions)
         if self.manner.strength == 0:
             return photo.clone()
+        tile = self._tile(photo, regions)
         paintings = self._coloured(photo)
         result = photo
         for layer, inverse in self.inverses.items():
-            result = self._passed(result, layer, inverse, paintings, regions)
+            result = self._passed(result, layer, inverse, paintings, regions, tile)
         return result
 
     def _passed(
@@ -197,51 +228,103 @@ class Restyler:
         inverse: Inverse,
         paintings: Sequence[Painting],
         regions: Tensor | None,
+        tile: int,
     ) -> Tensor:
         size, share = size_of(picture), self.manner.strength
-        maps = self._encoded(picture, layer)
-        planes, inner = self._carried(regions, layer)
-        changed = self.change.apply(
-            maps, self._learn(layer, size, paintings, regions is not None), planes, inner
-        )
-        if share < 1:
-            changed = torch.lerp(maps, changed, share)
-        painted = inverse.picture(changed, picture, self.tile)
-        if share < 1 and not inverse.lossless:
+        learnt = self._learn(layer, size, paintings, regions is not None, tile)
+        maps = self._encoded(picture, layer, tile)
+        planes = None
+        if regions is not None:
+            planes = self.encoder.carry(regions, [layer], "simple")[layer]
+            planes /= planes.sum(dim=1, keepdim=True).clamp_min_(1e-6)
+        if share == 1:
+            return inverse.picture(self.change.apply(maps, learnt, planes), picture, tile)
+        lost = None
+        if not inverse.lossless:
             # What the way back loses of the photo returns as the style goes: strength 0 is the
             # photo, without a jump on the way.
-            lost = picture - inverse.picture(maps, picture, self.tile)
-            painted = painted.add_(lost, alpha=1 - share).clamp_(0.0, 1.0)
-        return painted
+            lost = inverse.picture(maps, picture, tile).neg_().add_(picture)
+        changed = self.change.apply(maps.clone(), learnt, planes).lerp_(maps, 1 - share)
+        del maps
+        painted = inverse.picture(changed, picture, tile)
+        return painted if lost is None else painted.add_(lost, alpha=1 - share).clamp_(0.0, 1.0)
 
-    def _encoded(self, picture: Tensor, layer: str) -> Tensor:
-        return Viewer(self.encoder, (), self.tile).maps(picture, [layer])[layer]
+    def _encoded(self, picture: Tensor, layer: str, tile: int) -> Tensor:
+        return Viewer(self.encoder, (), tile).maps(picture, [layer])[layer]
 
-    def _carried(self, regions: Tensor | None, layer: str) -> tuple[Tensor | None, Tensor | None]:
-        if regions is None:
-            return None, None
-        planes = self.encoder.carry(regions, [layer], "simple")[layer]
-        planes = planes / planes.sum(dim=1, keepdim=True).clamp_min(1e-6)
-        return planes, self.encoder.carry(regions, [layer], self.manner.border)[layer]
-
-    def _learn(self, layer: str, size: Size, paintings: Sequence[Painting], divided: bool) -> Any:
+    def _learn(
+        self, layer: str, size: Size, paintings: Sequence[Painting], divided: bool, tile: int
+    ) -> Any:
         """What the paintings teach for a size: kept, as the next photo may have the same."""
         key = (layer, size, divided)
         if key not in self._learnt:
-            styles = []
-            for painting in paintings:
-                own = painting.size_for(size, self.manner.style_scale, self._least)
-                maps = self._encoded(resize(painting.picture, own), layer)
-                planes = None
-                if divided and painting.regions is not None:
-                    _, planes = self._carried(area(painting.regions, own), layer)
-                styles.append(Style(maps, painting.weight, planes))
             apart = divided and paintings[0].regions is None
+            styles = self._styles(layer, size, paintings, divided, tile)
             self._learnt[key] = self.change.learn(styles, apart)
-            while len(self._learnt) > KEPT * len(self.inverses):
+            # Photos may be of thousands of sizes.
+            while len(self._learnt) > 1 and self._held() > self.memory // KEPT:
                 self._learnt.popitem(last=False)
         self._learnt.move_to_end(key)
         return self._learnt[key]
+
+    def _styles(
+        self, layer: str, size: Size, paintings: Sequence[Painting], divided: bool, tile: int
+    ) -> Iterator[Style]:
+        for painting in paintings:
+            own = self._style_size(painting, size)
+            planes = None
+            if divided and painting.regions is not None:
+                regions = area(painting.regions, own)
+                planes = self.encoder.carry(regions, [layer], self.manner.border)[layer]
+            maps = self._encoded(resize(painting.picture, own), layer, tile)
+            yield Style(maps, painting.weight, planes)
+
+    def _style_size(self, painting: Painting, size: Size) -> Size:
+        return painting.size_for(size, self.manner.style_scale, self._least)
+
+    def _held(self) -> int:
+        return sum(self.change.nbytes(learnt) for learnt in self._learnt.values())
+
+    def _tile(self, photo: Tensor, regions: Tensor | None) -> int:
+        """The side of the tiles with which a photo fits into the memory. Raises NotEnoughMemory."""
+        height, width = size = size_of(photo)
+        fixed = HELD * height * width + max(
+            self._whole(layer, inverse, size, 0 if regions is None else regions.shape[1])
+            for layer, inverse in self.inverses.items()
+        )
+        fixed += sum(p.picture.nbytes for p in self.paintings)
+        if regions is not None:
+            fixed += regions.nbytes
+        widest = max(found.nbytes for found in self._footprint.maps.values())
+        each = max(of_pass(widest), *(i.of_tile for i in self.inverses.values()))
+        around = 2 * max(
+            max(self.encoder.reach(layer), inverse.margin)
+            for layer, inverse in self.inverses.items()
+        )
+        spare = self.memory - self.memory // KEPT - fixed
+        least = min(SMALLEST_TILE + around, height) * min(SMALLEST_TILE + around, width)
+        if least * each > spare:
+            needed = ceil((fixed + least * each) * KEPT / (KEPT - 1))
+            raise NotEnoughMemory(
+                f"to paint {width}x{height} pixels takes {-(-needed >> 20)} MiB of memory, even in "
+                f"tiles, and {self.memory >> 20} MiB are allowed: make the picture smaller, or "
+                "allow more",
+                needed,
+            )
+        return min(max(int((spare / each) ** 0.5) - around, SMALLEST_TILE), LARGEST_TILE)
+
+    def _whole(self, layer: str, inverse: Inverse, size: Size, regions: int) -> float:
+        """Bytes of whatever is not cut, while a layer of a photo of this size is changed."""
+        found, pixels = self._footprint.maps[layer], size[0] * size[1]
+        sizes = [h * w for h, w in (self._style_size(p, size) for p in self.paintings)]
+        planes = 4.0 * regions * found.positions
+        # A painting, resized, and its features; the photo's, while there are no others.
+        learning = max(sizes) * (24 + found.nbytes + 2 * planes)
+        partly = self.manner.strength < 1
+        painting = 12 + inverse.held + (2 if partly else 1) * found.nbytes + 2 * planes
+        if partly and not inverse.lossless:
+            painting += 12
+        return max(learning, pixels * painting) + self.change.takes(found, pixels, sum(sizes))
 
     def _coloured(self, photo: Tensor) -> list[Painting]:
         if self.manner.colors == "style":

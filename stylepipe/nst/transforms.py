@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +11,13 @@ from torch import Tensor
 EPS = 1e-5
 RANK = 1e-5
 """Eigenvalues below this part of the largest are noise: whitened, it would drown the picture."""
+LEAST = 0.05
+"""What is all but flat is not brought to the style's full contrast: an own standard deviation, of a
+channel or along an eigenvector, counts as at least this part of the style's mean one. The papers
+have no such limit; there a sky's noise of one level in 255 becomes blots as strong as the style's
+boldest strokes."""
+SLAB = 1 << 20
+"""Features that are worked on at once: copies in float32 of more would take the memory."""
 
 
 @dataclass(frozen=True)
@@ -27,16 +34,28 @@ def moments(features: Tensor, planes: Tensor | None = None, *, full: bool) -> Mo
 
     full: the covariance instead of the variances.
     """
-    values = _wide(features)[0].flatten(1)
-    weights = torch.ones_like(values[:1]) if planes is None else planes[0].to(values).flatten(1)
-    means, spreads = [], []
+    channels = features.shape[1]
+    count = 1 if planes is None else planes.shape[1]
+    exact = features.new_zeros((), dtype=_exact(features))
+    sums, total = exact.expand(count, channels).clone(), exact.expand(count, 1).clone()
+    for values, weights, _ in _slabs(features, planes):
+        sums += weights @ values.T
+        total += weights.sum(dim=1, keepdim=True)
     # A photo need not have every region; what is told of an empty one is used nowhere.
-    for weight in weights / weights.sum(dim=1, keepdim=True).clamp_min(EPS):
-        mean = values @ weight
-        centred = values - mean[:, None]
-        means.append(mean)
-        spreads.append((centred * weight) @ centred.T if full else centred.square() @ weight)
-    return Moments(torch.stack(means), torch.stack(spreads))
+    total.clamp_min_(EPS)
+    means = sums / total
+    spread = exact.expand(count, channels, *([channels] if full else [])).clone()
+    # About the mean, in a pass of its own: squares less the square of the mean would cancel.
+    for values, weights, _ in _slabs(features, planes):
+        for k in range(count):
+            centred = values - means[k].to(values)[:, None]
+            if full:
+                spread[k] += (centred * weights[k]) @ centred.T
+            else:
+                spread[k] += centred.square_() @ weights[k]
+    spread /= total.unsqueeze(-1) if full else total
+    kind = _wide(features.dtype)
+    return Moments(means.to(kind), spread.to(kind))
 
 
 @dataclass(frozen=True)
@@ -50,7 +69,13 @@ class Look:
     @classmethod
     def of(cls, found: Moments) -> Look:
         """The look of features with these moments."""
-        return cls(found.mean, _power(found.spread, 0.5))
+        full = found.spread.ndim == 3
+        return cls(found.mean, _root(found.spread) if full else _deviations(found.spread))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of it."""
+        return self.mean.nbytes + self.root.nbytes
 
 
 def blended(looks: Sequence[tuple[Look, float]]) -> Look:
@@ -70,29 +95,43 @@ def stacked(looks: Sequence[Look]) -> Look:
 
 
 def restyled(
-    features: Tensor, look: Look, planes: Tensor | None = None, inner: Tensor | None = None
+    features: Tensor, look: Look, planes: Tensor | None = None, *, out: Tensor | None = None
 ) -> Tensor:
     """Features 1 C H W that had their own look taken and another given, region by region.
 
     Of each channel, Huang, Belongie, "Arbitrary Style Transfer in Real-time with Adaptive Instance
     Normalization" (2017), eq. 8; of all together, Li et al., "Universal Style Transfer via Feature
     Transforms" (2017), eq. 2 and 3. planes: 1 K H W, how much each feature belongs to each region,
-    which sum to 1. inner: 1 K H W, which features tell the region's own look; as planes if None.
+    which sum to 1. out: 1 C H W that takes the result; it may be the features themselves.
+
+    A departure from both: see LEAST.
     """
     full = look.root.ndim == 3
-    own = moments(features, planes if inner is None else inner, full=full)
-    values = _wide(features)[0]
-    result = torch.zeros_like(values)
-    whitening = _power(own.spread, -0.5)
-    for k in range(len(look.mean)):
-        centred = values - own.mean[k][:, None, None]
-        if full:
-            turned = torch.einsum("cd,dhw->chw", look.root[k] @ whitening[k], centred)
-        else:
-            turned = centred * (look.root[k] * whitening[k])[:, None, None]
-        turned += look.mean[k][:, None, None]
-        result += turned if planes is None else turned * planes[0, k].to(turned)
-    return result[None].to(features.dtype)
+    own = moments(features, planes, full=full)
+    turns = _turns(own.spread, look.root)
+    result = torch.empty_like(features) if out is None else out
+    for values, weights, rows in _slabs(features, planes):
+        total = torch.zeros_like(values)
+        for k, weight in enumerate(weights):
+            centred = values - own.mean[k][:, None]
+            turned = turns[k] @ centred if full else centred.mul_(turns[k][:, None])
+            turned += look.mean[k][:, None]
+            total += turned.mul_(weight)
+        result[0, :, rows] = total.view(result[0, :, rows].shape).to(result.dtype)
+    return result
+
+
+def _turns(own: Tensor, root: Tensor) -> Tensor:
+    """What features with these variances (K C, or covariances K C C) are multiplied by."""
+    if own.ndim == 2:
+        least = LEAST * root.mean(dim=1, keepdim=True)
+        return root / _deviations(own).maximum(least)
+    values, vectors = _eigen(own)
+    least = LEAST * root.diagonal(dim1=1, dim2=2).mean(dim=1, keepdim=True).to(values)
+    strong = values > RANK * values[:, -1:]
+    gains = torch.where(strong, 1 / values.clamp_min(1e-30).sqrt().maximum(least), 0.0)
+    whitening = (vectors * gains[:, None]) @ vectors.transpose(1, 2)
+    return (root.to(whitening) @ whitening).to(root)
 
 
 def adain(content: Tensor, style: Tensor) -> Tensor:
@@ -101,18 +140,42 @@ def adain(content: Tensor, style: Tensor) -> Tensor:
     return torch.cat([restyled(c[None], look) for c, look in zip(content, looks, strict=True)])
 
 
-def _power(spread: Tensor, exponent: float) -> Tensor:
-    """Of variances K C, or of covariances K C C, by eigenvalues; those that vanish stay 0."""
-    if spread.ndim == 2:
-        return torch.pow(spread.clamp_min(0.0) + EPS, exponent)
-    # In float64, where there is one: eigenvalues of float32 lose the small ones.
-    exact = spread if spread.device.type == "mps" else spread.double()
-    values, vectors = torch.linalg.eigh(exact)
+def _deviations(variances: Tensor) -> Tensor:
+    return (variances.clamp_min(0.0) + EPS).sqrt()
+
+
+def _root(covariance: Tensor) -> Tensor:
+    """The symmetric square root of covariances K C C."""
+    values, vectors = _eigen(covariance)
     strong = values > RANK * values[:, -1:]
-    powers = torch.where(strong, values.clamp_min(1e-30) ** exponent, torch.zeros_like(values))
-    power: Tensor = (vectors * powers[:, None]) @ vectors.transpose(1, 2)
-    return power.to(spread.dtype)
+    roots = torch.where(strong, values.clamp_min(0.0).sqrt(), 0.0)
+    return ((vectors * roots[:, None]) @ vectors.transpose(1, 2)).to(covariance.dtype)
 
 
-def _wide(features: Tensor) -> Tensor:
-    return features if features.dtype == torch.float64 else features.float()
+def _eigen(covariance: Tensor) -> tuple[Tensor, Tensor]:
+    # In float64, where there is one: eigenvalues of float32 lose the small ones.
+    values, vectors = torch.linalg.eigh(covariance.to(_exact(covariance)))
+    return values, vectors
+
+
+def _slabs(features: Tensor, planes: Tensor | None) -> Iterator[tuple[Tensor, Tensor, slice]]:
+    """Rows of features, C n, and of planes, K n (of none: ones), in float32 or finer, and which."""
+    _, channels, height, width = features.shape
+    count = 1 if planes is None else planes.shape[1]
+    step = max(1, SLAB // ((channels + count) * width))
+    for top in range(0, height, step):
+        rows = slice(top, min(top + step, height))
+        values = features[0, :, rows].to(_wide(features.dtype)).flatten(1)
+        if planes is None:
+            weights = torch.ones_like(values[:1])
+        else:
+            weights = planes[0, :, rows].to(values).flatten(1)
+        yield values, weights, rows
+
+
+def _wide(dtype: torch.dtype) -> torch.dtype:
+    return torch.promote_types(dtype, torch.float32)
+
+
+def _exact(values: Tensor) -> torch.dtype:
+    return torch.float32 if values.device.type == "mps" else torch.float64

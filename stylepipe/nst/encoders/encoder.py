@@ -150,6 +150,12 @@ class Encoder(nn.Module):
             side += 1
         return side
 
+    def side(self, layer: str, pixels: int) -> int:
+        """Features along a side of so many pixels; 0 if it is too small."""
+        for window in self._chain(layer):
+            pixels = window.size(pixels)
+        return pixels
+
     def carry(
         self, planes: Tensor, layers: Iterable[str], mode: Mode = "inside"
     ) -> dict[str, Tensor]:
