@@ -179,7 +179,7 @@ def test_the_least_side_holds_a_patch(side: int, layer: str) -> None:
 
     def features(pixels: int) -> int:
         maps = encoder(torch.rand(1, 3, pixels, pixels), [layer])[layer]
-        return min(maps.shape[2:])
+        return int(min(maps.shape[2:]))
 
     assert features(least) >= side
     spare = 2 * encoder.stride(layer)  # of the smallest picture that the layer can be computed of
