@@ -12,6 +12,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from stylepipe.device import trim_allocator
+
 from .budget import Footprint, Map, NotEnoughMemory
 from .encoders import Encoder
 from .inverses import Inverse, of_pass
@@ -219,6 +221,8 @@ class Restyler:
         result = photo
         for layer, inverse in self.inverses.items():
             result = self._passed(result, layer, inverse, paintings, regions, tile)
+            if tile < max(size_of(photo)):
+                trim_allocator()  # the next level's tiles have other sizes
         return result
 
     def _passed(
@@ -233,6 +237,8 @@ class Restyler:
         size, share = size_of(picture), self.manner.strength
         learnt = self._learn(layer, size, paintings, regions is not None, tile)
         maps = self._encoded(picture, layer, tile)
+        if tile < max(size):
+            trim_allocator()
         planes = None
         if regions is not None:
             planes = self.encoder.carry(regions, [layer], "simple")[layer]

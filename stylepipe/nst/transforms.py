@@ -15,7 +15,9 @@ LEAST = 0.05
 """What is all but flat is not brought to the style's full contrast: an own standard deviation, of a
 channel or along an eigenvector, counts as at least this part of the style's mean one. The papers
 have no such limit; there a sky's noise of one level in 255 becomes blots as strong as the style's
-boldest strokes."""
+boldest strokes. Of several levels each begins with what the one before has left: there such noise
+still grows, level by level.
+"""
 SLAB = 1 << 20
 """Features that are worked on at once: copies in float32 of more would take the memory."""
 
