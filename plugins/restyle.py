@@ -65,7 +65,9 @@ class RestyleStylizer(PaintingStylizer):
         """What it does to the features."""
 
     def layers(self, decoders: Iterable[str]) -> list[str]:
-        """Which of a file's decoders serve, in the order in which they do. Raises UsageError."""
+        """The layers to change, in this order, of those that a file's decoders are for. Raises
+        UsageError for one that is asked for and has no decoder.
+        """
         return list(decoders)
 
     def files(self) -> Iterable[Path]:
