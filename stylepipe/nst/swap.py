@@ -201,8 +201,6 @@ class StylePatches:
             for _ in range(2 if self._fast else 1)
         ]
         keys, side = content.keys()
-        # The errors of side x side entries of P average out.
-        doubt = DOUBT / side if self._fast else None
         for piece in self._pieces:
             for left, right in _spans(content.corner.shape[1], max(BREADTH - side + 1, side)):
                 strip = keys[:, left : right + side - 1].to(piece.keys.dtype)
@@ -210,9 +208,10 @@ class StylePatches:
                     here = slice(top, top + len(products)), slice(left, right)
                     slots = [(score[here], number[here]) for score, number in kept]
                     own = None if owner is None else owner[here]
-                    for found in _ranked(products, piece, own, doubt):
+                    for found in _ranked(products, piece, own, len(kept)):
                         _insert(slots, found)
-        return kept[0][1] if doubt is None else self._told_apart(content, kept, doubt)
+        # The errors of side x side entries of P average out.
+        return self._told_apart(content, kept, DOUBT / side) if self._fast else kept[0][1]
 
     def _told_apart(self, content: _Map, kept: list[Found], doubt: float) -> Tensor:
         """The better one, by an exact comparison where scores differ by no more than `doubt`."""
@@ -290,9 +289,8 @@ class _Piece:
     number: Tensor
     """Of the patches, n."""
 
-    def best(self, products: Tensor, region: int, doubt: float | None) -> list[Found]:
-        """The best patch; with a doubt the second best, too, where its score differs by no more
-        than this share of the best one's; where it does, its score is minus infinity.
+    def best(self, products: Tensor, region: int, count: int) -> list[Found]:
+        """The best patches, `count` of them, one or more.
 
         products: of any patches of the content with the piece's, m x n; they are overwritten.
         """
@@ -301,21 +299,17 @@ class _Piece:
         lines = scores.view(len(scores), -1, LINE)
         peaks = lines.amax(dim=2)
         each = torch.arange(len(peaks), device=peaks.device)
-        peak, line = peaks.max(dim=1)
-        entries = lines[each, line]
-        place = entries.argmax(dim=1)
-        best = peak, self.number[line * LINE + place]
-        if doubt is None:
-            return [best]
-        # The second is often a neighbour of the first.
-        lines[each, line, place] = -torch.inf
-        entries[each, place] = -torch.inf
-        peaks[each, line] = entries.amax(dim=1)
-        near = (peak - peaks.amax(dim=1) <= doubt * peak.abs()).nonzero()[:, 0]
-        second = torch.full_like(peak, -torch.inf), torch.zeros_like(line)
-        second[0][near], line = peaks[near].max(dim=1)
-        second[1][near] = self.number[line * LINE + lines[near, line].argmax(dim=1)]
-        return [best, second]
+        found = []
+        for left in reversed(range(count)):
+            peak, line = peaks.max(dim=1)
+            entries = lines[each, line]
+            place = entries.argmax(dim=1)
+            found.append((peak, self.number[line * LINE + place]))
+            if left:  # the next one is often a neighbour of this
+                lines[each, line, place] = -torch.inf
+                entries[each, place] = -torch.inf
+                peaks[each, line] = entries.amax(dim=1)
+        return found
 
 
 def _products(content: Tensor, piece: _Piece, dtype: torch.dtype) -> Iterator[tuple[int, Tensor]]:
@@ -369,24 +363,22 @@ def _shifted_sum(values: Tensor, step: int, count: int, out: Tensor) -> None:
         out += each
 
 
-def _ranked(
-    products: Tensor, piece: _Piece, owner: Tensor | None, doubt: float | None
-) -> list[Found]:
+def _ranked(products: Tensor, piece: _Piece, owner: Tensor | None, count: int) -> list[Found]:
     """A piece's best patches for rows x columns of the content's. products: rows x w x n."""
     rows, width, n = products.shape
     columns = width - piece.side + 1
     if owner is None:
-        best = piece.best(products.view(rows * width, n), -1, doubt)
+        best = piece.best(products.view(rows * width, n), -1, count)
         shape = rows, width
         return [(s.view(shape)[:, :columns], i.view(shape)[:, :columns]) for s, i in best]
     found = [
         (torch.full_like(owner, -torch.inf, dtype=products.dtype), torch.zeros_like(owner))
-        for _ in range(1 if doubt is None else 2)
+        for _ in range(count)
     ]
     for region in torch.unique(owner).tolist():
         here = owner == region
         for (scores, numbers), (s, i) in zip(
-            found, piece.best(products[:, :columns][here], region, doubt), strict=True
+            found, piece.best(products[:, :columns][here], region, count), strict=True
         ):
             scores[here], numbers[here] = s, i
     return found
