@@ -1,6 +1,7 @@
-"""Compose the README's picture: the example photos above, each bundled style below.
+"""Compose the README's pictures: the example photos above, each bundled style below; and a photo
+after each example painting, by every stylizer that takes any.
 
-python examples/make_gallery.py [-o examples/gallery.jpg]
+python examples/make_gallery.py [-o FOLDER] [--only gallery|any_painting]
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import argparse
 import io
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
@@ -17,6 +19,8 @@ from stylepipe.components import Stylizer
 from stylepipe.plugins import Plugins
 
 HERE = Path(__file__).resolve().parent
+PAINTINGS = ("currents", "mosaic", "ink")
+ANY = ("adain", "style-swap", "wct", "gatys")
 PHOTOS = ("photos/lake.jpg", "photos/town/harbour.jpg", "portraits/cat.jpg")
 TILE, GAP, LIMIT = (264, 198), 4, 500_000
 """Size of a picture, space between two, and the most bytes of the result."""
@@ -36,27 +40,32 @@ def tile(path: Path) -> Image.Image:
     return ImageOps.fit(upright, TILE, Image.Resampling.LANCZOS, centering=middle)
 
 
-def painted(folder: Path, style: str) -> list[Image.Image]:
-    """The photos in one style."""
-    report = stylepipe.convert(
-        [HERE / photo for photo in PHOTOS], folder, settings={"stylizer": {"style": style}}
-    )
+def painted(photos: Iterable[Path], folder: Path, **stylizer: object) -> list[Image.Image]:
+    """The photos by one stylizer."""
+    given = list(photos)
+    report = stylepipe.convert(given, folder, settings={"stylizer": stylizer})
     if report.exit_code:
-        raise SystemExit(f"{style}: {report.failures}")
-    return [tile(folder / Path(photo).name) for photo in PHOTOS]
+        raise SystemExit(f"{stylizer}: {report.failures}")
+    return [tile(folder / photo.name) for photo in given]
 
 
-def row(name: str, tiles: list[Image.Image]) -> Image.Image:
-    """The photos side by side, with a name in the corner."""
-    width, height = TILE
-    strip = Image.new("RGB", (len(tiles) * (width + GAP) - GAP, height), "white")
-    for column, image in enumerate(tiles):
-        strip.paste(image, (column * (width + GAP), 0))
-    draw = ImageDraw.Draw(strip, "RGBA")
+def named(image: Image.Image, name: str) -> Image.Image:
+    """With a name in the corner."""
+    height = image.height
+    draw = ImageDraw.Draw(image, "RGBA")
     font = ImageFont.load_default(15)
     corner = draw.textbbox((8, height - 8), name, font, anchor="ls")
     draw.rectangle((0, corner[1] - 6, corner[2] + 8, height), (0, 0, 0, 150))
     draw.text((8, height - 8), name, "white", font, anchor="ls")
+    return image
+
+
+def row(tiles: list[Image.Image]) -> Image.Image:
+    """Tiles side by side."""
+    width, height = TILE
+    strip = Image.new("RGB", (len(tiles) * (width + GAP) - GAP, height), "white")
+    for column, image in enumerate(tiles):
+        strip.paste(image, (column * (width + GAP), 0))
     return strip
 
 
@@ -73,17 +82,51 @@ def compose(rows: list[Image.Image]) -> Image.Image:
     return sheet
 
 
+def gallery(folder: Path) -> Image.Image:
+    """The photos in each bundled style."""
+    photos = [HERE / photo for photo in PHOTOS]
+    rows = [named(row([tile(photo) for photo in photos]), "the photos")]
+    for style in names():
+        print(style, flush=True)
+        rows.append(named(row(painted(photos, folder / style, use="fast", style=style)), style))
+    return compose(rows)
+
+
+def any_painting(folder: Path) -> Image.Image:
+    """A row for each painting: itself, and a photo after it by each stylizer."""
+    rows = []
+    for name in PAINTINGS:
+        painting = HERE / "paintings" / f"{name}.jpg"
+        tiles = [tile(painting)]
+        for use in ANY:
+            print(name, use, flush=True)
+            photos = [HERE / PHOTOS[len(rows)]]
+            (image,) = painted(photos, folder / name / use, use=use, style=str(painting))
+            tiles.append(image if rows else named(image, use))
+        rows.append(row(tiles))
+    sheet = Image.new("RGB", (rows[0].width, len(rows) * (TILE[1] + GAP) - GAP), "white")
+    for k, strip in enumerate(rows):
+        sheet.paste(strip, (0, k * (TILE[1] + GAP)))
+    return sheet
+
+
 def main() -> None:
-    """Paint, compose, and write the sheet."""
+    """Paint, compose, and write the sheets."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("-o", "--output", type=Path, default=HERE / "gallery.jpg")
-    output = parser.parse_args().output
-    rows = [row("the photos", [tile(HERE / photo) for photo in PHOTOS])]
-    with tempfile.TemporaryDirectory() as folder:
-        for style in names():
-            print(style, flush=True)
-            rows.append(row(style, painted(Path(folder) / style, style)))
-    sheet = compose(rows)
+    parser.add_argument("-o", "--output", type=Path, default=HERE)
+    parser.add_argument("--only", choices=[s.__name__ for s in SHEETS])
+    args = parser.parse_args()
+    for make in SHEETS:
+        if args.only in (None, make.__name__):
+            with tempfile.TemporaryDirectory() as folder:
+                write(args.output / f"{make.__name__}.jpg", make(Path(folder)))
+
+
+SHEETS = (gallery, any_painting)
+
+
+def write(output: Path, sheet: Image.Image) -> None:
+    """As good a JPEG as fits."""
     for quality in range(92, 20, -4):
         file = io.BytesIO()
         sheet.save(file, "JPEG", quality=quality, optimize=True)

@@ -17,6 +17,7 @@ from stylepipe.nst.optimise import (
     LoopOptions,
     Size,
     Step,
+    history,
     optimise,
     resize,
     sizes,
@@ -324,3 +325,9 @@ def test_a_start_that_is_nearly_perfect_does_not_explode() -> None:
         LoopOptions(steps=20, average=0.0),
     )
     assert loss(result) < 1e-3
+
+
+def test_what_is_remembered_fits_the_picture() -> None:
+    assert history(3 * 500 * 500) == 100
+    assert 10 < history(3 * 1600 * 1200) < 100
+    assert history(3 * 6000 * 4000) == 10

@@ -24,7 +24,17 @@ from .budget import Footprint, NotEnoughMemory
 from .encoders import Encoder
 from .margin import Margin
 from .objective import STRIP, Objective, Regions, Viewer
-from .optimise import LoopOptions, Size, Step, optimise, resize, size_of, sizes
+from .optimise import (
+    LEAST_HISTORY,
+    LoopOptions,
+    Size,
+    Step,
+    history,
+    optimise,
+    resize,
+    size_of,
+    sizes,
+)
 from .paintings import Painting, area, check_regions, recoloured
 from .terms import (
     Content,
@@ -54,7 +64,7 @@ HELD = 92
 """Bytes by pixel held of the picture while it is painted: itself, gradient and mean (12 each), what
 to go back to (12), and what the heap keeps of the size before (44, measured at 24 megapixels)."""
 OPTIMIZER_HELD = {"adam": 24, "adamw": 36, "lbfgs": 340}
-"""And by the optimizer: moments; the start too; a history of ten steps and gradients, what it
+"""And by the optimizer: moments; the start too; the least history of steps and gradients, what it
 makes of them on its way, and the best picture."""
 HELD_OF_STRIP = 120
 """Bytes by pixel of a strip, on which the terms of the pixels are evaluated."""
@@ -415,6 +425,9 @@ class Gatys:
         held: float = HELD + OPTIMIZER_HELD[recipe.loop.optimizer]
         if recipe._wanted[0]:
             held += foot.nbytes(recipe.content_layers)
+        if recipe.loop.optimizer == "lbfgs":
+            values = 3 * len(photo) * size[0] * size[1]
+            held += 24 * (history(values) - LEAST_HISTORY)
         beside = HELD_OF_PHOTO * len(photo) * photo.shape[2] * photo.shape[3]
         if regions is not None:
             beside += regions.nbytes
