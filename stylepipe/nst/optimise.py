@@ -24,8 +24,7 @@ LONGEST = 0.05
 first steps, whose curvature is that of a point, go far too far: a Gram error is of fourth
 order."""
 HISTORY = 1 << 30
-"""Bytes for the steps that L-BFGS remembers: with 100 of them it needs fewer to a low loss than with
-10."""
+"""Bytes for what L-BFGS remembers: with 100 steps of it a low loss takes fewer than with 10."""
 LEAST_HISTORY = 10
 WINDOW = 20
 """Steps whose mean loss is compared with that of as many before, to see whether it still falls."""
