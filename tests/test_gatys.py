@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import save_file
 from stylepipe_plugins.gatys import GatysStylizer, fitted
 from stylepipe_plugins.gatys.options import GatysOptions
+from tinyencoder import read, save
 
 from stylepipe import Caps, ItemError, StyleRef, UsageError
 from stylepipe.cli import main
@@ -24,19 +25,6 @@ from stylepipe.nst import tune
 from stylepipe.testing import MakeFile, StylizerContract, context
 
 SIZE = (72, 64)
-
-
-def save(path: Path, picture: torch.Tensor) -> Path:
-    pixels = (picture[0] * 255).round().byte().permute(1, 2, 0).numpy()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    assert cv2.imwrite(str(path), np.ascontiguousarray(pixels[..., ::-1]))
-    return path
-
-
-def read(path: Path) -> np.ndarray:
-    pixels = cv2.imread(str(path))
-    assert pixels is not None, f"{path} is not there"
-    return pixels.astype(np.float32) / 255
 
 
 def region_map(path: Path, width: int, height: int, *colours: int) -> Path:

@@ -12,6 +12,7 @@ from stylepipe_plugins.adain import AdainStylizer
 from stylepipe_plugins.restyle import DECODERS
 from stylepipe_plugins.style_swap import SwapStylizer
 from stylepipe_plugins.wct import WctStylizer
+from tinyencoder import read, save
 
 from stylepipe import StyleRef, Stylizer
 from stylepipe.cli import main
@@ -21,19 +22,6 @@ from stylepipe.testing import StylizerContract
 
 NAMES = ("adain", "wct", "style-swap")
 LEVELS = {"wct": ("relu3_1", "relu2_1")}
-
-
-def save(path: Path, picture: torch.Tensor) -> Path:
-    pixels = (picture[0] * 255).round().byte().permute(1, 2, 0).numpy()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    assert cv2.imwrite(str(path), np.ascontiguousarray(pixels[..., ::-1]))
-    return path
-
-
-def read(path: Path) -> np.ndarray:
-    pixels = cv2.imread(str(path))
-    assert pixels is not None, f"{path} is not there"
-    return pixels.astype(np.float32) / 255
 
 
 def decoder(encoder: Any, layer: str) -> Decoder:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -49,3 +51,18 @@ def halves(height: int, width: int, dtype: torch.dtype = torch.float32) -> Tenso
     planes[:, 0, :, : width // 2] = 1
     planes[:, 1, :, width // 2 :] = 1
     return planes
+
+
+def save(path: Path, picture: Tensor) -> Path:
+    """Write 1 3 H W in [0,1] as a file, in its folder."""
+    pixels = (picture[0] * 255).round().byte().permute(1, 2, 0).numpy()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), np.ascontiguousarray(pixels[..., ::-1]))
+    return path
+
+
+def read(path: Path) -> np.ndarray:
+    """H W 3, BGR, in [0,1]."""
+    pixels = cv2.imread(str(path))
+    assert pixels is not None, f"{path} is not there"
+    return pixels.astype(np.float32) / 255

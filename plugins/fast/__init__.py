@@ -49,8 +49,8 @@ class FastOptions(StylizerOptions):
     )
     style_scale: float = option(
         1.0,
-        "Size of the strokes: 2 makes them twice as large in a quarter of the time, 0.5 half as "
-        "large in four times as much.",
+        "Size of the strokes: 2 makes them twice as large, in a quarter of the pixels; 0.5 half as "
+        "large, in four times as many.",
         min=0.5,
         max=8,
     )
@@ -160,8 +160,9 @@ class FastStylizer(Stylizer):
             path, name = ref.path, None
         suffix = path.suffix.lower()
         if not suffix and not path.exists():
-            raise UsageError(f"unknown style {ref.name!r}{suggest(ref.name, bundled)}; "
-                             f"{self._offer()}")
+            raise UsageError(
+                f"unknown style {ref.name!r}{suggest(ref.name, bundled)}; {self._offer()}"
+            )
         if not path.is_file():
             raise UsageError(f"no style file {path}; {self._offer()}")
         if suffix in training.PICTURES:
