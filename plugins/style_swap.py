@@ -65,7 +65,6 @@ class SwapOptions(RestyleOptions):
                 f"patches of side {self.patch_size} every {self.patch_stride} features leave "
                 "holes; make --patch-stride no larger than --patch-size"
             )
-
         if self.steps and self.decoder is not None:
             raise UsageError(
                 "--steps finds the picture without a decoder; leave out --decoder or --steps"

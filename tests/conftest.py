@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -24,3 +26,15 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs development data in {folder} (set STYLEPIPE_DATA)")
     return folder
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[Path]:
+    """Five soft pictures of 128x96 pixels, to train on."""
+    rng = np.random.default_rng(0)
+    paths = []
+    for index in range(5):
+        picture = cv2.resize(rng.uniform(0, 255, (9, 12, 3)), (128, 96)).astype(np.uint8)
+        paths.append(tmp_path / f"{index}.png")
+        cv2.imwrite(str(paths[-1]), picture)
+    return paths

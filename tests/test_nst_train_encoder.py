@@ -36,17 +36,6 @@ OPTIONS = EncoderOptions(
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> list[Path]:
-    rng = np.random.default_rng(0)
-    paths = []
-    for index in range(5):
-        picture = cv2.resize(rng.uniform(0, 255, (9, 12, 3)), (128, 96)).astype(np.uint8)
-        paths.append(tmp_path / f"{index}.png")
-        cv2.imwrite(str(paths[-1]), picture)
-    return paths
-
-
-@pytest.fixture
 def teacher() -> Encoder:
     return fresh_encoder(1, (6, 6, 8, 8, 8))
 
