@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class AdainFlags(MixFlags):
     """What ``stylepipe train adain`` can be told."""
 
-    style_weight: float = option(1.0, "Weight of the painting's style.", min=0)
+    style_weight: float = option(0.4, "Weight of the painting's style.", min=0)
 
 
 class AdainStylizer(RestyleStylizer):

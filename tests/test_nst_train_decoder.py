@@ -87,6 +87,16 @@ def test_mixtures_are_compared_with_what_was_mixed(
     assert all(p.terms["copy"] == 0 for p in seen)
 
 
+def test_a_painting_of_one_colour_does_no_harm(make: Make, tmp_path: Path) -> None:
+    flat = tmp_path / "flat.png"
+    cv2.imwrite(str(flat), np.full((96, 96, 3), 40, np.uint8))
+    options = replace(OPTIONS, copies=0.0, style_weight=1.0)
+    seen: list[Progress] = []
+    make(options=options, paintings=[flat]).run(seen.append)
+    assert [p.step for p in seen] == [1, 2, 3, 4]  # nothing was rolled back
+    assert all(0.0 < p.terms["style"] < 1e4 for p in seen)
+
+
 def test_rows_are_photos_paintings_and_whether_to_copy(make: Make) -> None:
     options = replace(OPTIONS, batch=16, copies=0.5)
     photos, styles, copied = make(options=options).task.batch(1)
