@@ -1,6 +1,7 @@
 """Print how steady stylized videos are: the warping error of Lai et al. 2018, lower is steadier.
 
-    python tests/benchmarks/temporal.py CLIP... [--preset video-smooth] [--seconds 2] [--style NAME]
+    python tests/benchmarks/temporal.py CLIP... [--preset video-smooth] [--seconds 2]
+        [--stylizer NAME] [--style NAME]
     python tests/benchmarks/temporal.py --source clip.mp4 --styled one.mp4 other.mp4
 
 The first form stylizes each clip frame by frame and guided by the preset's flow. ``source`` is the
@@ -49,8 +50,8 @@ def stylized(clip: Path, folder: Path, args: argparse.Namespace, guided: bool) -
     settings: dict[str, dict[str, Any]] = {"output": {"crf": args.crf}}
     if args.seconds:
         settings["input"] = {"end": str(args.seconds)}
-    if args.style:
-        settings["stylizer"] = {"style": args.style}
+    chosen = {"use": args.stylizer, "style": args.style}
+    settings["stylizer"] = {key: value for key, value in chosen.items() if value}
     if not guided:
         settings["temporal"] = {"use": "none"}
     report = convert(clip, output, preset=args.preset, settings=settings)
@@ -65,6 +66,7 @@ def main() -> None:
     )
     parser.add_argument("clips", nargs="*", type=Path)
     parser.add_argument("--preset", default="video-smooth")
+    parser.add_argument("--stylizer", help="instead of the preset's")
     parser.add_argument("--style")
     parser.add_argument("--seconds", type=float, help="only the beginning of each clip")
     parser.add_argument("--crf", type=int, default=8, help="so that the codec adds little error")
@@ -74,9 +76,8 @@ def main() -> None:
     if bool(args.clips) == bool(args.source) or bool(args.source) != bool(args.styled):
         parser.error("give either clips, or --source and --styled")
     if args.source:
-        print(f"{error(args.source, args.source) * 1e3:8.3f}  {args.source} (source)")
-        for path in args.styled:
-            print(f"{error(args.source, path) * 1e3:8.3f}  {path}")
+        for path in (args.source, *args.styled):
+            print(f"{error(args.source, path, args.seconds) * 1e3:8.3f}  {path}")
         return
     print(f"{'clip':28} {'source':>8} {'per frame':>10} {'guided':>8} {'gone':>6}")
     with tempfile.TemporaryDirectory() as folder:
