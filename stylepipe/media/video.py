@@ -106,16 +106,18 @@ class VideoWriter(Writer):
             metavar="NAME",
         )
 
+        def check(self) -> None:
+            """Raise UsageError for what FFmpeg here has not: codec, pixel format, crf with it."""
+            if (self.codec, self.pix_fmt) != ("auto", "auto"):
+                from stylepipe.media.video_encode import check_encoder, check_pix_fmt
+
+                check_encoder(self.codec, self.crf)
+                check_pix_fmt(self.pix_fmt)
+
     _log: Callable[[str], None]
 
     def open(self, context: Context) -> None:
-        """Raises UsageError for a codec or pixel format unknown here, or a crf the codec lacks."""
         self._log = context.log
-        if (self.options.codec, self.options.pix_fmt) != ("auto", "auto"):
-            from stylepipe.media.video_encode import check_encoder, check_pix_fmt
-
-            check_encoder(self.options.codec, self.options.crf)
-            check_pix_fmt(self.options.pix_fmt)
 
     def open_sink(self, item: Item, info: Info, path: Path, work: Path) -> Sink:
         """Settle encoder and streams, and find what an interrupted run has left in ``work``.
