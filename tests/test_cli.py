@@ -101,11 +101,6 @@ def test_a_dry_run_writes_nothing(cli, photos, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_dry_run_refuses_an_encoder_that_is_not_here(cli, photos, tmp_path):
-    code, _, err = cli("negative", photos, "-o", tmp_path / "out", "--dry-run", "--codec", "nope")
-    assert code == 2 and "no video encoder 'nope' here" in err
-
-
 def test_a_user_who_presses_ctrl_c_gets_130(cli, monkeypatch, photos):
     def interrupted(job, report):
         raise KeyboardInterrupt

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from clips import Log, convert, make_clip, packets, picture, read
 
+from stylepipe.cli import main
 from stylepipe.errors import ItemError, UsageError
 from stylepipe.media.video import VideoReader, VideoWriter, parse_time
 from stylepipe.types import Frame, Info, Item
@@ -524,6 +525,13 @@ def test_unknown_codec_lists_what_there_is():
     with pytest.raises(UsageError, match=r"libx265.*did you mean|did you mean.*libx26") as caught:
         writer(codec="libx266")
     assert "libx264" in str(caught.value)
+
+
+def test_a_dry_run_refuses_an_encoder_that_is_not_here(tmp_path, capsys):
+    clip = make_clip(tmp_path / "in.mp4", (0, 40))
+    out = tmp_path / "out.mp4"
+    assert main.run(["run", str(clip), "-o", str(out), "--codec", "nope", "--dry-run"]) == 2
+    assert "no video encoder 'nope' here" in capsys.readouterr().err
 
 
 def test_an_unknown_codec_names_the_usual_ones_only():
