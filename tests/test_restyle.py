@@ -250,6 +250,25 @@ def test_optimisation_uses_no_decoder() -> None:
     assert not [path for path in found if path.suffix == ".safetensors"]
 
 
+# -- with the decoders in the package --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["adain", "wct"])
+@pytest.mark.parametrize("height", [0.0, 70.0])
+def test_noise_of_a_sky_does_not_become_strokes(
+    painted: Any, files: Path, name: str, height: float
+) -> None:
+    bundled: dict[str, Any] = {"encoder_weights": None, "decoder": None, "levels": ()}
+    generator = torch.Generator().manual_seed(0)
+    sky = 90 + torch.linspace(0, height, 96)[:, None] + torch.tensor([0.0, 30, 60])[:, None, None]
+    noise = torch.randint(-1, 2, (1, 3, 96, 96), generator=generator)
+    save(files / "photos" / "photo.png", (sky + noise) / 255)
+    assert painted(name, **bundled).std(axis=1).mean() < 10 / 255  # along its rows
+    # What is more than noise comes out in the painting's contrast.
+    save(files / "photos" / "photo.png", tinyencoder.picture(96, 96, 1))
+    assert painted(name, **bundled).std(axis=1).mean() > 15 / 255
+
+
 # -- the contract ---------------------------------------------------------------------------------
 
 

@@ -53,9 +53,12 @@ class Change(ABC):
         """
 
     @abstractmethod
-    def apply(self, features: Tensor, learnt: Any, planes: Tensor | None) -> Tensor:
+    def apply(
+        self, features: Tensor, learnt: Any, planes: Tensor | None, limit: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """The changed features 1 C h w; those given may be overwritten. planes: 1 K h w, how much
-        each belongs to each region, which sum to 1. Raise ValueError for features that are too few.
+        each belongs to each region, which sum to 1. Of several levels: with the features comes what
+        is the next one's limit. Raise ValueError for features that are too few.
         """
 
     @abstractmethod
@@ -83,8 +86,10 @@ class Moved(Change):
         looks = [(Look.of(moments(s.maps, s.planes, full=self.full)), s.weight) for s in styles]
         return stacked([look for look, _ in looks]) if apart else blended(looks)
 
-    def apply(self, features: Tensor, learnt: Look, planes: Tensor | None) -> Tensor:
-        return restyled(features, learnt, planes, out=features)
+    def apply(
+        self, features: Tensor, learnt: Look, planes: Tensor | None, limit: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        return restyled(features, learnt, planes, limit=limit, out=features)
 
     def nbytes(self, learnt: Look) -> int:
         return learnt.nbytes
@@ -146,11 +151,15 @@ class Swapped(Change):
         return found.positions * (of_photo * pixels + of_styles * style_pixels)
 
     def apply(
-        self, features: Tensor, learnt: list[tuple[StylePatches, float]], planes: Tensor | None
-    ) -> Tensor:
+        self,
+        features: Tensor,
+        learnt: list[tuple[StylePatches, float]],
+        planes: Tensor | None,
+        limit: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
         regions = None if planes is None else planes[0]
         parts = [w * p.swap(features, regions) for p, w in learnt]
-        return torch.stack(parts).sum(dim=0)
+        return torch.stack(parts).sum(dim=0), None
 
 
 @dataclass(frozen=True)
@@ -219,8 +228,9 @@ class Restyler:
         tile = self._tile(photo, regions)
         paintings = self._coloured(photo)
         result = photo
+        limit: Tensor | None = None
         for layer, inverse in self.inverses.items():
-            result = self._passed(result, layer, inverse, paintings, regions, tile)
+            result, limit = self._passed(result, layer, inverse, paintings, regions, limit, tile)
             if tile < max(size_of(photo)):
                 trim_allocator()  # the next level's tiles have other sizes
         return result
@@ -232,8 +242,9 @@ class Restyler:
         inverse: Inverse,
         paintings: Sequence[Painting],
         regions: Tensor | None,
+        limit: Tensor | None,
         tile: int,
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor | None]:
         size, share = size_of(picture), self.manner.strength
         learnt = self._learn(layer, size, paintings, regions is not None, tile)
         maps = self._encoded(picture, layer, tile)
@@ -244,16 +255,20 @@ class Restyler:
             planes = self.encoder.carry(regions, [layer], "simple")[layer]
             planes /= planes.sum(dim=1, keepdim=True).clamp_min_(1e-6)
         if share == 1:
-            return inverse.picture(self.change.apply(maps, learnt, planes), picture, tile)
+            changed, limit = self.change.apply(maps, learnt, planes, limit)
+            return inverse.picture(changed, picture, tile), limit
         lost = None
         if not inverse.lossless:
             # What the way back loses of the photo returns as the style goes: strength 0 is the
             # photo, without a jump on the way.
             lost = inverse.picture(maps, picture, tile).neg_().add_(picture)
-        changed = self.change.apply(maps.clone(), learnt, planes).lerp_(maps, 1 - share)
+        changed, limit = self.change.apply(maps.clone(), learnt, planes, limit)
+        changed.lerp_(maps, 1 - share)
         del maps
         painted = inverse.picture(changed, picture, tile)
-        return painted if lost is None else painted.add_(lost, alpha=1 - share).clamp_(0.0, 1.0)
+        if lost is not None:
+            painted.add_(lost, alpha=1 - share).clamp_(0.0, 1.0)
+        return painted, limit
 
     def _encoded(self, picture: Tensor, layer: str, tile: int) -> Tensor:
         return Viewer(self.encoder, (), tile).maps(picture, [layer])[layer]

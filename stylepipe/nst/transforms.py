@@ -10,14 +10,16 @@ from torch import Tensor
 
 EPS = 1e-5
 RANK = 1e-5
-"""Eigenvalues below this part of the largest are noise: whitened, it would drown the picture."""
-LEAST = 0.05
-"""What is all but flat is not brought to the style's full contrast: an own standard deviation, of a
-channel or along an eigenvector, counts as at least this part of the style's mean one. The papers
-have no such limit; there a sky's noise of one level in 255 becomes blots as strong as the style's
-boldest strokes. Of several levels each begins with what the one before has left: there such noise
-still grows, level by level.
+"""Eigenvalues of a style below this part of the largest are noise."""
+MOST = 20.0
+"""A gain of contrast g, of a channel or along an eigenvector, becomes g / (1 + (g / MOST)^4): what
+needs far more to be as strong as the style is noise, and stays it. The papers have no such limit;
+there a sky's noise of one level in 255 becomes blots as bold as the style's strokes. Photos with
+content in them lose nothing that is seen (the result's deviation: less than a hundredth).
 """
+TINY = 1e-30
+HALVINGS = 30
+"""Of an interval, until a limit is found."""
 SLAB = 1 << 20
 """Features that are worked on at once: copies in float32 of more would take the memory."""
 
@@ -72,7 +74,7 @@ class Look:
     def of(cls, found: Moments) -> Look:
         """The look of features with these moments."""
         full = found.spread.ndim == 3
-        return cls(found.mean, _root(found.spread) if full else _deviations(found.spread))
+        return cls(found.mean, _root(found.spread) if full else found.spread.sqrt())
 
     @property
     def nbytes(self) -> int:
@@ -83,7 +85,8 @@ class Look:
 def blended(looks: Sequence[tuple[Look, float]]) -> Look:
     """The mean of looks with weights: of what each would make of the same photo.
 
-    Huang, Belongie (2017), eq. 15, which mixes the results; they are linear in the looks.
+    Huang, Belongie (2017), eq. 15, which mixes the results; but for MOST they are linear in the
+    looks.
     """
     total = sum(weight for _, weight in looks)
     mean = sum((look.mean * (weight / total) for look, weight in looks), torch.zeros(()))
@@ -97,20 +100,28 @@ def stacked(looks: Sequence[Look]) -> Look:
 
 
 def restyled(
-    features: Tensor, look: Look, planes: Tensor | None = None, *, out: Tensor | None = None
-) -> Tensor:
+    features: Tensor,
+    look: Look,
+    planes: Tensor | None = None,
+    *,
+    limit: Tensor | None = None,
+    out: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """Features 1 C H W that had their own look taken and another given, region by region.
 
     Of each channel, Huang, Belongie, "Arbitrary Style Transfer in Real-time with Adaptive Instance
     Normalization" (2017), eq. 8; of all together, Li et al., "Universal Style Transfer via Feature
     Transforms" (2017), eq. 2 and 3. planes: 1 K H W, how much each feature belongs to each region,
-    which sum to 1. out: 1 C H W that takes the result; it may be the features themselves.
+    which sum to 1. out: 1 C H W that takes the result; it may be the features themselves. Returns
+    also, of each region, the part of the style's variance that the result has, K.
 
-    A departure from both: see LEAST.
+    A departure from both: see MOST. Of several levels each sees the picture that the one before has
+    made, where noise that was raised cannot be told from content. limit: K, what was returned
+    there; contrast is then raised so much less, the weakest most, that the result has no more.
     """
     full = look.root.ndim == 3
     own = moments(features, planes, full=full)
-    turns = _turns(own.spread, look.root)
+    turns, reached = _turns(own.spread, look.root, limit)
     result = torch.empty_like(features) if out is None else out
     for values, weights, rows in _slabs(features, planes):
         total = torch.zeros_like(values)
@@ -120,30 +131,50 @@ def restyled(
             turned += look.mean[k][:, None]
             total += turned.mul_(weight)
         result[0, :, rows] = total.view(result[0, :, rows].shape).to(result.dtype)
-    return result
+    return result, reached
 
 
-def _turns(own: Tensor, root: Tensor) -> Tensor:
-    """What features with these variances (K C, or covariances K C C) are multiplied by."""
+def _turns(own: Tensor, root: Tensor, limit: Tensor | None) -> tuple[Tensor, Tensor]:
+    """What features with these variances (K C, or covariances K C C) are multiplied by; and the
+    part of the style's variance that they then have."""
     if own.ndim == 2:
-        least = LEAST * root.mean(dim=1, keepdim=True)
-        return root / _deviations(own).maximum(least)
+        deviations = own.clamp_min(TINY).sqrt()
+        shares, reached = _shares(root / deviations, root.square(), limit)
+        return root * shares / deviations, reached
     values, vectors = _eigen(own)
-    least = LEAST * root.diagonal(dim1=1, dim2=2).mean(dim=1, keepdim=True).to(values)
-    strong = values > RANK * values[:, -1:]
-    gains = torch.where(strong, 1 / values.clamp_min(1e-30).sqrt().maximum(least), 0.0)
-    whitening = (vectors * gains[:, None]) @ vectors.transpose(1, 2)
-    return (root.to(whitening) @ whitening).to(root)
+    deviations = values.clamp_min(TINY).sqrt()
+    colouring = root.to(vectors) @ vectors  # of white noise along each eigenvector
+    variances = colouring.square().sum(dim=1)
+    shares, reached = _shares(variances.sqrt() / deviations, variances, limit)
+    turns = (colouring * (shares / deviations)[:, None]) @ vectors.transpose(1, 2)
+    return turns.to(root), reached.to(root)
+
+
+def _shares(gains: Tensor, variances: Tensor, limit: Tensor | None) -> tuple[Tensor, Tensor]:
+    """How much remains of gains K n that lead to variances K n, and of these all together, K."""
+    total = variances.sum(dim=1)
+
+    def shares(most: Tensor) -> Tensor:
+        return 1 / (1 + (gains / most[:, None]) ** 4)
+
+    def reached(most: Tensor) -> Tensor:
+        found = (variances * shares(most).square()).sum(dim=1)
+        return (found + TINY) / (total + TINY)  # of a flat style: all
+
+    most = torch.full_like(total, MOST)
+    if limit is not None:
+        least = torch.zeros_like(most)
+        for _ in range(HALVINGS):
+            middle = (least + most) / 2
+            fits = reached(middle) <= limit
+            least, most = torch.where(fits, middle, least), torch.where(fits, most, middle)
+    return shares(most), reached(most)
 
 
 def adain(content: Tensor, style: Tensor) -> Tensor:
     """Features N C H W with the channels' means and deviations of others, N C h w, row by row."""
     looks = [Look.of(moments(s[None], full=False)) for s in style]
-    return torch.cat([restyled(c[None], look) for c, look in zip(content, looks, strict=True)])
-
-
-def _deviations(variances: Tensor) -> Tensor:
-    return (variances.clamp_min(0.0) + EPS).sqrt()
+    return torch.cat([restyled(c[None], look)[0] for c, look in zip(content, looks, strict=True)])
 
 
 def _root(covariance: Tensor) -> Tensor:

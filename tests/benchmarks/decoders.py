@@ -130,7 +130,7 @@ def second_table(photo: Path, style: Path, sides: Sequence[int]) -> None:
                 began = time.perf_counter()
                 maps, style_maps = (encoder(p, [layer])[layer] for p in (x, s))
                 learnt = swapped.learn([Style(style_maps, 1.0, None)], apart=False)
-                target = swapped.apply(maps, learnt, None)
+                target, _ = swapped.apply(maps, learnt, None)
             result = _shown(inverse, target, x)
             seconds = time.perf_counter() - began
             with torch.no_grad():
