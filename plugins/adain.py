@@ -11,7 +11,7 @@ from .decoding import MixFlags, train_decoders
 from .restyle import DECODERS, RestyleOptions, RestyleStylizer
 
 if TYPE_CHECKING:
-    from stylepipe.nst.restyle import Change
+    from stylepipe.nst.restyle import FeatureTransform
 
 
 class AdainFlags(MixFlags):
@@ -29,10 +29,10 @@ class AdainStylizer(RestyleStylizer):
     caps = Caps(strength="native", trainable=True, min_side=64)
     decoder_file = "adain.safetensors"
 
-    def change(self) -> Change:
-        from stylepipe.nst.restyle import Moved
+    def transform(self) -> FeatureTransform:
+        from stylepipe.nst.restyle import MomentTransform
 
-        return Moved(full=False)
+        return MomentTransform(full=False)
 
     @classmethod
     def train(cls, options: AdainFlags, context: Context) -> None:

@@ -1,4 +1,4 @@
-"""What the stylizers share that encode a photo, change its features and decode them. No plugin."""
+"""What the stylizers share that encode a photo, change its features, decode them. No plugin."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from stylepipe.nst.encoders import Encoder
     from stylepipe.nst.inverses import Inverse
-    from stylepipe.nst.restyle import Change, Restyler
+    from stylepipe.nst.restyle import FeatureTransform, Restyler
 
 DECODERS = Path(__file__).with_name("decoders")
 BUNDLED_FOR = "compact"
@@ -61,11 +61,11 @@ class RestyleStylizer(PaintingStylizer):
     """Of its decoders in the package."""
 
     @abstractmethod
-    def change(self) -> Change:
+    def transform(self) -> FeatureTransform:
         """What it does to the features."""
 
     def layers(self, decoders: Iterable[str]) -> list[str]:
-        """The layers to change, in this order, of those that a file's decoders are for. Raises
+        """The layers to transform, in this order, of those that a file's decoders are for. Raises
         UsageError for one that is asked for and has no decoder.
         """
         return list(decoders)
@@ -89,21 +89,26 @@ class RestyleStylizer(PaintingStylizer):
 
     def prepare(self, styles: Sequence[StyleRef]) -> None:
         """Read the paintings, open encoder and decoder. Raises UsageError or SetupError."""
-        from stylepipe.nst.restyle import Manner, Restyler
+        from stylepipe.nst.restyle import Restyler, RestyleSettings
 
         options = self.options
         paintings = self.read_paintings(styles)
         encoder = self.open_encoder()
         inverses = self.inverses(encoder)
         try:
-            manner = Manner(
+            settings = RestyleSettings(
                 strength=options.strength,
                 style_scale=options.style_scale,
                 colors="style" if options.match_colors == "no" else options.match_colors,  # type: ignore[arg-type]
                 border=options.border,  # type: ignore[arg-type]
             )
             self._restyler = Restyler(
-                encoder, inverses, self.change(), paintings, manner, working_memory(self._context)
+                encoder,
+                inverses,
+                self.transform(),
+                paintings,
+                settings,
+                working_memory(self._context),
             )
         except ValueError as error:
             raise UsageError(str(error)) from error

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from stylepipe.nst.encoders import Encoder
     from stylepipe.nst.inverses import Inverse
     from stylepipe.nst.optimise import Step
-    from stylepipe.nst.restyle import Change
+    from stylepipe.nst.restyle import FeatureTransform
 
 LAYER = "relu3_1"
 
@@ -102,11 +102,11 @@ class SwapStylizer(RestyleStylizer):
     caps = Caps(strength="native", trainable=True, min_side=64)
     decoder_file = "style-swap.safetensors"
 
-    def change(self) -> Change:
-        from stylepipe.nst.restyle import Swapped
+    def transform(self) -> FeatureTransform:
+        from stylepipe.nst.restyle import PatchSwap
 
         options, context = self.options, self._context
-        return Swapped(
+        return PatchSwap(
             options.patch_size,
             options.patch_stride,
             pooled=options.blend == "pool",

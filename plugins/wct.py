@@ -11,7 +11,7 @@ from .decoding import DecoderFlags, train_decoders
 from .restyle import DECODERS, RestyleOptions, RestyleStylizer
 
 if TYPE_CHECKING:
-    from stylepipe.nst.restyle import Change
+    from stylepipe.nst.restyle import FeatureTransform
 
 LEVELS = ("relu4_1", "relu3_1", "relu2_1", "relu1_1")
 """Without relu5_1, where the paper begins: it leaves little of the photo."""
@@ -47,10 +47,10 @@ class WctStylizer(RestyleStylizer):
     caps = Caps(strength="native", trainable=True, min_side=64)
     decoder_file = "wct.safetensors"
 
-    def change(self) -> Change:
-        from stylepipe.nst.restyle import Moved
+    def transform(self) -> FeatureTransform:
+        from stylepipe.nst.restyle import MomentTransform
 
-        return Moved(full=True)
+        return MomentTransform(full=True)
 
     def layers(self, decoders: Iterable[str]) -> list[str]:
         known = list(decoders)

@@ -9,14 +9,14 @@ from stylepipe.nst.budget import NotEnoughMemory
 from stylepipe.nst.decoders import mirror
 from stylepipe.nst.inverses import ByNetwork
 from stylepipe.nst.paintings import Painting
-from stylepipe.nst.restyle import Manner, Moved, Restyler
+from stylepipe.nst.restyle import MomentTransform, Restyler, RestyleSettings
 
 PHOTO = tinyencoder.picture(40, 52, seed=1)
 STYLES = [tinyencoder.picture(48, 40, seed=2), 0.5 * tinyencoder.picture(44, 44, seed=3)]
 
 
 def restyler(
-    *paintings: Painting, full: bool = False, memory: int = 1 << 30, **manner: object
+    *paintings: Painting, full: bool = False, memory: int = 1 << 30, **settings: object
 ) -> Restyler:
     torch.manual_seed(0)
     encoder = tinyencoder.encoder()
@@ -26,7 +26,9 @@ def restyler(
             decoder.convolutions[-1].weight.mul_(4)  # more than grey
     given = paintings or (Painting(STYLES[0]),)
     inverses = {layer: ByNetwork(decoder) for layer, decoder in decoders.items()}
-    return Restyler(encoder, inverses, Moved(full), given, Manner(**manner), memory)  # type: ignore[arg-type]
+    return Restyler(
+        encoder, inverses, MomentTransform(full), given, RestyleSettings(**settings), memory
+    )  # type: ignore[arg-type]
 
 
 def far(a: Tensor, b: Tensor) -> float:
@@ -39,7 +41,7 @@ def test_what_makes_no_sense_is_refused() -> None:
         ({"style_scale": 0.0}, "style_scale must be positive"),
     ):
         with pytest.raises(ValueError, match=message):
-            Manner(**wrong)  # type: ignore[arg-type]
+            RestyleSettings(**wrong)  # type: ignore[arg-type]
     small = torch.rand(1, 3, 2, 40)
     with pytest.raises(ValueError, match="a painting of 40x2 pixels is too small"):
         restyler(Painting(small))
@@ -134,8 +136,8 @@ def test_a_flat_region_is_not_amplified(full: bool, border: str) -> None:
     white = tinyencoder.picture(96, 96, seed=1)
     white[..., :48] = 1.0
     paintings = [Painting(tinyencoder.picture(96, 96, seed=s)) for s in (2, 3)]
-    manner = Manner(border=border)  # type: ignore[arg-type]
-    found = Restyler(encoder, {layer: inverse}, Moved(full), paintings, manner, 1 << 30)
+    settings = RestyleSettings(border=border)  # type: ignore[arg-type]
+    found = Restyler(encoder, {layer: inverse}, MomentTransform(full), paintings, settings, 1 << 30)
     found.paint(white, tinyencoder.halves(96, 96))
     most = max(float(encoder(p.picture, [layer])[layer].max()) for p in paintings)
     assert 0 < inverse.most < 3 * most
@@ -143,13 +145,13 @@ def test_a_flat_region_is_not_amplified(full: bool, border: str) -> None:
 
 def test_what_a_painting_teaches_is_learnt_once(monkeypatch: pytest.MonkeyPatch) -> None:
     learnt: list[int] = []
-    plain = Moved.learn
+    plain = MomentTransform.learn
 
-    def counted(self: Moved, *args: object) -> object:
+    def counted(self: MomentTransform, *args: object) -> object:
         learnt.append(1)
         return plain(self, *args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Moved, "learn", counted)
+    monkeypatch.setattr(MomentTransform, "learn", counted)
     found = restyler()
     first = found.paint(PHOTO)
     assert len(learnt) == 2  # a level each

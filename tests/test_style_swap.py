@@ -16,7 +16,7 @@ from stylepipe.device import Device
 from stylepipe.nst.decoders import mirror
 from stylepipe.nst.inverses import ByNetwork
 from stylepipe.nst.paintings import Painting
-from stylepipe.nst.restyle import Manner, Restyler, Swapped
+from stylepipe.nst.restyle import PatchSwap, Restyler, RestyleSettings
 
 CPU = torch.device("cpu")
 
@@ -83,9 +83,9 @@ def test_patches_are_compared_in_half_precision_only_where_that_is_fast(
     monkeypatch.setattr(style_swap, "native_bf16", lambda device: native)
 
     def fast(found: SwapStylizer) -> bool:
-        change = found.change()
-        assert isinstance(change, Swapped)
-        return change.fast
+        transform = found.transform()
+        assert isinstance(transform, PatchSwap)
+        return transform.fast
 
     assert not fast(stylizer(torch.float32))
     assert fast(stylizer(torch.bfloat16)) == native
@@ -111,16 +111,21 @@ TYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 
 def swapped(
     *paintings: Painting,
-    change: Swapped | None = None,
+    transform: PatchSwap | None = None,
     dtype: torch.dtype = torch.float32,
     regions: torch.Tensor | None = None,
-    **manner: Any,
+    **settings: Any,
 ) -> torch.Tensor:
     """The features 1 C h w of the photo that are decoded."""
     encoder = tinyencoder.encoder(dtype)
     kept = Kept(mirror(encoder, LAYER))
     Restyler(
-        encoder, {LAYER: kept}, change or Swapped(), paintings, Manner(**manner), 1 << 30
+        encoder,
+        {LAYER: kept},
+        transform or PatchSwap(),
+        paintings,
+        RestyleSettings(**settings),
+        1 << 30,
     ).paint(PHOTO, regions)
     return kept.features
 
@@ -136,10 +141,10 @@ def test_each_region_gets_its_own_painting(
     dtype: torch.dtype, pooled: bool, inference: bool
 ) -> None:
     regions = tinyencoder.halves(40, 52)
-    change = Swapped(pooled=pooled)
+    transform = PatchSwap(pooled=pooled)
     with torch.inference_mode(inference):
         both = swapped(
-            Painting(FIRST), Painting(SECOND), change=change, dtype=dtype, regions=regions
+            Painting(FIRST), Painting(SECOND), transform=transform, dtype=dtype, regions=regions
         )
         first, second = (swapped(Painting(p), dtype=dtype) for p in (FIRST, SECOND))
     left, right = slice(0, 11), slice(15, 26)  # of 26 columns: away from the border
@@ -151,11 +156,11 @@ def test_each_region_gets_its_own_painting(
 @TYPES
 @pytest.mark.parametrize("inference", [True, False])
 def test_weights_of_a_mixture_count(dtype: torch.dtype, inference: bool) -> None:
-    change = Swapped(pooled=False)
+    transform = PatchSwap(pooled=False)
     with torch.inference_mode(inference):
         second = swapped(Painting(SECOND), dtype=dtype)
         most, least = (
-            swapped(Painting(FIRST, 4.0 - w), Painting(SECOND, w), change=change, dtype=dtype)
+            swapped(Painting(FIRST, 4.0 - w), Painting(SECOND, w), transform=transform, dtype=dtype)
             for w in (3.0, 1.0)
         )
     assert far(most, second) < 0.5 * far(least, second)
@@ -175,7 +180,7 @@ def test_tiles_show_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("layer", ["relu1_1", "relu2_1", "relu3_1"])
 def test_the_least_side_holds_a_patch(side: int, layer: str) -> None:
     encoder = tinyencoder.encoder()
-    least = Swapped(side).least(encoder, layer)
+    least = PatchSwap(side).least(encoder, layer)
 
     def features(pixels: int) -> int:
         maps = encoder(torch.rand(1, 3, pixels, pixels), [layer])[layer]

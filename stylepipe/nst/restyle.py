@@ -1,4 +1,4 @@
-"""Any style at once: encode a photo, change its features, decode them."""
+"""Any style at once: encode a photo, transform its features, decode them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .objective import Viewer
 from .optimise import resize, size_of
 from .paintings import Painting, Size, area, check_regions, recoloured
 from .swap import StylePatches
-from .transforms import SLAB, Look, blended, moments, restyled, stacked
+from .transforms import SLAB, StyleStatistics, blended, moments, restyled, stacked
 
 KEPT = 8
 """What the paintings teach is kept for other sizes of photos in this part of the memory."""
@@ -42,7 +42,7 @@ class Style:
     planes: Tensor | None
 
 
-class Change(ABC):
+class FeatureTransform(ABC):
     """What is done to the features."""
 
     @abstractmethod
@@ -76,26 +76,33 @@ class Change(ABC):
         return encoder.least_side(layer)
 
 
-class Moved(Change):
+class MomentTransform(FeatureTransform):
     """Features moved to the styles' statistics: AdaIN, or, with full covariances, WCT."""
 
     def __init__(self, full: bool) -> None:
         self.full = full
 
-    def learn(self, styles: Iterable[Style], apart: bool) -> Look:
-        looks = [(Look.of(moments(s.maps, s.planes, full=self.full)), s.weight) for s in styles]
-        return stacked([look for look, _ in looks]) if apart else blended(looks)
+    def learn(self, styles: Iterable[Style], apart: bool) -> StyleStatistics:
+        found = [
+            (StyleStatistics.of(moments(s.maps, s.planes, full=self.full)), s.weight)
+            for s in styles
+        ]
+        return stacked([statistics for statistics, _ in found]) if apart else blended(found)
 
     def apply(
-        self, features: Tensor, learnt: Look, planes: Tensor | None, limit: Tensor | None = None
+        self,
+        features: Tensor,
+        learnt: StyleStatistics,
+        planes: Tensor | None,
+        limit: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         return restyled(features, learnt, planes, limit=limit, out=features)
 
-    def nbytes(self, learnt: Look) -> int:
+    def nbytes(self, learnt: StyleStatistics) -> int:
         return learnt.nbytes
 
 
-class Swapped(Change):
+class PatchSwap(FeatureTransform):
     """Patches of features replaced by the most similar ones of the styles: style-swap.
 
     Chen, Schmidt, "Fast Patch-based Style Transfer of Arbitrary Style" (2016), section 3.1. side,
@@ -163,7 +170,7 @@ class Swapped(Change):
 
 
 @dataclass(frozen=True)
-class Manner:
+class RestyleSettings:
     """How photos are restyled. strength: 0 (the photo) to 1. style_scale: size of the painting
     relative to the photo. colors: ``linear`` or ``histogram`` first give the painting the photo's
     colours. border: what counts of a region, see Encoder.carry. Raise ValueError out of range.
@@ -195,20 +202,20 @@ class Restyler:
         self,
         encoder: Encoder,
         inverses: Mapping[str, Inverse],
-        change: Change,
+        transform: FeatureTransform,
         paintings: Sequence[Painting],
-        manner: Manner,
+        settings: RestyleSettings,
         memory: int,
     ) -> None:
         encoder.check(inverses)
         if not paintings:
             raise ValueError("there is no painting to learn from")
-        self.encoder, self.inverses, self.change = encoder, dict(inverses), change
-        self.paintings, self.manner = list(paintings), manner
+        self.encoder, self.inverses, self.transform = encoder, dict(inverses), transform
+        self.paintings, self.settings = list(paintings), settings
         self.memory = memory
         deepest = max(map(encoder.layers.index, inverses))
         self._footprint = Footprint(encoder, encoder.layers[: deepest + 1])
-        self._least = max(change.least(encoder, layer) for layer in inverses)
+        self._least = max(transform.least(encoder, layer) for layer in inverses)
         self._learnt: OrderedDict[tuple[str, Size, bool], Any] = OrderedDict()
         for number, painting in enumerate(self.paintings, start=1):
             which = f"painting {number}" if len(self.paintings) > 1 else "a painting"
@@ -223,7 +230,7 @@ class Restyler:
         """
         self._check_size("a picture", photo)
         check_regions(self.paintings, regions)
-        if self.manner.strength == 0:
+        if self.settings.strength == 0:
             return photo.clone()
         tile = self._tile(photo, regions)
         paintings = self._coloured(photo)
@@ -245,7 +252,7 @@ class Restyler:
         limit: Tensor | None,
         tile: int,
     ) -> tuple[Tensor, Tensor | None]:
-        size, share = size_of(picture), self.manner.strength
+        size, share = size_of(picture), self.settings.strength
         learnt = self._learn(layer, size, paintings, regions is not None, tile)
         maps = self._encoded(picture, layer, tile)
         if tile < max(size):
@@ -255,14 +262,14 @@ class Restyler:
             planes = self.encoder.carry(regions, [layer], "simple")[layer]
             planes /= planes.sum(dim=1, keepdim=True).clamp_min_(1e-6)
         if share == 1:
-            changed, limit = self.change.apply(maps, learnt, planes, limit)
+            changed, limit = self.transform.apply(maps, learnt, planes, limit)
             return inverse.picture(changed, picture, tile), limit
         lost = None
         if not inverse.lossless:
             # What the way back loses of the photo returns as the style goes: strength 0 is the
             # photo, without a jump on the way.
             lost = inverse.picture(maps, picture, tile).neg_().add_(picture)
-        changed, limit = self.change.apply(maps.clone(), learnt, planes, limit)
+        changed, limit = self.transform.apply(maps.clone(), learnt, planes, limit)
         changed.lerp_(maps, 1 - share)
         del maps
         painted = inverse.picture(changed, picture, tile)
@@ -281,7 +288,7 @@ class Restyler:
         if key not in self._learnt:
             apart = divided and paintings[0].regions is None
             styles = self._styles(layer, size, paintings, divided, tile)
-            self._learnt[key] = self.change.learn(styles, apart)
+            self._learnt[key] = self.transform.learn(styles, apart)
             # Photos may be of thousands of sizes.
             while len(self._learnt) > 1 and self._held() > self.memory // KEPT:
                 self._learnt.popitem(last=False)
@@ -296,15 +303,15 @@ class Restyler:
             planes = None
             if divided and painting.regions is not None:
                 regions = area(painting.regions, own)
-                planes = self.encoder.carry(regions, [layer], self.manner.border)[layer]
+                planes = self.encoder.carry(regions, [layer], self.settings.border)[layer]
             maps = self._encoded(resize(painting.picture, own), layer, tile)
             yield Style(maps, painting.weight, planes)
 
     def _style_size(self, painting: Painting, size: Size) -> Size:
-        return painting.size_for(size, self.manner.style_scale, self._least)
+        return painting.size_for(size, self.settings.style_scale, self._least)
 
     def _held(self) -> int:
-        return sum(self.change.nbytes(learnt) for learnt in self._learnt.values())
+        return sum(self.transform.nbytes(learnt) for learnt in self._learnt.values())
 
     def _tile(self, photo: Tensor, regions: Tensor | None) -> int:
         """The side of the tiles with which a photo fits into the memory. Raises NotEnoughMemory."""
@@ -341,18 +348,18 @@ class Restyler:
         planes = 4.0 * regions * found.positions
         # A painting, resized, and its features; the photo's, while there are no others.
         learning = max(sizes) * (24 + found.nbytes + 2 * planes)
-        partly = self.manner.strength < 1
+        partly = self.settings.strength < 1
         painting = 12 + inverse.held + (2 if partly else 1) * found.nbytes + 2 * planes
         if partly and not inverse.lossless:
             painting += 12
-        return max(learning, pixels * painting) + self.change.takes(found, pixels, sum(sizes))
+        return max(learning, pixels * painting) + self.transform.takes(found, pixels, sum(sizes))
 
     def _coloured(self, photo: Tensor) -> list[Painting]:
-        if self.manner.colors == "style":
+        if self.settings.colors == "style":
             return self.paintings
         # With the photo's colours the painting is another each time.
         self._learnt.clear()
-        return recoloured(self.paintings, photo, self.manner.colors)
+        return recoloured(self.paintings, photo, self.settings.colors)
 
     def _check_size(self, what: str, picture: Tensor) -> None:
         height, width = picture.shape[-2:]

@@ -63,7 +63,7 @@ def moments(features: Tensor, planes: Tensor | None = None, *, full: bool) -> Mo
 
 
 @dataclass(frozen=True)
-class Look:
+class StyleStatistics:
     """What features of a style are like, in K regions: white noise times root (K C C; K C where
     channels count each for itself), plus mean (K C)."""
 
@@ -71,8 +71,8 @@ class Look:
     root: Tensor
 
     @classmethod
-    def of(cls, found: Moments) -> Look:
-        """The look of features with these moments."""
+    def of(cls, found: Moments) -> StyleStatistics:
+        """The statistics of features with these moments."""
         full = found.spread.ndim == 3
         return cls(found.mean, _root(found.spread) if full else found.spread.sqrt())
 
@@ -82,32 +82,32 @@ class Look:
         return self.mean.nbytes + self.root.nbytes
 
 
-def blended(looks: Sequence[tuple[Look, float]]) -> Look:
-    """The mean of looks with weights: of what each would make of the same photo.
+def blended(styles: Sequence[tuple[StyleStatistics, float]]) -> StyleStatistics:
+    """The mean of styles with weights: of what each would make of the same photo.
 
     Huang, Belongie (2017), eq. 15, which mixes the results; but for MOST they are linear in the
-    looks.
+    styles.
     """
-    total = sum(weight for _, weight in looks)
-    mean = sum((look.mean * (weight / total) for look, weight in looks), torch.zeros(()))
-    root = sum((look.root * (weight / total) for look, weight in looks), torch.zeros(()))
-    return Look(mean, root)
+    total = sum(weight for _, weight in styles)
+    mean = sum((style.mean * (weight / total) for style, weight in styles), torch.zeros(()))
+    root = sum((style.root * (weight / total) for style, weight in styles), torch.zeros(()))
+    return StyleStatistics(mean, root)
 
 
-def stacked(looks: Sequence[Look]) -> Look:
-    """The looks of one region each, side by side."""
-    return Look(torch.cat([x.mean for x in looks]), torch.cat([x.root for x in looks]))
+def stacked(styles: Sequence[StyleStatistics]) -> StyleStatistics:
+    """The styles of one region each, side by side."""
+    return StyleStatistics(torch.cat([x.mean for x in styles]), torch.cat([x.root for x in styles]))
 
 
 def restyled(
     features: Tensor,
-    look: Look,
+    style: StyleStatistics,
     planes: Tensor | None = None,
     *,
     limit: Tensor | None = None,
     out: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Features 1 C H W that had their own look taken and another given, region by region.
+    """Features 1 C H W that had their own statistics taken and a style's given, by regions.
 
     Of each channel, Huang, Belongie, "Arbitrary Style Transfer in Real-time with Adaptive Instance
     Normalization" (2017), eq. 8; of all together, Li et al., "Universal Style Transfer via Feature
@@ -119,16 +119,16 @@ def restyled(
     made, where noise that was raised cannot be told from content. limit: K, what was returned
     there; contrast is then raised so much less, the weakest most, that the result has no more.
     """
-    full = look.root.ndim == 3
+    full = style.root.ndim == 3
     own = moments(features, planes, full=full)
-    turns, reached = _turns(own.spread, look.root, limit)
+    turns, reached = _turns(own.spread, style.root, limit)
     result = torch.empty_like(features) if out is None else out
     for values, weights, rows in _slabs(features, planes):
         total = torch.zeros_like(values)
         for k, weight in enumerate(weights):
             centred = values - own.mean[k][:, None]
             turned = turns[k] @ centred if full else centred.mul_(turns[k][:, None])
-            turned += look.mean[k][:, None]
+            turned += style.mean[k][:, None]
             total += turned.mul_(weight)
         result[0, :, rows] = total.view(result[0, :, rows].shape).to(result.dtype)
     return result, reached
@@ -173,8 +173,8 @@ def _shares(gains: Tensor, variances: Tensor, limit: Tensor | None) -> tuple[Ten
 
 def adain(content: Tensor, style: Tensor) -> Tensor:
     """Features N C H W with the channels' means and deviations of others, N C h w, row by row."""
-    looks = [Look.of(moments(s[None], full=False)) for s in style]
-    return torch.cat([restyled(c[None], look)[0] for c, look in zip(content, looks, strict=True)])
+    found = [StyleStatistics.of(moments(s[None], full=False)) for s in style]
+    return torch.cat([restyled(c[None], s)[0] for c, s in zip(content, found, strict=True)])
 
 
 def _root(covariance: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ from stylepipe.nst.encoders import Encoder, load_encoder, open_encoder
 from stylepipe.nst.inverses import ByNetwork, ByOptimisation, Inverse
 from stylepipe.nst.optimise import LoopOptions, Step
 from stylepipe.nst.photos import load_picture, scale_to, to_tensor
-from stylepipe.nst.restyle import Style, Swapped
+from stylepipe.nst.restyle import PatchSwap, Style
 
 BUNDLED = Path(__file__).resolve().parents[2] / "plugins" / "decoders"
 
@@ -113,7 +113,7 @@ def second_table(photo: Path, style: Path, sides: Sequence[int]) -> None:
     encoder, layer = open_encoder("compact", dtype=half), "relu3_1"
     decoder = load_decoders(BUNDLED / "style-swap.safetensors").decoders[layer]
     network = ByNetwork(decoder.placed("cpu", half))
-    swapped = Swapped(fast=True)
+    swapped = PatchSwap(fast=True)
     print(f"\n{'pixels':>10} {'':>8} {'network':>18} {'optimisation':>18} {'steps':>6}")
     for side in sides:
         x, s = (to_tensor(scale_to(read_picture(p), side))[None] for p in (photo, style))
