@@ -32,7 +32,7 @@ def planes(seed: int, count: int, size: Size) -> Tensor:
 def blocks(block: int, piece: int, breadth: int, chunk: int = 4096) -> Iterator[None]:
     """Small maps are cut into as many pieces as large ones."""
     sizes = {
-        "BLOCK": block, "PART": block // 2, "PIECE": piece, "BREADTH": breadth,
+        "BLOCK": block, "PIECE": piece, "BREADTH": breadth,
         "LINE": 8 if piece < 1000 else 128, "CHUNK": chunk,
     }  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:

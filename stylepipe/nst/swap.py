@@ -15,13 +15,14 @@ product, is all that is computed. It is stored flat, n entries a row: then P[i +
 n + 1 entries after P[i, j], whatever i and j, and the next line of both maps lies W n + w after it.
 The nine-fold sum is a sum of three along the one distance, then of three along the other: plain
 additions of contiguous memory. (A sum that runs over a map's border is no patch's, and left out.)
-P goes by in blocks that stay in the processor's cache: the working space is 60 MiB or so,
-whatever the sizes of the maps.
+P goes by in blocks, and is summed line by line in the processor's cache: the working space is
+60 MiB or so, whatever the sizes of the maps.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -34,10 +35,8 @@ Precision = Literal["exact", "fast"]
 Found = tuple[Tensor, Tensor]
 """Scores of patches, and their numbers."""
 
-BLOCK = 1 << 22
-"""Entries of P computed at once: larger ones cost more page faults than they save."""
-PART = 1 << 21
-"""Entries of P that are summed at once."""
+BLOCK = 5 << 19
+"""Entries of P computed at once: the cache keeps so many until they are ranked."""
 PIECE = 36 << 7
 """Pixels of the pieces of a style's map that are compared at once: entries in a row of P."""
 BREADTH = 128
@@ -86,7 +85,9 @@ class StylePatches:
         self._fast = precision == "fast"
         self._dtype = torch.promote_types(maps[0].dtype, torch.float32)
         styles = [_Map(features, side, stride, self._dtype) for features in maps]
-        self._pixels = torch.cat([style.pixels for style in styles])
+        pixels = [style.pixels for style in styles]
+        # The last row is no pixel's: at a content's border fewer patches meet.
+        self._pixels = torch.cat([*pixels, torch.zeros_like(pixels[0][:1])])
         starts = [sum(len(s.pixels) for s in styles[:i]) for i in range(len(styles))]
         self._corner = torch.cat(
             [(s.corner + start).flatten() for s, start in zip(styles, starts, strict=True)]
@@ -144,13 +145,12 @@ class StylePatches:
         where = self._opened(content, regions)
         best = self._best(where, regions)
         # Which pixels of the styles meet in each pixel: one for each place in a patch, or none.
-        none = len(self._pixels)
+        none = len(self._pixels) - 1
         table = best.new_full((len(where.pixels), self.side**2), none, dtype=torch.int32)
         for place, (row, column) in enumerate(_places(self.side)):
             met = self._corner[best] + row * self._width[best] + column
             table[where.corner + row * where.width + column, place] = met.int()
-        pixels = torch.cat([self._pixels, self._pixels.new_zeros(1, self._pixels.shape[1])])
-        found = F.embedding_bag(table, pixels, mode="sum")
+        found = F.embedding_bag(table, self._pixels, mode="sum")
         found /= (table != none).sum(1, keepdim=True)
         height, width = content.shape[2:]
         return found.view(1, height, width, -1).permute(0, 3, 1, 2).to(content.dtype)
@@ -192,32 +192,43 @@ class StylePatches:
         owner = None
         if regions is not None and self._regions is not None:
             owner = content.shares(regions).argmax(dim=0)
-        # The best so far; in bfloat16 the second best, too.
-        kept = [
-            (
-                torch.full_like(content.corner, -torch.inf, dtype=self._dtype),
-                torch.zeros_like(content.corner),
-            )
-            for _ in range(2 if self._fast else 1)
-        ]
         keys, side = content.keys()
-        for piece in self._pieces:
-            for left, right in _spans(content.corner.shape[1], max(BREADTH - side + 1, side)):
-                strip = keys[:, left : right + side - 1].to(piece.keys.dtype)
-                for top, products in _products(strip, piece, self._dtype):
-                    here = slice(top, top + len(products)), slice(left, right)
-                    slots = [(score[here], number[here]) for score, number in kept]
-                    own = None if owner is None else owner[here]
-                    for found in _ranked(products, piece, own, len(kept)):
-                        _insert(slots, found)
-        # The errors of side x side entries of P average out.
-        return self._told_apart(content, kept, DOUBT / side) if self._fast else kept[0][1]
+        strips = []
+        for left, right in _spans(content.corner.shape[1], max(BREADTH - side + 1, side)):
+            strip = keys[:, left : right + side - 1].to(self._pieces[0].keys.dtype)
+            whose = None if owner is None else F.pad(owner[:, left:right], (0, side - 1)).flatten()
+            shape = -1, len(content.corner), strip.shape[1]
+            strips.append([v.view(shape)[..., : right - left] for v in self._search(strip, whose)])
+        scores, numbers = (torch.cat(parts, dim=2) for parts in zip(*strips, strict=True))
+        return self._told_apart(content, scores, numbers) if self._fast else numbers[0]
 
-    def _told_apart(self, content: _Map, kept: list[Found], doubt: float) -> Tensor:
-        """The better one, by an exact comparison where scores differ by no more than `doubt`."""
-        (score, best), (second, other) = kept
-        doubtful = (score - second <= doubt * score.abs()).nonzero()
-        for near in torch.split(doubtful, CHUNK):
+    def _search(self, strip: Tensor, owner: Tensor | None) -> Found:
+        """The best for each pixel of h w C where a patch begins: 1 x pixels, in bfloat16 with the
+        second best, 2 x pixels. Those in the last columns, where none begins, mean nothing.
+        owner: regions of the patches.
+        """
+        pixels = (len(strip) - self._pieces[0].side + 1) * strip.shape[1]
+        count = 2 if self._fast else 1
+        best = strip.new_full((count, pixels), -torch.inf, dtype=self._dtype)
+        numbers = torch.zeros_like(best, dtype=torch.int64)
+        for piece in self._pieces:
+            found = []
+            for first, scores in _scores(strip, piece, self._dtype):
+                here = slice(first, first + len(scores))
+                if owner is not None:
+                    scores += piece.bias[owner[here]]
+                at, *more = piece.best(scores, best[-1, here], count)
+                found.append((at + first, *more))
+            _insert(best, numbers, *(torch.cat(parts) for parts in zip(*found, strict=True)))
+        return best, numbers
+
+    def _told_apart(self, content: _Map, scores: Tensor, numbers: Tensor) -> Tensor:
+        """The better of two, by an exact comparison where their scores are too near."""
+        score, second = scores.unbind()
+        best, other = numbers.unbind()
+        # The errors of side x side entries of P average out.
+        doubt = DOUBT / self._pieces[0].side * score.abs()
+        for near in torch.split((score - second <= doubt).nonzero(), CHUNK):
             here = near.unbind(1)
             corner = content.corner[here]
             both = torch.stack([best[here], other[here]]).sort(dim=0).values  # of equals the first
@@ -285,59 +296,60 @@ class _Piece:
     """Of the lengths of the patches that begin at its pixels, n."""
     bias: Tensor
     """Minus infinity where no patch begins that serves a region, else 0: K + 1 n, the last for
-    contents without regions."""
+    any region."""
     number: Tensor
     """Of the patches, n."""
 
-    def best(self, products: Tensor, region: int, count: int) -> list[Found]:
-        """The best patches, `count` of them, one or more.
+    def best(self, scores: Tensor, least: Tensor, count: int) -> tuple[Tensor, ...]:
+        """The best patches, `count` of them, one or more, where they score `least` or more.
 
-        products: of any patches of the content with the piece's, m x n; they are overwritten.
+        scores: m x n, which are overwritten. least: m. Returns at which of the m there is any, and
+        for each of `count` its score there and its number.
         """
-        scores = torch.addcmul(self.bias[region], products, self.inverse, out=products)
         # To find a maximum takes a tenth of the time that its position takes.
         lines = scores.view(len(scores), -1, LINE)
         peaks = lines.amax(dim=2)
-        each = torch.arange(len(peaks), device=peaks.device)
-        found = []
+        at = (peaks.amax(dim=1) >= least).nonzero()[:, 0]
+        peaks = peaks[at]
+        each = torch.arange(len(at), device=at.device)
+        found = [at]
         for left in reversed(range(count)):
             peak, line = peaks.max(dim=1)
-            entries = lines[each, line]
+            entries = lines[at, line]
             place = entries.argmax(dim=1)
-            found.append((peak, self.number[line * LINE + place]))
+            found += [peak, self.number[line * LINE + place]]
             if left:  # the next one is often a neighbour of this
-                lines[each, line, place] = -torch.inf
+                lines[at, line, place] = -torch.inf
                 entries[each, place] = -torch.inf
                 peaks[each, line] = entries.amax(dim=1)
-        return found
+        return tuple(found)
 
 
-def _products(content: Tensor, piece: _Piece, dtype: torch.dtype) -> Iterator[tuple[int, Tensor]]:
-    """The products of the content's patches, h w C, with those of a piece, n.
+def _scores(content: Tensor, piece: _Piece, dtype: torch.dtype) -> Iterator[tuple[int, Tensor]]:
+    """The scores of a piece's patches for the content's, h w C.
 
-    Yields the first row, and the products rows x w x n of some rows of patches. Those in the last
-    side - 1 columns mean nothing, here as in the piece. Valid until the next are asked for.
+    Yields the first pixel, and the scores m x n of some pixels. Those in the last side - 1 columns
+    mean nothing. Valid until the next are asked for.
     """
     height, width, _ = content.shape
     n, side = len(piece.keys), piece.side
-    line, right, down = width * n, n + 1, width * n + piece.width
-    rows, step = max(1, BLOCK // line), max(1, PART // line) * line
-    over = (side - 1) * line  # sums that belong to later rows' patches, too
-    sums = content.new_empty(over + rows * line, dtype=dtype)
-    scores = content.new_empty(step, dtype=dtype)
-    first = begin = end = 0
+    rows = max(1, BLOCK // (width * n))
+    scores = content.new_empty(rows, width * n, dtype=dtype)
+    widened = torch.empty_like(scores[0])
+    sums = deque(scores.new_empty(side, width * n))  # of the last lines of pixels
+    seen = 0
     for top in range(0, height, rows):
-        for part in torch.split(_matrix(content[top : top + rows], piece.keys), step):
-            _shifted_sum(part.to(dtype), right, side, sums[end : end + len(part)])
-            end += len(part)
-            ready = end - over - begin
-            if ready > 0:
-                _shifted_sum(sums[begin:end], down, side, scores[:ready])
-                yield first, scores[:ready].view(-1, width, n)
-                first, begin = first + ready // line, begin + ready
-        rest = sums[begin:end]
-        sums[: len(rest)] = rest if begin >= len(rest) else rest.clone()
-        begin, end = 0, len(rest)
+        ready = 0
+        for line in _matrix(content[top : top + rows], piece.keys).view(-1, width * n):
+            products = line if line.dtype == dtype else widened.copy_(line)
+            sums.append(_shifted_sum([products] * side, n + 1, out=sums.popleft()))
+            seen += 1
+            if seen >= side:
+                summed = _shifted_sum(sums, piece.width, out=scores[ready]).view(width, n)
+                torch.addcmul(piece.bias[-1], summed, piece.inverse, out=summed)
+                ready += 1
+        if ready:
+            yield (seen - side + 1 - ready) * width, scores[:ready].view(-1, n)
 
 
 def _matrix(content: Tensor, style: Tensor) -> Tensor:
@@ -349,50 +361,34 @@ def _matrix(content: Tensor, style: Tensor) -> Tensor:
     return (content.flatten(0, 1) @ style.T).flatten()
 
 
-def _shifted_sum(values: Tensor, step: int, count: int, out: Tensor) -> None:
-    """out[i] = values[i] + values[i + step] + ..., `count` of them; zero where there are less."""
-    length = min(len(values) - (count - 1) * step, len(out))
+def _shifted_sum(parts: Sequence[Tensor], step: int, out: Tensor) -> Tensor:
+    """out[i] = parts[0][i] + parts[1][i + step] + ...; zero where one of them ends before."""
+    length = max(0, len(out) - (len(parts) - 1) * step)
     out[length:] = 0.0
-    out = out[:length]
-    shifted = [values[index * step :][:length] for index in range(count)]
-    if count == 1:
-        out.copy_(shifted[0])
-        return
-    torch.add(shifted[0], shifted[1], out=out)
-    for each in shifted[2:]:
-        out += each
+    first, *others = (part[index * step :][:length] for index, part in enumerate(parts))
+    if not others:
+        return out.copy_(first)
+    head = torch.add(first, others[0], out=out[:length])
+    for each in others[1:]:
+        head += each
+    return out
 
 
-def _ranked(products: Tensor, piece: _Piece, owner: Tensor | None, count: int) -> list[Found]:
-    """A piece's best patches for rows x columns of the content's. products: rows x w x n."""
-    rows, width, n = products.shape
-    columns = width - piece.side + 1
-    if owner is None:
-        best = piece.best(products.view(rows * width, n), -1, count)
-        shape = rows, width
-        return [(s.view(shape)[:, :columns], i.view(shape)[:, :columns]) for s, i in best]
-    found = [
-        (torch.full_like(owner, -torch.inf, dtype=products.dtype), torch.zeros_like(owner))
-        for _ in range(count)
-    ]
-    for region in torch.unique(owner).tolist():
-        here = owner == region
-        for (scores, numbers), (s, i) in zip(
-            found, piece.best(products[:, :columns][here], region, count), strict=True
-        ):
-            scores[here], numbers[here] = s, i
-    return found
+def _insert(best: Tensor, numbers: Tensor, at: Tensor, *found: Tensor) -> None:
+    """Put what was found where it belongs among the best so far, the last of which drops out.
 
-
-def _insert(slots: list[Found], found: Found) -> None:
-    """Put what was found where it belongs among the best so far, the last of which drops out."""
-    score, number = found
-    for kept, which in slots:
-        better = (score > kept) | ((score == kept) & (number < which))
-        changed = torch.where(better, score, kept), torch.where(better, number, which)
-        score, number = torch.where(better, kept, score), torch.where(better, which, number)
-        kept.copy_(changed[0])
-        which.copy_(changed[1])
+    best, numbers: count x pixels. found: at some pixels the scores and numbers, of the best first.
+    """
+    for place in range(len(best)):
+        score, number = found[2 * place : 2 * place + 2]
+        # What is second in its piece is not the first of all.
+        for kept, which in zip(best[place:], numbers[place:], strict=True):
+            old = kept[at], which[at]
+            better = (score > old[0]) | ((score == old[0]) & (number < old[1]))
+            kept[at] = torch.where(better, score, old[0])
+            which[at] = torch.where(better, number, old[1])
+            score = torch.where(better, old[0], score)
+            number = torch.where(better, old[1], number)
 
 
 def _places(side: int) -> list[tuple[int, int]]:
