@@ -1,0 +1,88 @@
+"""Print how long the stylizers take that paint after any painting in one pass.
+
+    python tests/benchmarks/restyle.py [--sizes 512x512 1280x720 1920x1080] [--repeats 3]
+
+Seconds a photo, medians, of a film or a folder of photos of one size: the painting's features are
+kept. ``first`` is the first photo of a size, painting included. In half precision where the
+processor has it, as the commands do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+
+import torch
+
+from stylepipe import read_picture
+from stylepipe.device import native_bf16, tune_allocator, tune_threads
+from stylepipe.nst.decoders import load_decoders
+from stylepipe.nst.encoders import open_encoder
+from stylepipe.nst.inverses import ByNetwork, Inverse
+from stylepipe.nst.optimise import resize
+from stylepipe.nst.paintings import Painting
+from stylepipe.nst.photos import to_tensor
+from stylepipe.nst.restyle import (
+    FeatureTransform,
+    MomentTransform,
+    PatchSwap,
+    Restyler,
+    RestyleSettings,
+)
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DECODERS = REPOSITORY / "plugins" / "decoders"
+PHOTO = REPOSITORY / "examples" / "photos" / "lake.jpg"
+PAINTING = REPOSITORY / "examples" / "paintings" / "currents.jpg"
+MEMORY = 4 << 30
+
+
+def restyler(name: str) -> Restyler:
+    half = native_bf16(torch.device("cpu"))
+    dtype = torch.bfloat16 if half else torch.float32
+    transforms: dict[str, FeatureTransform] = {
+        "adain": MomentTransform(full=False),
+        "wct": MomentTransform(full=True),
+        "style-swap": PatchSwap(fast=half),
+    }
+    inverses: dict[str, Inverse] = {
+        layer: ByNetwork(decoder.placed("cpu", dtype))
+        for layer, decoder in load_decoders(DECODERS / f"{name}.safetensors").decoders.items()
+    }
+    painting = Painting(to_tensor(read_picture(PAINTING))[None])
+    encoder = open_encoder("compact", dtype=dtype)
+    return Restyler(encoder, inverses, transforms[name], [painting], RestyleSettings(), MEMORY)
+
+
+@torch.inference_mode()
+def seconds(painter: Restyler, width: int, height: int, repeats: int) -> tuple[float, float]:
+    """Of the first photo, and of later ones."""
+    photo = resize(to_tensor(read_picture(PHOTO))[None], (height, width))
+    times = []
+    for _ in range(1 + repeats):
+        began = time.perf_counter()
+        painter.paint(photo)
+        times.append(time.perf_counter() - began)
+    return times[0], statistics.median(times[1:])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--sizes", nargs="+", default=["512x512", "1280x720", "1920x1080"])
+    parser.add_argument("--repeats", type=int, default=3)
+    args = parser.parse_args()
+    tune_allocator()
+    tune_threads()
+    print(f"{'':12} {'picture':>10} {'first':>8} {'a photo':>8}")
+    for name in ("adain", "wct", "style-swap"):
+        painter = restyler(name)
+        for size in args.sizes:
+            width, height = map(int, size.split("x"))
+            first, later = seconds(painter, width, height, args.repeats)
+            print(f"{name:12} {size:>10} {first:6.2f} s {later:6.2f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
