@@ -20,7 +20,7 @@ from .inverses import Inverse, of_pass
 from .objective import Viewer
 from .optimise import resize, size_of
 from .paintings import Painting, Size, area, check_regions, recoloured
-from .swap import StylePatches
+from .swap import WORKING, StylePatches
 from .transforms import SLAB, StyleStatistics, blended, moments, restyled, stacked
 
 KEPT = 8
@@ -150,12 +150,20 @@ class PatchSwap(FeatureTransform):
         return sum(patches.nbytes for patches, _ in learnt)
 
     def takes(self, found: Map, pixels: int, style_pixels: int) -> float:
-        # Of the photo: pixels and result in float32, what is compared, a table. Of the paintings:
-        # maps, pixels twice, what is compared, what is known of each patch.
-        compared = 1 if self.stride == 1 else (self.side / self.stride + 1) ** 2
-        of_photo = (10 + 6 * compared) * found.channels + 4 * self.side**2 + 64
-        of_styles = (12 + 4 * compared) * found.channels + 64
-        return found.positions * (of_photo * pixels + of_styles * style_pixels)
+        # A feature in float32 takes four bytes. What is compared is held once more, in pieces that
+        # overlap; with a stride these are whole patches, and two copies more while they are cut.
+        photo, styles = found.positions * pixels, found.positions * style_pixels
+        compared = 1.0 if self.stride == 1 else (self.side / self.stride) ** 2
+        pieces = (2 if self.fast else 4) * 1.1 * compared
+        cut = 0.0 if self.stride == 1 else 8 * compared
+        of_patch = 4 * self.side**2 + 64  # where it lies, what is known of it
+        # First the maps of all paintings but one, and their pixels twice.
+        learning = styles * (found.channels * (8 + max(cut, cut / 2 + pieces)) + of_patch)
+        learning += 4 * found.channels * max(0.0, styles - photo)
+        # Then their pixels once; of the photo pixels, what was found, and a copy or sum of that.
+        swapping = styles * (found.channels * (4 + pieces) + of_patch)
+        swapping += photo * (found.channels * (12 + cut) + of_patch)
+        return WORKING + max(learning, swapping)
 
     def apply(
         self,
@@ -165,8 +173,11 @@ class PatchSwap(FeatureTransform):
         limit: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         regions = None if planes is None else planes[0]
-        parts = [w * p.swap(features, regions) for p, w in learnt]
-        return torch.stack(parts).sum(dim=0), None
+        parts = (patches.swap(features, regions).mul_(weight) for patches, weight in learnt)
+        result = next(parts).contiguous()
+        for part in parts:
+            result += part
+        return result, None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ n + 1 entries after P[i, j], whatever i and j, and the next line of both maps li
 The nine-fold sum is a sum of three along the one distance, then of three along the other: plain
 additions of contiguous memory. (A sum that runs over a map's border is no patch's, and left out.)
 P goes by in blocks, and is summed line by line in the processor's cache: the working space is
-60 MiB or so, whatever the sizes of the maps.
+small, whatever the sizes of the maps.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ DOUBT = 3 * 2.0**-8
 roundings each, of both features and of their product. Nearer ones are compared exactly."""
 CHUNK = 1 << 12
 """Patches that are compared exactly at once."""
+WORKING = 40 << 20
+"""Bytes of the working space, about, whatever the sizes of the maps."""
 
 
 class StylePatches:
@@ -193,13 +195,16 @@ class StylePatches:
         if regions is not None and self._regions is not None:
             owner = content.shares(regions).argmax(dim=0)
         keys, side = content.keys()
-        strips = []
+        # Room for all strips: what each leaves behind would lie between blocks that are free again.
+        count = 2 if self._fast else 1
+        scores = content.pixels.new_empty(count, *content.corner.shape)
+        numbers = torch.empty_like(scores, dtype=torch.int64)
         for left, right in _spans(content.corner.shape[1], max(BREADTH - side + 1, side)):
             strip = keys[:, left : right + side - 1].to(self._pieces[0].keys.dtype)
             whose = None if owner is None else F.pad(owner[:, left:right], (0, side - 1)).flatten()
-            shape = -1, len(content.corner), strip.shape[1]
-            strips.append([v.view(shape)[..., : right - left] for v in self._search(strip, whose)])
-        scores, numbers = (torch.cat(parts, dim=2) for parts in zip(*strips, strict=True))
+            for all_found, found in zip((scores, numbers), self._search(strip, whose), strict=True):
+                lines = found.view(count, len(content.corner), strip.shape[1])
+                all_found[..., left:right] = lines[..., : right - left]
         return self._told_apart(content, scores, numbers) if self._fast else numbers[0]
 
     def _search(self, strip: Tensor, owner: Tensor | None) -> Found:
@@ -348,6 +353,7 @@ def _scores(content: Tensor, piece: _Piece, dtype: torch.dtype) -> Iterator[tupl
                 summed = _shifted_sum(sums, piece.width, out=scores[ready]).view(width, n)
                 torch.addcmul(piece.bias[-1], summed, piece.inverse, out=summed)
                 ready += 1
+        del line, products  # or they would keep this block of P beside the next
         if ready:
             yield (seen - side + 1 - ready) * width, scores[:ready].view(-1, n)
 
