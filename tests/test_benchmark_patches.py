@@ -95,3 +95,24 @@ def test_tables_and_sheet(
     assert len(counts) == len(heads) and set(counts) <= {"0", "1"}
     sheet = torch.from_numpy(tinyencoder.read(tmp_path / "sheet.png"))
     assert sheet.shape == (128, 4 * 140, 3), "photo, painting, two results"
+
+
+def test_ends_early_with_what_is_done(
+    patches: ModuleType,
+    call: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pictures, paint = [], patches.paint
+
+    def stopped(*args: object) -> object:
+        pictures.append(args)
+        if len(pictures) == 4:  # the second pair's second picture
+            raise KeyboardInterrupt
+        return paint(*args)
+
+    monkeypatch.setattr(patches, "paint", stopped)
+    (photo,) = (a for a in call if a.endswith("photo.png"))
+    argv = [*call, "--photos", photo, photo, "--weights", "1:0", "1:1"]
+    run(patches, argv, monkeypatch)
+    assert "better than 1:0, of 1\n" in capsys.readouterr().out

@@ -7,7 +7,8 @@ Every photo is painted after every painting with each pair of --style-weight and
 the rest is as the command has it. First table: medians over the pairs of pictures, the photo itself
 beside them. Second table: in how many pairs a figure is better than with the first weights. More
 style from the moments alone (2:0, 4:0) is among the weights, for patches too take share from the
-content: a row helps if it has more style than another that keeps as much content.
+content: a row helps if it has more style than another that keeps as much content. Ctrl-C ends it
+with the tables of the pairs that are done.
 
 No figure is optimised by any row:
 
@@ -250,23 +251,33 @@ def main() -> None:
         parser.error(str(error))
     judging = open_encoder(args.judge, args.judge_weights) if args.judge else None
     rows: dict[str, list[Figures]] = {row: [] for row in [*recipes, "the photo"]}
-    sheet = []
-    for photo_path, painting_path in product(args.photos, args.paintings):
+    sheet: list[list[Tensor]] = []
+
+    def pair(photo_path: Path, painting_path: Path) -> None:
         photo = load_picture(read_picture, photo_path, args.side)
         whole = Painting(load_picture(read_picture, painting_path, 2 * args.side))
         # In the size that its style is taken in.
         painting = resize(whole.picture, whole.size_for(size_of(photo), 1.0, 1))
         judge = Judge(photo, painting, judging)
-        pictures = []
-        for weights, how in recipes.items():
+        pictures, found = [], []
+        for how in recipes.values():
             picture, seconds = paint(encoder, photo, painting, how)
-            rows[weights].append(judge(picture) | {"cpu": seconds})
             pictures.append(picture)
-        rows["the photo"].append(judge(photo) | {"cpu": 0.0})
+            found.append(judge(picture) | {"cpu": seconds})
+        found.append(judge(photo) | {"cpu": 0.0})
+        for figures, row in zip(found, rows.values(), strict=True):
+            row.append(figures)
         print(f"{photo_path.stem} after {painting_path.stem}", flush=True)
         sheet.append([photo, F.interpolate(painting, size_of(photo), mode="area"), *pictures])
         if args.output:
             write_grid(args.output, sheet)
+
+    try:
+        for paths in product(args.photos, args.paintings):
+            pair(*paths)
+    except KeyboardInterrupt:
+        if not sheet:
+            raise
     medians(rows)
     better({weights: rows[weights] for weights in recipes})
 
