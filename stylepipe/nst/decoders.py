@@ -24,6 +24,8 @@ FORMAT = "stylepipe-decoders"
 FORMAT_VERSION = "1"
 WIDEST = 1024
 """Channels; a file from elsewhere must not make a network that fills the memory."""
+LEAST = {"1": 32, "2": 64}
+"""Channels of a fresh decoder, by block: with the compact encoder's 16 and 32 pictures get grids."""
 CONTEXT = 2
 """Features around a tile, beyond the reach of the convolutions at the deepest size."""
 
@@ -136,12 +138,17 @@ class Decoder(nn.Module):
 def mirror(encoder: Encoder, layer: str, widen: float = 1.0) -> Decoder:
     """A fresh decoder for a layer of an encoder of VGG's shape.
 
-    widen: its channels over the encoder's. Raise ValueError for an encoder of another shape and
-    for a layer that it has not.
+    It has the encoder's channels, in the shallow blocks no fewer than LEAST; widen: times so many.
+    Raise ValueError for an encoder of another shape and for a layer that it has not.
     """
     encoder.check([layer])
     widths = encoder_widths(encoder, layer)
-    return Decoder({n: w if n == layer else round(w * widen) for n, w in widths.items()})
+    return Decoder(
+        {
+            name: width if name == layer else round(max(width, LEAST.get(name[4], 1)) * widen)
+            for name, width in widths.items()
+        }
+    )
 
 
 def encoder_widths(encoder: Encoder, layer: str) -> dict[str, int]:
