@@ -25,7 +25,7 @@ FORMAT_VERSION = "1"
 WIDEST = 1024
 """Channels; a file from elsewhere must not make a network that fills the memory."""
 LEAST = {"1": 32, "2": 64}
-"""Channels of a fresh decoder, by block: with the compact encoder's 16 and 32 pictures get grids."""
+"""Channels of a fresh decoder, by block: with the compact encoder's 16 and 32 there are grids."""
 CONTEXT = 2
 """Features around a tile, beyond the reach of the convolutions at the deepest size."""
 
