@@ -191,3 +191,17 @@ def test_the_encoder_in_the_package_is_small_and_complete() -> None:
     found = encoder(photo, encoder.layers)
     # Calibrated: the mean activation of each layer is about 1, over many photos.
     assert all(0.2 < float(features.mean()) < 5 for features in found.values())
+
+
+def test_no_channel_of_the_encoder_in_the_package_can_explode() -> None:
+    """Unless it is far from ever being active: relu4_1 has four, with which decoders were made."""
+    encoder = open_encoder("compact", fetch=False)
+    photo = torch.from_numpy(read_picture(PHOTO)).permute(2, 0, 1)[None, :, ::4, ::4] / 255
+    noise = torch.rand(photo.shape, generator=torch.Generator().manual_seed(0))
+    for module, name in zip(encoder.stages, encoder.layers, strict=True):
+        convolution = next(m for m in module.modules() if isinstance(m, torch.nn.Conv2d))
+        loud = torch.linalg.vector_norm(convolution.weight, dim=(1, 2, 3)) > 300
+        if name != "relu4_1":
+            assert not loud.any(), name
+        for picture in (photo, noise):
+            assert not encoder(picture, [name])[name][:, loud].any(), name

@@ -1,5 +1,6 @@
 """Painting by optimisation: strength, regions, what is kept from photo to photo, memory."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,12 +9,13 @@ import torch
 from tinyencoder import STYLE
 from torch import Tensor
 
+from stylepipe import read_picture
 from stylepipe.nst import gatys as module
 from stylepipe.nst.budget import NotEnoughMemory
-from stylepipe.nst.encoders import Encoder
+from stylepipe.nst.encoders import Encoder, open_encoder
 from stylepipe.nst.gatys import Gatys, Recipe
 from stylepipe.nst.objective import Objective
-from stylepipe.nst.optimise import LoopOptions, Step
+from stylepipe.nst.optimise import LoopOptions, Step, resize
 from stylepipe.nst.paintings import Painting
 
 PHOTO = tinyencoder.picture(40, 56, 1)
@@ -477,3 +479,25 @@ def test_patches_are_compared_on_coarse_maps_only(monkeypatch: pytest.MonkeyPatc
     ]
     monkeypatch.setattr(module, "PATCH_STRIDE", 2)
     assert list(painter(patches_weight=1.0)._patch_layers) == ["relu2_1", "relu3_1"]
+
+
+def test_a_heavy_style_does_not_wake_what_sleeps_in_the_bundled_encoder() -> None:
+    """A channel of huge weights, silent on all pictures, would drown the deepest layer's style on
+    the way, and leave coloured noise."""
+    examples = Path(__file__).parents[1] / "examples"
+    photo, painting = (
+        resize(torch.from_numpy(read_picture(examples / name)).permute(2, 0, 1)[None] / 255, size)
+        for name, size in (("photos/lake.jpg", (90, 135)), ("paintings/ink.jpg", (100, 129)))
+    )
+    encoder = open_encoder("compact", fetch=False)
+    seen: list[Step] = []
+    found = Recipe(
+        encoder.default_content,
+        encoder.default_style,
+        style_weight=2.0,
+        first_side=0,
+        loop=LoopOptions(steps=14),
+    )
+    Gatys(encoder, [Painting(painting)], found, 4 << 30).paint(photo, on_step=seen.append)
+    assert max(step.loss for step in seen) == seen[0].loss
+    assert seen[-1].loss < 0.36 * seen[0].loss

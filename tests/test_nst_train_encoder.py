@@ -145,6 +145,35 @@ def test_calibration_changes_the_scale_and_nothing_else() -> None:
         assert (after[layer].mean(dim=(0, 2, 3)) <= 1.001).all(), "no channel outshouts the others"
 
 
+def test_calibration_silences_channels_that_only_ever_explode() -> None:
+    encoder = fresh_encoder(3, NARROW)
+    pictures = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    convolution = encoder.stages[LAYERS.index("relu4_1")][-2]
+    assert isinstance(convolution, torch.nn.Conv2d) and convolution.bias is not None
+    with torch.no_grad():
+        # One place of the second picture wakes it, barely.
+        convolution.weight[0] = -1e4 * convolution.weight[0].abs()
+        convolution.bias[0] = 0.0
+        convolution.bias[0] = 1.0 - _before_relu(encoder, convolution, pictures).max()
+    scaled = calibrate(encoder, [pictures])
+    weight, bias = scaled["relu4_1"]
+    assert not weight[0].any() and not bias[0]
+    norms = {name: w.flatten(1).norm(dim=1) for name, (w, _) in scaled.items()}
+    assert all((norms[name] < 300).all() for name in LAYERS[1:])
+    assert (norms["relu4_1"][1:] > 0).all(), "the others speak on"
+
+
+def _before_relu(
+    encoder: Encoder, convolution: torch.nn.Conv2d, pictures: torch.Tensor
+) -> torch.Tensor:
+    """The first channel of a convolution's own results."""
+    found: list[torch.Tensor] = []
+    hook = convolution.register_forward_hook(lambda _, __, result: found.append(result.clone()))
+    encoder(pictures, LAYERS)
+    hook.remove()
+    return found[0][:, 0]
+
+
 def test_the_first_guess_sees_more_than_random_weights(teacher: Encoder) -> None:
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(6, 3, 16, 16, generator=generator)
