@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from stylepipe import Caps, Context, Stylizer, hookimpl, option
+from stylepipe import Caps, Context, Stylizer, UsageError, hookimpl, option
 
 from .decoding import MixFlags, train_decoders
 from .restyle import DECODERS, RestyleOptions, RestyleStylizer
@@ -34,9 +34,19 @@ class AdainStylizer(RestyleStylizer):
 
         return MomentTransform(full=False)
 
+    def layers(self, decoders: Iterable[str]) -> list[str]:
+        found = list(decoders)
+        if len(found) > 1:
+            raise UsageError(
+                f"adain changes one layer, and {self.options.decoder} has decoders of "
+                f"{', '.join(found)}: take a decoder from stylepipe train adain"
+            )
+        return found
+
     @classmethod
     def train(cls, options: AdainFlags, context: Context) -> None:
         """Train a decoder for relu4_1, or go on training it."""
+        from stylepipe.nst.training.decoder import Mix
         from stylepipe.nst.transforms import adain
 
         train_decoders(
@@ -44,7 +54,7 @@ class AdainStylizer(RestyleStylizer):
             context,
             name=cls.name,
             layers=["relu4_1"],
-            mix=adain,
+            mix=Mix("adain, gains limited", adain),
             bundled=DECODERS / cls.decoder_file,
         )
 

@@ -36,7 +36,12 @@ class DecoderFlags(TrainFlags):
         "random", "Start from random weights, from the decoder in the package, or from a file.",
         metavar="random|bundled|FILE",
     )  # fmt: skip
-    widen: float = option(1.0, "Times so many channels in a fresh decoder.", min=0.25, max=8)
+    widen: float = option(
+        1.0,
+        "Channels of a fresh decoder, over the encoder's; the last blocks have 64 and 32 at least.",
+        min=0.25,
+        max=8,
+    )
     batch: int = option(8, "Photos a step.", min=1)
     size: int = option(192, "Side in pixels of the pieces of photos.", min=64)
     vivid: float = option(

@@ -156,13 +156,17 @@ def _planes(
     import cv2
 
     (h, w), (height, width) = labels.shape, size
-    planes = [(labels == colour).astype(np.float32) for colour in colours]
-    if (h, w) != (height, width):
-        if abs(w * height / (h * width) - 1) > TOLERANCE:
-            raise error(
-                f"the map of regions {path} is {w}x{h}, but the picture {width}x{height}: it must "
-                "have the picture's size, or at least its proportions"
-            )
-        how = cv2.INTER_AREA if w > width else cv2.INTER_LINEAR
-        planes = [cv2.resize(p, (width, height), interpolation=how) for p in planes]
-    return np.stack(planes)
+    same = (h, w) == (height, width)
+    if not same and abs(w * height / (h * width) - 1) > TOLERANCE:
+        raise error(
+            f"the map of regions {path} is {w}x{h}, but the picture {width}x{height}: it must "
+            "have the picture's size, or at least its proportions"
+        )
+    how = cv2.INTER_AREA if w > width else cv2.INTER_LINEAR
+    planes = np.empty((len(colours), height, width), np.float32)
+    for plane, colour in zip(planes, colours, strict=True):
+        own = labels == colour
+        plane[:] = (
+            own if same else cv2.resize(own.astype(np.float32), (width, height), None, 0, 0, how)
+        )
+    return planes

@@ -154,6 +154,7 @@ class SwapStylizer(RestyleStylizer):
         import torch
 
         from stylepipe.nst.swap import StylePatches
+        from stylepipe.nst.training.decoder import Mix
 
         def swap(content: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
             rows = [
@@ -162,13 +163,12 @@ class SwapStylizer(RestyleStylizer):
             ]
             return torch.cat(rows)
 
-        swap.identity = f"swap of {options.patch_size}x{options.patch_size}"  # type: ignore[attr-defined]
         train_decoders(
             options,
             context,
             name=cls.name,
             layers=[LAYER],
-            mix=swap,
+            mix=Mix(f"swap of {options.patch_size}x{options.patch_size}", swap),
             bundled=DECODERS / cls.decoder_file,
             layer_flag="--layer",
         )

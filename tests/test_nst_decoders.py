@@ -67,8 +67,8 @@ def test_tiles_show_the_same_picture(layer: str) -> None:
 
 def test_a_wider_decoder_reads_the_same_features() -> None:
     encoder = tinyencoder.encoder()
-    wide = mirror(encoder, "relu3_1", widen=1.5)
-    assert wide.widths == {"relu1_1": 48, "relu2_1": 96, "relu3_1": 10}
+    wide = mirror(encoder, "relu3_1", widen=8)
+    assert wide.widths == {"relu1_1": 48, "relu2_1": 64, "relu3_1": 10}
 
 
 def test_a_file_gives_back_what_was_saved(tmp_path: Path) -> None:

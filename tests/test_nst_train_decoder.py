@@ -12,7 +12,7 @@ import torch
 
 from stylepipe import read_picture
 from stylepipe.nst.decoders import load_decoders, mirror
-from stylepipe.nst.training.decoder import DecoderOptions, DecoderTask
+from stylepipe.nst.training.decoder import DecoderOptions, DecoderTask, Mix
 from stylepipe.nst.training.loop import CheckpointError, Progress, Trainer
 from stylepipe.nst.transforms import adain
 
@@ -32,7 +32,11 @@ def make(pictures: list[Path], tmp_path: Path) -> Make:
     ) -> Trainer:
         torch.manual_seed(0)
         encoder = tinyencoder.encoder()
-        given = {"photos": pictures[:3], "paintings": pictures[3:], "mix": adain} | more
+        given = {
+            "photos": pictures[:3],
+            "paintings": pictures[3:],
+            "mix": Mix("adain", adain),
+        } | more
         decoders = {layer: mirror(encoder, layer) for layer in layers}
         task = DecoderTask(decoders, encoder, options=options, read=read_picture, **given)  # type: ignore[arg-type]
         return Trainer(task, tmp_path / out)
@@ -56,6 +60,8 @@ def test_bad_input_is_named(make: Make, pictures: list[Path]) -> None:
         make(photos=pictures[:2]).run()
     with pytest.raises(CheckpointError, match=r"made with other layers$"):
         make(mix=None).run()
+    with pytest.raises(CheckpointError, match=r"made with other layers$"):
+        make(mix=Mix("another", adain)).run()
     pictures[0].write_bytes(b"")
     assert any("0.png" in line for line in make("other").task.warnings)
 

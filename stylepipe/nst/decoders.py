@@ -138,14 +138,14 @@ class Decoder(nn.Module):
 def mirror(encoder: Encoder, layer: str, widen: float = 1.0) -> Decoder:
     """A fresh decoder for a layer of an encoder of VGG's shape.
 
-    It has the encoder's channels, in the shallow blocks no fewer than LEAST; widen: times so many.
+    It has the encoder's channels times widen, and in the shallow blocks no fewer than LEAST.
     Raise ValueError for an encoder of another shape and for a layer that it has not.
     """
     encoder.check([layer])
     widths = encoder_widths(encoder, layer)
     return Decoder(
         {
-            name: width if name == layer else round(max(width, LEAST.get(name[4], 1)) * widen)
+            name: width if name == layer else max(round(width * widen), LEAST.get(name[4], 1))
             for name, width in widths.items()
         }
     )

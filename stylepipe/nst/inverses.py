@@ -29,8 +29,9 @@ def of_pass(widest: float) -> float:
 class Inverse(ABC):
     """Finds the picture that an encoder's layer would see so."""
 
-    lossless: bool
-    """Whether it gives a photo back for the photo's own features."""
+    searches: bool
+    """Whether it looks for the picture step by step. A search strays from the photo, however near
+    its aim is: to show half of a style half of each picture is mixed, not of the features."""
     margin: int
     """Pixels that a tile sees on each side of it."""
     of_tile: float
@@ -49,7 +50,7 @@ class Inverse(ABC):
 class ByNetwork(Inverse):
     """A decoder: one pass."""
 
-    lossless = False
+    searches = False
 
     def __init__(self, decoder: Decoder) -> None:
         self.decoder = decoder
@@ -67,7 +68,7 @@ class ByOptimisation(Inverse):
     error of the features, here over their variance, and total variation.
     """
 
-    lossless = True
+    searches = True
 
     def __init__(
         self,

@@ -225,6 +225,7 @@ class Restyler:
         self.paintings, self.settings = list(paintings), settings
         self.memory = memory
         deepest = max(map(encoder.layers.index, inverses))
+        self._deepest = encoder.layers[deepest]
         self._footprint = Footprint(encoder, encoder.layers[: deepest + 1])
         self._least = max(transform.least(encoder, layer) for layer in inverses)
         self._learnt: OrderedDict[tuple[str, Size, bool], Any] = OrderedDict()
@@ -272,21 +273,18 @@ class Restyler:
         if regions is not None:
             planes = self.encoder.carry(regions, [layer], "simple")[layer]
             planes /= planes.sum(dim=1, keepdim=True).clamp_min_(1e-6)
-        if share == 1:
+        if share == 1 or inverse.searches:
             changed, limit = self.transform.apply(maps, learnt, planes, limit)
-            return inverse.picture(changed, picture, tile), limit
-        lost = None
-        if not inverse.lossless:
-            # What the way back loses of the photo returns as the style goes: strength 0 is the
-            # photo, without a jump on the way.
-            lost = inverse.picture(maps, picture, tile).neg_().add_(picture)
+            painted = inverse.picture(changed, picture, tile)
+            return painted.lerp_(picture, 1 - share), limit
+        # What the way back loses of the photo returns as the style goes: strength 0 is the photo,
+        # without a jump on the way.
+        lost = inverse.picture(maps, picture, tile).neg_().add_(picture)
         changed, limit = self.transform.apply(maps.clone(), learnt, planes, limit)
         changed.lerp_(maps, 1 - share)
         del maps
         painted = inverse.picture(changed, picture, tile)
-        if lost is not None:
-            painted.add_(lost, alpha=1 - share).clamp_(0.0, 1.0)
-        return painted, limit
+        return painted.add_(lost, alpha=1 - share).clamp_(0.0, 1.0), limit
 
     def _encoded(self, picture: Tensor, layer: str, tile: int) -> Tensor:
         return Viewer(self.encoder, (), tile).maps(picture, [layer])[layer]
@@ -333,7 +331,7 @@ class Restyler:
         )
         fixed += sum(p.picture.nbytes for p in self.paintings)
         if regions is not None:
-            fixed += regions.nbytes
+            fixed += 2 * regions.nbytes  # the caller's, and while they are carried to a layer
         widest = max(found.nbytes for found in self._footprint.maps.values())
         each = max(of_pass(widest), *(i.of_tile for i in self.inverses.values()))
         around = 2 * max(
@@ -359,10 +357,9 @@ class Restyler:
         planes = 4.0 * regions * found.positions
         # A painting, resized, and its features; the photo's, while there are no others.
         learning = max(sizes) * (24 + found.nbytes + 2 * planes)
-        partly = self.settings.strength < 1
-        painting = 12 + inverse.held + (2 if partly else 1) * found.nbytes + 2 * planes
-        if partly and not inverse.lossless:
-            painting += 12
+        painting = 12 + inverse.held + found.nbytes + 2 * planes
+        if self.settings.strength < 1 and not inverse.searches:
+            painting += 12 + found.nbytes
         return max(learning, pixels * painting) + self.transform.takes(found, pixels, sum(sizes))
 
     def _coloured(self, photo: Tensor) -> list[Painting]:
@@ -376,6 +373,7 @@ class Restyler:
         height, width = picture.shape[-2:]
         if min(height, width) < self._least:
             raise ValueError(
-                f"{what} of {width}x{height} pixels is too small for {self.encoder.title} and "
-                f"this layer: each side needs {self._least} or more"
+                f"{what} of {width}x{height} pixels is too small for {self._deepest} of "
+                f"{self.encoder.title}: each side needs {self._least} or more; take a larger "
+                "picture, or a shallower layer"
             )

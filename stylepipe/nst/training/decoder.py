@@ -20,13 +20,20 @@ from stylepipe.nst.photos import Photos, Read, check_crops, load_picture
 
 from .task import Measured, Rows, RunOptions, Task
 
-Mix = Callable[[Tensor, Tensor], Tensor]
-"""Features of photos and of styles, N C h w each -> features to decode. Its `identity`, else its
-name, tells one from another."""
 EDGE = 0.0625
 """Of the side: the frame that is not compared with the style, whose crop has no such padding."""
 FLAT = 0.01
 """Of the mean square: a style's variance counts as no less."""
+
+
+@dataclass(frozen=True)
+class Mix:
+    """How styles are mixed into features."""
+
+    name: str
+    """Tells one from another, with all that it depends on: a run goes on with its own only."""
+    apply: Callable[[Tensor, Tensor], Tensor]
+    """Features of photos and of styles, N C h w each -> features to decode."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +149,7 @@ class DecoderTask(Task):
                 firsts = self.firsts if self.options.style_weight else []
                 styled = self.encoder(styles, [*firsts, *self.layers])
                 for layer in self.layers:
-                    mixed = self.mix(seen[layer], styled[layer])
+                    mixed = self.mix.apply(seen[layer], styled[layer])
                     aims[layer] = torch.where(copied[:, None, None, None], seen[layer], mixed)
         total: dict[str, list[Tensor]] = {name: [] for name in self.columns}
         spreads = []
@@ -192,7 +199,7 @@ class DecoderTask(Task):
             "encoder": fingerprint(self.encoder, self.layers),
             "pictures": [(str(path.resolve()), path.stat().st_size) for path in paths],
             "networks to start from": digest(self.model.state_dict()),
-            "layers": [self.layers, None if self.mix is None else _name(self.mix)],
+            "layers": [self.layers, self.mix and self.mix.name],
         }
 
     def preview(self, model: nn.Module) -> list[list[Tensor]]:
@@ -207,7 +214,7 @@ class DecoderTask(Task):
                 decoder = _decoder(model, layer)
                 row.append(decoder.picture(seen[layer], height, width).cpu())
                 if self.mix is not None:
-                    mixed = self.mix(seen[layer], styled[layer])
+                    mixed = self.mix.apply(seen[layer], styled[layer])
                     row.append(decoder.picture(mixed, height, width).cpu())
             if self.mix is not None:
                 row.insert(1, _cut(style, height, width))
@@ -223,11 +230,6 @@ class DecoderTask(Task):
             path, decoders, self.encoder, **self.metadata, options=options, steps=str(step)
         )
         return path
-
-
-def _name(mix: Mix) -> str:
-    """What this mixture is called, with all that it depends on."""
-    return str(getattr(mix, "identity", getattr(mix, "__name__", "")))
 
 
 def _decoder(model: nn.ModuleDict, layer: str) -> Decoder:
