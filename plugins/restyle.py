@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -60,9 +59,9 @@ class RestyleStylizer(PaintingStylizer):
     decoder_file: ClassVar[str]
     """Of its decoders in the package."""
 
-    @abstractmethod
     def transform(self) -> FeatureTransform:
         """What it does to the features."""
+        raise NotImplementedError
 
     def layers(self, decoders: Iterable[str]) -> list[str]:
         """The layers to transform, in this order, of those that a file's decoders are for. Raises
