@@ -18,6 +18,9 @@ class AdainFlags(MixFlags):
     """What ``stylepipe train adain`` can be told."""
 
     style_weight: float = option(0.4, "Weight of the painting's style.", min=0)
+    steady_weight: float = option(
+        5.0, "Weight of staying the same when the photo moves a little: for films.", min=0
+    )
 
 
 class AdainStylizer(RestyleStylizer):

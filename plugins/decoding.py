@@ -65,6 +65,9 @@ class MixFlags(DecoderFlags):
         0.25, "Part of the rows that are decoded without any style.", min=0, max=1
     )
     style_weight: float = option(0.0, "Weight of the painting's style.", min=0)
+    steady_weight: float = option(
+        0.0, "Weight of staying the same when the photo moves a little: for films.", min=0
+    )
 
 
 def train_decoders(

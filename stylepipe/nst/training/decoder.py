@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylepipe.nst import losses
@@ -22,6 +23,12 @@ from .task import Measured, Rows, RunOptions, Task
 
 EDGE = 0.0625
 """Of the side: the frame that is not compared with the style, whose crop has no such padding."""
+NOISE = 2 / 255
+"""Largest change of a pixel by which steadiness is judged: what a camera's noise is like."""
+SHIFT = 8
+"""Pixels, less than so many, by which the photo is moved then: the grid of relu4_1."""
+SKIES = 0.3
+"""Part of the rows that get a plain sky then: there noise is all there is to be seen."""
 FLAT = 0.01
 """Of the mean square: a style's variance counts as no less."""
 
@@ -43,7 +50,8 @@ class DecoderOptions(RunOptions):
     size: side of the crops; zoom, vivid: see Photos. copies: the part of the rows that are decoded
     unchanged, half of them paintings; 1 where there is no style. copy_weight: of the pixels of
     these. feature_weight: of what the encoder sees in the result against what was decoded.
-    style_weight: of the style's moments at the first layer of each block.
+    style_weight: of the style's moments at the first layer of each block. steady_weight: of what
+    changes in the result when the photo moves a little, with noise.
     """
 
     batch: int = 8
@@ -55,6 +63,7 @@ class DecoderOptions(RunOptions):
     copy_weight: float = 1.0
     feature_weight: float = 1.0
     style_weight: float = 0.0
+    steady_weight: float = 0.0
     tv_weight: float = 0.1
     range_weight: float = 10.0
 
@@ -75,6 +84,10 @@ class DecoderTask(Task):
     moments. The unchanged rows are a departure of ours from the latter: they keep content sharp
     and colours true. So is that the style is compared by the Wasserstein distance, covariances
     included: means and deviations alone (eq. 13) left more of a dotted weave in smooth places.
+    With a weight of steadiness, the photo moved by some pixels, with a little noise, is to give the
+    same picture, moved (Zheng et al., "Improving the Robustness of Deep Neural Networks via
+    Stability Training", 2016, eq. 2): otherwise a decoder draws its grid on a plain sky, another in
+    every frame of a film.
 
     decoders: by layer. mix: None for plain inverses. paintings: none means that photos are the
     styles. Raise ValueError for no readable picture; unreadable ones are left out and listed in
@@ -83,7 +96,7 @@ class DecoderTask(Task):
 
     model: nn.ModuleDict
     options: DecoderOptions
-    columns = ("copy", "features", "style", "tv", "range")
+    columns = ("copy", "features", "style", "steady", "tv", "range")
     kinds = ("the pictures",)
 
     def __init__(
@@ -126,7 +139,7 @@ class DecoderTask(Task):
         ]
 
     def batch(self, step: int) -> Rows:
-        """Photos, styles, and whether the photo is decoded unchanged."""
+        """Photos, styles, whether the photo is decoded unchanged, and noise."""
         options = self.options
         rng = np.random.default_rng((options.seed, 3, step))
         photos = self.photos.batch(step, options.batch)
@@ -136,32 +149,53 @@ class DecoderTask(Task):
             copied = torch.from_numpy(rng.random(options.batch) < options.copies)
         swapped = copied & torch.from_numpy(rng.random(options.batch) < 0.5)
         photos[swapped] = styles[swapped]
-        return photos, styles, copied
+        noise = photos.new_zeros(len(photos), 0)
+        if options.steady_weight:
+            for row in np.flatnonzero(rng.random(options.batch) < SKIES):
+                _add_sky(photos[row : row + 1], float(rng.uniform(0.3, 0.8)))
+            noise = torch.from_numpy(rng.uniform(-NOISE, NOISE, photos.shape).astype(np.float32))
+        return photos, styles, copied, noise
 
     def measure(self, model: nn.Module, rows: Rows, step: int) -> Measured:
         assert isinstance(model, nn.ModuleDict)
-        photos, styles, copied = rows
+        photos, styles, copied, noise = rows
+        steady = self.options.steady_weight
+        down, right = np.random.default_rng((self.options.seed, 4, step)).integers(0, SHIFT, 2)
         with torch.no_grad():
             seen = self.encoder(photos, [*self.firsts, *self.layers])
-            aims = {layer: seen[layer] for layer in self.layers}
             styled: dict[str, Tensor] = {}
             if self.mix is not None and not bool(copied.all()):
                 firsts = self.firsts if self.options.style_weight else []
                 styled = self.encoder(styles, [*firsts, *self.layers])
-                for layer in self.layers:
-                    mixed = self.mix.apply(seen[layer], styled[layer])
-                    aims[layer] = torch.where(copied[:, None, None, None], seen[layer], mixed)
+            aims = self._aims(seen, styled, copied)
+            if steady:
+                shaken = (photos + noise).clamp(0.0, 1.0)[..., down:, right:]
+                others = self._aims(self.encoder(shaken, self.layers), styled, copied)
         total: dict[str, list[Tensor]] = {name: [] for name in self.columns}
         spreads = []
         for layer in self.layers:
             found: Tensor = model[layer](aims[layer])
             output = found[..., : photos.shape[2], : photos.shape[3]]
             terms = self._terms(layer, output, photos, copied, seen, aims[layer], styled)
+            if steady:
+                again = model[layer](others[layer])[..., : shaken.shape[2], : shaken.shape[3]]
+                terms["steady"] = steady * _apart(again, output[..., down:, right:])
             for name, value in terms.items():
                 total[name].append(value.mean())
             spreads.append(output.flatten(1).std(dim=1))
         means = {name: torch.stack(values).mean() for name, values in total.items() if values}
         return Measured(means, torch.stack(spreads).min(dim=0).values)
+
+    def _aims(
+        self, seen: Mapping[str, Tensor], styled: Mapping[str, Tensor], copied: Tensor
+    ) -> dict[str, Tensor]:
+        """What is to be decoded, by layer. styled: empty where no row has a style."""
+        aims = {layer: seen[layer] for layer in self.layers}
+        if self.mix is not None and styled:
+            for layer in self.layers:
+                mixed = self.mix.apply(seen[layer], styled[layer])
+                aims[layer] = torch.where(copied[:, None, None, None], seen[layer], mixed)
+        return aims
 
     def _terms(
         self,
@@ -232,6 +266,13 @@ class DecoderTask(Task):
         return path
 
 
+def _add_sky(photo: Tensor, height: float) -> None:
+    """Blur the upper part of a photo 1 3 H W to a gradient, in place. height: of all, 0 to 1."""
+    upper = photo[:, :, : max(2, int(height * photo.shape[2]))]
+    few = F.adaptive_avg_pool2d(upper, 2)
+    upper.copy_(F.interpolate(few, upper.shape[2:], mode="bilinear", align_corners=True))
+
+
 def _decoder(model: nn.ModuleDict, layer: str) -> Decoder:
     decoder = model[layer]
     assert isinstance(decoder, Decoder)
@@ -247,6 +288,13 @@ def _style_error(features: Tensor, style: Tensor) -> Tensor:
     covariance = covariance + torch.diag_embed((lack / channels)[:, None].expand(-1, channels))
     root = losses.sqrtm(losses.regularise(covariance, losses.trace(covariance)))
     return losses.wasserstein_loss(_inner(features), mean, covariance, root)
+
+
+def _apart(picture: Tensor, other: Tensor) -> Tensor:
+    """Squared error over the variance, N C H W -> N: of fainter pictures it is not less."""
+    first, second = _inner(picture), _inner(other)
+    spread = second.flatten(2).var(dim=2, correction=0).mean(dim=1)
+    return (first - second).square().flatten(1).mean(dim=1) / (spread + losses.EPS)
 
 
 def _inner(maps: Tensor) -> Tensor:
