@@ -43,7 +43,7 @@ class Motion:
 
     def __call__(self, pictures: Tensor) -> Tensor:
         """Move pictures N C H W; what leaves them on one side is cut off, or interpolated."""
-        if self.zoom == 1.0 and self.down.is_integer() and self.right.is_integer():
+        if (self.zoom, self.down % 1, self.right % 1) == (1, 0, 0):
             return pictures[..., int(self.down) :, int(self.right) :]
         height, width = pictures.shape[2:]
         # affine_grid counts from the middle in halves of a side.

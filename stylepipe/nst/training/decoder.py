@@ -120,7 +120,7 @@ class DecoderTask(Task):
         # Another seed: without paintings a photo must not be its own style.
         if paintings:
             others = (options.size, options.zoom, options.seed + 1, options.vivid)
-            self.styles = Photos(read, paintings, *others)
+            self.styles = Photos(read, paintings, *others, flat=True)
             self.styles.tell_with(self.photos)
         else:
             self.styles = self.photos.reseeded(options.seed + 1)
