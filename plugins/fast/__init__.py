@@ -44,7 +44,9 @@ _PICKLES = (".pth", ".pt", ".pkl", ".pickle", ".ckpt", ".bin", ".t7")
 
 class FastOptions(StylizerOptions):
     quality: str = option(
-        "quality", "Bundled network: the better one, or one many times cheaper.", choices=NETWORKS
+        "light",
+        "Bundled network: one for every style, or a larger, older and milder one for eight.",
+        choices=NETWORKS,
     )
     style_scale: float = option(
         1.0,

@@ -68,9 +68,13 @@ def noise(shape: torch.Size, rng: np.random.Generator) -> Tensor:
 
 
 def difference(picture: Tensor, other: Tensor) -> Tensor:
-    """Squared error over the variance, N C H W -> N: of fainter pictures it is not less."""
+    """Squared error over the variance, N C H W -> N.
+
+    The variance is taken as given: more contrast, which a network could add without end, does not
+    lower the difference.
+    """
     first, second = inner(picture), inner(other)
-    spread = second.flatten(2).var(dim=2, correction=0).mean(dim=1)
+    spread = second.detach().flatten(2).var(dim=2, correction=0).mean(dim=1)
     return (first - second).square().flatten(1).mean(dim=1) / (spread + losses.EPS)
 
 
