@@ -221,6 +221,10 @@ class FromRGB:
                 src_colorspace=matrix, dst_colorspace=matrix,
                 src_color_range=FULL, dst_color_range=self._span,
             )
+        # ProRes takes its tags from the pictures, not from the encoder's context.
+        picture.color_range, picture.colorspace = self._colour.range, self._colour.matrix
+        picture.color_primaries = self._colour.primaries
+        picture.color_trc = self._colour.transfer
         return picture
 
 

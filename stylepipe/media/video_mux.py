@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from stylepipe.errors import ItemError
 from stylepipe.media.segments import Index, read_index, read_payloads
+from stylepipe.media.video_color import Colour
 from stylepipe.media.video_encode import FORMATS, Encoding
+from stylepipe.media.video_hdr import HDR, Light, describe
 from stylepipe.media.video_read import open_video, reason
 from stylepipe.media.video_streams import NEGATIVE, Cut, Plan, Streams, copy_tags
 from stylepipe.types import Info
@@ -46,6 +48,8 @@ def assemble(
             out = stack.enter_context(_writing(path, suffix, clock))
             video = out.add_stream(encoding.codec, rate=Fraction(encoding.rate))
             encoding.apply(video.codec_context)
+            if encoding.light:
+                describe(video, encoding)
             video.time_base = clock
             packets = [_pictures(segments, times, video)]
             if info.details.get("stream") is not None:
@@ -60,7 +64,7 @@ def assemble(
                 packets.append(streams.packets(times.cut, suffix in NEGATIVE))
             for _, packet in heapq.merge(*packets, key=lambda pair: pair[0]):
                 out.mux_one(packet)
-        notes.extend(_lost(path, encoding))
+        notes.extend(_lost(path, encoding, info))
     except (av.FFmpegError, OSError, ValueError) as error:
         raise ItemError(f"the output cannot be written: {reason(error)}") from error
     return notes
@@ -77,16 +81,26 @@ def _writing(path: Path, suffix: str, clock: Fraction) -> Any:
     return av.open(f"file:{path}", "w", format=FORMATS[suffix], container_options=options)
 
 
-def _lost(path: Path, encoding: Encoding) -> Iterator[str]:
-    """What the container could not say about the pictures."""
+def _lost(path: Path, encoding: Encoding, info: Info) -> Iterator[str]:
+    """What the container could not say about the pictures, found by reading it back."""
     with open_video(path) as written:
-        aspect = written.streams.video[0].sample_aspect_ratio or Fraction(1)
+        stream = written.streams.video[0]
+        aspect = stream.sample_aspect_ratio or Fraction(1)
+        picture = next(written.decode(stream))
+        said = {**Colour.of(picture).names(), **Light.of(picture).names()}
+    teller = f"{path.suffix} with {encoding.codec}"
     wanted = Fraction((encoding.aspect or "1:1").replace(":", "/"))
     if aspect != wanted:
         yield (
-            f"{path.suffix} with {encoding.codec} cannot tell that pixels are "
-            f"{encoding.aspect} and not square; a .mp4 output can"
+            f"{teller} cannot tell that pixels are {encoding.aspect} and not square; "
+            "a .mp4 output can"
         )
+    transfer = Colour.parse(info.details).names()["color_transfer"]
+    if Colour.parse(info.details).transfer in HDR and said["color_transfer"] != transfer:
+        yield f"{teller} cannot tell that the film is HDR ({transfer}): it will look pale; use .mp4"
+    missing = [k.replace("_", " ") for k, v in encoding.light.names().items() if v and not said[k]]
+    if missing:
+        yield f"{teller} cannot hold {' and '.join(missing)}: left out; a .mp4 output can"
 
 
 @dataclass(frozen=True)
