@@ -6,9 +6,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from stylepipe.errors import ItemError
+
 if TYPE_CHECKING:
     import av
 
+_FILTER = "bwdif"
 _JOINED = "is interlaced: deinterlaced by bwdif (--deinterlace no leaves it as it is)"
 _COMBED = "is interlaced: painted with both fields in a picture (--deinterlace auto rebuilds it)"
 
@@ -44,19 +47,27 @@ class _Bwdif:
     """FFmpeg's filter for frames of one size and pixel format."""
 
     def __init__(self, frame: av.VideoFrame) -> None:
+        """Raises ItemError if FFmpeg has no such filter, or has it not for the pixel format."""
+        import av
         from av.filter import Graph
 
         self._kind = _kind(frame)
         self._times: deque[tuple[Any, ...]] = deque()
         self._graph = Graph()
-        # The times are kept aside: the filter counts in half units and cannot do without any.
-        self._source = self._graph.add(
-            "buffer", video_size=f"{frame.width}x{frame.height}", pix_fmt=frame.format.name,
-            time_base="1/1000", pixel_aspect="1/1", range=str(int(frame.color_range)),
-        )
-        bwdif = self._graph.add("bwdif", "mode=send_frame:parity=auto:deint=interlaced")
-        self._sink = self._graph.add("buffersink")
-        self._graph.link_nodes(self._source, bwdif, self._sink).configure()
+        try:
+            # The times are kept aside: the filter counts in half units and cannot do without any.
+            self._source = self._graph.add(
+                "buffer", video_size=f"{frame.width}x{frame.height}", pix_fmt=frame.format.name,
+                time_base="1/1000", pixel_aspect="1/1", range=str(int(frame.color_range)),
+            )
+            bwdif = self._graph.add(_FILTER, "mode=send_frame:parity=auto:deint=interlaced")
+            self._sink = self._graph.add("buffersink")
+            self._graph.link_nodes(self._source, bwdif, self._sink).configure()
+        except (av.FFmpegError, ValueError) as error:
+            raise ItemError(
+                f"is interlaced, and FFmpeg's {_FILTER} does not take {frame.format.name} here "
+                f"({error}); --deinterlace no paints it as it is"
+            ) from error
 
     def takes(self, frame: av.VideoFrame) -> bool:
         """Whether the filter was made for such a frame."""
