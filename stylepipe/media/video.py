@@ -62,9 +62,10 @@ class VideoReader(Reader):
 
         ``details`` holds codec, pix_fmt, colour tags (FFmpeg's names), mastering_display,
         content_light and ambient_light of HDR film, rotation (degrees clockwise already applied),
-        sample_aspect_ratio, audio, subtitles, variable_rate, interlaced (the first frame is), and
-        what the writer needs: stream, origin, start, end. Raises ItemError for a file without
-        video, without frames, damaged or cut short.
+        sample_aspect_ratio, audio, subtitles, variable_rate, interlaced (the first frame is),
+        side_data (what its pictures carry beside and painted ones cannot), and what the writer
+        needs: stream, origin, start, end. Raises ItemError for a file without video, without
+        frames, damaged or cut short.
         """
         from stylepipe.media import animation, video_read
 

@@ -13,7 +13,7 @@ from stylepipe.errors import ItemError
 from stylepipe.media.video_color import Colour, ToRGB, bits, has_alpha
 from stylepipe.media.video_fields import whole_pictures
 from stylepipe.media.video_hdr import Light
-from stylepipe.media.video_sidedata import side_data
+from stylepipe.media.video_sidedata import kept_by_none, side_data
 from stylepipe.types import Frame, Info
 
 if TYPE_CHECKING:
@@ -143,6 +143,7 @@ def probe(path: Path, span: Span) -> Info:
             "sample_aspect_ratio": f"{aspect.numerator}:{aspect.denominator}" if aspect else None,
             "variable_rate": bool(rate and nominal and abs(rate - nominal) > nominal / 200),
             "interlaced": frame.interlaced_frame,
+            "side_data": kept_by_none(frame),
             "audio": [_describe(s) for s in container.streams.audio],
             "subtitles": [_describe(s) for s in container.streams.subtitles],
             "stream": stream.index,

@@ -7,6 +7,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import av
 
+_NAMES = {
+    "A53_CC": "closed captions",
+    "DYNAMIC_HDR_PLUS": "HDR10+ metadata",
+    "DOVI_RPU_BUFFER": "Dolby Vision metadata",
+    "DOVI_METADATA": "Dolby Vision metadata",
+    "DYNAMIC_HDR_VIVID": "HDR Vivid metadata",
+    "SPHERICAL": "marks of 360-degree film",
+    "STEREO3D": "marks of 3D film",
+}
+"""What PyAV's types hold that belongs to a film and that painted pictures do not take along."""
+
+
+def kept_by_none(frame: av.VideoFrame) -> list[str]:
+    """What a frame tells that cannot be kept, by the names people have for it."""
+    return list(dict.fromkeys(name for kind, name in _NAMES.items() if side_data(frame, kind)))
+
 
 def side_data(frame: av.VideoFrame, name: str) -> bytes:
     """Side data of a frame by PyAV's name for its type; empty where there is none.
