@@ -135,10 +135,11 @@ class ToRGB:
     Without full chroma interpolation swscale's 8-bit RGB is up to three levels too dark.
     """
 
-    def __init__(self, colour: Colour, depth: int, alpha: bool) -> None:
+    def __init__(self, colour: Colour, depth: int, alpha: bool, white: float = 1.0) -> None:
+        """``white``: the share of the signal that becomes white, for depth 16; more is clipped."""
         from av.video.reformatter import VideoReformatter
 
-        self._colour, self._depth, self._alpha = colour, depth, alpha
+        self._colour, self._depth, self._alpha, self._white = colour, depth, alpha, white
         self._reformat = VideoReformatter().reformat
 
     def __call__(self, frame: av.VideoFrame) -> tuple[np.ndarray, np.ndarray | None]:
@@ -170,7 +171,7 @@ class ToRGB:
             np.frombuffer(m, np.uint16).reshape(p.height, -1)[:, : p.width]
             for m, p in zip(planes, picture.planes, strict=True)
         )
-        array = _scaled(cv2.merge((red, green, blue)), _deep_scale(fmt, span))
+        array = _scaled(cv2.merge((red, green, blue)), _deep_scale(fmt, span) / self._white)
         if not alpha:
             return array, None
         # Alpha is always full range; swscale has widened it by shifting.
@@ -181,11 +182,12 @@ class ToRGB:
 class FromRGB:
     """RGB arrays to frames of an encoder's pixel format, by the stream's own matrix and range."""
 
-    def __init__(self, colour: Colour, pix_fmt: str) -> None:
+    def __init__(self, colour: Colour, pix_fmt: str, white: float = 1.0) -> None:
+        """``white``: the share of the signal that white becomes, for 16 bits a channel."""
         from av.video.format import VideoFormat
         from av.video.reformatter import VideoReformatter
 
-        self._colour, self._format = colour, VideoFormat(pix_fmt)
+        self._colour, self._format, self._white = colour, VideoFormat(pix_fmt), white
         self._span = _native_range(self._format, colour.range)
         self._steps = [(VideoReformatter().reformat, pix_fmt)]
         via = f"{pix_fmt.replace('yuvj', 'yuv')}12le"
@@ -203,8 +205,10 @@ class FromRGB:
         white = 65535 if deep else 255
         if alpha is not None and not has_alpha(self._format):
             pixels = flatten(pixels, alpha)
-        if deep and bits(self._format) > 8:
-            pixels = _scaled(pixels, 1 / _deep_scale(self._format, self._span))
+        if deep:
+            wide = bits(self._format) > 8
+            scale = _deep_scale(self._format, self._span) if wide else 1.0
+            pixels = _scaled(pixels, self._white / scale)
         if has_alpha(self._format):
             if alpha is None:
                 alpha = np.full(pixels.shape[:2], white, pixels.dtype)

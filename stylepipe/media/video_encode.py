@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from stylepipe.errors import ItemError, UsageError, suggest
 from stylepipe.media.video_color import FULL, Colour, bits, has_alpha, is_rgb
-from stylepipe.media.video_hdr import HDR, Light
+from stylepipe.media.video_hdr import HDR, Light, white
 from stylepipe.types import Info
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ class Encoding:
     rate: str
     colour: Colour
     light: Light
+    white: float
+    """The share of the signal that painted white takes."""
     aspect: str | None
     """Sample aspect ratio, ``a:b``."""
     global_header: bool
@@ -259,6 +261,7 @@ def choose(
             rate=str(rate),
             colour=Colour() if tagless else _tags(colour, source, target, info),
             light=light,
+            white=white(colour.transfer, light),
             aspect=info.details.get("sample_aspect_ratio"),
             global_header=suffix != ".avi",
             tag="hvc1" if apple and ("265" in name or "hevc" in name) else None,

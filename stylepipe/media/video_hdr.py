@@ -23,12 +23,15 @@ if TYPE_CHECKING:
 
     from stylepipe.media.video_encode import Encoding
 
-HDR = (16, 18)
-"""H.273 transfers of HDR: PQ (SMPTE ST 2084) and HLG (ARIB STD-B67)."""
+PQ, HLG = 16, 18
+"""H.273 transfers: SMPTE ST 2084, whose signal means candelas, and ARIB STD-B67."""
+HDR = (PQ, HLG)
 _XY, _LUMINANCE, _LUX = 50_000, 10_000, 10_000
 """Steps of a chromaticity, a candela per square meter and a lux in bitstreams and in MP4."""
 _SHORT, _LONG = 0xFFFF, 0xFFFFFFFF
 """The largest numbers that boxes and bitstreams hold."""
+_USUAL_PEAK, _LEAST_PEAK = 1000, 100
+"""cd/m2 of the brightest light where the film does not say, and where it says nonsense."""
 _MASTERING = "G({},{})B({},{})R({},{})WP({},{})L({},{})"
 _WAY_TO_PICTURES = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd")
 
@@ -92,6 +95,20 @@ class Light:
         if self.ambient:
             made += _box(b"amve", ">I2H", self.ambient)
         return made
+
+
+def white(transfer: int, light: Light) -> float:
+    """The share of the signal that painters take for white: below 1 for PQ alone.
+
+    PQ reaches to 10000 cd/m2, which no film is meant to: a painting that used all of it would be
+    blinding, and brighter than the film says of itself.
+    """
+    if transfer != PQ:
+        return 1.0
+    peak = (light.content or (0,))[0] or (light.mastering or (0,))[-2:][0] / _LUMINANCE
+    power = (min(max(peak or _USUAL_PEAK, _LEAST_PEAK), 10_000) / 10_000) ** (2610 / 16384)
+    signal: float = ((3424 + 77216 * power) / (4096 + 76544 * power)) ** (2523 / 32)
+    return signal
 
 
 def describe(stream: VideoStream, encoding: Encoding) -> None:
