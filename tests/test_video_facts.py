@@ -188,7 +188,13 @@ def test_timecode_of_irregular_film_is_left_out_where_it_would_be_a_guess(tmp_pa
     monkeypatch.setattr(video_facts, "find_timecode", lambda container, stream: CODE)
     log = Log()
     convert(source, tmp_path / "out.mp4", log, trim={"start": "0.1"})
-    assert any(f"timecode {CODE} left out: --start" in line for line in log.lines)
+    assert log.lines == [
+        f"in.mp4: timecode {CODE} left out: after --start it is unknown at irregular times"
+    ]
+    assert timecode(tmp_path / "out.mp4") is None
+    (tmp_path / "whole").mkdir()
+    convert(source, tmp_path / "whole" / "out.mp4")
+    assert timecode(tmp_path / "whole" / "out.mp4") == CODE
 
 
 def test_drop_frame_timecode_counts_as_clocks_do():

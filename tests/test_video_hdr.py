@@ -7,9 +7,11 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from clips import Log, convert, make_clip, read
+from clips import Log, convert, item_for, make_clip, read
 
 from stylepipe.media import video_hdr
+from stylepipe.media.video import VideoWriter
+from stylepipe.media.video_color import Colour
 from stylepipe.media.video_hdr import Light
 
 PQ, HLG = (1, 9, 9, 16), (1, 9, 9, 18)
@@ -98,14 +100,14 @@ def test_other_film_stays_h264(tmp_path):
     assert said(tmp_path / "out.mp4")["codec"] == "h264"
 
 
-def test_avi_cannot_be_hdr_and_that_is_told(tmp_path):
+@pytest.mark.parametrize(
+    ("colour", "what"), [(PQ, "the film is HDR"), ((1, 9, 9, 14), "its colours are bt2020")]
+)
+def test_avi_cannot_tell_and_that_is_told(tmp_path, colour, what):
     log = Log()
-    convert(hdr_clip(tmp_path / "in.mp4"), tmp_path / "out.avi", log)
+    convert(hdr_clip(tmp_path / "in.mp4", colour), tmp_path / "out.avi", log)
     assert log.lines == [
-        "in.mp4: .avi with mpeg4 cannot tell that the film is HDR (smpte2084): it will look pale; "
-        "use .mp4",
-        "in.mp4: .avi with mpeg4 cannot hold mastering display and content light: left out; "
-        "a .mp4 output can",
+        f"in.mp4: .avi with mpeg4 cannot tell that {what}: it will look pale; use .mp4"
     ]
 
 
@@ -170,3 +172,52 @@ def test_side_data_newer_than_pyav_is_no_obstacle(tmp_path):
     info, frames = read(path)
     assert (info.width, info.height, len(frames)) == (64, 48, 3)
     assert info.rate == Fraction(25)
+
+
+def luma(path):
+    """The 10-bit luma of a film's third picture, untouched."""
+    with av.open(str(path)) as container:
+        frame = list(container.decode(video=0))[2]
+    assert frame.format.name == "yuv420p10le"
+    plane = np.frombuffer(memoryview(frame.planes[0]), np.uint16)
+    return plane.reshape(frame.height, -1)[:, : frame.width]
+
+
+def test_painted_white_is_as_bright_as_the_film_says_and_not_10000_candelas(tmp_path):
+    source, output = hdr_clip(tmp_path / "in.mp4"), tmp_path / "out.mp4"
+    info, frames = read(source)
+    made = VideoWriter(VideoWriter.Options())
+    made.open(Log())
+    (tmp_path / "work").mkdir()
+    sink = made.open_sink(item_for(source, output), info, output, tmp_path / "work")
+    for frame in frames:
+        frame.pixels[:] = 65535
+        sink.write(frame)
+    sink.close()
+    # 1000 cd/m2 is 0.7518 of the signal (ST 2084, equation 5.2).
+    assert luma(output).mean() == pytest.approx(64 + 876 * 0.7518, abs=2)
+    assert read(output)[1][2].pixels.min() > 65000
+
+
+@pytest.mark.parametrize(
+    ("colour", "light", "signal"),
+    [
+        (PQ, Light(None, (1000, 400)), 0.7518),
+        (PQ, Light((0,) * 8 + (4000 * 10000, 50), (0, 0)), 0.9026),
+        (PQ, Light(), 0.7518),
+        (PQ, Light(None, (1, 1)), 0.5081),
+        (HLG, Light(None, (1000, 400)), 1.0),
+        ((1, 1, 1, 1), Light(), 1.0),
+    ],
+)
+def test_what_white_means(colour, light, signal):
+    assert video_hdr.white(Colour(*colour), light) == pytest.approx(signal, abs=1e-4)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp"])
+def test_an_animated_picture_cannot_be_hdr_and_that_is_told(tmp_path, suffix):
+    log = Log()
+    convert(hdr_clip(tmp_path / "in.mp4"), tmp_path / f"out{suffix}", log)
+    assert f"in.mp4: {suffix} cannot tell that the film is HDR: it will look pale; use .mp4" in (
+        log.lines
+    )

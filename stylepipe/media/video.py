@@ -144,7 +144,13 @@ class VideoWriter(Writer):
         suffix = path.suffix.lower()
         if suffix in ANIMATIONS:
             from stylepipe.media.animation import AnimationSink
+            from stylepipe.media.video_color import Colour
 
+            if pale := Colour.parse(info.details).pale:
+                self._log(
+                    f"{item.source.name}: {suffix} cannot tell that {pale}: it will look pale; "
+                    "use .mp4"
+                )
             return AnimationSink(info, path, work, suffix, item.source.name, self._log)
         from stylepipe.media import video_encode, video_streams
         from stylepipe.media.video_write import VideoSink

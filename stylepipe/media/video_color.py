@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 UNTAGGED = 2
 """H.273: unspecified matrix, primaries or transfer. (An unspecified range is 0.)"""
 LIMITED, FULL = 1, 2
+PQ, HLG = 16, 18
+"""H.273 transfers of HDR: SMPTE ST 2084, whose signal means candelas, and ARIB STD-B67."""
+WIDE = (9, 11, 12)
+"""H.273 primaries of wide gamuts: BT.2020, DCI-P3, Display P3."""
 
 RANGES = {0: "unknown", LIMITED: "tv", FULL: "pc"}
 MATRICES = {
@@ -54,6 +58,20 @@ class Colour:
         """The tags of a decoded frame; the deprecated ``yuvj`` formats mean full range."""
         span = FULL if frame.format.name.startswith("yuvj") else int(frame.color_range)
         return cls(span, int(frame.colorspace), int(frame.color_primaries), int(frame.color_trc))
+
+    @property
+    def hdr(self) -> bool:
+        """Whether the film is HDR."""
+        return self.transfer in (PQ, HLG)
+
+    @property
+    def pale(self) -> str | None:
+        """Why the film would look pale without its tags, if it would."""
+        if self.hdr:
+            return "the film is HDR"
+        if self.primaries in WIDE:
+            return f"its colours are {PRIMARIES[self.primaries]}"
+        return None
 
     def names(self) -> dict[str, str]:
         """The tags by FFmpeg's names, for people and for :meth:`parse`."""

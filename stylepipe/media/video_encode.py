@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from stylepipe.errors import ItemError, UsageError, suggest
 from stylepipe.media.video_color import FULL, Colour, bits, has_alpha, is_rgb
-from stylepipe.media.video_hdr import HDR, Light, white
+from stylepipe.media.video_hdr import Light, white
 from stylepipe.types import Info
 
 if TYPE_CHECKING:
@@ -177,7 +177,8 @@ def lacks_device(name: str) -> bool:
     context: Any = CodecContext.create(name, "w")
     context.width = context.height = 256  # some devices refuse smaller pictures
     context.framerate, context.time_base = Fraction(25), Fraction(1, 25)
-    context.pix_fmt = next((f.name for f in context.codec.video_formats or ()), "nv12")
+    formats = (f.name for f in context.codec.video_formats or () if f.components)  # in memory
+    context.pix_fmt = next(formats, "nv12")
     try:
         context.open()
     except (av.FFmpegError, ValueError, OSError):
@@ -220,7 +221,7 @@ def choose(
         raise ItemError("its frames come at irregular times, which .avi cannot hold; use .mp4")
     source = VideoFormat(info.details.get("pix_fmt") or _plain_format(info))
     colour = Colour.parse(info.details)
-    name = _codec_for(suffix, codec, info.alpha, colour.transfer in HDR)
+    name = _codec_for(suffix, codec, info.alpha, colour.hdr)
     if name not in codecs_available:
         found = _usual()
         raise ItemError(
@@ -260,8 +261,8 @@ def choose(
             height=info.height,
             rate=str(rate),
             colour=Colour() if tagless else _tags(colour, source, target, info),
-            light=light,
-            white=white(colour.transfer, light),
+            light=Light() if tagless else light,
+            white=white(colour, light),
             aspect=info.details.get("sample_aspect_ratio"),
             global_header=suffix != ".avi",
             tag="hvc1" if apple and ("265" in name or "hevc" in name) else None,
@@ -281,6 +282,10 @@ def choose(
         if info.alpha and not has_alpha(target):
             other = "leave --codec away" if suffix in _TRANSPARENT else ".mov can"
             log(f"{suffix} with {name} cannot be transparent: shown on white; {other}")
+        if tagless and colour.pale:
+            log(
+                f"{suffix} with {name} cannot tell that {colour.pale}: it will look pale; use .mp4"
+            )
         return encoding
     raise refusal or ItemError(f"the encoder {name} takes no pixel format that can be made here")
 
@@ -361,8 +366,8 @@ def _pixel_formats(codec: str, source: VideoFormat, info: Info) -> list[str]:
         _chroma(source)
     )
 
-    hdr = Colour.parse(info.details).transfer in HDR
-    wanted_bits = max(bits(source), _HDR_BITS if hdr else 0)
+    least = _HDR_BITS if Colour.parse(info.details).hdr else 0
+    wanted_bits = max(bits(source), least)
 
     def cost(target: VideoFormat) -> tuple[bool | int | str, ...]:
         chroma, missing = _chroma(target), wanted_bits - bits(target)

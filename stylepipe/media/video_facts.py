@@ -31,21 +31,21 @@ def needs_keys(tags: Mapping[str, str]) -> bool:
 
 
 def moved_timecode(
-    container: Any, stream: Any, begin: Fraction | None, rate: Fraction | None
+    container: Any, stream: Any, begin: Fraction | None, rate: Fraction, regular: bool
 ) -> tuple[str | None, str | None]:
     """The timecode of the output's first picture, and why there is none although there was one.
 
-    ``begin`` is that picture's time in the source, in seconds, where the film was trimmed;
-    ``rate`` is None where pictures come at irregular times.
+    ``begin`` is that picture's time in the source, in seconds, where the film was trimmed; frames
+    before it can be counted where they come at ``regular`` times.
     """
     timecode = find_timecode(container, stream)
     if timecode is None:
         return None, None
     start = (stream.start_time or 0) * Fraction(stream.time_base or 0)
     skipped = Fraction(0) if begin is None else begin - start
-    if skipped and rate is None:
-        return None, f"timecode {timecode} left out: --start fits no irregular times"
-    moved = later(timecode, round(skipped * (rate or 25)), rate or Fraction(25))
+    if skipped and not regular:
+        return None, f"timecode {timecode} left out: after --start it is unknown at irregular times"
+    moved = later(timecode, round(skipped * rate), rate)
     if moved is None:
         return None, f"timecode {timecode} left out: it makes no sense at this frame rate"
     return moved, None

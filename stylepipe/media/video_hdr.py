@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from stylepipe.media.video_color import PQ, Colour
 from stylepipe.media.video_sidedata import side_data
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
     from stylepipe.media.video_encode import Encoding
 
-PQ, HLG = 16, 18
-"""H.273 transfers: SMPTE ST 2084, whose signal means candelas, and ARIB STD-B67."""
-HDR = (PQ, HLG)
 _XY, _LUMINANCE, _LUX = 50_000, 10_000, 10_000
 """Steps of a chromaticity, a candela per square meter and a lux in bitstreams and in MP4."""
 _SHORT, _LONG = 0xFFFF, 0xFFFFFFFF
@@ -97,13 +95,13 @@ class Light:
         return made
 
 
-def white(transfer: int, light: Light) -> float:
+def white(colour: Colour, light: Light) -> float:
     """The share of the signal that painters take for white: below 1 for PQ alone.
 
     PQ reaches to 10000 cd/m2, which no film is meant to: a painting that used all of it would be
     blinding, and brighter than the film says of itself.
     """
-    if transfer != PQ:
+    if colour.transfer != PQ:
         return 1.0
     peak = (light.content or (0,))[0] or (light.mastering or (0,))[-2:][0] / _LUMINANCE
     power = (min(max(peak or _USUAL_PEAK, _LEAST_PEAK), 10_000) / 10_000) ** (2610 / 16384)

@@ -19,7 +19,7 @@ from stylepipe.media.segments import Index, read_index, read_payloads
 from stylepipe.media.video_color import Colour
 from stylepipe.media.video_encode import FORMATS, Encoding
 from stylepipe.media.video_facts import Facts, moved_timecode, needs_keys, work_tags
-from stylepipe.media.video_hdr import HDR, Light, describe
+from stylepipe.media.video_hdr import Light, describe
 from stylepipe.media.video_read import open_video, reason
 from stylepipe.media.video_streams import NEGATIVE, Cut, Plan, Streams, copy_tags
 from stylepipe.types import Info
@@ -59,8 +59,10 @@ def assemble(
                 original = container.streams[info.details["stream"]]
                 copy_tags(original, video)
                 out.metadata.update(tags)
-                rate = None if info.details.get("variable_rate") else Fraction(encoding.rate)
-                timecode, why = moved_timecode(container, original, times.cut.begin, rate)
+                timecode, why = moved_timecode(
+                    container, original, times.cut.begin, Fraction(encoding.rate),
+                    regular=not info.details.get("variable_rate"),
+                )
                 if timecode:
                     video.metadata["timecode"] = timecode
                 _copy_chapters(container, out, times.cut)
@@ -71,7 +73,7 @@ def assemble(
             facts = Facts.of(out)
             for _, packet in heapq.merge(*packets, key=lambda pair: pair[0]):
                 out.mux_one(packet)
-        notes.extend(_lost(path, encoding, info, facts))
+        notes.extend(_lost(path, encoding, facts))
     except (av.FFmpegError, OSError, ValueError) as error:
         raise ItemError(f"the output cannot be written: {reason(error)}") from error
     return notes
@@ -89,13 +91,13 @@ def _writing(path: Path, suffix: str, clock: Fraction, keys: bool) -> Any:
     return av.open(f"file:{path}", "w", format=FORMATS[suffix], container_options=options)
 
 
-def _lost(path: Path, encoding: Encoding, info: Info, facts: Facts) -> Iterator[str]:
+def _lost(path: Path, encoding: Encoding, facts: Facts) -> Iterator[str]:
     """What the container could not say about the film, found by reading it back."""
     with open_video(path) as written:
         stream = written.streams.video[0]
         aspect = stream.sample_aspect_ratio or Fraction(1)
         missing = list(facts.missing(Facts.of(written)))
-        hdr = Colour.parse(info.details).transfer in HDR or encoding.light
+        hdr = encoding.colour.hdr or encoding.light
         picture = next(written.decode(stream), None) if hdr else None
     teller = f"{path.suffix} with {encoding.codec}"
     wanted = Fraction((encoding.aspect or "1:1").replace(":", "/"))
@@ -105,17 +107,16 @@ def _lost(path: Path, encoding: Encoding, info: Info, facts: Facts) -> Iterator[
             "a .mp4 output can"
         )
     if picture is not None:
-        yield from _lost_light(teller, Colour.parse(info.details), encoding.light, picture)
+        yield from _lost_light(teller, encoding, picture)
     if missing:
         yield f"{path.suffix} cannot hold {', '.join(missing)}: left out"
 
 
-def _lost_light(teller: str, colour: Colour, light: Light, picture: Any) -> Iterator[str]:
-    found, said = Colour.of(picture), Light.of(picture).names()
-    if colour.transfer in HDR and found.transfer != colour.transfer:
-        name = colour.names()["color_transfer"]
-        yield f"{teller} cannot tell that the film is HDR ({name}): it will look pale; use .mp4"
-    lost = [k.replace("_", " ") for k, v in light.names().items() if v and not said[k]]
+def _lost_light(teller: str, encoding: Encoding, picture: Any) -> Iterator[str]:
+    if encoding.colour.hdr and not Colour.of(picture).hdr:
+        yield f"{teller} cannot tell that the film is HDR: it will look pale; use .mp4"
+    wanted, said = encoding.light.names(), Light.of(picture).names()
+    lost = [k.replace("_", " ") for k, v in wanted.items() if v and not said[k]]
     if lost:
         yield f"{teller} cannot hold {' and '.join(lost)}: left out; a .mp4 output can"
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from stylepipe.errors import ItemError
 from stylepipe.media.video_color import Colour, ToRGB, bits, has_alpha
 from stylepipe.media.video_fields import whole_pictures
-from stylepipe.media.video_hdr import HDR, Light, white
+from stylepipe.media.video_hdr import Light, white
 from stylepipe.media.video_sidedata import kept_by_none, side_data
 from stylepipe.types import Frame, Info
 
@@ -157,7 +157,7 @@ def probe(path: Path, span: Span) -> Info:
             width=height if transposed else width,
             height=width if transposed else height,
             frames=None if span else (stream.frames or None),
-            depth=16 if bits(frame.format) > 8 or Colour.of(frame).transfer in HDR else 8,
+            depth=16 if bits(frame.format) > 8 or Colour.of(frame).hdr else 8,
             alpha=has_alpha(frame.format),
             rate=rate,
             duration=length,
@@ -177,7 +177,7 @@ def frames(
         stream = video_stream(container)
         stream.thread_type = "AUTO"
         colour = Colour.parse(info.details)
-        whitest = white(colour.transfer, Light.parse(info.details))
+        whitest = white(colour, Light.parse(info.details))
         to_rgb = ToRGB(colour, info.depth, info.alpha, whitest)
         begin = origin(container)
         clock = _Clock(stream.time_base or Fraction(1, 1000), info.rate)

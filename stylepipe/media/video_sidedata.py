@@ -13,6 +13,7 @@ _NAMES = {
     "DOVI_RPU_BUFFER": "Dolby Vision metadata",
     "DOVI_METADATA": "Dolby Vision metadata",
     "DYNAMIC_HDR_VIVID": "HDR Vivid metadata",
+    "S12M_TIMECODE": "timecode in the pictures",
     "SPHERICAL": "marks of 360-degree film",
     "STEREO3D": "marks of 3D film",
 }
