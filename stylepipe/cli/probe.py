@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from contextlib import ExitStack
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,8 +56,9 @@ class _Context(Context):
     """A context whose device is there when a reader asks for it: torch takes two seconds."""
 
     def __init__(self) -> None:
+        log = partial(click.echo, err=True)  # beside the facts, which may be JSON
         memory, quiet = available_memory() // 2, Context.progress
-        vars(self).update(memory=memory, log=click.echo, progress=quiet)
+        vars(self).update(memory=memory, log=log, progress=quiet)
 
     @cached_property
     def device(self) -> Device:
