@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from stylepipe.components import Context, Reader, Sink, Writer
 from stylepipe.errors import UsageError
-from stylepipe.media.video_encode import PRESETS
 from stylepipe.options import Options as BaseOptions
 from stylepipe.options import option
 from stylepipe.types import Frame, Info, Item
@@ -19,6 +18,9 @@ if TYPE_CHECKING:
 
 ANIMATIONS = (".gif", ".webp", ".apng", ".png", ".avif", ".avifs")
 """Picture files that may hold several frames."""
+PRESETS = (
+    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow",
+)
 
 
 class VideoReader(Reader):

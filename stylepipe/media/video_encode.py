@@ -12,16 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from stylepipe.errors import ItemError, UsageError, suggest
 from stylepipe.media.video_color import FULL, Colour, bits, has_alpha, is_rgb
-from stylepipe.media.video_hdr import Light, white
+from stylepipe.media.video_hdr import Light, describe, white
 from stylepipe.types import Info
 
 if TYPE_CHECKING:
+    from av.container import OutputContainer
     from av.video.codeccontext import VideoCodecContext
     from av.video.format import VideoFormat
 
-PRESETS = (
-    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow",
-)
 FORMATS = {
     ".mp4": "mp4", ".mov": "mov", ".m4v": "mp4", ".mkv": "matroska", ".webm": "webm", ".avi": "avi",
 }
@@ -119,6 +117,17 @@ class Encoding:
             ) from error
         return context  # type: ignore[no-any-return]
 
+    def add_to(self, out: OutputContainer) -> Any:
+        """A new stream of an output that has no header yet, for such pictures.
+
+        Raises av.FFmpegError or ValueError if the container cannot hold it.
+        """
+        stream: Any = out.add_stream(self.codec, rate=Fraction(self.rate))
+        self.apply(stream.codec_context)
+        if self.light:
+            describe(stream, self)
+        return stream
+
 
 def check_encoder(name: str, crf: int | None = None) -> None:
     """Raise UsageError if no video encoder of that name works here, or it takes no ``crf``."""
@@ -130,7 +139,7 @@ def check_encoder(name: str, crf: int | None = None) -> None:
                 f"the encoder {name} needs a device (or its driver) that is not here; "
                 f"usual ones that work: {', '.join(_usual())}"
             )
-        _quality(codec, crf, PRESETS[0])
+        _quality(codec, crf, "veryfast")
         return
     known = [*_usual(), *ALIASES, *sorted(_encoders())]
     raise UsageError(
@@ -296,8 +305,7 @@ def _holds(suffix: str, encoding: Encoding) -> bool:
 
     try:
         with av.open(io.BytesIO(), "w", format=FORMATS[suffix]) as trial:
-            stream: Any = trial.add_stream(encoding.codec, rate=Fraction(encoding.rate))
-            encoding.apply(stream.codec_context)
+            encoding.add_to(trial)
             trial.start_encoding()
     except (av.FFmpegError, ValueError):
         return False

@@ -19,7 +19,7 @@ from stylepipe.media.segments import Index, read_index, read_payloads
 from stylepipe.media.video_color import Colour
 from stylepipe.media.video_encode import FORMATS, Encoding
 from stylepipe.media.video_facts import Facts, moved_timecode, needs_keys, work_tags
-from stylepipe.media.video_hdr import Light, describe
+from stylepipe.media.video_hdr import Light
 from stylepipe.media.video_read import open_video, reason
 from stylepipe.media.video_streams import NEGATIVE, Cut, Plan, Streams, copy_tags
 from stylepipe.types import Info
@@ -49,10 +49,7 @@ def assemble(
                 tags = work_tags(container)
             keys = needs_keys(tags) and not plan.covers  # MP4 has either these keys or a cover
             out = stack.enter_context(_writing(path, suffix, clock, keys))
-            video = out.add_stream(encoding.codec, rate=Fraction(encoding.rate))
-            encoding.apply(video.codec_context)
-            if encoding.light:
-                describe(video, encoding)
+            video = encoding.add_to(out)
             video.time_base = clock
             packets = [_pictures(segments, times, video)]
             if container is not None:
