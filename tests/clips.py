@@ -121,7 +121,9 @@ def convert(
     """
     reader = VideoReader(VideoReader.Options(**(trim or {})))
     writer = VideoWriter(VideoWriter.Options(**options))
-    writer.open(log or Log())
+    log = log or Log()
+    reader.open(log)
+    writer.open(log)
     info = reader.probe(source)
     assert info is not None
     work = output.parent / "work"

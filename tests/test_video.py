@@ -484,15 +484,6 @@ def test_damage_in_the_middle_names_the_time(tmp_path):
         read(source)
 
 
-def test_changing_size_in_the_middle(tmp_path):
-    one = make_clip(tmp_path / "a.h264", size=(64, 48))
-    two = make_clip(tmp_path / "b.h264", size=(96, 64))
-    both = tmp_path / "both.h264"
-    both.write_bytes(one.read_bytes() + two.read_bytes())
-    with pytest.raises(ItemError, match="changes from 64x48 to 96x64 at 0:00"):
-        read(both)
-
-
 def test_cover_art_is_no_video(tmp_path, monkeypatch):
     from stylepipe.media import video_read
 
@@ -749,4 +740,4 @@ def test_of_two_films_in_a_file_the_larger_is_taken(shared_data, tmp_path):
     with av.open(str(tmp_path / "out.mp4")) as out:
         kinds = [s.type for s in out.streams]
     assert sorted(kinds) == ["audio", "audio", "subtitle", "subtitle", "video"]
-    assert any("1 video" in line for line in log.lines)
+    assert any("another video (h264, " in line for line in log.lines)

@@ -170,11 +170,13 @@ def pictures(app: App) -> Iterator[Finding]:
 def _encodes(name: str) -> bool:
     import av
 
+    from stylepipe.media.video_encode import lacks_device
+
     try:
         av.codec.Codec(name, "w")
     except ValueError:  # PyAV's UnknownCodecError
         return False
-    return True
+    return not lacks_device(name)
 
 
 def disk(app: App) -> Iterator[Finding]:

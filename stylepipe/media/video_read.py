@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from stylepipe.errors import ItemError
 from stylepipe.media.video_color import Colour, ToRGB, bits, has_alpha
+from stylepipe.media.video_fields import whole_pictures
+from stylepipe.media.video_hdr import Light, white
+from stylepipe.media.video_sidedata import kept_by_none, side_data
 from stylepipe.types import Frame, Info
 
 if TYPE_CHECKING:
@@ -26,6 +29,8 @@ _RUN_UP = 5
 """Seconds decoded before the wanted time, so that the picture rests on whole key frames only."""
 _STEP_BACK = 1
 """Timestamps that fall back by less than this many seconds are nudged, by more is an error."""
+
+_RESIZED = "the picture becomes {}x{} at {}: scaled to {}x{}, the size it began with"
 
 
 @dataclass(frozen=True)
@@ -133,10 +138,12 @@ def probe(path: Path, span: Span) -> Info:
             "codec": stream.codec_context.codec.canonical_name,
             "pix_fmt": frame.format.name,
             **Colour.of(frame).names(),
+            **Light.of(frame).names(),
             "rotation": -frame.rotation % 360,
             "sample_aspect_ratio": f"{aspect.numerator}:{aspect.denominator}" if aspect else None,
             "variable_rate": bool(rate and nominal and abs(rate - nominal) > nominal / 200),
             "interlaced": frame.interlaced_frame,
+            "side_data": kept_by_none(frame),
             "audio": [_describe(s) for s in container.streams.audio],
             "subtitles": [_describe(s) for s in container.streams.subtitles],
             "stream": stream.index,
@@ -150,7 +157,7 @@ def probe(path: Path, span: Span) -> Info:
             width=height if transposed else width,
             height=width if transposed else height,
             frames=None if span else (stream.frames or None),
-            depth=16 if bits(frame.format) > 8 else 8,
+            depth=16 if bits(frame.format) > 8 or Colour.of(frame).hdr else 8,
             alpha=has_alpha(frame.format),
             rate=rate,
             duration=length,
@@ -158,23 +165,29 @@ def probe(path: Path, span: Span) -> Info:
         )
 
 
-def frames(path: Path, info: Info, span: Span, first: int) -> Iterator[Frame]:
+def frames(
+    path: Path, info: Info, span: Span, first: int, deinterlace: bool, log: Callable[[str], None]
+) -> Iterator[Frame]:
     """Yield the frames of ``span`` from number ``first``, upright, with the source's times.
 
-    Raises ItemError, naming the time, where the stream is damaged or its picture changes size.
+    All are as large as the first of the file, and whole pictures if ``deinterlace``; what was done
+    for it is told to ``log``. Raises ItemError, naming the time, where the stream is damaged.
     """
     with open_video(path) as container:
         stream = video_stream(container)
         stream.thread_type = "AUTO"
-        to_rgb = ToRGB(Colour.parse(info.details), info.depth, info.alpha)
+        colour = Colour.parse(info.details)
+        whitest = white(colour, Light.parse(info.details))
+        to_rgb = ToRGB(colour, info.depth, info.alpha, whitest)
         begin = origin(container)
         clock = _Clock(stream.time_base or Fraction(1, 1000), info.rate)
         if span.start and any(name in container.format.name for name in _SEEKABLE):
             _seek(container, span.start + begin)
         index = 0
-        shape = upright = None
+        upright = None
+        told: set[tuple[int, ...]] = set()
         held: Frame | None = None  # until the next one tells how long it stays
-        for frame in _decode(container, stream, begin):
+        for frame in whole_pictures(_decode(container, stream, begin), deinterlace, log):
             pts = clock.stamp(frame)
             if held is not None and held.pts is not None:
                 held.duration = pts - held.pts
@@ -185,20 +198,19 @@ def frames(path: Path, info: Info, span: Span, first: int) -> Iterator[Frame]:
                 break
             # Looked at once: a frame whose side data was read lives until cycles are collected.
             upright = upright or _Upright.of(frame)
-            shape = shape or (frame.width, frame.height)
-            if (frame.width, frame.height) != shape:
-                raise ItemError(
-                    f"the picture changes from {shape[0]}x{shape[1]} to "
-                    f"{frame.width}x{frame.height} at {spell(time)}; cut it there with --end"
-                )
             if time < span.start:
                 continue
             if index >= first:
                 pixels, alpha = to_rgb(frame)
-                held = Frame(
-                    upright(pixels), None if alpha is None else upright(alpha), index, pts,
-                    clock.base, frame.duration or None,
-                )
+                pixels, alpha = upright(pixels), None if alpha is None else upright(alpha)
+                size = pixels.shape[1], pixels.shape[0]
+                if size != (info.width, info.height):
+                    if size not in told:
+                        log(_RESIZED.format(*size, spell(time), info.width, info.height))
+                        told.add(size)
+                    pixels = _scaled(pixels, info)
+                    alpha = None if alpha is None else _scaled(alpha, info)
+                held = Frame(pixels, alpha, index, pts, clock.base, frame.duration or None)
             index += 1
         if held is not None:
             held.duration = _remaining(container, stream, pts) or held.duration
@@ -208,6 +220,15 @@ def frames(path: Path, info: Info, span: Span, first: int) -> Iterator[Frame]:
             f"has no frames between --start and --end; it ends at {spell(clock.last - begin)}"
             if span and clock.last is not None else "holds no video frames"
         )
+
+
+def _scaled(array: np.ndarray, info: Info) -> np.ndarray:
+    """HxWx3 or HxW in the size that the file began with."""
+    import cv2
+
+    shrinks = array.shape[0] * array.shape[1] > info.height * info.width
+    kind = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    return cv2.resize(array, (info.width, info.height), interpolation=kind)
 
 
 class _Clock:
@@ -351,10 +372,10 @@ class _Upright:
         """From the frame's display matrix (ISO/IEC 14496-12), to the nearest quarter turn."""
         import numpy as np
 
-        data: Any = frame.side_data.get("DISPLAYMATRIX")
-        if data is None:
+        data = side_data(frame, "DISPLAYMATRIX")
+        if not data:
             return cls()
-        a, b, _, c, d = (int(v) for v in np.frombuffer(bytes(data), np.int32)[:5])
+        a, b, _, c, d = (int(v) for v in np.frombuffer(data, np.int32)[:5])
         if abs(a) + abs(d) >= abs(b) + abs(c):
             return cls(False, a < 0, d < 0)
         return cls(True, c < 0, b < 0)

@@ -1,4 +1,4 @@
-"""Sound, subtitles and attachments: taken from the source to the output of a stylized video.
+"""Sound, subtitles, attachments and cover: from the source to the output of a stylized video.
 
 They are copied packet by packet. Only what the output's container cannot hold is converted: sound
 to the container's usual codec, text subtitles to its text format.
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from stylepipe.media.video_encode import FORMATS
 from stylepipe.media.video_read import open_video, reason, spell
+from stylepipe.media.video_timecode import find_timecode
 from stylepipe.types import Info
 
 if TYPE_CHECKING:
@@ -33,10 +34,24 @@ _LAYOUTS = {1: "mono", 2: "stereo"}
 """Some sources only count their channels."""
 _GAP = Fraction(1, 10)
 """Seconds by which sound may stray from its times before they are taken anew."""
+_COVERED = (".mp4", ".m4v", ".mkv")
+_COVER_FILES = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
+"""Codec to the name and type that Matroska knows a cover by."""
 NEGATIVE = (".mp4", ".mov", ".m4v")
 """Containers whose edit lists give a meaning to times before zero."""
 _TAGS = {"language", "title", "handler_name", "filename", "mimetype", "comment"}
 """Metadata of a stream that stays true; the rest is statistics of the source's bytes."""
+
+
+@dataclass(frozen=True)
+class Cover:
+    """A picture that stands for the film in menus."""
+
+    codec: str
+    width: int
+    height: int
+    data: bytes
+    """A whole JPEG or PNG file."""
 
 
 @dataclass
@@ -44,6 +59,7 @@ class Plan:
     """What becomes of the source's other streams, by their index."""
 
     copied: list[int] = field(default_factory=list)
+    covers: list[Cover] = field(default_factory=list)
     converted: dict[int, str] = field(default_factory=dict)
     """Index to codec."""
     notes: list[str] = field(default_factory=list)
@@ -66,13 +82,21 @@ def plan(source: Path, info: Info, suffix: str) -> Plan:
     video = info.details.get("stream")
     if video is None:  # an animated picture, or frames of another reader
         return result
-    left_out: list[str] = []
+    left_out: list[str] = list(info.details.get("side_data", ()))
+    covers: list[Any] = []
     with open_video(source) as container:
+        timecode = find_timecode(container, container.streams[video])
+        chapters = bool(container.chapters()) and suffix != ".avi"
         for stream in container.streams:
             if stream.index == video:
                 continue
+            if stream.type == "data" and stream.metadata.get("timecode") == timecode is not None:
+                continue  # the same as the film's own, from which it is written anew
+            if _is_cover(stream) and suffix in _COVERED and _codec(stream) in _COVER_FILES:
+                covers.append(stream)
+                continue
             if stream.type not in _KINDS or (stream.type == "attachment" and suffix != ".mkv"):
-                left_out.append(stream.type)
+                left_out.append(_name(stream, chapters))
                 continue
             if _holds(source, stream.index, suffix):
                 result.copied.append(stream.index)
@@ -83,9 +107,9 @@ def plan(source: Path, info: Info, suffix: str) -> Plan:
                     result.notes.append(f"{suffix} cannot hold {kind} in {codec}: made {target}")
                 else:
                     result.notes.append(f"{suffix} cannot hold {kind} in {codec}: left out")
+        result.covers = list(_covers(container, covers))
     if left_out:
-        kinds = ", ".join(f"{left_out.count(k)} {k}" for k in sorted(set(left_out)))
-        result.notes.append(f"streams left out: {kinds}")
+        result.notes.append(f"left out: {', '.join(left_out)}")
     result.notes = list(dict.fromkeys(result.notes))
     return result
 
@@ -113,6 +137,46 @@ def _holds(source: Path, index: int, suffix: str) -> bool:
     return True
 
 
+def _is_cover(stream: Any) -> bool:
+    from av.stream import Disposition
+
+    kind = stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails)
+    return bool(stream.type == "video" and kind == Disposition.attached_pic)
+
+
+def _covers(container: InputContainer, streams: list[Any]) -> Iterator[Cover]:
+    """Read the streams' one packet each; containers hand them out before all others."""
+    waiting = {stream.index for stream in streams}
+    for packet in container.demux(streams) if streams else ():
+        stream: Any = packet.stream
+        if packet.size and stream.index in waiting:
+            yield Cover(_codec(stream), stream.width, stream.height, bytes(packet))
+            waiting.remove(stream.index)
+        if not waiting:
+            return
+
+
+def _name(stream: Any, chapters: bool) -> str:
+    """What people call a stream that is left out; ``chapters`` are kept in another way."""
+    from av.stream import Discard, Disposition
+
+    told = {key.lower(): value for key, value in stream.metadata.items()}
+    if stream.type == "video":
+        if _is_cover(stream):
+            return f"cover picture ({' and '.join(_COVERED)} can hold one)"
+        if stream.disposition & Disposition.timed_thumbnails:
+            return "chapter pictures"
+        return f"another video ({_codec(stream)}, {stream.width}x{stream.height})"
+    if stream.type == "data" and stream.discard == Discard.all:  # FFmpeg's mark for such a track
+        return f"track of chapter titles{' (chapters are kept)' if chapters else ''}"
+    if "timecode" in told:
+        return f"timecode {told['timecode']} of another track"
+    if stream.type == "attachment":
+        return f"attached file {told.get('filename', 'without a name')}"
+    what = told.get("handler_name") or stream.name or "unknown"
+    return f"{stream.type} ({what.strip()})"
+
+
 def _codec(stream: Any) -> str:
     return stream.codec_context.codec.canonical_name if stream.codec_context else "unknown coding"
 
@@ -137,6 +201,7 @@ class Streams:
     def __init__(self, container: InputContainer, out: OutputContainer, plan: Plan) -> None:
         self._container = container
         self._feeds: dict[int, Callable[[Any], Iterator[Any]]] = {}
+        self._covers = [packet for cover in plan.covers for packet in _attached(cover, out)]
         self.notes: list[str] = []
         for index in sorted([*plan.copied, *plan.converted]):
             source = container.streams[index]
@@ -158,6 +223,7 @@ class Streams:
         """
         import av
 
+        yield from ((float("-inf"), packet) for packet in self._covers)
         if not self._feeds:
             return
         incoming = self._container.demux([self._container.streams[i] for i in self._feeds])
@@ -182,6 +248,23 @@ class Streams:
                 time = float((ready.pts if ready.dts is None else ready.dts) * base)
                 if time >= 0 or negative:
                     yield time, ready
+
+
+def _attached(cover: Cover, out: OutputContainer) -> Iterator[Any]:
+    """Give the output a cover, and yield the packet of it that is to be written, if any."""
+    import av
+    from av.stream import Disposition
+
+    if out.format.name == "matroska":
+        out.add_attachment(*_COVER_FILES[cover.codec], cover.data)
+        return
+    stream: Any = out.add_mux_stream(cover.codec, width=cover.width, height=cover.height)
+    stream.disposition, stream.time_base = Disposition.attached_pic, Fraction(1, 1000)
+    packet: Any = av.Packet(cover.data)
+    packet.stream, packet.time_base = stream, stream.time_base
+    packet.pts = packet.dts = 0
+    packet.is_keyframe = True
+    yield packet
 
 
 def _inside(packet: Any, cut: Cut) -> bool:

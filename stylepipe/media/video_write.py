@@ -159,7 +159,7 @@ class _Segment:
     def __init__(self, encoding: Encoding, file: SegmentFile, info: Info) -> None:
         self.file, self._encoding, self._info = file, encoding, info
         self._context: VideoCodecContext = encoding.open()
-        self._convert = FromRGB(encoding.colour, encoding.pix_fmt)
+        self._convert = FromRGB(encoding.colour, encoding.pix_fmt, encoding.white)
         self._base: Fraction | None = None
         self._times: list[int] = []
         self._clock = time.monotonic()
