@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylepipe.errors import ItemError
+from stylepipe.media.pyav import MILLISECOND, any_text, fraction
 from stylepipe.media.segments import Index, read_index, read_payloads
 from stylepipe.media.video_encode import FORMATS, Encoding
 from stylepipe.media.video_read import open_video, reason
@@ -74,13 +75,15 @@ def _writing(path: Path, suffix: str, clock: Fraction) -> Any:
         options["movflags"] = "+faststart"
         if clock.numerator == 1:
             options["video_track_timescale"] = str(clock.denominator)
-    return av.open(f"file:{path}", "w", format=FORMATS[suffix], container_options=options)
+    return av.open(
+        f"file:{path}", "w", format=FORMATS[suffix], container_options=options, **any_text()
+    )
 
 
 def _lost(path: Path, encoding: Encoding) -> Iterator[str]:
     """What the container could not say about the pictures."""
     with open_video(path) as written:
-        aspect = written.streams.video[0].sample_aspect_ratio or Fraction(1)
+        aspect = fraction(written.streams.video[0].sample_aspect_ratio) or Fraction(1)
     wanted = Fraction((encoding.aspect or "1:1").replace(":", "/"))
     if aspect != wanted:
         yield (
@@ -174,7 +177,7 @@ def _pictures(
 def _copy_chapters(container: InputContainer, out: OutputContainer, cut: Cut) -> None:
     chapters: list[Any] = []
     for chapter in container.chapters():
-        base = chapter["time_base"] or Fraction(1, 1000)
+        base = fraction(chapter["time_base"]) or MILLISECOND
         start, end = chapter["start"] * base, chapter["end"] * base
         if cut.begin is not None:
             start = max(start, cut.begin)

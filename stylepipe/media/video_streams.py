@@ -15,8 +15,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stylepipe.media.clock import spell
+from stylepipe.media.pyav import base_of
+from stylepipe.media.timeline import Timeline
 from stylepipe.media.video_encode import FORMATS
-from stylepipe.media.video_read import open_video, reason, spell
+from stylepipe.media.video_read import open_video, reason
 from stylepipe.types import Info
 
 if TYPE_CHECKING:
@@ -175,7 +178,7 @@ class Streams:
                 self.notes.append(f"sound and subtitles end at {spell(time)}: {reason(error)}")
                 return
             for ready in outgoing:
-                base = ready.time_base
+                base = base_of(ready)
                 shift = round(cut.shift / base)
                 ready.pts = None if ready.pts is None else ready.pts - shift
                 ready.dts = None if ready.dts is None else ready.dts - shift
@@ -186,7 +189,7 @@ class Streams:
 
 def _inside(packet: Any, cut: Cut) -> bool:
     """Whether the packet falls into the cut. Words that began before it are made to begin at it."""
-    base = packet.time_base
+    base = base_of(packet)
     start = (packet.dts if packet.pts is None else packet.pts) * base
     if cut.end is not None:
         if start >= cut.end:
@@ -229,7 +232,7 @@ def _sound(
         """Count samples: decoders leave times out, and coarse clocks would make gaps."""
         nonlocal heard
         rate = frame.sample_rate
-        time = None if frame.pts is None else frame.pts * frame.time_base
+        time = None if frame.pts is None else frame.pts * base_of(frame)
         if heard is None or (time is not None and abs(time - Fraction(heard, rate)) > _GAP):
             heard = round((time or 0) * rate)
         frame.pts, frame.time_base = heard, Fraction(1, rate)
@@ -290,7 +293,7 @@ def _text(
             return  # such packets only fill the time between two lines
         data = words.encode()
         ready: Any = av.Packet(len(data).to_bytes(2, "big") + data if codec == "mov_text" else data)
-        ready.stream, ready.time_base = target, packet.time_base
+        ready.stream, ready.time_base = target, base_of(packet)
         ready.pts = ready.dts = packet.pts
         ready.duration = packet.duration
         yield ready
