@@ -22,7 +22,7 @@ def base_of(thing: Any) -> Fraction:
     return fraction(thing.time_base) or MILLISECOND
 
 
-def any_text() -> dict[str, str]:
+def any_text() -> dict[str, Any]:
     """Keywords for ``av.open`` that let texts through which are no UTF-8, as the bytes they are.
 
     PyAV 19 does so by itself and knows no such keywords.

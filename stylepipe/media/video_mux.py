@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from stylepipe.errors import ItemError
 from stylepipe.media.pyav import MILLISECOND, any_text, fraction
 from stylepipe.media.segments import Index, read_index, read_payloads
+from stylepipe.media.timeline import Timeline
 from stylepipe.media.video_encode import FORMATS, Encoding
 from stylepipe.media.video_read import open_video, reason
 from stylepipe.media.video_streams import NEGATIVE, Cut, Plan, Streams, copy_tags
@@ -56,9 +57,10 @@ def assemble(
                     {k: v for k, v in container.metadata.items() if k.lower() not in _CONTAINER_OWN}
                 )
                 _copy_chapters(container, out, times.cut)
-                streams = Streams(container, out, plan)
+                timeline = Timeline.parse(info.details.get("pieces") or ())
+                streams = Streams(container, out, plan, timeline, suffix)
                 notes = streams.notes
-                packets.append(streams.packets(times.cut, suffix in NEGATIVE))
+                packets.append(streams.packets(times.cut))
             for _, packet in heapq.merge(*packets, key=lambda pair: pair[0]):
                 out.mux_one(packet)
         notes.extend(_lost(path, encoding))

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _SEEKABLE = ("mp4", "matroska")
 """Formats whose index leads exactly to key frames."""
+_ROUNDING = Fraction(2, 1000)
+"""Seconds by which the lengths that a file tells may differ."""
 _RUN_UP = 5
 """Seconds decoded before the wanted time, so that the picture rests on whole key frames only."""
 _FORMATS = (
@@ -275,20 +277,20 @@ def _decoder(stream: VideoStream) -> VideoCodecContext:
 def _remaining(
     container: InputContainer, stream: VideoStream, clock: Clock, pts: int
 ) -> int:
-    """How long the last frame stays, in ticks: as the container tells, at least as others do.
+    """How long the last frame stays, in ticks: as the container tells, else the least time of all.
 
     The frame's own duration is no use where B-frames are: MP4 knows decoding times only. For the
-    same reason its length of a film of irregular times may end with the last frame's beginning.
+    same reason its length may end where the last of irregular frames begins.
     """
-    least = clock.shortest
     if not stream.duration or stream.start_time is None or not _knows_length(container, stream):
-        return least
+        return clock.shortest
     stop = stream.start_time + stream.duration
     if container.duration:  # an edit list may end the film earlier
-        whole = (container.start_time or 0) + container.duration
-        if stop * clock.base > Fraction(whole, 1_000_000) + Fraction(2, 1000):
-            stop = int(Fraction(whole, 1_000_000) / clock.base)
-    return max(stop - pts, least)
+        whole = Fraction((container.start_time or 0) + container.duration, 1_000_000)
+        if stop * clock.base > whole + _ROUNDING:
+            stop = int(whole / clock.base)
+    known = (stop - pts) * clock.base > min(_ROUNDING, clock.shortest * clock.base / 2)
+    return stop - pts if known else clock.shortest
 
 
 def _knows_length(container: InputContainer, stream: VideoStream) -> bool:
@@ -313,7 +315,7 @@ def _length(container: InputContainer, stream: VideoStream, times: Survey) -> fl
     if stream.duration:
         return float(stream.duration * base_of(stream))
     if container.duration:
-        return container.duration / 1e6 - float(min(times.begin, 0))
+        return container.duration / 1e6 - min(float(times.begin), 0.0)
     return None
 
 

@@ -38,6 +38,10 @@ _GAP = Fraction(1, 10)
 """Seconds by which sound may stray from its times before they are taken anew."""
 NEGATIVE = (".mp4", ".mov", ".m4v")
 """Containers whose edit lists give a meaning to times before zero."""
+_RUN_UP = (".mkv", ".webm")
+"""Containers that tell how much a codec decodes before what is to be heard."""
+_CLOCK_OF_MKV = 0.001
+"""Seconds to which they round times."""
 _TAGS = {"language", "title", "handler_name", "filename", "mimetype", "comment"}
 """Metadata of a stream that stays true; the rest is statistics of the source's bytes."""
 
@@ -69,6 +73,10 @@ def plan(source: Path, info: Info, suffix: str) -> Plan:
     video = info.details.get("stream")
     if video is None:  # an animated picture, or frames of another reader
         return result
+    if pieces := info.details.get("pieces"):
+        result.notes.append(
+            f"its clock starts anew ({len(pieces) - 1} times): the parts are put end to end"
+        )
     left_out: list[str] = []
     with open_video(source) as container:
         for stream in container.streams:
@@ -137,8 +145,11 @@ def copy_tags(source: Any, target: Any) -> None:
 class Streams:
     """The other streams on their way from an open source into an open output."""
 
-    def __init__(self, container: InputContainer, out: OutputContainer, plan: Plan) -> None:
-        self._container = container
+    def __init__(
+        self, container: InputContainer, out: OutputContainer, plan: Plan, timeline: Timeline,
+        suffix: str,
+    ) -> None:
+        self._container, self._timeline, self._suffix = container, timeline, suffix
         self._feeds: dict[int, Callable[[Any], Iterator[Any]]] = {}
         self.notes: list[str] = []
         for index in sorted([*plan.copied, *plan.converted]):
@@ -153,10 +164,10 @@ class Streams:
             copy_tags(source, target)
             self._feeds[index] = feed
 
-    def packets(self, cut: Cut, negative: bool) -> Iterator[tuple[float, Any]]:
+    def packets(self, cut: Cut) -> Iterator[tuple[float, Any]]:
         """Decoding time in seconds, and packet, about in that order.
 
-        Unless the container holds ``negative`` times, sound before zero (a codec's run-up, which
+        Unless the container holds times before zero, sound from before it (a codec's run-up, which
         is not heard) is left out; else it would move everything, pictures included.
         """
         import av
@@ -165,14 +176,17 @@ class Streams:
             return
         incoming = self._container.demux([self._container.streams[i] for i in self._feeds])
         time = 0.0
+        latest: dict[int, int] = {}
         while True:
             try:
                 packet: Any = next(incoming, None)
                 if packet is None:
                     return
                 flush = packet.dts is None and packet.pts is None
-                if not flush and not _inside(packet, cut):
-                    continue
+                if not flush:
+                    self._timeline.put(packet)
+                    if not _follows(packet, latest) or not _inside(packet, cut):
+                        continue
                 outgoing = list(self._feeds[packet.stream.index](packet))
             except av.FFmpegError as error:
                 self.notes.append(f"sound and subtitles end at {spell(time)}: {reason(error)}")
@@ -183,8 +197,29 @@ class Streams:
                 ready.pts = None if ready.pts is None else ready.pts - shift
                 ready.dts = None if ready.dts is None else ready.dts - shift
                 time = float((ready.pts if ready.dts is None else ready.dts) * base)
-                if time >= 0 or negative:
+                if self._suffix in NEGATIVE or time >= -self._run_up(ready):
                     yield time, ready
+
+    def _run_up(self, packet: Any) -> float:
+        """Seconds before zero at which the output's packets of a stream may begin."""
+        context = packet.stream.codec_context
+        if self._suffix not in _RUN_UP or packet.stream.type != "audio" or not context.sample_rate:
+            return 0
+        return context.delay / context.sample_rate + _CLOCK_OF_MKV
+
+
+def _follows(packet: Any, latest: dict[int, int]) -> bool:
+    """Whether the packet comes after those of its stream before it: no container takes others.
+
+    Where joined parts overlap, the earlier one is heard.
+    """
+    index, time = packet.stream.index, packet.pts if packet.dts is None else packet.dts
+    if time < latest.get(index, time) or (
+        time == latest.get(index) and packet.stream.type == "audio"
+    ):
+        return False
+    latest[index] = time
+    return True
 
 
 def _inside(packet: Any, cut: Cut) -> bool:
