@@ -11,9 +11,11 @@ import click
 
 from stylepipe.cli.app import App, app_of
 from stylepipe.cli.output import print_json, print_table
-from stylepipe.components import Component, Context, Reader
+from stylepipe.components import Context, Reader
+from stylepipe.device import pick
 from stylepipe.errors import ItemError, NoInputError
 from stylepipe.inputs import probe
+from stylepipe.memory import available_memory
 from stylepipe.types import Info
 
 
@@ -49,15 +51,21 @@ def command(ctx: click.Context, files: tuple[Path, ...], as_json: bool) -> int:
 
 def _readers(app: App, stack: ExitStack) -> list[Reader]:
     readers = [cls(cls.Options()) for cls in app.plugins.components(Reader).values()]
+    place: Any = _LateDevice()
     for reader in readers:
-        if type(reader).open is not Component.open:
-            # only now is a device needed, whose import takes two seconds
-            from stylepipe.device import pick
-            from stylepipe.memory import available_memory
-
-            stack.callback(reader.close)
-            reader.open(Context(pick("cpu"), available_memory() // 2, click.echo))
+        stack.callback(reader.close)
+        reader.open(Context(place, available_memory() // 2, click.echo))
     return readers
+
+
+class _LateDevice:
+    """The CPU, as :class:`stylepipe.device.Device`, once a reader wants one.
+
+    Most do not, and the import takes two seconds.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(pick("cpu"), name)
 
 
 def _facts(path: Path, readers: list[Reader]) -> dict[str, Any]:

@@ -26,6 +26,8 @@ _REGULAR = 0.9
 """Share of equal intervals from which on the rate is constant, and the rest are lost frames."""
 _STEP_BACK = 1
 """Seconds by which a single time may fall back and be nudged."""
+_LEAP = 30 * 3600
+"""Seconds that no film waits for its next picture; FFmpeg's figure."""
 _NUDGED = 3
 """Pictures in a row out of order at which it is the clock that is wrong, and not their times."""
 
@@ -160,16 +162,16 @@ def _near(a: Fraction, b: Fraction) -> bool:
 class Clock:
     """Presentation times of decoded frames: the source's own, missing ones filled in.
 
-    A time that falls back a little is nudged, so that the order holds. ``begin`` is the time of
-    the first picture in seconds, for those without.
+    A single time that falls back a little is nudged, so that the order holds. ``origin``: when the
+    film begins, in seconds, and where its first picture is shown if that has no time.
     """
 
     def __init__(
-        self, container: InputContainer, base: Fraction, rate: Fraction | None, begin: Fraction
+        self, container: InputContainer, base: Fraction, rate: Fraction | None, origin: Fraction
     ) -> None:
         self.base = base
         self._step = max(1, round(1 / (rate * base))) if rate else 1
-        self._begin = round(begin / base)
+        self._origin = origin
         self._order = _StoredOrder() if is_unordered(container) else None
         self._pts: int | None = None
         self._shortest: int | None = None
@@ -197,25 +199,25 @@ class Clock:
         else:
             pts = frame.pts if frame.pts is not None else frame.dts
         if pts is None:
-            pts = self._begin if self._pts is None else self._pts + self._step
+            pts = round(self._origin / self.base) if self._pts is None else self._pts + self._step
         if self._pts is not None:
             pts = self._later(self._pts, pts)
         self._pts = pts
         return pts
 
     def _later(self, before: int, pts: int) -> int:
-        if pts > before:
-            self._nudged = 0
-            self._shortest = min(pts - before, self._shortest or pts - before)
-            return pts
-        self._nudged += 1
-        if self._nudged == _NUDGED or (before - pts) * self.base > _STEP_BACK:
+        ahead = (pts - before) * self.base
+        self._nudged = self._nudged + 1 if pts <= before else 0
+        if self._nudged == _NUDGED or not -_STEP_BACK <= ahead <= _LEAP:
             raise ItemError(
-                f"its clock falls back from {spell(before * self.base)} to "
-                f"{spell(pts * self.base)}; --end {float(before * self.base):.3f} takes what comes "
-                "before, or join its parts anew with a tool that sets times, such as mkvmerge"
+                f"its clock jumps from {spell(before * self.base)} to {spell(pts * self.base)}; "
+                f"--end {float(before * self.base - self._origin):.3f} takes what comes before, or "
+                "join its parts anew with a tool that sets times, such as mkvmerge"
             )
-        return before + 1
+        if pts <= before:
+            return before + 1
+        self._shortest = min(pts - before, self._shortest or pts - before)
+        return pts
 
 
 class _StoredOrder:

@@ -172,7 +172,7 @@ def frames(path: Path, info: Info, span: Span, first: int) -> Iterator[Frame]:
         begin = Fraction(info.details["origin"])
         timeline = Timeline.parse(info.details["pieces"] or ())
         clock = Clock(container, base_of(stream), info.rate, begin)
-        if span.start + begin > 0 and any(n in container.format.name for n in _SEEKABLE):
+        if span.start and begin >= 0 and any(n in container.format.name for n in _SEEKABLE):
             _seek(container, span.start + begin)
         index = 0
         shape = upright = None
@@ -204,7 +204,7 @@ def frames(path: Path, info: Info, span: Span, first: int) -> Iterator[Frame]:
                 )
             index += 1
         if held is not None:
-            held.duration = _remaining(container, stream, clock, pts)
+            held.duration = _stay(container, stream, clock, held)
             yield held
     if index == 0:
         raise ItemError(
@@ -274,23 +274,25 @@ def _decoder(stream: VideoStream) -> VideoCodecContext:
     return decoder  # type: ignore[no-any-return]
 
 
-def _remaining(
-    container: InputContainer, stream: VideoStream, clock: Clock, pts: int
-) -> int:
-    """How long the last frame stays, in ticks: as the container tells, else the least time of all.
+def _stay(container: InputContainer, stream: VideoStream, clock: Clock, last: Frame) -> int:
+    """How long the last frame stays, in ticks: as the container tells, else the least there is.
 
-    The frame's own duration is no use where B-frames are: MP4 knows decoding times only. For the
-    same reason its length may end where the last of irregular frames begins.
+    MP4 adds up decoding times: where B-frames are, its frames' own durations belong to others, and
+    its length may end where the last of irregular frames begins.
     """
-    if not stream.duration or stream.start_time is None or not _knows_length(container, stream):
-        return clock.shortest
-    stop = stream.start_time + stream.duration
-    if container.duration:  # an edit list may end the film earlier
-        whole = Fraction((container.start_time or 0) + container.duration, 1_000_000)
-        if stop * clock.base > whole + _ROUNDING:
-            stop = int(whole / clock.base)
-    known = (stop - pts) * clock.base > min(_ROUNDING, clock.shortest * clock.base / 2)
-    return stop - pts if known else clock.shortest
+    assert last.pts is not None
+    least = min(_ROUNDING, clock.shortest * clock.base / 2)
+    if stream.duration and stream.start_time is not None and _knows_length(container, stream):
+        stop = stream.start_time + stream.duration
+        if container.duration:  # an edit list may end the film earlier
+            whole = Fraction((container.start_time or 0) + container.duration, 1_000_000)
+            if stop * clock.base > whole + _ROUNDING:
+                stop = int(whole / clock.base)
+        if (stop - last.pts) * clock.base > least:
+            return stop - last.pts
+    if last.duration and last.duration * clock.base > least:
+        return min(last.duration, clock.shortest)
+    return clock.shortest
 
 
 def _knows_length(container: InputContainer, stream: VideoStream) -> bool:

@@ -202,10 +202,10 @@ class Streams:
 
     def _run_up(self, packet: Any) -> float:
         """Seconds before zero at which the output's packets of a stream may begin."""
-        context = packet.stream.codec_context
-        if self._suffix not in _RUN_UP or packet.stream.type != "audio" or not context.sample_rate:
+        if self._suffix not in _RUN_UP or packet.stream.type != "audio":
             return 0
-        return context.delay / context.sample_rate + _CLOCK_OF_MKV
+        delay: int = packet.stream.codec_context.delay
+        return delay / packet.stream.codec_context.sample_rate + _CLOCK_OF_MKV if delay else 0
 
 
 def _follows(packet: Any, latest: dict[int, int]) -> bool:
