@@ -119,18 +119,29 @@ class Joins:
             return place
         base, index = base_of(packet), packet.stream.index
         time, length = stamp * base, (packet.duration or 0) * base
-        run = self._runs[-1]
-        if place < run.begin:  # handed out late: a packet is whole only when the next one begins
-            run = next(r for r in reversed(self._runs) if r.begin <= place)
-        elif _starts_anew(run, index, time):
-            run = _Run(place)
-            self._runs.append(run)
+        run = self._run(place, index, time)
         run.seen[index] = time
         run.latest = max(time + length, run.latest or time)
         if index == self._video:
             shown = time if packet.pts is None else packet.pts * base
             self._see_picture(run, time, shown, shown + (length or self._step))
         return place
+
+    def _run(self, place: int, stream: int, time: Fraction) -> _Run:
+        """The piece that a packet belongs to.
+
+        Packets are handed out when they are whole, which pictures are only when the next begins:
+        the first of a new piece may come late, and so may the last of the one before.
+        """
+        newest = self._runs[-1]
+        run = next(r for r in reversed(self._runs) if r.begin <= place)
+        if not _starts_anew(run, stream, time):
+            return run
+        if run is newest:
+            newest = _Run(place)
+            self._runs.append(newest)
+        newest.begin = place
+        return newest
 
     def _see_picture(self, run: _Run, time: Fraction, shown: Fraction, end: Fraction) -> None:
         if run.first is None and self._decoded is not None:

@@ -204,8 +204,11 @@ class Streams:
         """Seconds before zero at which the output's packets of a stream may begin."""
         if self._suffix not in _RUN_UP or packet.stream.type != "audio":
             return 0
-        delay: int = packet.stream.codec_context.delay
-        return delay / packet.stream.codec_context.sample_rate + _CLOCK_OF_MKV if delay else 0
+        context = packet.stream.codec_context
+        samples: int = context.delay
+        if not samples and context.codec.canonical_name == "opus":  # an encoder does not tell
+            samples = int.from_bytes(context.extradata[10:12], "little")  # RFC 7845: pre-skip
+        return samples / context.sample_rate + _CLOCK_OF_MKV if samples else 0
 
 
 def _follows(packet: Any, latest: dict[int, int]) -> bool:
