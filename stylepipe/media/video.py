@@ -51,8 +51,9 @@ class VideoReader(Reader):
 
         ``details`` holds codec, pix_fmt, colour tags (FFmpeg's names), rotation (degrees clockwise
         already applied), sample_aspect_ratio, audio, subtitles, variable_rate, and what the writer
-        needs: stream, origin, start, end. Raises ItemError for a file without video, without
-        frames, damaged or cut short.
+        needs: stream, origin, pieces (where clocks start anew), start, end. Formats made for
+        broadcasting are gone through to the end, but not decoded. Raises ItemError for a file
+        without video, without frames, damaged or cut short.
         """
         from stylepipe.media import animation, video_read
 
