@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from clips import Log, convert, make_clip, packets, picture, read
 
 from stylepipe.errors import ItemError
+from stylepipe.media.clock import _Pace, _rate
 from stylepipe.media.timeline import Joins
 
 STEP = Fraction(1, 25)
@@ -180,6 +182,13 @@ def test_packets_handed_out_late_stay_with_the_piece_they_lie_in():
     told += [Heard(1, 0, 110), Heard(0, 80, 40), Heard(0, 0, 100), Heard(1, 40, 130)]
     told += [Heard(0, 40, 120), Heard(0, 80, None)]
     assert shifts(told) == ["0:0", "100:3/25"]
+
+
+def test_second_fields_without_times_do_not_count_as_the_first_picture():
+    told = [Heard(0, 0, 0), Heard(0, 20, 10), Heard(0, 0, 100), Heard(0, 20, 110)]
+    for packet, pts in zip(told, (80, None, 80, None), strict=True):
+        packet.pts = pts
+    assert shifts(told) == ["0:0", "100:1/25"]
 
 
 def test_sound_alone_out_of_order_moves_nothing():
@@ -363,6 +372,19 @@ def test_a_lost_frame_does_not_make_a_rate_irregular(tmp_path):
     source = make_clip(tmp_path / "in.mkv", [40 * n for n in range(50) if n != 31])
     info, _ = read(source)
     assert info.rate == 25 and not info.details["variable_rate"]
+
+
+def test_fields_in_packets_of_their_own_are_not_counted_as_frames():
+    own = SimpleNamespace(framerate=Fraction(25))
+    stream = SimpleNamespace(
+        codec_context=own, average_rate=Fraction(25), guessed_rate=Fraction(25),
+        base_rate=Fraction(50), frames=0, index_entries=(),
+    )
+    container = SimpleNamespace(format=SimpleNamespace(flags=0))
+    times = [n * STEP / 2 for n in range(40)]
+    assert _rate(container, stream, _Pace.of(times, Fraction(1, 90000))) == (25, True)
+    own.framerate = stream.average_rate = Fraction(50)
+    assert _rate(container, stream, _Pace.of(times, Fraction(1, 90000))) == (50, True)
 
 
 # -- the run-up of sound --------------------------------------------------------------------

@@ -78,8 +78,9 @@ def survey(container: InputContainer, stream: VideoStream) -> Survey:
     live, stored = is_live(container), is_unordered(container)
     joins = Joins(stream.index, 1 / (fraction(stream.guessed_rate) or Fraction(25)))
     seen: list[tuple[int, Fraction]] = []  # the first pictures' places and times
-    untimed = 0
+    untimed = 0  # leading pictures, B-frames among them that come after the first with a time
     whole = False
+    base = base_of(stream)
     try:
         for packet in container.demux([stream, *(container.streams.audio if live else ())]):
             place = joins.see(packet) if live else 0
@@ -87,24 +88,21 @@ def survey(container: InputContainer, stream: VideoStream) -> Survey:
                 continue
             stamp = packet.dts if packet.pts is None or stored else packet.pts
             if stamp is None:
-                untimed += 1
+                if untimed or not seen:
+                    untimed += len(seen) < _REORDERED
             elif len(seen) < _SAMPLE + _REORDERED:
-                seen.append((place, stamp * base_of(stream)))
+                seen.append((place, stamp * base))
             elif not live:
                 break
         else:
             whole = True
     except (av.FFmpegError, OSError):
-        pass  # damage is told by the one who decodes
+        whole = False
     timeline, end = joins.timeline()
-    base = base_of(stream)
-    times = sorted(time + timeline.shift(place) for place, time in seen)
-    if not whole or len(times) > _SAMPLE:
-        times = times[:_SAMPLE]
+    times = sorted(time + timeline.shift(place) for place, time in seen)[:_SAMPLE]
     rate, steady = _rate(container, stream, _Pace.of(times, base))
     begin = times[0] if times else Fraction(0)
     if times and rate and not is_raw(container):
-        # They are missing where a clip was cut without decoding: before what is to be shown.
         begin -= round(untimed / rate / base) * base
     return Survey(timeline, rate, steady, begin, end if live and whole else None)
 
@@ -151,6 +149,8 @@ def _rate(
     measured = (1 / pace.mean).limit_denominator(1001)
     if not pace.steady:
         return counted or measured, False
+    if own and average and _near(own, average) and _near(2 * own, measured):
+        return own, True  # broadcast pictures may come as two fields, in a packet each
     rate = next((r for r in declared if _near(r, measured)), measured)
     return rate, counted is None or _near(counted, rate)
 
@@ -167,10 +167,12 @@ class Clock:
     """
 
     def __init__(
-        self, container: InputContainer, base: Fraction, rate: Fraction | None, origin: Fraction
+        self, container: InputContainer, base: Fraction, rate: Fraction | None, steady: bool,
+        origin: Fraction,
     ) -> None:
         self.base = base
         self._step = max(1, round(1 / (rate * base))) if rate else 1
+        self._steady = steady
         self._origin = origin
         self._order = _StoredOrder() if is_unordered(container) else None
         self._pts: int | None = None
@@ -183,9 +185,9 @@ class Clock:
         return None if self._pts is None else self._pts * self.base
 
     @property
-    def shortest(self) -> int:
-        """The shortest interval between frames so far, in ticks: how long one stays at least."""
-        return self._shortest or self._step
+    def usual(self) -> int:
+        """How long a frame stays, in ticks, where nothing tells: of irregular ones the shortest."""
+        return self._step if self._steady else self._shortest or self._step
 
     def sent(self, packet: Any) -> None:
         """Take note of a packet that was given to the decoder."""

@@ -93,6 +93,8 @@ class _Run:
     """Time of its first picture."""
     end: Fraction = Fraction(0)
     """When its last picture ends."""
+    pictures: bool = False
+    """Whether there are any."""
     goes_on: bool = False
     """Whether its pictures follow those before: only another stream was out of order."""
 
@@ -123,8 +125,11 @@ class Joins:
         run.seen[index] = time
         run.latest = max(time + length, run.latest or time)
         if index == self._video:
-            shown = time if packet.pts is None else packet.pts * base
-            self._see_picture(run, time, shown, shown + (length or self._step))
+            self._see_picture(run, time)
+            if packet.pts is not None:  # second fields may have none
+                shown = packet.pts * base
+                run.first = shown if run.first is None else min(run.first, shown)
+                run.end = max(run.end, shown + (length or self._step))
         return place
 
     def _run(self, place: int, stream: int, time: Fraction) -> _Run:
@@ -143,11 +148,10 @@ class Joins:
         newest.begin = place
         return newest
 
-    def _see_picture(self, run: _Run, time: Fraction, shown: Fraction, end: Fraction) -> None:
-        if run.first is None and self._decoded is not None:
+    def _see_picture(self, run: _Run, time: Fraction) -> None:
+        if not run.pictures and self._decoded is not None:
             run.goes_on = self._decoded < time <= self._decoded + _JUMP
-        run.first = shown if run.first is None else min(run.first, shown)
-        run.end = max(run.end, end)
+        run.pictures = True
         self._decoded = time
 
     def timeline(self) -> tuple[Timeline, Fraction]:

@@ -171,7 +171,8 @@ def frames(path: Path, info: Info, span: Span, first: int) -> Iterator[Frame]:
         to_rgb = ToRGB(Colour.parse(info.details), info.depth, info.alpha)
         begin = Fraction(info.details["origin"])
         timeline = Timeline.parse(info.details["pieces"] or ())
-        clock = Clock(container, base_of(stream), info.rate, begin)
+        steady = not info.details["variable_rate"]
+        clock = Clock(container, base_of(stream), info.rate, steady, begin)
         if span.start and begin >= 0 and any(n in container.format.name for n in _SEEKABLE):
             _seek(container, span.start + begin)
         index = 0
@@ -281,7 +282,7 @@ def _stay(container: InputContainer, stream: VideoStream, clock: Clock, last: Fr
     its length may end where the last of irregular frames begins.
     """
     assert last.pts is not None
-    least = min(_ROUNDING, clock.shortest * clock.base / 2)
+    least = min(_ROUNDING, clock.usual * clock.base / 2)
     if stream.duration and stream.start_time is not None and _knows_length(container, stream):
         stop = stream.start_time + stream.duration
         if container.duration:  # an edit list may end the film earlier
@@ -291,8 +292,8 @@ def _stay(container: InputContainer, stream: VideoStream, clock: Clock, last: Fr
         if (stop - last.pts) * clock.base > least:
             return stop - last.pts
     if last.duration and last.duration * clock.base > least:
-        return min(last.duration, clock.shortest)
-    return clock.shortest
+        return min(last.duration, clock.usual)
+    return clock.usual
 
 
 def _knows_length(container: InputContainer, stream: VideoStream) -> bool:
