@@ -116,6 +116,17 @@ def test_joined_films_play_one_after_the_other(tmp_path, format, begins):
     assert any(f"starts anew ({len(begins) - 1} time" in line for line in log.lines)
 
 
+@pytest.mark.parametrize("second", [10, 9.2])
+def test_sound_of_joined_films_stays_in_step_when_it_is_converted(tmp_path, second):
+    source = tmp_path / "in.ts"
+    source.write_bytes(broadcast(tmp_path / "a.ts", 10) + broadcast(tmp_path / "b.ts", second))
+    convert(source, tmp_path / "out.webm")
+    _, frames = read(tmp_path / "out.webm")
+    wanted = [float(t) for t in seconds(frames)[10::25]]
+    assert len(wanted) == 2
+    assert tones(tmp_path / "out.webm") == pytest.approx(wanted, abs=0.04)
+
+
 @pytest.mark.parametrize("format", ["vob", "mpegts"])
 def test_an_unbroken_clock_is_left_alone(tmp_path, format):
     path = tmp_path / ("in.vob" if format == "vob" else "in.ts")
