@@ -203,7 +203,7 @@ def test_second_fields_without_times_do_not_count_as_the_first_picture():
 
 
 def test_sound_alone_out_of_order_moves_nothing():
-    told = [Heard(0, 0, 0), Heard(1, 0, 10), Heard(0, 40, 20), Heard(1, -500, 30), Heard(0, 80, 40)]
+    told = [Heard(0, 0, 0), Heard(1, 0, 10), Heard(0, 40, 20), Heard(1, -50, 30), Heard(0, 200, 40)]
     assert shifts(told) == []
 
 
