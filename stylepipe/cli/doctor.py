@@ -89,15 +89,17 @@ def versions(app: App) -> Iterator[Finding]:
         if "extra ==" in requirement:
             continue
         name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
-        bound = re.search(r">=\s*([\d.]+)", requirement)
+        least, bound = (re.search(rf"{sign}\s*([\d.]+)", requirement) for sign in (">=", "<"))
         try:
             importlib.import_module(IMPORTS.get(name, name))
             version = _version(name)
         except ImportError as error:
             yield Finding("package", f"{name}: {error}; install stylepipe again", ok=False)
             continue
-        if bound and _numbers(version) < _numbers(bound[1]):
+        if least and _numbers(version) < _numbers(least[1]):
             yield Finding("package", f"{name} {version} is too old: needs {requirement}", ok=False)
+        elif bound and _numbers(version) >= _numbers(bound[1]):
+            yield Finding("package", f"{name} {version} is too new: needs {requirement}", ok=False)
         else:
             yield Finding("package", f"{name} {version}")
 

@@ -66,8 +66,9 @@ class VideoReader(Reader):
         content_light and ambient_light of HDR film, rotation (degrees clockwise already applied),
         sample_aspect_ratio, audio, subtitles, variable_rate, interlaced (the first frame is),
         side_data (what its pictures carry beside and painted ones cannot), and what the writer
-        needs: stream, origin, start, end. Raises ItemError for a file without video, without
-        frames, damaged or cut short.
+        needs: stream, origin, pieces (where clocks start anew), start, end. Formats made for
+        broadcasting are gone through to the end, but not decoded. Raises ItemError for a file
+        without video, without frames, damaged or cut short.
         """
         from stylepipe.media import animation, video_read
 

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylepipe.errors import ItemError
+from stylepipe.media.pyav import MILLISECOND, any_text, fraction
 from stylepipe.media.segments import Index, read_index, read_payloads
+from stylepipe.media.timeline import Timeline
 from stylepipe.media.video_color import Colour
 from stylepipe.media.video_encode import FORMATS, Encoding
 from stylepipe.media.video_facts import Facts, moved_timecode, needs_keys, work_tags
@@ -63,10 +65,11 @@ def assemble(
                 if timecode:
                     video.metadata["timecode"] = timecode
                 _copy_chapters(container, out, times.cut)
-                streams = Streams(container, out, plan)
+                timeline = Timeline.parse(info.details.get("pieces") or ())
+                streams = Streams(container, out, plan, timeline, suffix)
                 notes = streams.notes
                 notes += [why] if why else []
-                packets.append(streams.packets(times.cut, suffix in NEGATIVE))
+                packets.append(streams.packets(times.cut))
             facts = Facts.of(out)
             for _, packet in heapq.merge(*packets, key=lambda pair: pair[0]):
                 out.mux_one(packet)
@@ -85,14 +88,16 @@ def _writing(path: Path, suffix: str, clock: Fraction, keys: bool) -> Any:
         options["movflags"] = "+faststart" + ("+use_metadata_tags" if keys else "")
         if clock.numerator == 1:
             options["video_track_timescale"] = str(clock.denominator)
-    return av.open(f"file:{path}", "w", format=FORMATS[suffix], container_options=options)
+    return av.open(
+        f"file:{path}", "w", format=FORMATS[suffix], container_options=options, **any_text()
+    )
 
 
 def _lost(path: Path, encoding: Encoding, facts: Facts) -> Iterator[str]:
     """What the container could not say about the film, found by reading it back."""
     with open_video(path) as written:
         stream = written.streams.video[0]
-        aspect = stream.sample_aspect_ratio or Fraction(1)
+        aspect = fraction(stream.sample_aspect_ratio) or Fraction(1)
         missing = list(facts.missing(Facts.of(written)))
         hdr = encoding.colour.hdr or encoding.light
         picture = next(written.decode(stream), None) if hdr else None
@@ -203,7 +208,7 @@ def _pictures(
 def _copy_chapters(container: InputContainer, out: OutputContainer, cut: Cut) -> None:
     chapters: list[Any] = []
     for chapter in container.chapters():
-        base = chapter["time_base"] or Fraction(1, 1000)
+        base = fraction(chapter["time_base"]) or MILLISECOND
         start, end = chapter["start"] * base, chapter["end"] * base
         if cut.begin is not None:
             start = max(start, cut.begin)

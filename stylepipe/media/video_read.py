@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylepipe.errors import ItemError
+from stylepipe.media.clock import Clock, Survey, is_live, is_raw, is_unordered, spell, survey
+from stylepipe.media.pyav import any_text, base_of, fraction, printable
+from stylepipe.media.timeline import Timeline
 from stylepipe.media.video_color import Colour, ToRGB, bits, has_alpha
 from stylepipe.media.video_fields import whole_pictures
 from stylepipe.media.video_hdr import Light, white
@@ -25,10 +28,18 @@ if TYPE_CHECKING:
 
 _SEEKABLE = ("mp4", "matroska")
 """Formats whose index leads exactly to key frames."""
+_ROUNDING = Fraction(2, 1000)
+"""Seconds by which the lengths that a file tells may differ."""
 _RUN_UP = 5
 """Seconds decoded before the wanted time, so that the picture rests on whole key frames only."""
-_STEP_BACK = 1
-"""Timestamps that fall back by less than this many seconds are nudged, by more is an error."""
+_FORMATS = (
+    "amv", "asf", "asf_o", "av1", "avi", "cavsvideo", "dirac", "dnxhd", "dv", "flv", "gxf", "h261",
+    "h263", "h264", "hevc", "ivf", "ivr", "kux", "live_flv", "lmlm4", "m4v", "matroska", "mjpeg",
+    "mov", "mpeg", "mpegts", "mpegvideo", "mpjpeg", "mtv", "mxf", "nsv", "nut", "nuv", "obu", "ogg",
+    "pva", "rm", "smjpeg", "vc1", "vvc", "wtv", "xmv", "yuv4mpegpipe",
+)
+"""FFmpeg's names of what is opened: films that lie in one file. Never lists of other files (concat,
+HLS, DASH, IMF, image sequences), whatever name they bear; nor pictures and texts."""
 
 _RESIZED = "the picture becomes {}x{} at {}: scaled to {}x{}, the size it began with"
 
@@ -46,19 +57,22 @@ class Span:
 
 @contextmanager
 def open_video(path: Path) -> Iterator[InputContainer]:
-    """Open a media file for reading; local files only, whatever a playlist in it may say.
+    """Open a film for reading: one local file, and no other that it may name.
 
-    Raises ItemError if it cannot be opened as audio or video.
+    Raises ItemError if it cannot be opened as a film.
     """
     import av
 
     try:
         if path.stat().st_size == 0:
             raise ItemError("the file is empty")
-        container = av.open(
-            f"file:{path}", metadata_errors="replace",
-            container_options={"protocol_whitelist": "file,crypto,data"},
-        )
+        allowed = {"protocol_whitelist": "file", "format_whitelist": ",".join(_FORMATS)}
+        container = av.open(f"file:{path}", container_options=allowed, **any_text())
+    except av.ArgumentError as error:
+        raise ItemError(
+            "cannot be read as video: it is a picture, a text, a list of other files, or in no "
+            "format for films; give it its right file name, or name the films themselves"
+        ) from error
     except (av.FFmpegError, OSError) as error:
         raise ItemError(f"cannot be read as video: {reason(error)}") from error
     try:
@@ -74,8 +88,6 @@ def video_stream(container: InputContainer) -> VideoStream:
     """
     from av.stream import Disposition
 
-    if container.format.name.endswith("_pipe") or container.format.name in ("image2", "tty"):
-        raise ItemError("is no video but a picture or text; give it its right file name")
     covers: Any = Disposition.attached_pic
     moving = [s for s in container.streams.video if not s.disposition & covers]
     if not moving:
@@ -88,22 +100,15 @@ def video_stream(container: InputContainer) -> VideoStream:
     return stream
 
 
-def origin(container: InputContainer) -> Fraction:
-    """The time, in seconds, that counts as the clip's beginning.
+def _origin(container: InputContainer, begin: Fraction) -> Fraction:
+    """The time, in seconds, that counts as the beginning of a clip whose pictures ``begin`` there.
 
-    0 but in formats such as MPEG-TS, whose clocks run from an arbitrary moment.
+    0 but in formats such as MPEG-TS, whose clocks run from an arbitrary moment, and where pictures
+    come before 0.
     """
-    if _live(container) and container.start_time is not None:
+    if is_live(container) and container.start_time is not None:
         return Fraction(container.start_time, 1_000_000)
-    return Fraction(0)
-
-
-def _live(container: InputContainer) -> bool:
-    """Whether the format is made for broadcasting: cut anywhere, its clock starting anywhere."""
-    from av.format import Flags
-
-    discontinuous: Any = Flags.ts_discont.value
-    return bool(container.format.flags & discontinuous)
+    return begin if is_raw(container) else min(begin, Fraction(0))
 
 
 def probe(path: Path, span: Span) -> Info:
@@ -113,27 +118,23 @@ def probe(path: Path, span: Span) -> Info:
     """
     with open_video(path) as container:
         stream = video_stream(container)
-        begin = origin(container)
         _check_complete(container, stream, span)
-        base = stream.time_base or Fraction(1, 1000)
-        frame = next(_decode(container, stream), None)
+        times = survey(container, stream)
+    with open_video(path) as container:
+        stream = video_stream(container)
+        frame = next(_decode(container, stream, times.timeline), None)
         if frame is None:
             raise ItemError("holds no video frames")
         transposed = _Upright.of(frame).transpose
         width, height = frame.width, frame.height
-        aspect = stream.sample_aspect_ratio
+        aspect = fraction(stream.sample_aspect_ratio)
         if aspect and transposed:
             aspect = 1 / aspect
-        length = None
-        if stream.duration:
-            length = float(stream.duration * base)
-        elif container.duration:
-            length = container.duration / 1e6
+        begin = _origin(container, times.begin)
+        length = _length(container, stream, times)
         if length is not None and span:
             stop = length if span.end is None else min(length, float(span.end))
             length = max(0.0, stop - float(span.start))
-        rate = stream.average_rate or stream.guessed_rate
-        nominal = stream.base_rate or rate
         details: dict[str, Any] = {
             "codec": stream.codec_context.codec.canonical_name,
             "pix_fmt": frame.format.name,
@@ -141,13 +142,14 @@ def probe(path: Path, span: Span) -> Info:
             **Light.of(frame).names(),
             "rotation": -frame.rotation % 360,
             "sample_aspect_ratio": f"{aspect.numerator}:{aspect.denominator}" if aspect else None,
-            "variable_rate": bool(rate and nominal and abs(rate - nominal) > nominal / 200),
+            "variable_rate": not times.steady,
             "interlaced": frame.interlaced_frame,
             "side_data": kept_by_none(frame),
             "audio": [_describe(s) for s in container.streams.audio],
             "subtitles": [_describe(s) for s in container.streams.subtitles],
             "stream": stream.index,
             "origin": str(begin),
+            "pieces": times.timeline.spell() or None,
             "start": str(span.start) if span.start else None,
             "end": str(span.end) if span.end is not None else None,
         }
@@ -156,10 +158,10 @@ def probe(path: Path, span: Span) -> Info:
             format=container.format.name,
             width=height if transposed else width,
             height=width if transposed else height,
-            frames=None if span else (stream.frames or None),
+            frames=None if span else _count(stream),
             depth=16 if bits(frame.format) > 8 or Colour.of(frame).hdr else 8,
             alpha=has_alpha(frame.format),
-            rate=rate,
+            rate=times.rate,
             duration=length,
             details=details,
         )
@@ -179,15 +181,18 @@ def frames(
         colour = Colour.parse(info.details)
         whitest = white(colour, Light.parse(info.details))
         to_rgb = ToRGB(colour, info.depth, info.alpha, whitest)
-        begin = origin(container)
-        clock = _Clock(stream.time_base or Fraction(1, 1000), info.rate)
-        if span.start and any(name in container.format.name for name in _SEEKABLE):
+        begin = Fraction(info.details["origin"])
+        timeline = Timeline.parse(info.details["pieces"] or ())
+        steady = not info.details["variable_rate"]
+        clock = Clock(container, base_of(stream), info.rate, steady, begin)
+        if span.start and begin >= 0 and any(n in container.format.name for n in _SEEKABLE):
             _seek(container, span.start + begin)
         index = 0
         upright = None
         told: set[tuple[int, ...]] = set()
         held: Frame | None = None  # until the next one tells how long it stays
-        for frame in whole_pictures(_decode(container, stream, begin), deinterlace, log):
+        decoded = _decode(container, stream, timeline, begin, clock)
+        for frame in whole_pictures(decoded, deinterlace, log):
             pts = clock.stamp(frame)
             if held is not None and held.pts is not None:
                 held.duration = pts - held.pts
@@ -213,7 +218,7 @@ def frames(
                 held = Frame(pixels, alpha, index, pts, clock.base, frame.duration or None)
             index += 1
         if held is not None:
-            held.duration = _remaining(container, stream, pts) or held.duration
+            held.duration = _stay(container, stream, clock, held)
             yield held
     if index == 0:
         raise ItemError(
@@ -231,45 +236,15 @@ def _scaled(array: np.ndarray, info: Info) -> np.ndarray:
     return cv2.resize(array, (info.width, info.height), interpolation=kind)
 
 
-class _Clock:
-    """Presentation times of the frames: the source's own, missing ones filled in.
-
-    Times that repeat or step back a little are nudged, so that the order holds.
-    """
-
-    def __init__(self, base: Fraction, rate: Fraction | None) -> None:
-        self.base = base
-        self._step = max(1, round(1 / (rate * base))) if rate else 1
-        self._pts: int | None = None
-
-    @property
-    def last(self) -> Fraction | None:
-        """Time of the latest frame in seconds."""
-        return None if self._pts is None else self._pts * self.base
-
-    def stamp(self, frame: av.VideoFrame) -> int:
-        pts = frame.pts if frame.pts is not None else frame.dts
-        if pts is None:
-            pts = 0 if self._pts is None else self._pts + self._step
-        if self._pts is not None and pts <= self._pts:
-            if (self._pts - pts) * self.base > _STEP_BACK:
-                raise ItemError(
-                    f"its timestamps fall back from {spell(self._pts * self.base)} to "
-                    f"{spell(pts * self.base)}; join it anew first (ffmpeg -fflags +genpts -c copy)"
-                )
-            pts = self._pts + 1
-        self._pts = pts
-        return pts
-
-
 def _decode(
-    container: InputContainer, stream: VideoStream, begin: Fraction = Fraction(0)
+    container: InputContainer, stream: VideoStream, timeline: Timeline,
+    begin: Fraction = Fraction(0), clock: Clock | None = None,
 ) -> Iterator[av.VideoFrame]:
     """Decode, telling damage by its time. Broadcast formats may begin and end in mid-picture."""
     import av
 
-    live = _live(container)
-    base = stream.time_base or Fraction(1, 1000)
+    live = is_live(container)
+    base = base_of(stream)
     decoder = _decoder(stream)
     time = begin
     started = False
@@ -279,6 +254,9 @@ def _decode(
             packet = next(packets, None)
             if packet is None:
                 return
+            timeline.put(packet)
+            if clock is not None:
+                clock.sent(packet)
             if packet.pts is not None:
                 time = packet.pts * base
             if packet.is_corrupt and not live:
@@ -319,20 +297,51 @@ def _decoder(stream: VideoStream) -> VideoCodecContext:
     return decoder  # type: ignore[no-any-return]
 
 
-def _remaining(container: InputContainer, stream: VideoStream, pts: int) -> int | None:
-    """How long the last frame stays, where the container tells the length of the stream.
+def _stay(container: InputContainer, stream: VideoStream, clock: Clock, last: Frame) -> int:
+    """How long the last frame stays, in ticks: as the container tells, else the least there is.
 
-    The frame's own duration is no use where B-frames are: MP4 knows decoding times only.
+    MP4 adds up decoding times: where B-frames are, its frames' own durations belong to others, and
+    its length may end where the last of irregular frames begins.
     """
-    base = stream.time_base or Fraction(1, 1000)
-    if not stream.duration or stream.start_time is None:
+    assert last.pts is not None
+    least = min(_ROUNDING, clock.usual * clock.base / 2)
+    if stream.duration and stream.start_time is not None and _knows_length(container, stream):
+        stop = stream.start_time + stream.duration
+        if container.duration:  # an edit list may end the film earlier
+            whole = Fraction((container.start_time or 0) + container.duration, 1_000_000)
+            if stop * clock.base > whole + _ROUNDING:
+                stop = int(whole / clock.base)
+        if (stop - last.pts) * clock.base > least:
+            return stop - last.pts
+    if last.duration and last.duration * clock.base > least:
+        return min(last.duration, clock.usual)
+    return clock.usual
+
+
+def _knows_length(container: InputContainer, stream: VideoStream) -> bool:
+    """Whether the container tells how long the stream is, or FFmpeg estimates it from its bytes."""
+    if is_live(container):
+        return False
+    return not is_unordered(container) or stream.duration == stream.frames
+
+
+def _count(stream: VideoStream) -> int | None:
+    """How many frames there are, where header and index agree."""
+    entries: Any = stream.index_entries
+    return stream.frames if stream.frames and stream.frames == len(entries) else None
+
+
+def _length(container: InputContainer, stream: VideoStream, times: Survey) -> float | None:
+    """Seconds from the clip's beginning to its end, where that is known."""
+    if times.end is not None:
+        return float(times.end - times.begin)
+    if not _knows_length(container, stream):
         return None
-    stop = stream.start_time + stream.duration
-    if container.duration:  # an edit list may end the film earlier
-        whole = (container.start_time or 0) + container.duration
-        if stop * base > Fraction(whole, 1_000_000) + Fraction(2, 1000):
-            stop = int(Fraction(whole, 1_000_000) / base)
-    return stop - pts if stop > pts else None
+    if stream.duration:
+        return float(stream.duration * base_of(stream))
+    if container.duration:
+        return container.duration / 1e6 - min(float(times.begin), 0.0)
+    return None
 
 
 def _seek(container: InputContainer, time: Fraction) -> None:
@@ -351,7 +360,7 @@ def _check_complete(container: InputContainer, stream: VideoStream, span: Span) 
     if not len(entries) or entries[-1].pos + entries[-1].size <= size:
         return
     cut = next(e.timestamp for e in entries if e.pos + e.size > size)
-    time = cut * (stream.time_base or Fraction(1, 1000))
+    time = cut * base_of(stream)
     if span.end is None or time < span.end:
         raise ItemError(
             f"the file is cut off: the video ends at {spell(time)}; "
@@ -394,17 +403,7 @@ class _Upright:
 def _describe(stream: Any) -> str:
     codec = stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
     language = stream.metadata.get("language", "und")
-    return codec if language == "und" else f"{codec} ({language})"
-
-
-def spell(seconds: Fraction | float | None) -> str:
-    """Seconds as ``m:ss.mmm`` or ``h:mm:ss.mmm``."""
-    millis = round((seconds or 0) * 1000)
-    sign, millis = ("-", -millis) if millis < 0 else ("", millis)
-    hours, rest = divmod(millis, 3_600_000)
-    minutes, rest = divmod(rest, 60_000)
-    tail = f"{rest // 1000:02d}.{rest % 1000:03d}"
-    return f"{sign}{hours}:{minutes:02d}:{tail}" if hours else f"{sign}{minutes}:{tail}"
+    return codec if language == "und" else f"{codec} ({printable(language)})"
 
 
 def reason(error: BaseException) -> str:

@@ -15,8 +15,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stylepipe.media.clock import spell
+from stylepipe.media.pyav import base_of
+from stylepipe.media.timeline import Timeline
 from stylepipe.media.video_encode import FORMATS
-from stylepipe.media.video_read import open_video, reason, spell
+from stylepipe.media.video_read import open_video, reason
 from stylepipe.media.video_timecode import find_timecode
 from stylepipe.types import Info
 
@@ -39,6 +42,10 @@ _COVER_FILES = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "imag
 """Codec to the name and type that Matroska knows a cover by."""
 NEGATIVE = (".mp4", ".mov", ".m4v")
 """Containers whose edit lists give a meaning to times before zero."""
+_RUN_UP = (".mkv", ".webm")
+"""Containers that tell how much a codec decodes before what is to be heard."""
+_CLOCK_OF_MKV = 0.001
+"""Seconds to which they round times."""
 _TAGS = {"language", "title", "handler_name", "filename", "mimetype", "comment"}
 """Metadata of a stream that stays true; the rest is statistics of the source's bytes."""
 
@@ -84,6 +91,10 @@ def plan(source: Path, info: Info, suffix: str) -> Plan:
         return result
     left_out: list[str] = list(info.details.get("side_data", ()))
     covers: list[Any] = []
+    if pieces := info.details.get("pieces"):
+        result.notes.append(
+            f"its clock starts anew ({len(pieces) - 1} times): the parts are put end to end"
+        )
     with open_video(source) as container:
         timecode = find_timecode(container, container.streams[video])
         chapters = bool(container.chapters()) and suffix != ".avi"
@@ -198,8 +209,11 @@ def copy_tags(source: Any, target: Any) -> None:
 class Streams:
     """The other streams on their way from an open source into an open output."""
 
-    def __init__(self, container: InputContainer, out: OutputContainer, plan: Plan) -> None:
-        self._container = container
+    def __init__(
+        self, container: InputContainer, out: OutputContainer, plan: Plan, timeline: Timeline,
+        suffix: str,
+    ) -> None:
+        self._container, self._timeline, self._suffix = container, timeline, suffix
         self._feeds: dict[int, Callable[[Any], Iterator[Any]]] = {}
         self._covers = [packet for cover in plan.covers for packet in _attached(cover, out)]
         self.notes: list[str] = []
@@ -215,10 +229,10 @@ class Streams:
             copy_tags(source, target)
             self._feeds[index] = feed
 
-    def packets(self, cut: Cut, negative: bool) -> Iterator[tuple[float, Any]]:
+    def packets(self, cut: Cut) -> Iterator[tuple[float, Any]]:
         """Decoding time in seconds, and packet, about in that order.
 
-        Unless the container holds ``negative`` times, sound before zero (a codec's run-up, which
+        Unless the container holds times before zero, sound from before it (a codec's run-up, which
         is not heard) is left out; else it would move everything, pictures included.
         """
         import av
@@ -228,26 +242,53 @@ class Streams:
             return
         incoming = self._container.demux([self._container.streams[i] for i in self._feeds])
         time = 0.0
+        latest: dict[int, int] = {}
         while True:
             try:
                 packet: Any = next(incoming, None)
                 if packet is None:
                     return
                 flush = packet.dts is None and packet.pts is None
-                if not flush and not _inside(packet, cut):
-                    continue
+                if not flush:
+                    self._timeline.put(packet)
+                    if not _follows(packet, latest) or not _inside(packet, cut):
+                        continue
                 outgoing = list(self._feeds[packet.stream.index](packet))
             except av.FFmpegError as error:
                 self.notes.append(f"sound and subtitles end at {spell(time)}: {reason(error)}")
                 return
             for ready in outgoing:
-                base = ready.time_base
+                base = base_of(ready)
                 shift = round(cut.shift / base)
                 ready.pts = None if ready.pts is None else ready.pts - shift
                 ready.dts = None if ready.dts is None else ready.dts - shift
                 time = float((ready.pts if ready.dts is None else ready.dts) * base)
-                if time >= 0 or negative:
+                if self._suffix in NEGATIVE or time >= -self._run_up(ready):
                     yield time, ready
+
+    def _run_up(self, packet: Any) -> float:
+        """Seconds before zero at which the output's packets of a stream may begin."""
+        if self._suffix not in _RUN_UP or packet.stream.type != "audio":
+            return 0
+        context = packet.stream.codec_context
+        samples: int = context.delay
+        if not samples and context.codec.canonical_name == "opus":  # an encoder does not tell
+            samples = int.from_bytes(context.extradata[10:12], "little")  # RFC 7845: pre-skip
+        return samples / context.sample_rate + _CLOCK_OF_MKV if samples else 0
+
+
+def _follows(packet: Any, latest: dict[int, int]) -> bool:
+    """Whether the packet comes after those of its stream before it: no container takes others.
+
+    Where joined parts overlap, the earlier one is heard.
+    """
+    index, time = packet.stream.index, packet.pts if packet.dts is None else packet.dts
+    if time < latest.get(index, time) or (
+        time == latest.get(index) and packet.stream.type == "audio"
+    ):
+        return False
+    latest[index] = time
+    return True
 
 
 def _attached(cover: Cover, out: OutputContainer) -> Iterator[Any]:
@@ -269,7 +310,7 @@ def _attached(cover: Cover, out: OutputContainer) -> Iterator[Any]:
 
 def _inside(packet: Any, cut: Cut) -> bool:
     """Whether the packet falls into the cut. Words that began before it are made to begin at it."""
-    base = packet.time_base
+    base = base_of(packet)
     start = (packet.dts if packet.pts is None else packet.pts) * base
     if cut.end is not None:
         if start >= cut.end:
@@ -312,7 +353,7 @@ def _sound(
         """Count samples: decoders leave times out, and coarse clocks would make gaps."""
         nonlocal heard
         rate = frame.sample_rate
-        time = None if frame.pts is None else frame.pts * frame.time_base
+        time = None if frame.pts is None else frame.pts * base_of(frame)
         if heard is None or (time is not None and abs(time - Fraction(heard, rate)) > _GAP):
             heard = round((time or 0) * rate)
         frame.pts, frame.time_base = heard, Fraction(1, rate)
@@ -373,7 +414,7 @@ def _text(
             return  # such packets only fill the time between two lines
         data = words.encode()
         ready: Any = av.Packet(len(data).to_bytes(2, "big") + data if codec == "mov_text" else data)
-        ready.stream, ready.time_base = target, packet.time_base
+        ready.stream, ready.time_base = target, base_of(packet)
         ready.pts = ready.dts = packet.pts
         ready.duration = packet.duration
         yield ready
