@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from stylepipe.media.pyav import base_of
 from stylepipe.media.video_timecode import find_timecode, later
 
 _CONTAINER_OWN = re.compile(
@@ -41,7 +42,7 @@ def moved_timecode(
     timecode = find_timecode(container, stream)
     if timecode is None:
         return None, None
-    start = (stream.start_time or 0) * Fraction(stream.time_base or 0)
+    start = (stream.start_time or 0) * base_of(stream)
     skipped = Fraction(0) if begin is None else begin - start
     if skipped and not regular:
         return None, f"timecode {timecode} left out: after --start it is unknown at irregular times"
