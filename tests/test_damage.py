@@ -14,7 +14,6 @@ from stylepipe.plugins import Plugins as RealPlugins
 from stylepipe.presets import InputOptions, resolve
 from stylepipe.report import Report
 
-
 ALL = ["a_whole", "b_torn", "c_torn_clip", "d_whole"]
 
 
