@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stylepipe.components import Context, Reader, Sink, Writer
+from stylepipe.damage import Damaged, refuse
 from stylepipe.errors import UsageError
 from stylepipe.media.video_encode import PRESETS
 from stylepipe.options import Options as BaseOptions
@@ -46,30 +47,37 @@ class VideoReader(Reader):
             if end is not None and end <= (start or 0):
                 raise UsageError(f"end ({self.end}) must be later than start ({self.start or 0})")
 
+    def __init__(self, options: Any) -> None:
+        super().__init__(options)
+        self._damaged: Damaged = refuse
+
+    def open(self, context: Context) -> None:
+        self._damaged = context.damaged
+
     def probe(self, path: Path) -> Info | None:
         """Describe a film or an animation; None for a picture of one frame.
 
         ``details`` holds codec, pix_fmt, colour tags (FFmpeg's names), rotation (degrees clockwise
         already applied), sample_aspect_ratio, audio, subtitles, variable_rate, and what the writer
-        needs: stream, origin, start, end. Raises ItemError for a file without video, without
-        frames, damaged or cut short.
+        needs: stream, origin, start, end. Tells :attr:`Context.damaged` of a film that is cut off.
+        Raises ItemError for a file without video, or of which nothing can be decoded.
         """
         from stylepipe.media import animation, video_read
 
         if path.suffix.lower() in ANIMATIONS:
             return animation.probe(path, self._span())
-        return video_read.probe(path, self._span())
+        return video_read.probe(path, self._span(), self._damaged)
 
     def frames(self, item: Item, info: Info, start: int = 0) -> Iterator[Frame]:
         """Yield the frames between the options ``start`` and ``end``, from number ``start``.
 
-        Times are the source's own. Raises ItemError, naming the time, for damage on the way.
+        Times are the source's own. Tells :attr:`Context.damaged` what is torn or missing, and when.
         """
         from stylepipe.media import animation, video_read
 
         if item.source.suffix.lower() in ANIMATIONS:
             return animation.frames(item.source, info, self._span(), start)
-        return video_read.frames(item.source, info, self._span(), start)
+        return video_read.frames(item.source, info, self._span(), start, self._damaged)
 
     def _span(self) -> Span:
         from stylepipe.media.video_read import Span

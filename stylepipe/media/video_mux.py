@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from stylepipe.errors import ItemError
 from stylepipe.media.segments import Index, read_index, read_payloads
 from stylepipe.media.video_encode import FORMATS, Encoding
-from stylepipe.media.video_read import open_video, reason
+from stylepipe.media.video_read import open_video
 from stylepipe.media.video_streams import NEGATIVE, Cut, Plan, Streams, copy_tags
+from stylepipe.media.words import reason
 from stylepipe.types import Info
 
 if TYPE_CHECKING:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stylepipe.damage import Damaged
 from stylepipe.errors import ItemError
+from stylepipe.media.ffmpeg_log import listening
 from stylepipe.media.video_color import Colour, ToRGB, bits, has_alpha
+from stylepipe.media.video_damage import MP4, Watch, live, tell_cut_off, watching
+from stylepipe.media.words import reason, spell
 from stylepipe.types import Frame, Info
 
 if TYPE_CHECKING:
@@ -47,15 +51,22 @@ def open_video(path: Path) -> Iterator[InputContainer]:
     """
     import av
 
-    try:
-        if path.stat().st_size == 0:
-            raise ItemError("the file is empty")
-        container = av.open(
-            f"file:{path}", metadata_errors="replace",
-            container_options={"protocol_whitelist": "file,crypto,data"},
-        )
-    except (av.FFmpegError, OSError) as error:
-        raise ItemError(f"cannot be read as video: {reason(error)}") from error
+    with listening((), MP4) as complaints:
+        try:
+            if path.stat().st_size == 0:
+                raise ItemError("the file is empty")
+            with complaints.heard():
+                container = av.open(
+                    f"file:{path}", metadata_errors="replace",
+                    container_options={"protocol_whitelist": "file,crypto,data"},
+                )
+        except (av.FFmpegError, OSError) as error:
+            if "moov atom not found" in complaints.take():
+                raise ItemError(
+                    "the file is cut short, or its recording never ended: the index at its end is "
+                    "missing, without which nothing can be decoded; copy it again"
+                ) from error
+            raise ItemError(f"cannot be read as video: {reason(error)}") from error
     try:
         yield container
     finally:
@@ -88,32 +99,27 @@ def origin(container: InputContainer) -> Fraction:
 
     0 but in formats such as MPEG-TS, whose clocks run from an arbitrary moment.
     """
-    if _live(container) and container.start_time is not None:
+    if live(container) and container.start_time is not None:
         return Fraction(container.start_time, 1_000_000)
     return Fraction(0)
 
 
-def _live(container: InputContainer) -> bool:
-    """Whether the format is made for broadcasting: cut anywhere, its clock starting anywhere."""
-    from av.format import Flags
+def probe(path: Path, span: Span, damaged: Damaged) -> Info:
+    """Describe a video after decoding one frame of it; ``damaged`` hears if it is cut off.
 
-    discontinuous: Any = Flags.ts_discont.value
-    return bool(container.format.flags & discontinuous)
-
-
-def probe(path: Path, span: Span) -> Info:
-    """Describe a video after decoding one frame of it.
-
-    Raises ItemError for a file without video, without frames, damaged or cut short.
+    Raises ItemError for a file without video, or of which nothing can be decoded.
     """
     with open_video(path) as container:
         stream = video_stream(container)
         begin = origin(container)
-        _check_complete(container, stream, span)
+        tell_cut_off(container, stream, span.end, damaged)
         base = stream.time_base or Fraction(1, 1000)
-        frame = next(_decode(container, stream), None)
+        torn: list[str] = []  # which frames() will tell
+        with watching(container, stream, torn.append, begin) as watch:
+            frame = next(_decode(container, stream, watch), None)
         if frame is None:
-            raise ItemError("holds no video frames")
+            why = f"nothing of it can be decoded: {torn[0]}; copy it again" if torn else ""
+            raise ItemError(why or "holds no video frames")
         transposed = _Upright.of(frame).transpose
         width, height = frame.width, frame.height
         aspect = stream.sample_aspect_ratio
@@ -158,23 +164,30 @@ def probe(path: Path, span: Span) -> Info:
         )
 
 
-def frames(path: Path, info: Info, span: Span, first: int) -> Iterator[Frame]:
+def frames(
+    path: Path, info: Info, span: Span, first: int, damaged: Damaged
+) -> Iterator[Frame]:
     """Yield the frames of ``span`` from number ``first``, upright, with the source's times.
 
-    Raises ItemError, naming the time, where the stream is damaged or its picture changes size.
+    ``damaged`` hears what cannot be decoded, with its time. Raises ItemError where the picture
+    changes size.
     """
-    with open_video(path) as container:
+    with ExitStack() as stack:
+        container = stack.enter_context(open_video(path))
         stream = video_stream(container)
         stream.thread_type = "AUTO"
         to_rgb = ToRGB(Colour.parse(info.details), info.depth, info.alpha)
         begin = origin(container)
+        watch = stack.enter_context(
+            watching(container, stream, damaged, begin, span.start, span.end)
+        )
         clock = _Clock(stream.time_base or Fraction(1, 1000), info.rate)
         if span.start and any(name in container.format.name for name in _SEEKABLE):
             _seek(container, span.start + begin)
         index = 0
         shape = upright = None
         held: Frame | None = None  # until the next one tells how long it stays
-        for frame in _decode(container, stream, begin):
+        for frame in _whole(path, container, stream, watch):
             pts = clock.stamp(frame)
             if held is not None and held.pts is not None:
                 held.duration = pts - held.pts
@@ -201,7 +214,8 @@ def frames(path: Path, info: Info, span: Span, first: int) -> Iterator[Frame]:
                 )
             index += 1
         if held is not None:
-            held.duration = _remaining(container, stream, pts) or held.duration
+            if watch.cut is None:  # else the stream is shorter than it says
+                held.duration = _remaining(container, stream, pts) or held.duration
             yield held
     if index == 0:
         raise ItemError(
@@ -241,37 +255,65 @@ class _Clock:
         return pts
 
 
-def _decode(
-    container: InputContainer, stream: VideoStream, begin: Fraction = Fraction(0)
+def _whole(
+    path: Path, container: InputContainer, stream: VideoStream, watch: Watch
 ) -> Iterator[av.VideoFrame]:
-    """Decode, telling damage by its time. Broadcast formats may begin and end in mid-picture."""
+    """Decode in several threads; what they lose at a damaged end is decoded again in one.
+
+    An error on the way out of the decoder takes along the pictures of all its threads.
+    """
+    last: int | None = None
+    for frame in _decode(container, stream, watch):
+        last = frame.pts
+        yield frame
+    if not watch.lost_at_end or last is None:
+        return
+    with open_video(path) as again:
+        one = again.streams[stream.index]
+        one.codec_context.thread_type = "NONE"
+        if any(name in again.format.name for name in _SEEKABLE):
+            _seek(again, last * (stream.time_base or Fraction(1, 1000)))
+        for frame in _decode(again, one, watch):  # type: ignore[arg-type]  # the video stream
+            if frame.pts is not None and frame.pts > last:
+                yield frame
+
+
+def _decode(
+    container: InputContainer, stream: VideoStream, watch: Watch
+) -> Iterator[av.VideoFrame]:
+    """Decode what can be; ``watch`` is told of the rest."""
     import av
 
-    live = _live(container)
-    base = stream.time_base or Fraction(1, 1000)
     decoder = _decoder(stream)
-    time = begin
-    started = False
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)
+    # The other streams are read along: the film is over when the last of them is.
+    others = [s for s in container.streams if s.type in ("audio", "subtitle")]
+    packets = container.demux([stream, *others])
+    try:
+        while True:
+            try:
+                with watch.heard():
+                    packet = next(packets, None)
+            except (av.FFmpegError, OSError) as error:
+                watch.torn(reason(error))
+                break
             if packet is None:
-                return
-            if packet.pts is not None:
-                time = packet.pts * base
-            if packet.is_corrupt and not live:
-                raise ItemError(f"the file is cut off or damaged at {spell(time - begin)}")
-            pictures = decoder.decode(packet)
-        except (av.FFmpegError, OSError) as error:
-            if live and not started:
+                break
+            watch.packet(packet)
+            if packet.stream.index != stream.index:
                 continue
-            raise ItemError(
-                f"damaged at {spell(time - begin)}: {reason(error)}; --end can stop before it"
-            ) from error
-        for picture in pictures:
-            started = True
-            yield picture
+            pictures: list[av.VideoFrame] = []
+            try:
+                with watch.heard():
+                    pictures = decoder.decode(packet)
+            except (av.FFmpegError, OSError) as error:
+                watch.lost_at_end = not packet.size
+                watch.torn(reason(error))
+            watch.pictures(pictures)
+            yield from pictures
+        watch.ended()
+    finally:
+        with suppress(av.FFmpegError):
+            decoder.decode(None)  # let its threads finish: one that complains waits for Python
 
 
 def _decoder(stream: VideoStream) -> VideoCodecContext:
@@ -323,21 +365,6 @@ def _seek(container: InputContainer, time: Fraction) -> None:
         container.seek(0, backward=True)
 
 
-def _check_complete(container: InputContainer, stream: VideoStream, span: Span) -> None:
-    """Raise ItemError if the index names bytes beyond the end of the file."""
-    entries: Any = stream.index_entries
-    size = container.size
-    if not len(entries) or entries[-1].pos + entries[-1].size <= size:
-        return
-    cut = next(e.timestamp for e in entries if e.pos + e.size > size)
-    time = cut * (stream.time_base or Fraction(1, 1000))
-    if span.end is None or time < span.end:
-        raise ItemError(
-            f"the file is cut off: the video ends at {spell(time)}; "
-            f"--end {float(time):.3f} takes what is there"
-        )
-
-
 @dataclass(frozen=True)
 class _Upright:
     """One of the eight ways a display matrix can lay the picture."""
@@ -374,19 +401,3 @@ def _describe(stream: Any) -> str:
     codec = stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
     language = stream.metadata.get("language", "und")
     return codec if language == "und" else f"{codec} ({language})"
-
-
-def spell(seconds: Fraction | float | None) -> str:
-    """Seconds as ``m:ss.mmm`` or ``h:mm:ss.mmm``."""
-    millis = round((seconds or 0) * 1000)
-    sign, millis = ("-", -millis) if millis < 0 else ("", millis)
-    hours, rest = divmod(millis, 3_600_000)
-    minutes, rest = divmod(rest, 60_000)
-    tail = f"{rest // 1000:02d}.{rest % 1000:03d}"
-    return f"{sign}{hours}:{minutes:02d}:{tail}" if hours else f"{sign}{minutes}:{tail}"
-
-
-def reason(error: BaseException) -> str:
-    """FFmpeg's or the system's words for an error, without numbers and places."""
-    text = getattr(error, "strerror", None) or str(error)
-    return text[0].lower() + text[1:] if text else type(error).__name__

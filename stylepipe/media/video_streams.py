@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylepipe.media.video_encode import FORMATS
-from stylepipe.media.video_read import open_video, reason, spell
+from stylepipe.media.video_read import open_video
+from stylepipe.media.words import reason, spell
 from stylepipe.types import Info
 
 if TYPE_CHECKING:
