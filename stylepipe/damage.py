@@ -37,7 +37,9 @@ class DamageRule:
 
     def damaged(self, what: str) -> None:
         """Take note of damage. Raises DamageError unless what decodes is to be painted."""
-        if self.rule != "warn":
+        if self.rule == "fail":
+            raise DamageError(f"{what} (--on-damage warn paints what is left)")
+        if self.rule == "skip":
             raise DamageError(what)
         if what not in self._told:
             self._told.append(what)

@@ -104,7 +104,7 @@ def test_random_bytes_in_the_middle_are_told(films, tmp_path, family, capfd):
 
 
 def test_a_film_without_its_index_is_refused_in_one_sentence(films, tmp_path):
-    with pytest.raises(ItemError, match=r"index at its end is missing.*copy it again"):
+    with pytest.raises(ItemError, match=r"cut short.* index at the end is missing; copy it"):
         read(cut(films["late mov"], 0.6, tmp_path))
 
 

@@ -16,10 +16,12 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, MpoImagePlugin, PngImagePlugin, UnidentifiedImageError
 
+from stylepipe.damage import Damaged, refuse
 from stylepipe.errors import ItemError
-from stylepipe.media import exif, icc
+from stylepipe.media import exif, icc, jpeg, png
+from stylepipe.media.words import share
 from stylepipe.types import Frame, Info, Meta
 
 # OpenCV 5 moved it.
@@ -28,12 +30,18 @@ _LOG_LOCK = threading.Lock()
 _opencv_users: list[int] = []
 """The log level to go back to, once for each call of OpenCV in progress."""
 _LIMIT_LOCK = threading.Lock()
+_MOST_TEXT = 64 << 20
+"""Bytes of a profile or text in a PNG."""
+_JPEG = ("JPEG", MpoImagePlugin.MpoImageFile.format)
+"""Pillow's names for it: with several pictures in the file it has another."""
 _HEAD = 4096
 _BOXES = {b"avif": "AVIF", b"avis": "AVIF"} | dict.fromkeys(
     (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"),
     "HEIF",
 )
 _ROTATION = {3: cv2.ROTATE_180, 6: cv2.ROTATE_90_CLOCKWISE, 8: cv2.ROTATE_90_COUNTERCLOCKWISE}
+_LINE_BY_LINE = ("BMP", "GIF")
+"""Formats of which Pillow decodes as many rows as are there."""
 _TURN_THEMSELVES = ("TIFF", "AVIF", "HEIF")
 """Formats whose decoders apply the orientation; a copy of it may stand in the XMP all the same."""
 _TIFF_TEXT = (269, 270, 271, 272, 285, 305, 306, 315, 316, 18246, 33432, *range(40091, 40096))
@@ -56,20 +64,33 @@ def probe(path: Path, max_pixels: int) -> Info | None:
         raise ItemError(f"the file cannot be read: {error.strerror or error}") from error
 
 
-def read(path: Path, max_pixels: int) -> Frame:
-    """Decode a picture: upright, in sRGB, with its metadata. Raises ItemError."""
+def read(path: Path, max_pixels: int, damaged: Damaged = refuse) -> Frame:
+    """Decode a picture: upright, in sRGB, with its metadata.
+
+    ``damaged`` hears what of the file is torn or missing. Raises ItemError if nothing decodes.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ItemError(f"the file cannot be read: {error.strerror or error}") from error
-    picture = _open(io.BytesIO(data), max_pixels)
+    torn: list[str] = []
+    if data.startswith(png.SIGNATURE):
+        data, what = png.mended(data, max_pixels)
+        torn += [what] if what else []
+    picture = _open(io.BytesIO(jpeg.ended(data)), max_pixels)
     if picture is None:
         raise ItemError("the file holds a moving picture now, and was a still one before")
     with _explained(str(picture.format)):
         block, turn = _exif(picture)
         profile = picture.info.get("icc_profile") or None
         xmp, dpi = _xmp(picture), _dpi(picture, turn)
-        pixels, alpha = _pixels(picture, data)
+        pixels, alpha = _pixels(picture, data, torn)
+    if torn:
+        name = "JPEG" if picture.format in _JPEG else picture.format
+        damaged(
+            f"the {name} file is cut short or damaged: {'; '.join(torn)}; copy it again from where "
+            "it came"
+        )
     if profile is None and pixels.ndim == 3 and exif.is_adobe_rgb(block):
         profile = icc.adobe_rgb()
     colors = icc.to_srgb(pixels, profile)
@@ -125,8 +146,16 @@ def _open(file: Any, max_pixels: int) -> ImageFile.ImageFile | None:
         )
     if name == "HEIF":
         enable_heif()
-    with _explained(name), _pillow_unlimited():
-        picture = Image.open(file, formats=("JPEG", "MPO") if name == "JPEG" else (name,))
+    if name == "PNG" and not isinstance(file, io.BytesIO):
+        file = io.BytesIO(png.head(file))
+    with _explained(name), pillow_unlimited():
+        try:
+            picture = Image.open(file, formats=_JPEG if name == "JPEG" else (name,))
+        except Exception:
+            if name == "JPEG":
+                file.seek(0)
+                jpeg.check_kind(jpeg.parts(file.read()))
+            raise
     width, height = picture.size
     if width < 1 or height < 1:
         raise ItemError("the picture has no pixels")
@@ -140,14 +169,24 @@ def _open(file: Any, max_pixels: int) -> ImageFile.ImageFile | None:
 
 
 @contextmanager
-def _pillow_unlimited() -> Iterator[None]:
-    """Let max_pixels decide alone; other code of the process may rely on Pillow's own limit."""
+def pillow_unlimited(partly: bool = False) -> Iterator[None]:
+    """Let max_pixels decide alone; other code of the process may rely on Pillow's own limits.
+
+    ``partly``: of a file that is cut short, what is there is decoded.
+    """
     with _LIMIT_LOCK:
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        before = (
+            Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK, ImageFile.LOAD_TRUNCATED_IMAGES
+        )
+        Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = None, _MOST_TEXT
+        ImageFile.LOAD_TRUNCATED_IMAGES = partly
         try:
             yield
         finally:
-            Image.MAX_IMAGE_PIXELS = limit
+            (
+                Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK,
+                ImageFile.LOAD_TRUNCATED_IMAGES,
+            ) = before
 
 
 def enable_heif() -> None:
@@ -308,19 +347,52 @@ def _dpi(picture: ImageFile.ImageFile, turn: int) -> tuple[float, float] | None:
 
 
 def _pixels(
-    picture: ImageFile.ImageFile, data: bytes
+    picture: ImageFile.ImageFile, data: bytes, torn: list[str]
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Gray (HxW), RGB (HxWx3) or CMYK (HxWx4), uint8 or uint16; and the alpha."""
-    # A JPEG that ends as it should is whole; of others OpenCV 4 leaves the missing part undefined.
-    if picture.format == "JPEG" and picture.mode in ("L", "RGB") and data.endswith(b"\xff\xd9"):
-        decoded = _opencv(data)
-        if decoded is not None and decoded.shape[:2] == picture.size[::-1]:
+    """Gray (HxW), RGB (HxWx3) or CMYK (HxWx4), uint8 or uint16; and the alpha.
+
+    What of them is torn or missing goes to ``torn``.
+    """
+    if picture.format in _JPEG:
+        with _opencv_silent():
+            decoded, what = jpeg.decoded(data)
+        torn += [what] if what else []
+        whole = decoded is not None and decoded.shape[:2] == picture.size[::-1]
+        if decoded is not None and whole and picture.mode in ("L", "RGB"):
             return (_rgb(decoded) if decoded.ndim == 3 else decoded), None
     if _depth(picture) == 16 and (picture.format == "PNG" or picture.mode in ("RGB", "RGBA")):
         return _deep(picture, data)
-    with _pillow_unlimited():
+    with pillow_unlimited():
+        try:
+            picture.load()
+        except OSError:
+            if picture.format not in _LINE_BY_LINE:
+                raise
+        else:
+            return _from_pillow(picture)
+    return _partly(data, str(picture.format), torn)
+
+
+def _partly(data: bytes, name: str, torn: list[str]) -> tuple[np.ndarray, np.ndarray | None]:
+    """What Pillow decodes before it fails."""
+    with pillow_unlimited(partly=True):
+        picture = Image.open(io.BytesIO(data), formats=(name,))
         picture.load()
+        raw = np.asarray(picture)
+        filled = (raw == 0).reshape(len(raw), -1).all(1)  # what was not decoded is zero
+        missing = max(_run(filled), _run(filled[::-1])) / len(raw)
+        if missing == 1:
+            raise ItemError(
+                "nothing of the picture can be decoded: copy it again from where it came"
+            )
+        torn.append(f"its end is missing, {share(missing)}")
         return _from_pillow(picture)
+
+
+def _run(flags: np.ndarray) -> int:
+    """How many of the first flags are set."""
+    unset = np.flatnonzero(~flags)
+    return int(unset[0]) if len(unset) else len(flags)
 
 
 def _from_pillow(picture: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
@@ -352,7 +424,8 @@ def _deep(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """PNG and colour TIFF of sixteen bits a channel."""
     if picture.format == "PNG":
-        Image.open(io.BytesIO(data), formats=("PNG",)).verify()  # says what is damaged
+        with pillow_unlimited():
+            Image.open(io.BytesIO(data), formats=("PNG",)).verify()  # says what is damaged
         data = _bare_png(data)
     decoded = _opencv(data)
     if decoded is None or decoded.dtype != np.uint16:

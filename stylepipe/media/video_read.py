@@ -63,8 +63,8 @@ def open_video(path: Path) -> Iterator[InputContainer]:
         except (av.FFmpegError, OSError) as error:
             if "moov atom not found" in complaints.take():
                 raise ItemError(
-                    "the file is cut short, or its recording never ended: the index at its end is "
-                    "missing, without which nothing can be decoded; copy it again"
+                    "cannot be read as video: the file is cut short, or its recording never ended, "
+                    "for its index at the end is missing; copy it again"
                 ) from error
             raise ItemError(f"cannot be read as video: {reason(error)}") from error
     try:

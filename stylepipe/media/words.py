@@ -1,4 +1,4 @@
-"""Times and errors in words, for films."""
+"""Times, shares and errors in words."""
 
 from __future__ import annotations
 
@@ -13,6 +13,13 @@ def spell(seconds: Fraction | float | None) -> str:
     minutes, rest = divmod(rest, 60_000)
     tail = f"{rest // 1000:02d}.{rest % 1000:03d}"
     return f"{sign}{hours}:{minutes:02d}:{tail}" if hours else f"{sign}{minutes}:{tail}"
+
+
+def share(missing: float) -> str:
+    """How much of a picture is missing, to follow "its end is missing,"."""
+    if missing <= 0:
+        return "but nothing of the picture"
+    return f"with about {max(1, round(missing * 100))} % of the picture"
 
 
 def reason(error: BaseException) -> str:
