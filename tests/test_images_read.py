@@ -269,18 +269,6 @@ def test_tiff_with_colours_multiplied_by_alpha(tmp_path):
     assert np.abs(frame.pixels[1:].astype(int) - pixels[1:]).max() <= 2
 
 
-@pytest.mark.parametrize(
-    "data",
-    [tiff(deep()[:, :, 0].astype(np.float32), photometric=1), tiff(deep().astype(np.float32)),
-     tiff(deep()[:, :, 0].astype(np.uint32), photometric=1), tiff(deep(), tag_284=2)],
-    ids=["float gray", "float colour", "32 bits", "planes"],
-)
-def test_pixels_of_kinds_not_supported_are_told(tmp_path, data):
-    (tmp_path / "a.tif").write_bytes(data)
-    with pytest.raises(ItemError, match=r"8 or 16 bits|floating point|interleaved"):
-        probe(tmp_path / "a.tif")
-
-
 # -- left to the video reader --------------------------------------------------------------
 
 

@@ -85,6 +85,7 @@ def ended(data: bytes) -> bytes:
 def decoded(data: bytes) -> tuple[np.ndarray | None, str]:
     """As stored, gray or BGR, None if OpenCV cannot; and what of it is torn or missing."""
     found = parts(data)
+    check_kind(found)
     end = found.end
     whole = data if end is not None else data + _END
     pixels, complaints = _decoded(whole, cv2.IMREAD_UNCHANGED)
