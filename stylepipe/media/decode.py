@@ -23,6 +23,7 @@ from stylepipe.damage import Damaged, refuse
 from stylepipe.errors import ItemError
 from stylepipe.media import exif, icc, jpeg, png, tiff
 from stylepipe.media.limits import check_size, pillow_unlimited
+from stylepipe.media.moving import whole_pictures
 from stylepipe.media.words import share
 from stylepipe.types import Frame, Info, Meta
 
@@ -159,6 +160,8 @@ def _open(file: Any, max_pixels: int) -> ImageFile.ImageFile | None:
     if name == "PNG" and not isinstance(file, io.BytesIO):
         file = io.BytesIO(png.head(file))
     with _explained(name), pillow_unlimited():
+        if _moves(file, name):
+            return None
         try:
             picture = Image.open(file, formats=_JPEG if name == "JPEG" else (name,))
         except Exception:
@@ -169,8 +172,15 @@ def _open(file: Any, max_pixels: int) -> ImageFile.ImageFile | None:
                 tiff.check_kind(file)
             raise
     check_size(*picture.size, max_pixels)
-    moves = name in ("GIF", "WEBP", "PNG", "AVIF") and getattr(picture, "is_animated", False)
+    moves = name in ("PNG", "AVIF") and getattr(picture, "is_animated", False)
     return None if moves else picture
+
+
+def _moves(file: Any, name: str) -> bool:
+    """Whether a GIF or WebP has several pictures, even if not all of them are whole."""
+    found = whole_pictures(file.read()) if name in ("GIF", "WEBP") else None
+    file.seek(0)
+    return found is not None and found.begun > 1
 
 
 def enable_heif() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from stylepipe.components import Context, Reader, Sink, Writer
 from stylepipe.damage import Damaged, refuse
 from stylepipe.errors import ItemError
+from stylepipe.media.limits import max_pixels_option
 from stylepipe.options import Options as BaseOptions
 from stylepipe.options import option
 from stylepipe.types import Frame, Info, Item
@@ -35,10 +36,7 @@ class ImageReader(Reader):
     patterns = (*_SUFFIXES, ".mpo")
 
     class Options(BaseOptions):
-        max_pixels: int = option(
-            300_000_000, "Refuse pictures of more pixels: they may be made to fill the memory.",
-            min=1,
-        )
+        max_pixels: int = max_pixels_option()
 
     def __init__(self, options: Any) -> None:
         super().__init__(options)

@@ -5,14 +5,23 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from PIL import Image, ImageFile, PngImagePlugin
+from typing import Any
 
 from stylepipe.errors import ItemError
+from stylepipe.options import option
 
-_GUARD = threading.Lock()
+MOST_PIXELS = 300_000_000
+"""The limit where the user sets none."""
+_GUARD = threading.RLock()
 _MOST_TEXT = 64 << 20
 """Bytes of a profile or text in a PNG."""
+
+
+def max_pixels_option() -> Any:
+    """The option of each reader of pictures; declared once, it is one key and one flag."""
+    return option(
+        MOST_PIXELS, "Refuse pictures of more pixels: they may be made to fill the memory.", min=1
+    )
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:
@@ -32,6 +41,8 @@ def pillow_unlimited(partly: bool = False) -> Iterator[None]:
 
     ``partly``: of a file that is cut short, what is there is decoded.
     """
+    from PIL import Image, ImageFile, PngImagePlugin
+
     with _GUARD:
         before = (
             Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK, ImageFile.LOAD_TRUNCATED_IMAGES

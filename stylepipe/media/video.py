@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from stylepipe.components import Context, Reader, Sink, Writer
 from stylepipe.damage import Damaged, refuse
 from stylepipe.errors import UsageError
+from stylepipe.media.limits import check_size, max_pixels_option
 from stylepipe.media.video_encode import PRESETS
 from stylepipe.options import Options as BaseOptions
 from stylepipe.options import option
@@ -42,6 +43,8 @@ class VideoReader(Reader):
             None, "Stop before this time: seconds, or [hours:]minutes:seconds.", metavar="TIME"
         )
 
+        max_pixels: int = max_pixels_option()
+
         def check(self) -> None:
             start, end = parse_time("start", self.start), parse_time("end", self.end)
             if end is not None and end <= (start or 0):
@@ -65,8 +68,10 @@ class VideoReader(Reader):
         from stylepipe.media import animation, video_read
 
         if path.suffix.lower() in ANIMATIONS:
-            return animation.probe(path, self._span())
-        return video_read.probe(path, self._span(), self._damaged)
+            return animation.probe(path, self._span(), self.options.max_pixels)
+        info = video_read.probe(path, self._span(), self._damaged)
+        check_size(info.width, info.height, self.options.max_pixels)
+        return info
 
     def frames(self, item: Item, info: Info, start: int = 0) -> Iterator[Frame]:
         """Yield the frames between the options ``start`` and ``end``, from number ``start``.
@@ -76,7 +81,7 @@ class VideoReader(Reader):
         from stylepipe.media import animation, video_read
 
         if item.source.suffix.lower() in ANIMATIONS:
-            return animation.frames(item.source, info, self._span(), start)
+            return animation.frames(item.source, info, self._span(), start, self._damaged)
         return video_read.frames(item.source, info, self._span(), start, self._damaged)
 
     def _span(self) -> Span:
