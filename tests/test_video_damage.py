@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from fractions import Fraction
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from clips import item_for, make_clip
 
+from stylepipe.cli import main
 from stylepipe.errors import DamageError, ItemError
 from stylepipe.media.video import VideoReader
 
@@ -139,6 +141,14 @@ def test_sound_that_is_longer_than_the_pictures_is_no_damage(tmp_path):
                 new.mux(packet)
     frames, told = read(mixed)
     assert (len(frames), told) == (25, [])
+
+
+def test_probe_says_what_is_in_a_film_that_is_cut_off(films, tmp_path, capsys):
+    short = cut(films["mp4"], 0.6, tmp_path)
+    assert main.run(["probe", "--json", str(short), str(films["mkv"])]) == 1
+    damaged, whole = json.loads(capsys.readouterr().out)
+    assert damaged["width"] == 64 and damaged["damage"].startswith("the file is cut off")
+    assert "damage" not in whole
 
 
 def test_damage_outside_the_span_does_not_count(films, tmp_path):
