@@ -129,6 +129,19 @@ def test_the_limit_of_pixels_holds_before_a_rare_kind_is_decoded(tmp_path):
         probe(tmp_path / "a.tif", max_pixels=5399)
 
 
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate"])
+def test_what_libtiff_prints_of_torn_data_is_said_of_the_file(tmp_path, compression, capfd):
+    path = tmp_path / "a.tif"
+    Image.fromarray(photo()).save(path, compression=compression)
+    data = bytearray(path.read_bytes())
+    data[40:400] = np.random.default_rng(0).integers(0, 256, 360, np.uint8).tobytes()
+    path.write_bytes(bytes(data))
+    with pytest.raises(ItemError, match="the TIFF file is cut short or damaged") as caught:
+        read(path)
+    assert "decoder error" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+
+
 # -- cut short -----------------------------------------------------------------------------
 
 

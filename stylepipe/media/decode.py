@@ -24,6 +24,7 @@ from stylepipe.errors import ItemError
 from stylepipe.media import exif, icc, jpeg, png, tiff
 from stylepipe.media.limits import check_size, pillow_unlimited
 from stylepipe.media.moving import whole_pictures
+from stylepipe.media.terminal import stderr_caught
 from stylepipe.media.words import share
 from stylepipe.types import Frame, Info, Meta
 
@@ -44,6 +45,11 @@ _FOREIGN = re.compile("unsupported|not supported|unknown|unrecognized|cannot han
 _ROTATION = {3: cv2.ROTATE_180, 6: cv2.ROTATE_90_CLOCKWISE, 8: cv2.ROTATE_90_COUNTERCLOCKWISE}
 _OPENCV_PIXELS, _OPENCV_SIDE = 1 << 30, 1 << 20
 """The most that OpenCV decodes."""
+_LIBTIFF = (
+    "tempfile.tif", "TIFF", "_TIFF", "LZW", "ZIP", "Fax", "JPEG", "OJPEG", "PackBits", "Pixar",
+    "LERC", "LZMA", "ZSTD", "LogL", "SGILog", "ThunderDecode", "NeXTDecode", "Using code",
+)
+"""How the lines begin that libtiff prints: the name that Pillow gives the file, or a function."""
 _LINE_BY_LINE = ("BMP", "GIF")
 """Formats of which Pillow decodes as many rows as are there."""
 _TURN_THEMSELVES = ("TIFF", "AVIF", "HEIF")
@@ -351,13 +357,25 @@ def _pixels(
         return _deep(picture, data)
     with pillow_unlimited():
         try:
-            picture.load()
+            _load(picture)
         except OSError:
             if picture.format not in _LINE_BY_LINE:
                 raise
         else:
             return _from_pillow(picture)
     return _partly(data, str(picture.format), torn)
+
+
+def _load(picture: ImageFile.ImageFile) -> None:
+    """Let Pillow decode; what libtiff prints meanwhile says why it failed."""
+    if picture.format != "TIFF":
+        picture.load()
+        return
+    try:
+        with stderr_caught(_LIBTIFF) as lines:
+            picture.load()
+    except OSError as error:
+        raise OSError(lines[0].rstrip(".") if lines else str(error)) from error
 
 
 def _partly(data: bytes, name: str, torn: list[str]) -> tuple[np.ndarray, np.ndarray | None]:
