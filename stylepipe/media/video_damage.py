@@ -90,6 +90,7 @@ class Watch:
         self._reach = Fraction(0)
         self._pieces = 0
         self._shown = 0
+        self._sound = False
         self._last_byte = 0
         self.lost_at_end = False
         """The decoder failed when it was asked for its last pictures."""
@@ -126,6 +127,7 @@ class Watch:
         complaint = self._complaints.take()
         for picture in pictures:
             self._shown += 1
+            self._sound |= not picture.is_corrupt
             if picture.is_corrupt:
                 time = self._time if picture.time is None else Fraction(picture.time)
                 self.torn(complaint or "the picture was mended", time)
@@ -137,7 +139,7 @@ class Watch:
         time = self._time if time is None else time
         if time < self._start or (self._end is not None and time >= self._end):
             return
-        if (self._live and not self._shown) or (self.cut is not None and time >= self.cut):
+        if (self._live and not self._sound) or (self.cut is not None and time >= self.cut):
             return
         if self._place is None or abs(time - self._place) >= _ONE_PLACE:
             self._damaged(f"damaged at {spell(time - self._begin)} ({why})")
