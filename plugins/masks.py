@@ -18,6 +18,7 @@ from stylepipe import (
     Options,
     UsageError,
     hookimpl,
+    open_image,
     option,
 )
 
@@ -84,7 +85,8 @@ class FilesMasker(Masker):
         """The mask of one frame, HxW float32 in [0, 1], at the frame's size. Raises ItemError."""
         file = self._find(item, frame.index)
         if self._last is None or self._last[0] != file:
-            self._last = file, _read(file)
+            height, width = frame.pixels.shape[:2]
+            self._last = file, _read(file, width * height)
         return _fitted(self._last[1], frame, file)
 
     def _find(self, item: Item, index: int) -> Path:
@@ -126,18 +128,21 @@ class AlphaMasker(Masker):
         return torch.from_numpy(np.stack(planes))[:, None].to(batch.images.device)
 
 
-def _read(file: Path) -> np.ndarray:
+def _read(file: Path, pixels: int) -> np.ndarray:
     """The mask in ``file``, HxW float32 in [0, 1], upright: its transparency, else its lightness.
 
-    Raises ItemError if the file cannot be read.
+    It may have as many ``pixels`` as its picture, whatever that was allowed to have. Raises
+    ItemError if the file cannot be read.
     """
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
     try:
-        with Image.open(file) as image:
+        with open_image(file, pixels) as image:
             image.load()
             return _lightness(ImageOps.exif_transpose(image))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except ItemError as error:
+        raise ItemError(f"the mask {file} cannot be read: {error}") from error
+    except Exception as error:  # Pillow raises anything on torn data
         raise ItemError(f"the mask {file} cannot be read: {error}") from error
 
 

@@ -37,6 +37,7 @@ from stylepipe.components import (
 )
 from stylepipe.device import is_out_of_memory, native_bf16
 from stylepipe.errors import (
+    DamageError,
     ItemError,
     NoInputError,
     SetupError,
@@ -47,7 +48,7 @@ from stylepipe.errors import (
 from stylepipe.fingerprints import digest, stamp
 from stylepipe.hookspecs import hookimpl
 from stylepipe.options import Options, option
-from stylepipe.pictures import read_picture
+from stylepipe.pictures import open_image, read_picture
 from stylepipe.styles import parse_style
 from stylepipe.types import Batch, Frame, Guide, Info, Item, Meta, Outcome
 from stylepipe.version import __version__
@@ -57,6 +58,7 @@ __all__ = [
     "Caps",
     "Component",
     "Context",
+    "DamageError",
     "Flow",
     "FlowOptions",
     "Frame",
@@ -87,6 +89,7 @@ __all__ = [
     "hookimpl",
     "is_out_of_memory",
     "native_bf16",
+    "open_image",
     "option",
     "parse_style",
     "read_picture",

@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from stylepipe.media.limits import MOST_PIXELS, pillow_unlimited
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from PIL.Image import Image
 
-MOST_PIXELS = 300_000_000
+
+@contextmanager
+def open_image(path: Path, allowed: int = 0) -> Iterator[Image]:
+    """A picture opened by Pillow, whose own limit of pixels does not count inside the block.
+
+    Raises ItemError for more pixels than are ``allowed``, which are 300 million at least; and
+    whatever Pillow raises.
+    """
+    from PIL import Image
+
+    from stylepipe.errors import ItemError
+
+    most = max(allowed, MOST_PIXELS)
+    with pillow_unlimited(), Image.open(path) as image:
+        if image.width * image.height > most:
+            raise ItemError(
+                f"it has {image.width}x{image.height} pixels, more than the {most:,} allowed: "
+                "scale it down"
+            )
+        yield image
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:

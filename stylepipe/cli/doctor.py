@@ -166,6 +166,8 @@ def pictures(app: App) -> Iterator[Finding]:
             yield Finding("pictures", f"Pillow lacks {name}; install pillow from PyPI", ok=False)
     heic = importlib.util.find_spec("pillow_heif")
     extra = "HEIC" if heic else "HEIC needs: pip install 'stylepipe[heic]'"
+    rare = all(importlib.util.find_spec(name) for name in ("tifffile", "imagecodecs"))
+    extra += "; all kinds of TIFF" if rare else "; rare TIFF needs: pip install 'stylepipe[tiff]'"
     yield Finding("pictures", f"JPEG, PNG, WebP, TIFF, AVIF, BMP, GIF; {extra}")
 
 

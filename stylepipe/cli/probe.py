@@ -13,6 +13,7 @@ import click
 from stylepipe.cli.app import App, app_of
 from stylepipe.cli.output import print_json, print_table
 from stylepipe.components import Context, Reader
+from stylepipe.damage import Damaged
 from stylepipe.errors import ItemError, NoInputError
 from stylepipe.inputs import probe
 from stylepipe.memory import available_memory
@@ -29,20 +30,28 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_context
 def command(ctx: click.Context, files: tuple[Path, ...], as_json: bool) -> int:
-    """Say what is in photos and videos, without decoding all of them."""
+    """Say what is in photos and videos, without decoding all of them.
+
+    Damage is told as far as it shows in the headers; the exit code is then 1.
+    """
     app = app_of(ctx)
     app.warn_of_broken()
     found: list[dict[str, Any]] = []
     failed = False
+    damages: list[str] = []
     with ExitStack() as stack:
-        readers = _readers(app, stack)
+        readers = _readers(app, stack, damages.append)
         for path in files:
+            damages.clear()
             try:
                 facts = _facts(path, readers)
             except (ItemError, NoInputError) as error:
                 failed = True
                 click.echo(f"error: {path}: {error}", err=True)
                 continue
+            if damages:
+                failed = True
+                facts["damage"] = "; ".join(damages)
             found.append(facts)
             if not as_json:
                 click.echo(click.style(str(path), bold=True))
@@ -55,10 +64,10 @@ def command(ctx: click.Context, files: tuple[Path, ...], as_json: bool) -> int:
 class _Context(Context):
     """A context whose device is there when a reader asks for it: torch takes two seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, damaged: Damaged) -> None:
         log = partial(click.echo, err=True)  # beside the facts, which may be JSON
         memory, quiet = available_memory() // 2, Context.progress
-        vars(self).update(memory=memory, log=log, progress=quiet)
+        vars(self).update(memory=memory, log=log, progress=quiet, damaged=damaged)
 
     @cached_property
     def device(self) -> Device:
@@ -67,11 +76,11 @@ class _Context(Context):
         return pick("cpu")
 
 
-def _readers(app: App, stack: ExitStack) -> list[Reader]:
+def _readers(app: App, stack: ExitStack, damaged: Damaged) -> list[Reader]:
     readers = [cls(cls.Options()) for cls in app.plugins.components(Reader).values()]
     for reader in readers:
         stack.callback(reader.close)
-        reader.open(_Context())
+        reader.open(_Context(damaged))
     return readers
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylepipe.components import Sink
+from stylepipe.damage import Damaged
 from stylepipe.errors import ItemError
+from stylepipe.media import limits
+from stylepipe.media.moving import whole_pictures
 from stylepipe.media.segments import SegmentFile, read_index, read_payloads
 from stylepipe.types import Frame, Info
 
@@ -28,70 +33,115 @@ _SAMPLE = 16
 """Frames looked at to tell the rate."""
 
 
+@dataclass(frozen=True)
+class _Source:
+    """An animation opened for reading."""
+
+    image: Any
+    cut: bool
+    """Something of the file is missing behind the pictures that are whole."""
+
+    @property
+    def first(self) -> int:
+        """1 if the first picture is a stand-in that is not part of the animation (APNG)."""
+        return int(bool(getattr(self.image, "default_image", False)))
+
+    @property
+    def count(self) -> int:
+        """Pictures of the animation that are there."""
+        return int(getattr(self.image, "n_frames", 1)) - self.first
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[Image]:
+def _opened(path: Path) -> Iterator[_Source]:
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
-            yield image
-    except (OSError, SyntaxError, EOFError, ValueError, Image.DecompressionBombError) as error:
-        raise ItemError(f"cannot be read as an animated picture: {error}") from error
+        data = path.read_bytes()
+    except OSError as error:
+        raise ItemError(f"the file cannot be read: {error.strerror or error}") from error
+    whole = whole_pictures(data)
+    file = io.BytesIO(whole.data if whole else data)
+    with limits.pillow_unlimited():
+        image = Image.open(file)
+    with image:
+        yield _Source(image, whole is not None and whole.cut)
 
 
-def probe(path: Path, span: Span) -> Info | None:
+def probe(path: Path, span: Span, max_pixels: int) -> Info | None:
     """Describe an animation; None for a file of one frame, or that is no picture.
 
-    Raises ItemError if it is damaged.
+    Raises ItemError if none of it can be decoded, or for pictures of more than ``max_pixels``.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import UnidentifiedImageError
 
     try:
-        with Image.open(path) as image:
-            if getattr(image, "n_frames", 1) - _first(image) < 2:
+        with _opened(path) as source:
+            if source.count < 2 and not source.cut:
                 return None
-    except (UnidentifiedImageError, Image.DecompressionBombError, SyntaxError):
+            limits.check_size(source.image.width, source.image.height, max_pixels)
+            return _describe(source, path, span)
+    except (UnidentifiedImageError, SyntaxError):
         return None  # the image reader says what is wrong
-    except (OSError, EOFError, ValueError) as error:
-        raise ItemError(f"cannot be read as an animated picture: {error}") from error
-    with _opened(path) as image:
-        count = image.n_frames - _first(image)  # type: ignore[attr-defined]
-        durations = []
-        alpha = False
-        for number, (picture, duration) in enumerate(_pictures(image)):
-            if number == _SAMPLE:
-                break
-            durations.append(duration)
-            if number < 2 and not alpha:
-                least, _ = picture.getchannel("A").getextrema()
-                alpha = least < 255  # type: ignore[operator]
-        total = sum(durations) / 1000
-        return Info(
-            kind="video",
-            format=(image.format or path.suffix[1:]).lower(),
-            width=image.width,
-            height=image.height,
-            frames=None if span else count,
-            alpha=alpha,
-            rate=Fraction(len(durations) / total).limit_denominator(1001),
-            duration=total if count == len(durations) and not span else None,
-            details={
-                "codec": (image.format or "").lower(),
-                "pix_fmt": "rgba" if alpha else "pal8",
-                "variable_rate": max(durations) - min(durations) > 1,
-                "loop": image.info.get("loop"),
-            },
-        )
+    except ItemError:
+        raise
+    except Exception as error:  # Pillow raises anything on torn data
+        raise _unreadable(error) from error
 
 
-def frames(path: Path, info: Info, span: Span, first: int) -> Iterator[Frame]:
-    """Yield the frames of ``span`` from number ``first``, composed, timed in milliseconds."""
+def _describe(source: _Source, path: Path, span: Span) -> Info:
+    image, durations, alpha = source.image, [], False
+    for number, shown in enumerate(_pictures(source)):
+        if number == _SAMPLE:
+            break
+        if isinstance(shown, Exception):
+            if number == 0:
+                raise _unreadable(shown)
+            break
+        picture, duration = shown
+        durations.append(duration)
+        if number < 2 and not alpha:
+            least, _ = picture.getchannel("A").getextrema()
+            alpha = least < 255  # type: ignore[operator]
+    total = sum(durations) / 1000
+    return Info(
+        kind="video",
+        format=(image.format or path.suffix[1:]).lower(),
+        width=image.width,
+        height=image.height,
+        frames=None if span else source.count,
+        alpha=alpha,
+        rate=Fraction(len(durations) / total).limit_denominator(1001),
+        duration=total if source.count == len(durations) and not span else None,
+        details={
+            "codec": (image.format or "").lower(),
+            "pix_fmt": "rgba" if alpha else "pal8",
+            "variable_rate": max(durations) - min(durations) > 1,
+            "loop": image.info.get("loop"),
+        },
+    )
+
+
+def frames(
+    path: Path, info: Info, span: Span, first: int, damaged: Damaged
+) -> Iterator[Frame]:
+    """Yield the frames of ``span`` from number ``first``, composed, timed in milliseconds.
+
+    ``damaged`` hears if not all of them can be decoded.
+    """
     import numpy as np
 
     time = Fraction(0)
     index = 0
-    with _opened(path) as image:
-        for picture, duration in _pictures(image):
+    with _opened(path) as source:
+        for number, shown in enumerate(_pictures(source)):
+            if isinstance(shown, Exception):
+                damaged(
+                    f"cut short or damaged: only {number} of its {source.count} pictures can be "
+                    f"decoded ({_detail(shown)})"
+                )
+                break
+            picture, duration = shown
             begin, time = time, time + Fraction(duration)
             if span.end is not None and begin / 1000 >= span.end:
                 return
@@ -106,22 +156,36 @@ def frames(path: Path, info: Info, span: Span, first: int) -> Iterator[Frame]:
                     index, pts, _BASE, max(1, round(time) - pts),
                 )
             index += 1
+        else:
+            if source.cut:
+                damaged(f"cut short: its end is missing, after {source.count} whole pictures")
     if index == 0:
         raise ItemError("has no frames between --start and --end")
 
 
-def _first(image: Image) -> int:
-    """1 if the file's first picture is a stand-in that is not part of the animation (APNG)."""
-    return int(bool(getattr(image, "default_image", False)))
+def _pictures(source: _Source) -> Iterator[tuple[Image, float] | Exception]:
+    """Each composed frame in RGBA and its duration in milliseconds; at damage, what was raised."""
+    for number in range(source.first, source.first + source.count):
+        try:
+            with limits.pillow_unlimited():
+                source.image.seek(number)
+                source.image.load()
+                picture = source.image.convert("RGBA")
+        except Exception as error:  # as above
+            yield error
+            return
+        yield picture, source.image.info.get("duration") or _UNSAID
 
 
-def _pictures(image: Image) -> Iterator[tuple[Image, float]]:
-    """Each composed frame in RGBA and its duration in milliseconds."""
-    for number in range(_first(image), image.n_frames):  # type: ignore[attr-defined]
-        image.seek(number)
-        image.load()
-        duration = image.info.get("duration") or _UNSAID
-        yield image.convert("RGBA"), duration
+def _unreadable(error: Exception) -> ItemError:
+    return ItemError(
+        f"cannot be read as an animated picture ({_detail(error)}): copy it again from where it "
+        "came"
+    )
+
+
+def _detail(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 # -- writing --------------------------------------------------------------------------------

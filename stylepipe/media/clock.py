@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from stylepipe.errors import ItemError
 from stylepipe.media.pyav import MILLISECOND, base_of, fraction
 from stylepipe.media.timeline import Joins, Timeline
+from stylepipe.media.words import spell
 
 if TYPE_CHECKING:
     import av
@@ -244,13 +245,3 @@ class _StoredOrder:
             for _ in range(ahead - self._delay):
                 self._waiting.popleft()
         return self._waiting.popleft() if self._waiting else None
-
-
-def spell(seconds: Fraction | float | None) -> str:
-    """Seconds as ``m:ss.mmm`` or ``h:mm:ss.mmm``."""
-    millis = round((seconds or 0) * 1000)
-    sign, millis = ("-", -millis) if millis < 0 else ("", millis)
-    hours, rest = divmod(millis, 3_600_000)
-    minutes, rest = divmod(rest, 60_000)
-    tail = f"{rest // 1000:02d}.{rest % 1000:03d}"
-    return f"{sign}{hours}:{minutes:02d}:{tail}" if hours else f"{sign}{minutes}:{tail}"

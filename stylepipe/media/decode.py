@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,10 +17,15 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, MpoImagePlugin, UnidentifiedImageError
 
+from stylepipe.damage import Damaged, refuse
 from stylepipe.errors import ItemError
-from stylepipe.media import exif, icc
+from stylepipe.media import exif, icc, jpeg, png, tiff
+from stylepipe.media.limits import check_size, pillow_unlimited
+from stylepipe.media.moving import whole_pictures
+from stylepipe.media.terminal import stderr_caught
+from stylepipe.media.words import share
 from stylepipe.types import Frame, Info, Meta
 
 # OpenCV 5 moved it.
@@ -27,17 +33,27 @@ _set_log_level = cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.l
 _LOG_LOCK = threading.Lock()
 _opencv_users: list[int] = []
 """The log level to go back to, once for each call of OpenCV in progress."""
-_LIMIT_LOCK = threading.Lock()
+_JPEG = ("JPEG", MpoImagePlugin.MpoImageFile.format)
+"""Pillow's names for it: with several pictures in the file it has another."""
 _HEAD = 4096
 _BOXES = {b"avif": "AVIF", b"avis": "AVIF"} | dict.fromkeys(
     (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"),
     "HEIF",
 )
+_FOREIGN = re.compile("unsupported|not supported|unknown|unrecognized|cannot handle", re.I)
+"""What Pillow says where it lacks the means to decode what may well be sound."""
 _ROTATION = {3: cv2.ROTATE_180, 6: cv2.ROTATE_90_CLOCKWISE, 8: cv2.ROTATE_90_COUNTERCLOCKWISE}
+_OPENCV_PIXELS, _OPENCV_SIDE = 1 << 30, 1 << 20
+"""The most that OpenCV decodes."""
+_LIBTIFF = (
+    "tempfile.tif", "TIFF", "_TIFF", "LZW", "ZIP", "Fax", "JPEG", "OJPEG", "PackBits", "Pixar",
+    "LERC", "LZMA", "ZSTD", "LogL", "SGILog", "ThunderDecode", "NeXTDecode", "Using code",
+)
+"""How the lines begin that libtiff prints: the name that Pillow gives the file, or a function."""
+_LINE_BY_LINE = ("BMP", "GIF")
+"""Formats of which Pillow decodes as many rows as are there."""
 _TURN_THEMSELVES = ("TIFF", "AVIF", "HEIF")
 """Formats whose decoders apply the orientation; a copy of it may stand in the XMP all the same."""
-_TIFF_TEXT = (269, 270, 271, 272, 285, 305, 306, 315, 316, 18246, 33432, *range(40091, 40096))
-"""TIFF tags that describe the picture and not how it is stored: names, makers, dates, rights."""
 
 
 def probe(path: Path, max_pixels: int) -> Info | None:
@@ -47,7 +63,9 @@ def probe(path: Path, max_pixels: int) -> Info | None:
     """
     try:
         with path.open("rb") as file:
-            picture = _open(file, max_pixels)
+            is_tiff = _sniff(file.read(_HEAD)) == "TIFF"
+            file.seek(0)
+            picture = _open(tiff.readable(file, max_pixels) if is_tiff else file, max_pixels)
             if picture is None:
                 return None
             with _explained(str(picture.format)):
@@ -56,20 +74,40 @@ def probe(path: Path, max_pixels: int) -> Info | None:
         raise ItemError(f"the file cannot be read: {error.strerror or error}") from error
 
 
-def read(path: Path, max_pixels: int) -> Frame:
-    """Decode a picture: upright, in sRGB, with its metadata. Raises ItemError."""
+def read(path: Path, max_pixels: int, damaged: Damaged = refuse) -> Frame:
+    """Decode a picture: upright, in sRGB, with its metadata.
+
+    ``damaged`` hears what of the file is torn or missing. Raises ItemError if nothing decodes.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ItemError(f"the file cannot be read: {error.strerror or error}") from error
-    picture = _open(io.BytesIO(data), max_pixels)
+    torn: list[str] = []
+    if data.startswith(png.SIGNATURE):
+        data, what = png.mended(data, max_pixels)
+        torn += [what] if what else []
+    lost = 0
+    if _sniff(data[:_HEAD]) == "TIFF":
+        data, lost, what = tiff.cut_rows(data)
+        torn += [what] if what else []
+        data = tiff.readable(io.BytesIO(data), max_pixels).read()
+    picture = _open(io.BytesIO(jpeg.ended(data)), max_pixels)
     if picture is None:
         raise ItemError("the file holds a moving picture now, and was a still one before")
     with _explained(str(picture.format)):
         block, turn = _exif(picture)
         profile = picture.info.get("icc_profile") or None
         xmp, dpi = _xmp(picture), _dpi(picture, turn)
-        pixels, alpha = _pixels(picture, data)
+        pixels, alpha = _pixels(picture, data, torn)
+    if lost:
+        pixels, alpha = _lengthened(pixels, lost), _lengthened(alpha, lost)
+    if torn:
+        name = "JPEG" if picture.format in _JPEG else picture.format
+        damaged(
+            f"the {name} file is cut short or damaged: {'; '.join(torn)}; copy it again from where "
+            "it came"
+        )
     if profile is None and pixels.ndim == 3 and exif.is_adobe_rgb(block):
         profile = icc.adobe_rgb()
     colors = icc.to_srgb(pixels, profile)
@@ -125,29 +163,30 @@ def _open(file: Any, max_pixels: int) -> ImageFile.ImageFile | None:
         )
     if name == "HEIF":
         enable_heif()
-    with _explained(name), _pillow_unlimited():
-        picture = Image.open(file, formats=("JPEG", "MPO") if name == "JPEG" else (name,))
-    width, height = picture.size
-    if width < 1 or height < 1:
-        raise ItemError("the picture has no pixels")
-    if width * height > max_pixels:
-        raise ItemError(
-            f"the picture claims {width}x{height} pixels, more than the {max_pixels:,} allowed: "
-            f"raise max-pixels to read it all the same"
-        )
-    moves = name in ("GIF", "WEBP", "PNG", "AVIF") and getattr(picture, "is_animated", False)
+    if name == "PNG" and not isinstance(file, io.BytesIO):
+        file = io.BytesIO(png.head(file))
+    with _explained(name), pillow_unlimited():
+        if _moves(file, name):
+            return None
+        try:
+            picture = Image.open(file, formats=_JPEG if name == "JPEG" else (name,))
+        except Exception:
+            file.seek(0)
+            if name == "JPEG":
+                jpeg.check_kind(jpeg.parts(file.read()))
+            elif name == "TIFF":
+                tiff.check_kind(file)
+            raise
+    check_size(*picture.size, max_pixels)
+    moves = name in ("PNG", "AVIF") and getattr(picture, "is_animated", False)
     return None if moves else picture
 
 
-@contextmanager
-def _pillow_unlimited() -> Iterator[None]:
-    """Let max_pixels decide alone; other code of the process may rely on Pillow's own limit."""
-    with _LIMIT_LOCK:
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
+def _moves(file: Any, name: str) -> bool:
+    """Whether a GIF or WebP has several pictures, even if not all of them are whole."""
+    found = whole_pictures(file.read()) if name in ("GIF", "WEBP") else None
+    file.seek(0)
+    return found is not None and found.begun > 1
 
 
 def enable_heif() -> None:
@@ -176,8 +215,11 @@ def _explained(name: str) -> Iterator[None]:
             detail = "its header cannot be read"
             if name == "AVIF":
                 detail += ", or it is larger than the 268 megapixels the AVIF decoder takes"
-            if name == "TIFF":
-                detail += ", or it holds pixels of a kind not supported, such as floating point"
+        if _FOREIGN.search(detail):
+            raise ItemError(
+                f"the {name} file is of a kind not supported, or damaged ({detail}): convert it to "
+                "PNG, or copy it again"
+            ) from error
         raise ItemError(
             f"the {name} file is cut short or damaged ({detail}): copy it again from where it came"
         ) from error
@@ -223,24 +265,14 @@ def _info(picture: ImageFile.ImageFile) -> Info:
 
 
 def _depth(picture: ImageFile.ImageFile) -> int:
-    """8 or 16 bits a channel, of the frame to come. Raises ItemError for pixels of other kinds."""
+    """8 or 16 bits a channel, of the frame to come."""
     tags = getattr(picture, "tag_v2", {})
-    if picture.mode in ("F", "I"):
-        raise ItemError(
-            "the picture holds numbers of 32 bits a channel: convert it to 8 or 16 bits"
-        )
     if picture.mode.startswith("I;16"):
         return 16
     # Pillow announces colour of sixteen bits as eight; how it would unpack a PNG tells.
     if picture.mode in ("RGB", "RGBA", "LA"):
         if picture.format == "TIFF":
-            deep = tags.get(258, (8,))[0] == 16
-            if deep and tags.get(284) == 2:
-                raise ItemError(
-                    "the TIFF file keeps its sixteen-bit colours in separate planes: "
-                    "save it with interleaved channels"
-                )
-            return 16 if deep else 8
+            return 16 if tags.get(258, (8,))[0] == 16 else 8
         if picture.format == "PNG" and picture.tile:
             return 16 if ";16" in str(picture.tile[0].args) else 8
     return 8
@@ -270,7 +302,7 @@ def _tiff_exif(picture: ImageFile.ImageFile) -> bytes | None:
     """What a TIFF says of the picture, as an EXIF block: there it stands among storage tags."""
     try:
         tags, kept = picture.getexif(), Image.Exif()
-        for tag in _TIFF_TEXT:
+        for tag in tiff.TEXT:
             if tag in tags:
                 kept[tag] = tags[tag]
         for group in exif.GROUPS:
@@ -308,19 +340,64 @@ def _dpi(picture: ImageFile.ImageFile, turn: int) -> tuple[float, float] | None:
 
 
 def _pixels(
-    picture: ImageFile.ImageFile, data: bytes
+    picture: ImageFile.ImageFile, data: bytes, torn: list[str]
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Gray (HxW), RGB (HxWx3) or CMYK (HxWx4), uint8 or uint16; and the alpha."""
-    # A JPEG that ends as it should is whole; of others OpenCV 4 leaves the missing part undefined.
-    if picture.format == "JPEG" and picture.mode in ("L", "RGB") and data.endswith(b"\xff\xd9"):
-        decoded = _opencv(data)
-        if decoded is not None and decoded.shape[:2] == picture.size[::-1]:
+    """Gray (HxW), RGB (HxWx3) or CMYK (HxWx4), uint8 or uint16; and the alpha.
+
+    What of them is torn or missing goes to ``torn``.
+    """
+    if picture.format in _JPEG:
+        with _opencv_silent():
+            decoded, what = jpeg.decoded(data)
+        torn += [what] if what else []
+        whole = decoded is not None and decoded.shape[:2] == picture.size[::-1]
+        if decoded is not None and whole and picture.mode in ("L", "RGB"):
             return (_rgb(decoded) if decoded.ndim == 3 else decoded), None
     if _depth(picture) == 16 and (picture.format == "PNG" or picture.mode in ("RGB", "RGBA")):
         return _deep(picture, data)
-    with _pillow_unlimited():
+    with pillow_unlimited():
+        try:
+            _load(picture)
+        except OSError:
+            if picture.format not in _LINE_BY_LINE:
+                raise
+        else:
+            return _from_pillow(picture)
+    return _partly(data, str(picture.format), torn)
+
+
+def _load(picture: ImageFile.ImageFile) -> None:
+    """Let Pillow decode; what libtiff prints meanwhile says why it failed."""
+    if picture.format != "TIFF":
         picture.load()
+        return
+    try:
+        with stderr_caught(_LIBTIFF) as lines:
+            picture.load()
+    except OSError as error:
+        raise OSError(lines[0].rstrip(".") if lines else str(error)) from error
+
+
+def _partly(data: bytes, name: str, torn: list[str]) -> tuple[np.ndarray, np.ndarray | None]:
+    """What Pillow decodes before it fails."""
+    with pillow_unlimited(partly=True):
+        picture = Image.open(io.BytesIO(data), formats=(name,))
+        picture.load()
+        raw = np.asarray(picture)
+        filled = (raw == 0).reshape(len(raw), -1).all(1)  # what was not decoded is zero
+        missing = max(_run(filled), _run(filled[::-1])) / len(raw)
+        if missing == 1:
+            raise ItemError(
+                "nothing of the picture can be decoded: copy it again from where it came"
+            )
+        torn.append(f"its end is missing, {share(missing)}")
         return _from_pillow(picture)
+
+
+def _run(flags: np.ndarray) -> int:
+    """How many of the first flags are set."""
+    unset = np.flatnonzero(~flags)
+    return int(unset[0]) if len(unset) else len(flags)
 
 
 def _from_pillow(picture: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
@@ -351,8 +428,14 @@ def _deep(
     picture: ImageFile.ImageFile, data: bytes
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """PNG and colour TIFF of sixteen bits a channel."""
+    if picture.width * picture.height > _OPENCV_PIXELS or max(picture.size) > _OPENCV_SIDE:
+        raise ItemError(
+            f"sixteen bits a channel are not supported at {picture.width}x{picture.height} pixels, "
+            f"only up to {_OPENCV_PIXELS:,}: convert it to 8 bits"
+        )
     if picture.format == "PNG":
-        Image.open(io.BytesIO(data), formats=("PNG",)).verify()  # says what is damaged
+        with pillow_unlimited():
+            Image.open(io.BytesIO(data), formats=("PNG",)).verify()  # says what is damaged
         data = _bare_png(data)
     decoded = _opencv(data)
     if decoded is None or decoded.dtype != np.uint16:
@@ -422,6 +505,13 @@ def _opencv_silent() -> Iterator[None]:
 
 def _rgb(bgr: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
+
+
+def _lengthened(plane: Any, rows: int) -> Any:
+    """With as many rows of zeros at its foot; None stays None."""
+    if plane is None:
+        return None
+    return np.pad(plane, ((0, rows), *[(0, 0)] * (plane.ndim - 1)))
 
 
 def _stretch(gray: np.ndarray, bits: int) -> np.ndarray:

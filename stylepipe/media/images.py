@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylepipe.components import Context, Reader, Sink, Writer
+from stylepipe.damage import Damaged, refuse
 from stylepipe.errors import ItemError
+from stylepipe.media.limits import max_pixels_option
 from stylepipe.options import Options as BaseOptions
 from stylepipe.options import option
 from stylepipe.types import Frame, Info, Item
@@ -34,17 +36,15 @@ class ImageReader(Reader):
     patterns = (*_SUFFIXES, ".mpo")
 
     class Options(BaseOptions):
-        max_pixels: int = option(
-            300_000_000, "Refuse pictures of more pixels: they may be made to fill the memory.",
-            min=1,
-        )
+        max_pixels: int = max_pixels_option()
 
     def __init__(self, options: Any) -> None:
         super().__init__(options)
         self._log: Callable[[str], None] = lambda line: None
+        self._damaged: Damaged = refuse
 
     def open(self, context: Context) -> None:
-        self._log = context.log
+        self._log, self._damaged = context.log, context.damaged
 
     def probe(self, path: Path) -> Info | None:
         """Read the header. None for an animation or a video; ItemError for what is no picture."""
@@ -53,14 +53,14 @@ class ImageReader(Reader):
         return decode.probe(path, self.options.max_pixels)
 
     def frames(self, item: Item, info: Info, start: int = 0) -> Iterator[Frame]:
-        """Yield the one picture. Raises ItemError, also for a file that is only half there."""
+        """Yield the one picture. Tells :attr:`Context.damaged` if only half of it is there."""
         from stylepipe.media import decode
 
         if start == 0:
             # A JPEG's further pictures are previews and depth maps: nobody misses those.
             if info.format in ("tiff", "heif") and (pictures := info.details.get("pictures")):
                 self._log(f"{item.relative}: {pictures} pictures is stylized, the others are not")
-            yield decode.read(item.source, self.options.max_pixels)
+            yield decode.read(item.source, self.options.max_pixels, self._damaged)
 
 
 class ImageWriter(Writer):

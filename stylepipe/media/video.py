@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylepipe.components import Context, Reader, Sink, Writer
+from stylepipe.damage import Damaged, refuse
 from stylepipe.errors import UsageError
+from stylepipe.media.limits import check_size, max_pixels_option
 from stylepipe.options import Options as BaseOptions
 from stylepipe.options import option
 from stylepipe.types import Frame, Info, Item
@@ -47,6 +49,8 @@ class VideoReader(Reader):
             choices=("auto", "no"),
         )
 
+        max_pixels: int = max_pixels_option()
+
         def check(self) -> None:
             start, end = parse_time("start", self.start), parse_time("end", self.end)
             if end is not None and end <= (start or 0):
@@ -55,9 +59,10 @@ class VideoReader(Reader):
     def __init__(self, options: Any) -> None:
         super().__init__(options)
         self._log: Callable[[str], None] = _silent
+        self._damaged: Damaged = refuse
 
     def open(self, context: Context) -> None:
-        self._log = context.log
+        self._log, self._damaged = context.log, context.damaged
 
     def probe(self, path: Path) -> Info | None:
         """Describe a film or an animation; None for a picture of one frame.
@@ -67,27 +72,31 @@ class VideoReader(Reader):
         sample_aspect_ratio, audio, subtitles, variable_rate, interlaced (the first frame is),
         side_data (what its pictures carry beside and painted ones cannot), and what the writer
         needs: stream, origin, pieces (where clocks start anew), start, end. Formats made for
-        broadcasting are gone through to the end, but not decoded. Raises ItemError for a file
-        without video, without frames, damaged or cut short.
+        broadcasting are gone through to the end, but not decoded. Tells :attr:`Context.damaged` of
+        a film that is cut off. Raises ItemError for a file without video, or of which nothing can
+        be decoded.
         """
         from stylepipe.media import animation, video_read
 
         if path.suffix.lower() in ANIMATIONS:
-            return animation.probe(path, self._span())
-        return video_read.probe(path, self._span())
+            return animation.probe(path, self._span(), self.options.max_pixels)
+        info = video_read.probe(path, self._span(), self._damaged)
+        check_size(info.width, info.height, self.options.max_pixels)
+        return info
 
     def frames(self, item: Item, info: Info, start: int = 0) -> Iterator[Frame]:
         """Yield the frames between the options ``start`` and ``end``, from number ``start``.
 
-        Times are the source's own, and all frames are as large as ``info`` says. Raises ItemError,
-        naming the time, for damage on the way.
+        Times are the source's own, and all frames are as large as ``info`` says. Tells
+        :attr:`Context.damaged` what is torn or missing, and when.
         """
         from stylepipe.media import animation, video_read
 
         if item.source.suffix.lower() in ANIMATIONS:
-            return animation.frames(item.source, info, self._span(), start)
+            return animation.frames(item.source, info, self._span(), start, self._damaged)
         return video_read.frames(
-            item.source, info, self._span(), start, self.options.deinterlace == "auto",
+            item.source, info, self._span(), start, self._damaged,
+            self.options.deinterlace == "auto",
             lambda note: self._log(f"{item.source.name}: {note}"),
         )
 

@@ -22,8 +22,9 @@ from stylepipe.media.video_color import Colour
 from stylepipe.media.video_encode import FORMATS, Encoding
 from stylepipe.media.video_facts import Facts, moved_timecode, needs_keys, work_tags
 from stylepipe.media.video_hdr import Light
-from stylepipe.media.video_read import open_video, reason
+from stylepipe.media.video_read import open_video
 from stylepipe.media.video_streams import NEGATIVE, Cut, Plan, Streams, copy_tags
+from stylepipe.media.words import reason
 from stylepipe.types import Info
 
 if TYPE_CHECKING:

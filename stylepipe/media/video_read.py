@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stylepipe.damage import Damaged
 from stylepipe.errors import ItemError
-from stylepipe.media.clock import Clock, Survey, is_live, is_raw, is_unordered, spell, survey
+from stylepipe.media.clock import Clock, Survey, is_live, is_raw, is_unordered, survey
+from stylepipe.media.ffmpeg_log import listening
 from stylepipe.media.pyav import any_text, base_of, fraction, printable
 from stylepipe.media.timeline import Timeline
 from stylepipe.media.video_color import Colour, ToRGB, bits, has_alpha
+from stylepipe.media.video_damage import MP4, Watch, tell_cut_off, watching
 from stylepipe.media.video_fields import whole_pictures
 from stylepipe.media.video_hdr import Light, white
 from stylepipe.media.video_sidedata import kept_by_none, side_data
+from stylepipe.media.words import reason, spell
 from stylepipe.types import Frame, Info
 
 if TYPE_CHECKING:
@@ -63,18 +67,25 @@ def open_video(path: Path) -> Iterator[InputContainer]:
     """
     import av
 
-    try:
-        if path.stat().st_size == 0:
-            raise ItemError("the file is empty")
-        allowed = {"protocol_whitelist": "file", "format_whitelist": ",".join(_FORMATS)}
-        container = av.open(f"file:{path}", container_options=allowed, **any_text())
-    except av.ArgumentError as error:
-        raise ItemError(
-            "cannot be read as video: it is a picture, a text, a list of other files, or in no "
-            "format for films; give it its right file name, or name the films themselves"
-        ) from error
-    except (av.FFmpegError, OSError) as error:
-        raise ItemError(f"cannot be read as video: {reason(error)}") from error
+    with listening((), MP4) as complaints:
+        try:
+            if path.stat().st_size == 0:
+                raise ItemError("the file is empty")
+            allowed = {"protocol_whitelist": "file", "format_whitelist": ",".join(_FORMATS)}
+            with complaints.heard():
+                container = av.open(f"file:{path}", container_options=allowed, **any_text())
+        except av.ArgumentError as error:
+            raise ItemError(
+                "cannot be read as video: it is a picture, a text, a list of other files, or in no "
+                "format for films; give it its right file name, or name the films themselves"
+            ) from error
+        except (av.FFmpegError, OSError) as error:
+            if "moov atom not found" in complaints.take():
+                raise ItemError(
+                    "cannot be read as video: the file is cut short, or its recording never ended, "
+                    "for its index at the end is missing; copy it again"
+                ) from error
+            raise ItemError(f"cannot be read as video: {reason(error)}") from error
     try:
         yield container
     finally:
@@ -111,20 +122,24 @@ def _origin(container: InputContainer, begin: Fraction) -> Fraction:
     return begin if is_raw(container) else min(begin, Fraction(0))
 
 
-def probe(path: Path, span: Span) -> Info:
-    """Describe a video after decoding one frame of it.
+def probe(path: Path, span: Span, damaged: Damaged) -> Info:
+    """Describe a video after decoding one frame of it; ``damaged`` hears if it is cut off.
 
-    Raises ItemError for a file without video, without frames, damaged or cut short.
+    Raises ItemError for a file without video, or of which nothing can be decoded.
     """
     with open_video(path) as container:
         stream = video_stream(container)
-        _check_complete(container, stream, span)
+        tell_cut_off(container, stream, span.end, damaged)
         times = survey(container, stream)
     with open_video(path) as container:
         stream = video_stream(container)
-        frame = next(_decode(container, stream, times.timeline), None)
+        begin = _origin(container, times.begin)
+        torn: list[str] = []  # which frames() will tell
+        with watching(container, stream, torn.append, begin) as watch:
+            frame = next(_decode(container, stream, times.timeline, watch), None)
         if frame is None:
-            raise ItemError("holds no video frames")
+            why = f"nothing of it can be decoded: {torn[0]}; copy it again" if torn else ""
+            raise ItemError(why or "holds no video frames")
         transposed = _Upright.of(frame).transpose
         width, height = frame.width, frame.height
         aspect = fraction(stream.sample_aspect_ratio)
@@ -168,21 +183,25 @@ def probe(path: Path, span: Span) -> Info:
 
 
 def frames(
-    path: Path, info: Info, span: Span, first: int, deinterlace: bool, log: Callable[[str], None]
+    path: Path, info: Info, span: Span, first: int, damaged: Damaged, deinterlace: bool,
+    log: Callable[[str], None],
 ) -> Iterator[Frame]:
     """Yield the frames of ``span`` from number ``first``, upright, with the source's times.
 
     All are as large as the first of the file, and whole pictures if ``deinterlace``; what was done
-    for it is told to ``log``. Raises ItemError, naming the time, where the stream is damaged.
+    for it is told to ``log``. ``damaged`` hears what cannot be decoded, with its time.
     """
-    with open_video(path) as container:
+    with ExitStack() as stack:
+        container = stack.enter_context(open_video(path))
         stream = video_stream(container)
         stream.thread_type = "AUTO"
         colour = Colour.parse(info.details)
         whitest = white(colour, Light.parse(info.details))
         to_rgb = ToRGB(colour, info.depth, info.alpha, whitest)
         begin = Fraction(info.details["origin"])
-        timeline = Timeline.parse(info.details["pieces"] or ())
+        watch = stack.enter_context(
+            watching(container, stream, damaged, begin, span.start, span.end)
+        )
         steady = not info.details["variable_rate"]
         clock = Clock(container, base_of(stream), info.rate, steady, begin)
         if span.start and begin >= 0 and any(n in container.format.name for n in _SEEKABLE):
@@ -191,7 +210,7 @@ def frames(
         upright = None
         told: set[tuple[int, ...]] = set()
         held: Frame | None = None  # until the next one tells how long it stays
-        decoded = _decode(container, stream, timeline, begin, clock)
+        decoded = _whole(path, container, stream, info.details["pieces"] or (), watch, clock)
         for frame in whole_pictures(decoded, deinterlace, log):
             pts = clock.stamp(frame)
             if held is not None and held.pts is not None:
@@ -218,7 +237,8 @@ def frames(
                 held = Frame(pixels, alpha, index, pts, clock.base, frame.duration or None)
             index += 1
         if held is not None:
-            held.duration = _stay(container, stream, clock, held)
+            if watch.cut is None:  # else the stream is shorter than it says
+                held.duration = _stay(container, stream, clock, held)
             yield held
     if index == 0:
         raise ItemError(
@@ -236,41 +256,72 @@ def _scaled(array: np.ndarray, info: Info) -> np.ndarray:
     return cv2.resize(array, (info.width, info.height), interpolation=kind)
 
 
-def _decode(
-    container: InputContainer, stream: VideoStream, timeline: Timeline,
-    begin: Fraction = Fraction(0), clock: Clock | None = None,
+def _whole(
+    path: Path, container: InputContainer, stream: VideoStream, pieces: Iterable[str],
+    watch: Watch, clock: Clock,
 ) -> Iterator[av.VideoFrame]:
-    """Decode, telling damage by its time. Broadcast formats may begin and end in mid-picture."""
+    """Decode in several threads; what they lose at a damaged end is decoded again in one.
+
+    An error on the way out of the decoder takes along the pictures of all its threads.
+    """
+    last: int | None = None
+    for frame in _decode(container, stream, Timeline.parse(pieces), watch, clock):
+        last = frame.pts
+        yield frame
+    if not watch.lost_at_end or last is None:
+        return
+    with open_video(path) as again:
+        one: Any = again.streams[stream.index]
+        one.codec_context.thread_type = "NONE"
+        if any(name in again.format.name for name in _SEEKABLE):
+            _seek(again, last * base_of(stream))
+        for frame in _decode(again, one, Timeline.parse(pieces), watch):
+            if frame.pts is not None and frame.pts > last:
+                yield frame
+
+
+def _decode(
+    container: InputContainer, stream: VideoStream, timeline: Timeline, watch: Watch,
+    clock: Clock | None = None,
+) -> Iterator[av.VideoFrame]:
+    """Decode what can be, with its times on the timeline; ``watch`` is told of the rest, and
+    ``clock`` of what is given to the decoder.
+    """
     import av
 
-    live = is_live(container)
-    base = base_of(stream)
     decoder = _decoder(stream)
-    time = begin
-    started = False
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)
+    # The other streams are read along: the film is over when the last of them is.
+    others = [s for s in container.streams if s.type in ("audio", "subtitle")]
+    packets = container.demux([stream, *others])
+    try:
+        while True:
+            try:
+                with watch.heard():
+                    packet = next(packets, None)
+            except (av.FFmpegError, OSError) as error:
+                watch.torn(reason(error))
+                break
             if packet is None:
-                return
+                break
             timeline.put(packet)
+            watch.packet(packet)
+            if packet.stream.index != stream.index:
+                continue
             if clock is not None:
                 clock.sent(packet)
-            if packet.pts is not None:
-                time = packet.pts * base
-            if packet.is_corrupt and not live:
-                raise ItemError(f"the file is cut off or damaged at {spell(time - begin)}")
-            pictures = decoder.decode(packet)
-        except (av.FFmpegError, OSError) as error:
-            if live and not started:
-                continue
-            raise ItemError(
-                f"damaged at {spell(time - begin)}: {reason(error)}; --end can stop before it"
-            ) from error
-        for picture in pictures:
-            started = True
-            yield picture
+            pictures: list[av.VideoFrame] = []
+            try:
+                with watch.heard():
+                    pictures = decoder.decode(packet)
+            except (av.FFmpegError, OSError) as error:
+                watch.lost_at_end = not packet.size
+                watch.torn(reason(error))
+            watch.pictures(pictures)
+            yield from pictures
+        watch.ended()
+    finally:
+        with suppress(av.FFmpegError):
+            decoder.decode(None)  # let its threads finish: one that complains waits for Python
 
 
 def _decoder(stream: VideoStream) -> VideoCodecContext:
@@ -353,21 +404,6 @@ def _seek(container: InputContainer, time: Fraction) -> None:
         container.seek(0, backward=True)
 
 
-def _check_complete(container: InputContainer, stream: VideoStream, span: Span) -> None:
-    """Raise ItemError if the index names bytes beyond the end of the file."""
-    entries: Any = stream.index_entries
-    size = container.size
-    if not len(entries) or entries[-1].pos + entries[-1].size <= size:
-        return
-    cut = next(e.timestamp for e in entries if e.pos + e.size > size)
-    time = cut * base_of(stream)
-    if span.end is None or time < span.end:
-        raise ItemError(
-            f"the file is cut off: the video ends at {spell(time)}; "
-            f"--end {float(time):.3f} takes what is there"
-        )
-
-
 @dataclass(frozen=True)
 class _Upright:
     """One of the eight ways a display matrix can lay the picture."""
@@ -404,9 +440,3 @@ def _describe(stream: Any) -> str:
     codec = stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
     language = stream.metadata.get("language", "und")
     return codec if language == "und" else f"{codec} ({printable(language)})"
-
-
-def reason(error: BaseException) -> str:
-    """FFmpeg's or the system's words for an error, without numbers and places."""
-    text = getattr(error, "strerror", None) or str(error)
-    return text[0].lower() + text[1:] if text else type(error).__name__

@@ -15,12 +15,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylepipe.media.clock import spell
 from stylepipe.media.pyav import base_of
 from stylepipe.media.timeline import Timeline
 from stylepipe.media.video_encode import FORMATS
-from stylepipe.media.video_read import open_video, reason
+from stylepipe.media.video_read import open_video
 from stylepipe.media.video_timecode import find_timecode
+from stylepipe.media.words import reason, spell
 from stylepipe.types import Info
 
 if TYPE_CHECKING:

@@ -1,0 +1,58 @@
+"""How many pixels a picture may have: what the user allows, and no library's opinion."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from stylepipe.errors import ItemError
+from stylepipe.options import option
+
+MOST_PIXELS = 300_000_000
+"""The limit where the user sets none."""
+_GUARD = threading.RLock()
+_MOST_TEXT = 64 << 20
+"""Bytes of a profile or text in a PNG."""
+
+
+def max_pixels_option() -> Any:
+    """The option of each reader of pictures; declared once, it is one key and one flag."""
+    return option(
+        MOST_PIXELS, "Refuse pictures of more pixels: they may be made to fill the memory.", min=1
+    )
+
+
+def check_size(width: int, height: int, max_pixels: int) -> None:
+    """Raise ItemError for a picture of more than ``max_pixels``, or of none."""
+    if width < 1 or height < 1:
+        raise ItemError("the picture has no pixels")
+    if width * height > max_pixels:
+        raise ItemError(
+            f"the picture claims {width}x{height} pixels, more than the {max_pixels:,} allowed: "
+            f"raise max-pixels to read it all the same"
+        )
+
+
+@contextmanager
+def pillow_unlimited(partly: bool = False) -> Iterator[None]:
+    """Let max_pixels decide alone; other code of the process may rely on Pillow's own limits.
+
+    ``partly``: of a file that is cut short, what is there is decoded.
+    """
+    from PIL import Image, ImageFile, PngImagePlugin
+
+    with _GUARD:
+        before = (
+            Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK, ImageFile.LOAD_TRUNCATED_IMAGES
+        )
+        Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = None, _MOST_TEXT
+        ImageFile.LOAD_TRUNCATED_IMAGES = partly
+        try:
+            yield
+        finally:
+            (
+                Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK,
+                ImageFile.LOAD_TRUNCATED_IMAGES,
+            ) = before
