@@ -44,11 +44,12 @@ from stylepipe.errors import (
     UsageError,
     suggest,
 )
-from stylepipe.fingerprints import digest, stamp
+from stylepipe.fingerprints import digest, options_digest, stamp
 from stylepipe.hookspecs import hookimpl
 from stylepipe.options import Options, option
 from stylepipe.pictures import read_picture
 from stylepipe.styles import parse_style
+from stylepipe.texts import read_toml
 from stylepipe.types import Batch, Frame, Guide, Info, Item, Meta, Outcome
 from stylepipe.version import __version__
 
@@ -88,8 +89,10 @@ __all__ = [
     "is_out_of_memory",
     "native_bf16",
     "option",
+    "options_digest",
     "parse_style",
     "read_picture",
+    "read_toml",
     "stamp",
     "suggest",
 ]

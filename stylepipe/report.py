@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylepipe.errors import StylepipeError
+from stylepipe.inputs import told_kinds
 from stylepipe.types import Info, Item, Outcome
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Report:
         """The user stopped the job before all was done."""
         self.error: BaseException | None = None
         """What ended the job as a whole."""
+        self.left_out: Counter[str] = Counter()
+        """How many files of each kind were passed over in folders, as no reader has that kind."""
         self.seconds = 0.0
         self.frames = 0
         self._json = json
@@ -85,12 +88,18 @@ class Report:
 
             self._files = tqdm(total=items, unit="file", dynamic_ncols=True, position=0)
 
-    def planned(self, item: Item, action: str) -> None:
-        """A dry run would do ``action`` with the item."""
+    def planned(self, item: Item, outcome: Outcome | None) -> None:
+        """A dry run sees that the item would end like this already; None: it would be done."""
+        action = outcome.status if outcome else "do"
+        message = outcome.message if outcome and outcome.status == "failed" else ""
+        self.counts["to do" if action == "do" else action] += 1
+        if message:
+            self.failures.append((item.source, message))
         if self._json:
-            self._event("planned", source=item.source, output=item.output, action=action)
+            told = {"source": item.source, "output": item.output, "action": action}
+            self._event("planned", **told, message=message)
         else:
-            print(f"{action}\t{item.source}\t{item.output}")
+            print(*(action, item.source, item.output), *([message] if message else []), sep="\t")
 
     def item_start(self, item: Item, info: Info, done: int) -> None:
         """The item is about to be painted; ``done`` frames are from an earlier run."""
@@ -175,10 +184,16 @@ class Report:
     def job_done(self) -> None:
         """Say the sum."""
         self._finish()
-        words = [f"{self.counts[k]} {k}" for k in ("done", "skipped", "failed") if self.counts[k]]
+        kinds = ("to do", "done", "skipped", "failed")
+        words = [f"{self.counts[k]} {k}" for k in kinds if self.counts[k]]
         if self.interrupted:
             words.append("interrupted; run the same command again to go on")
         self.log(f"{', '.join(words) or 'nothing to do'} ({self.seconds:.1f} s)")
+        if number := sum(self.left_out.values()):
+            self.log(
+                f"{number} file{'s' * (number > 1)} left out, of kinds that are not read: "
+                f"{told_kinds(self.left_out)}"
+            )
         if self.verbose and self.stages:
             self.debug(
                 "work by stage: " + ", ".join(f"{k} {v:.2f} s" for k, v in self.stages.items())
@@ -199,6 +214,7 @@ class Report:
         self._event(
             "job_done",
             **{k: self.counts[k] for k in ("done", "skipped", "failed")},
+            left_out=self.left_out,
             frames=self.frames,
             seconds=round(self.seconds, 3),
             stages={name: round(value, 3) for name, value in self.stages.items()},

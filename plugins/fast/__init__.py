@@ -73,9 +73,14 @@ class FastStylizer(Stylizer):
         return list(found.values())
 
     def files(self) -> Iterable[Path]:
-        """The files of the styles asked for."""
+        """The files of the styles asked for that are not bundled."""
+        bundled = [info.name for info in self.styles()]
         names = (parse_style(text).name for text in self.options.style)
-        return [Path(name.rpartition("#")[0] or name).expanduser() for name in names]
+        return [
+            Path(name.rpartition("#")[0] or name).expanduser()
+            for name in names
+            if name not in bundled
+        ]
 
     def open(self, context: Context) -> None:
         self._context = context
@@ -224,7 +229,7 @@ def _listed(path: Path) -> list[StyleInfo]:
         records = json.loads(metadata["styles"])
         license = str(metadata.get("licence", ""))
         return [StyleInfo(r["name"], _title(r), license) for r in records]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise SetupError(f"{path} is damaged ({error}); install stylepipe again") from error
 
 

@@ -11,9 +11,10 @@ import click
 
 from stylepipe.cli.app import App, app_of
 from stylepipe.cli.output import print_json, print_table
-from stylepipe.components import Component, Context, Reader
+from stylepipe.components import Reader
 from stylepipe.errors import ItemError, NoInputError
 from stylepipe.inputs import probe
+from stylepipe.plan import open_lightly
 from stylepipe.types import Info
 
 
@@ -49,14 +50,7 @@ def command(ctx: click.Context, files: tuple[Path, ...], as_json: bool) -> int:
 
 def _readers(app: App, stack: ExitStack) -> list[Reader]:
     readers = [cls(cls.Options()) for cls in app.plugins.components(Reader).values()]
-    for reader in readers:
-        if type(reader).open is not Component.open:
-            # only now is a device needed, whose import takes two seconds
-            from stylepipe.device import pick
-            from stylepipe.memory import available_memory
-
-            stack.callback(reader.close)
-            reader.open(Context(pick("cpu"), available_memory() // 2, click.echo))
+    open_lightly(readers, stack, click.echo)
     return readers
 
 
