@@ -41,7 +41,8 @@ def _are_two_files(one: Item, other: Item) -> bool:
     """Whether names that differ in case only are two files in the place of the results, too: they
     are on the disk of the sources, where both are there side by side.
     """
-    if one.output == other.output or one.source.parent != other.source.parent:
+    names = {str(item.source).casefold() for item in (one, other)}
+    if one.output == other.output or len(names) > 1:
         return False
     try:
         places = (one.source, other.source, nearest(one.output.parent))

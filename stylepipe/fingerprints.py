@@ -107,11 +107,10 @@ def _stamp_of_file(path: Path, found: os.stat_result) -> str:
     with path.open("rb") as file:
         if found.st_size <= _WHOLE:
             return f"{found.st_size} {hashlib.sha256(file.read(_WHOLE)).hexdigest()}"
-        seen = hashlib.sha256()
-        step = (found.st_size - _WHOLE // _SAMPLES) // (_SAMPLES - 1)
-        for number in range(_SAMPLES):
-            file.seek(number * step)
-            seen.update(file.read(_WHOLE // _SAMPLES))
+        seen, length = hashlib.sha256(), _WHOLE // _SAMPLES
+        for number in range(_SAMPLES):  # the first at the beginning, the last at the end
+            file.seek((found.st_size - length) * number // (_SAMPLES - 1))
+            seen.update(file.read(length))
         return f"{found.st_size} {found.st_mtime_ns} {seen.hexdigest()}"
 
 

@@ -15,10 +15,8 @@ from stylepipe.errors import ItemError, NoInputError, UsageError
 from stylepipe.places import check_output, no_file
 from stylepipe.presets import Settings
 from stylepipe.styles import parse_style
+from stylepipe.texts import told_kinds
 from stylepipe.types import Info, Item
-
-_KINDS = 12
-"""Kinds of files told by name, of those that are left out."""
 
 
 def readers_for(path: Path, readers: Sequence[Reader]) -> list[Reader]:
@@ -97,13 +95,6 @@ def find_items(
     going = [item for item in items if item.index not in refused]
     refused |= clashes(going, settings)
     return Found(items[:limit], False, refused, left_out)
-
-
-def told_kinds(counts: Counter[str]) -> str:
-    """Suffixes with how often each came, the most frequent first: ``3 .cr2, 1 .psd``."""
-    shown = counts.most_common(_KINDS)
-    rest = sum(counts.values()) - sum(count for _, count in shown)
-    return ", ".join(f"{count} {kind}" for kind, count in shown) + (f", {rest} more" * bool(rest))
 
 
 def _is_one_file(inputs: Sequence[Path], output: Path, settings: Settings) -> bool:

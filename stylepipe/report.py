@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylepipe.errors import StylepipeError
-from stylepipe.inputs import told_kinds
+from stylepipe.texts import told_kinds
 from stylepipe.types import Info, Item, Outcome
 
 if TYPE_CHECKING:
