@@ -54,7 +54,7 @@ class Found:
     refused: Mapping[int, str] = field(default_factory=dict)
     """By the item's index: one sentence why nothing can be written for it."""
     left_out: Counter[str] = field(default_factory=Counter)
-    """How many files of each kind were passed over in folders: suffixes that no reader has."""
+    """How many files of each kind were passed over in folders: hidden, or no reader has the kind."""
 
 
 def find_items(
@@ -94,7 +94,9 @@ def find_items(
         )
     going = [item for item in items if item.index not in refused]
     refused |= clashes(going, settings)
-    return Found(items[:limit], False, refused, left_out)
+    items = items[:limit]
+    kept = {item.index: refused[item.index] for item in items if item.index in refused}
+    return Found(items, False, kept, left_out)
 
 
 def _is_one_file(inputs: Sequence[Path], output: Path, settings: Settings) -> bool:

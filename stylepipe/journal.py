@@ -76,7 +76,9 @@ class Journal:
                 try:
                     record = json.loads(line)
                     output = record.pop("output")
-                    self._entries.setdefault(output, []).append(Entry(**record))
+                    entry = Entry(**record)
+                    hash(entry)  # TypeError for what holds more than texts and numbers
+                    self._entries.setdefault(output, []).append(entry)
                 except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
                     continue  # a line torn by a kill: its item is simply done again
 
@@ -130,7 +132,7 @@ class Journal:
             found = item.output.stat()
         except OSError:
             return "absent"
-        for entry in self._entries.get(self._key(item), ()):
+        for entry in reversed(self._entries.get(self._key(item), [])):
             if (entry.size, entry.mtime_ns) != (found.st_size, found.st_mtime_ns):
                 continue
             if entry.settings != self._settings:
@@ -187,27 +189,38 @@ class Journal:
         with part.open("rb+") as file:
             os.fsync(file.fileno())
         found = part.stat()
+        # The journal comes first: renaming keeps size and time, so an entry whose rename never
+        # happened matches no file, while a file without an entry would look like somebody else's.
+        self._note(item, found, safe=True)
+        part.replace(item.output)
+        _sync_folder(item.output.parent)
+        self.discard(item)
+
+    def confirm(self, item: Item) -> None:
+        """Note where a finished item's source lies now, lest the next run has to read it, too."""
         source = self._source(item)
+        known = self._entries.get(self._key(item), ())
+        if all((e.place, e.version) != (source.place, source.version) for e in known):
+            self._note(item, item.output.stat(), safe=False)
+
+    def _note(self, item: Item, result: os.stat_result, safe: bool) -> None:
+        """Add an entry; ``safe``: wait until it is on the disk."""
+        source, key = self._source(item), self._key(item)
         entry = Entry(
             self._settings,
             source.name,
             source.place,
             source.version,
             source.content,
-            found.st_size,
-            found.st_mtime_ns,
+            result.st_size,
+            result.st_mtime_ns,
         )
-        key = self._key(item)
-        # The journal comes first: renaming keeps size and time, so an entry whose rename never
-        # happened matches no file, while a file without an entry would look like somebody else's.
         with self._file.open("a", encoding="utf-8") as journal:
             journal.write("\n" + json.dumps({"output": key, **asdict(entry)}))
             journal.flush()
-            os.fsync(journal.fileno())
+            if safe:
+                os.fsync(journal.fileno())
         self._entries.setdefault(key, []).append(entry)
-        part.replace(item.output)
-        _sync_folder(item.output.parent)
-        self.discard(item)
 
     def _source(self, item: Item) -> Source:
         if item.index not in self._sources:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _WAYS = "pass --overwrite to replace it, --skip-existing to keep it, or choose another --output"
 
+_COMPLETE = Outcome("skipped", "already done")
+
 
 @dataclass(frozen=True)
 class Job:
@@ -121,8 +123,11 @@ def _do(
         failed = [index for index, outcome in settled.items() if outcome.status == "failed"]
         items = items[: min(failed, default=len(items)) + 1]
     for item in items:
-        if item.index in settled and settled[item.index].status == "skipped":
+        outcome = settled.get(item.index)
+        if outcome is not None and outcome.status == "skipped":
             journal.discard(item)  # a kill may have left something behind
+        if outcome == _COMPLETE:
+            journal.confirm(item)
     report.job_start(len(found.items))
     waiting = [(item, settled[item.index]) for item in items if item.index in settled]
 
@@ -207,7 +212,7 @@ def _settled(found: Found, journal: Journal, job: Job) -> dict[int, Outcome]:
     for item in items:
         state = states[item.index]
         if state == "complete":
-            settled[item.index] = Outcome("skipped", "already done")
+            settled[item.index] = _COMPLETE
         elif state != "absent" and job.skip_existing:
             settled[item.index] = Outcome("skipped", "exists")
         elif state in ("foreign", "other") and not job.overwrite:

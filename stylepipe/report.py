@@ -44,7 +44,7 @@ class Report:
         self.error: BaseException | None = None
         """What ended the job as a whole."""
         self.left_out: Counter[str] = Counter()
-        """How many files of each kind were passed over in folders, as no reader has that kind."""
+        """How many files of each kind were passed over in folders: hidden, or no reader has it."""
         self.seconds = 0.0
         self.frames = 0
         self._json = json
@@ -191,7 +191,7 @@ class Report:
         self.log(f"{', '.join(words) or 'nothing to do'} ({self.seconds:.1f} s)")
         if number := sum(self.left_out.values()):
             self.log(
-                f"{number} file{'s' * (number > 1)} left out, of kinds that are not read: "
+                f"{number} file{'s' * (number > 1)} left out, hidden or of kinds that are not read: "
                 f"{told_kinds(self.left_out)}"
             )
         if self.verbose and self.stages:

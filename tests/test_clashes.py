@@ -196,10 +196,41 @@ def test_files_left_out_are_told_with_their_kinds(photos, tmp_path, capsys, dry_
     report = Report()
     go(photos, tmp_path / "out", report=report, dry_run=dry_run)
     (line,) = [s for s in capsys.readouterr().err.splitlines() if "left out" in s]
-    assert line.startswith("15 files left out, of kinds that are not read: 3 .cr2, 3 of no known")
+    assert line.startswith("15 files left out, hidden or of kinds that are not read: 3 .cr2, 3 of no known")
     for told in ("1 .dng", "1 .psd", "1 hidden"):
         assert told in line
     assert sum(report.left_out.values()) == 15 and "\x1b" not in line
+
+
+def test_a_clash_beyond_the_limit_is_none(photos, tmp_path, two_suffixes):
+    also(photos / "b.npx", 7)
+    chosen = settings(format="npy")
+    for dry_run in (True, False):
+        report, _ = go(photos, tmp_path / "out", chosen, limit=1, dry_run=dry_run)
+        assert report.exit_code == 0 and sum(report.counts.values()) == 1
+
+
+def test_real_names_clash_and_are_told_apart(tmp_path):
+    from stylepipe.plugins import Plugins
+    from stylepipe.presets import resolve
+
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("x.jpg", "x.webp", "y.jpg", "a.ts", "a.mp4"):
+        (folder / name).touch()
+    plugins = Plugins()
+
+    def names(**output: str) -> tuple[list[str], list[str]]:
+        chosen = resolve(plugins, "default", {"output": output})
+        found = find_items((folder,), tmp_path / "out", chosen)
+        refused = [i.source.name for i in found.items if i.index in found.refused]
+        return refused, [i.output.name for i in found.items if i.index not in found.refused]
+
+    assert names() == (["a.mp4", "a.ts"], ["x.jpg", "x.webp", "y.jpg"])
+    refused, rest = names(format="png")
+    assert refused == ["a.mp4", "a.ts", "x.jpg", "x.webp"] and rest == ["y.png"]
+    refused, rest = names(name="{stem}-{suffix}")
+    assert not refused and rest[:2] == ["a-mp4.mp4", "a-ts.mp4"]
 
 
 def test_files_left_out_are_in_the_last_event_and_in_the_refusal(photos, tmp_path, capsys):

@@ -13,7 +13,7 @@ from PIL import Image
 
 from stylepipe import Options, Stylizer, StylizerOptions, UsageError, option
 from stylepipe.cli import main
-from stylepipe.fingerprints import Source, options_digest, stamp
+from stylepipe.fingerprints import Source, _stamp_of_file, options_digest, stamp
 from stylepipe.pipeline import Job, run
 from stylepipe.report import Report
 from stylepipe.types import Item
@@ -61,6 +61,18 @@ def test_a_folder_moved_or_copied_keeps_the_work(place):
     assert go(moved / "in", moved / "out") == {"skipped": 2, "failed": 1}, (
         "changed and moved: it may be a file of others"
     )
+
+
+def test_after_a_move_photos_are_read_once_and_no_more(place, monkeypatch):
+    go(place / "in", place / "out")
+    moved = place.rename(place.with_name("E"))
+    reads = []
+    monkeypatch.setattr("stylepipe.fingerprints._stamp_of_file",
+                        lambda path, found: reads.append(path) or _stamp_of_file(path, found))
+    for count in (3, 0):
+        reads.clear()
+        assert go(moved / "in", moved / "out") == {"skipped": 3}
+        assert sum(p.suffix == ".npy" for p in reads) == count
 
 
 def test_a_changed_photo_is_painted_again_also_where_size_stays(place):
@@ -188,6 +200,15 @@ def test_what_cannot_be_read_is_known_by_its_name_and_never_waited_for(tmp_path)
     assert gone.content == "" and not gone.is_same("gone", gone.place, "", "")
 
 
+def test_a_bundled_style_is_no_file(tmp_path, monkeypatch):
+    from stylepipe_plugins.fast import FastOptions, FastStylizer
+
+    monkeypatch.chdir(tmp_path)
+    Path("great-wave").mkdir()
+    fast = FastStylizer(FastOptions(style=("great-wave:0.5", "m.safetensors#x")))
+    assert list(fast.files()) == [Path("m.safetensors")]
+
+
 def test_the_program_goes_on_with_style_plugin_and_masks_spelled_otherwise(
     tmp_path, monkeypatch, capsys
 ):
@@ -217,3 +238,17 @@ def test_other_settings_are_still_other(place):
     with pytest.raises(UsageError, match="was not made from this source by these settings, but by"):
         go(place / "in", place / "out", settings(strength=0.5))
     assert options_digest(Options(), ()) == options_digest(Options(), ())
+
+
+def test_a_training_knows_its_pictures_after_a_move(tmp_path):
+    from stylepipe.nst.photos import told_apart
+
+    paths = [tmp_path / "D" / name for name in ("a/1.png", "b/1.png")]
+    for size, path in enumerate(paths):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"x" * size)
+    told = told_apart(paths)
+    assert told == [("a/1.png", 0), ("b/1.png", 1)]
+    moved = (tmp_path / "D").rename(tmp_path / "E")
+    assert told_apart([moved / "a/1.png", moved / "b/1.png"]) == told
+    assert told_apart([moved / "b/1.png", moved / "a/1.png"]) != told

@@ -62,6 +62,7 @@ def test_journal_lines_of_others_cost_nothing(tmp_path):
     lines = [DEEP[:60_000], "x" * 200_000, '{"output": []}', '{"output": {"a": 1}}', "[]", "1" * 99]
     entry = json.loads(journal.read_text())
     lines.append(json.dumps({**entry, "content": 3, "version": None, "settings": 4}))
+    lines.append(json.dumps({**entry, "name": []}))
     journal.write_text("\n".join([*lines, journal.read_text()]))
     assert go() == {"skipped": 1}
     journal.write_text(json.dumps({**entry, "content": 3, "version": None}))

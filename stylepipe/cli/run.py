@@ -242,7 +242,7 @@ def _engine_flags() -> list[click.Parameter]:
             help="Replace outputs that other settings, sources or programs made; what this job "
             "has done already stays.",
         ),
-        option(["--redo"], is_flag=True, help="Do everything anew, also what is done already."),
+        option(["--redo"], is_flag=True, help="Do everything anew, whatever is there."),
         option(
             ["--skip-existing"],
             is_flag=True,
