@@ -23,10 +23,9 @@ def clashes(items: Sequence[Item], settings: Settings) -> dict[int, str]:
         # Case is folded: two names that differ in case only are one file on many disks.
         rivals[os.path.normcase(str(item.output)).casefold()].append(item)
     for group in rivals.values():
-        for item in group if len(group) > 1 else ():
-            others = [o for o in group if o is not item and not _are_two_files(item, o)]
-            if others:
-                found[item.index] = _rivalry(item, others, settings)
+        if len(group) > 1 and not _are_several_files(group):
+            way = _way_out(group, settings)
+            found |= {item.index: f"{_rivalry(item, group)}; {way}" for item in group}
     reads = {os.path.realpath(item.source): item.source for item in items}
     reads |= {os.path.realpath(file): file for file in _files_of(settings)}
     for item in items:
@@ -37,31 +36,35 @@ def clashes(items: Sequence[Item], settings: Settings) -> dict[int, str]:
     return found
 
 
-def _are_two_files(one: Item, other: Item) -> bool:
-    """Whether names that differ in case only are two files in the place of the results, too: they
-    are on the disk of the sources, where both are there side by side.
+def _are_several_files(rivals: Sequence[Item]) -> bool:
+    """Whether names that differ in case only are several files in the place of the results, too:
+    that is on the disk of the sources, where they are there side by side.
     """
-    names = {str(item.source).casefold() for item in (one, other)}
-    if one.output == other.output or len(names) > 1:
+    results = {item.output for item in rivals}
+    sources = {str(item.source).casefold() for item in rivals}
+    if len(results) < len(rivals) or len(sources) > 1:
         return False
     try:
-        places = (one.source, other.source, nearest(one.output.parent))
-        disks = {path.stat().st_dev for path in places}
-        return len(disks) == 1 and not one.source.samefile(other.source)
+        files = {(found.st_dev, found.st_ino) for found in (i.source.stat() for i in rivals)}
+        disk = nearest(rivals[0].output.parent).stat().st_dev
     except OSError:
         return False
+    return len(files) == len(rivals) and {device for device, _ in files} == {disk}
 
 
-def _rivalry(item: Item, others: Sequence[Item], settings: Settings) -> str:
-    names = ", ".join(str(o.source) for o in others[:_NAMED])
-    more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
-    suffix = item.source.suffix.casefold()
-    apart = all(o.source.suffix.casefold() != suffix for o in others)
-    field = "{suffix}" if apart and "{suffix}" not in settings.output.name else "{index:04d}"
-    return (
-        f"its result {item.output} would be that of {names}{more}, too; tell them apart, as with "
-        f"--name '{settings.output.name}-{field}', or run them into different folders"
-    )
+def _rivalry(item: Item, group: Sequence[Item]) -> str:
+    others = [other for other in group[: _NAMED + 1] if other is not item][:_NAMED]
+    names = ", ".join(str(other.source) for other in others)
+    rest = len(group) - 1 - len(others)
+    more = f" and {rest} more" if rest else ""
+    return f"its result {item.output} would be that of {names}{more}, too"
+
+
+def _way_out(group: Sequence[Item], settings: Settings) -> str:
+    name = settings.output.name
+    apart = len({item.source.suffix.casefold() for item in group}) == len(group)
+    field = "{suffix}" if apart and "{suffix}" not in name else "{index:04d}"
+    return f"tell them apart, as with --name '{name}-{field}', or run them into different folders"
 
 
 def _files_of(settings: Settings) -> Iterable[Path]:

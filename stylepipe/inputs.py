@@ -54,7 +54,7 @@ class Found:
     refused: Mapping[int, str] = field(default_factory=dict)
     """By the item's index: one sentence why nothing can be written for it."""
     left_out: Counter[str] = field(default_factory=Counter)
-    """How many files of each kind were passed over in folders: hidden, or no reader has the kind."""
+    """How many files of each kind were passed over in folders: hidden, or no reader has it."""
 
 
 def find_items(

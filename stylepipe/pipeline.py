@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 
 _WAYS = "pass --overwrite to replace it, --skip-existing to keep it, or choose another --output"
-
 _COMPLETE = Outcome("skipped", "already done")
 
 
@@ -81,9 +80,7 @@ def run(job: Job, report: Report) -> Report:
     return report
 
 
-def _rehearse(
-    job: Job, report: Report, found: Found, journal: Journal, stack: ExitStack
-) -> None:
+def _rehearse(job: Job, report: Report, found: Found, journal: Journal, stack: ExitStack) -> None:
     """Say how each item would end, as far as a look at it tells."""
     root = job.output.parent if found.single else job.output
     if reason := obstacle(root):

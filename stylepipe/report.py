@@ -191,8 +191,8 @@ class Report:
         self.log(f"{', '.join(words) or 'nothing to do'} ({self.seconds:.1f} s)")
         if number := sum(self.left_out.values()):
             self.log(
-                f"{number} file{'s' * (number > 1)} left out, hidden or of kinds that are not read: "
-                f"{told_kinds(self.left_out)}"
+                f"{number} file{'s' * (number > 1)} left out, hidden or of kinds that are not "
+                f"read: {told_kinds(self.left_out)}"
             )
         if self.verbose and self.stages:
             self.debug(

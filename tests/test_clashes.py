@@ -196,8 +196,8 @@ def test_files_left_out_are_told_with_their_kinds(photos, tmp_path, capsys, dry_
     report = Report()
     go(photos, tmp_path / "out", report=report, dry_run=dry_run)
     (line,) = [s for s in capsys.readouterr().err.splitlines() if "left out" in s]
-    assert line.startswith("15 files left out, hidden or of kinds that are not read: 3 .cr2, 3 of no known")
-    for told in ("1 .dng", "1 .psd", "1 hidden"):
+    assert line.startswith("15 files left out, hidden or of kinds that are not read: 3 .cr2, 3 of")
+    for told in ("1 .dng", "3 of no known suffix", "1 .psd", "1 hidden"):
         assert told in line
     assert sum(report.left_out.values()) == 15 and "\x1b" not in line
 
