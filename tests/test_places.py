@@ -1,4 +1,4 @@
-"""Inputs, outputs and options that cannot be honoured are refused or told, never dropped."""
+"""Inputs, outputs and options that cannot be honored are refused or told, never dropped."""
 
 from pathlib import Path
 
@@ -59,7 +59,7 @@ def media(tmp_path) -> Path:
     ],
 )
 @pytest.mark.parametrize("more", [[], ["--dry-run"]], ids=["run", "dry-run"])
-def test_what_cannot_be_honoured_is_refused_with_what_to_type(
+def test_what_cannot_be_honored_is_refused_with_what_to_type(
     cli, media, source, args, code, words, more
 ):
     before = sorted(Path().iterdir())
