@@ -23,6 +23,8 @@ class Log:
     def log(self, line: str) -> None:
         self.lines.append(line)
 
+    damaged = log
+
 
 def picture(number: int, width: int = 64, height: int = 48) -> np.ndarray:
     """HxWx3 uint8: soft colours, a bright square that moves with ``number``."""
