@@ -18,6 +18,8 @@ from typing import Literal
 
 from stylepipe.errors import SetupError
 from stylepipe.fingerprints import digest, stamp
+from stylepipe.lock import Lock
+from stylepipe.plainfile import open_plain, read_plain, refuse_link
 from stylepipe.types import Item
 from stylepipe.version import __version__
 
@@ -46,27 +48,24 @@ class Journal:
 
     def __init__(self, output: Path, single: bool, settings: str) -> None:
         self._root = output.parent if single else output
-        self._folder = self._root / (f".{output.name}{WORK_FOLDER}" if single else WORK_FOLDER)
-        self._file = self._folder / "journal.jsonl"
+        self.folder = self._root / (f".{output.name}{WORK_FOLDER}" if single else WORK_FOLDER)
+        """Where the engine keeps notes and work of its own."""
+        self._files = [self.folder / "journal.jsonl"]
         if single:
-            # Beside a single result nothing may stay behind, so it is remembered elsewhere.
-            from stylepipe.weights import cache_folder
-
-            name = digest(os.path.abspath(output))[:32]
-            self._file = cache_folder() / "results" / f"{name}.jsonl"
-        self._single = single
+            # Beside a single result nothing should stay behind, so it is remembered elsewhere.
+            self._files = [*_in_cache(output), *self._files]
+        self._file = self._files[0]
         self._settings = settings
         self._sources: dict[int, str] = {}
-        self._lock: int | None = None
+        self._lock: Lock | None = None
         self._made_root = False
         self._entries: dict[str, list[Entry]] = {}
         self._load()
 
     def _load(self) -> None:
+        refuse_link(self.folder)
         self._entries = {}
-        if not self._file.is_file():
-            return
-        for line in self._file.read_text("utf-8", errors="replace").splitlines():
+        for line in [x for f in self._files for x in (read_plain(f) or b"").splitlines()]:
             try:
                 record = json.loads(line)
                 output = record.pop("output")
@@ -81,12 +80,9 @@ class Journal:
         """
         try:
             self._made_root = not self._root.exists()
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with suppress(OSError):
-                self._file.parent.mkdir(parents=True, exist_ok=True)
-            if not os.access(self._file.parent, os.W_OK):  # a cache that cannot be written
-                self._file = self._folder / "journal.jsonl"
-            self._lock = _lock(self._folder / "lock")
+            self._lock = Lock(self.folder)
+            refuse_link(self.folder / "work")
+            self._file = _first_writable(self._files)
         except BlockingIOError:
             raise SetupError(
                 f"another run is writing to {self._root}; wait for it, or choose another --output"
@@ -97,18 +93,17 @@ class Journal:
 
     def close(self) -> None:
         """Remove what no resume needs, and let the output go."""
-        work = self._folder / "work"
-        if work.is_dir() and not any(work.iterdir()):
-            work.rmdir()
-        spare = not work.exists() and (self._single or not self._entries)
-        if spare:
-            shutil.rmtree(self._folder, ignore_errors=True)
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
-        if spare:
-            shutil.rmtree(self._folder, ignore_errors=True)  # Windows keeps the open lock file
-            if self._made_root and self._root.is_dir() and not any(self._root.iterdir()):
+        if self._lock is None:
+            return
+        with suppress(OSError):  # there is work in it, or none
+            (self.folder / "work").rmdir()
+        with suppress(OSError):
+            if not self._file.stat().st_size:
+                self._file.unlink()
+        self._lock.release()
+        self._lock = None
+        if self._made_root:
+            with suppress(OSError):  # there are results in it
                 self._root.rmdir()
 
     def state(self, item: Item) -> State:
@@ -132,7 +127,9 @@ class Journal:
 
     def work(self, item: Item) -> Path:
         """The item's own work folder; what a run with other settings or sources left is removed."""
+        self._drop_carried(item)
         current = self._work_folder(item)
+        refuse_link(current)
         for old in self._leftovers(item):
             if old != current:
                 shutil.rmtree(old)
@@ -141,6 +138,7 @@ class Journal:
 
     def discard(self, item: Item) -> None:
         """Remove all that was begun for the item."""
+        self._drop_carried(item)
         for folder in self._leftovers(item):
             shutil.rmtree(folder)
 
@@ -155,7 +153,7 @@ class Journal:
         item.output.parent.mkdir(parents=True, exist_ok=True)
         if part.stat().st_dev != item.output.parent.stat().st_dev:
             # A folder below the output is on another disk, where a file cannot be moved in one go.
-            part = Path(shutil.copy2(part, item.output.with_name(f".{item.output.name}.part")))
+            part = self._brought_over(item, part)
         with part.open("rb+") as file:
             os.fsync(file.fileno())
         found = part.stat()
@@ -169,14 +167,39 @@ class Journal:
         key = self._key(item)
         # The journal comes first: renaming keeps size and time, so an entry whose rename never
         # happened matches no file, while a file without an entry would look like somebody else's.
-        with self._file.open("a", encoding="utf-8") as journal:
-            journal.write("\n" + json.dumps({"output": key, **asdict(entry)}))
+        with os.fdopen(open_plain(self._file, os.O_WRONLY | os.O_APPEND), "ab") as journal:
+            journal.write(f"\n{json.dumps({'output': key, **asdict(entry)})}".encode())
             journal.flush()
             os.fsync(journal.fileno())
         self._entries.setdefault(key, []).append(entry)
         part.replace(item.output)
         _sync_folder(item.output.parent)
         self.discard(item)
+
+    def version(self, item: Item) -> str:
+        """A word for the item as it is now: another output, setting or source has another."""
+        version = digest(__version__, self._settings, _absolute(item), self._source(item))
+        return f"{self._work_name(item)}-{version[:16]}"
+
+    def _brought_over(self, item: Item, part: Path) -> Path:
+        """A copy of ``part`` on the disk of the output."""
+        self._drop_carried(item)
+        copy = self._carried(item)
+        try:
+            with part.open("rb") as source, copy.open("xb") as target:
+                shutil.copyfileobj(source, target)
+        except BaseException:
+            self._drop_carried(item)
+            raise
+        return copy
+
+    def _drop_carried(self, item: Item) -> None:
+        """Remove the copy that a kill or an error left beside the output."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            self._carried(item).unlink()
+
+    def _carried(self, item: Item) -> Path:
+        return item.output.with_name(f"{WORK_FOLDER}-{self._work_name(item)}.part")
 
     def _source(self, item: Item) -> str:
         """The source's stamp when first asked: what is done to it later is not in the result."""
@@ -188,14 +211,13 @@ class Journal:
         return item.output.relative_to(self._root).as_posix()
 
     def _work_folder(self, item: Item) -> Path:
-        version = digest(__version__, self._settings, _absolute(item), self._source(item))
-        return self._folder / "work" / f"{self._work_name(item)}-{version[:16]}"
+        return self.folder / "work" / self.version(item)
 
     def _work_name(self, item: Item) -> str:
         return digest(self._key(item))[:16]
 
     def _leftovers(self, item: Item) -> Sequence[Path]:
-        return list((self._folder / "work").glob(f"{self._work_name(item)}-*"))
+        return list((self.folder / "work").glob(f"{self._work_name(item)}-*"))
 
 
 def is_disk_trouble(error: BaseException) -> bool:
@@ -206,6 +228,30 @@ def is_disk_trouble(error: BaseException) -> bool:
             return True
         seen = seen.__cause__
     return False
+
+
+def _in_cache(output: Path) -> list[Path]:
+    from stylepipe.weights import cache_folder
+
+    try:
+        folder = cache_folder()
+    except RuntimeError:  # a user without a home
+        return []
+    return [folder / "results" / f"{digest(os.path.abspath(output))[:32]}.jsonl"]
+
+
+def _first_writable(files: Sequence[Path]) -> Path:
+    """The first that can be added to; it is made if need be. Raises the last one's OSError."""
+    for file in files[:-1]:
+        with suppress(OSError):  # a cache that cannot be written: the next will do
+            return _made(file)
+    return _made(files[-1])
+
+
+def _made(file: Path) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    os.close(open_plain(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT))
+    return file
 
 
 def _absolute(item: Item) -> str:
@@ -219,22 +265,3 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def _lock(path: Path) -> int:
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        import fcntl
-    except ImportError:  # Windows has no flock; two runs at once are then the user's to avoid
-        return handle
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise
-    except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL):
-            os.close(handle)
-            raise
-        # some network disks have no locks at all: go on without
-    return handle

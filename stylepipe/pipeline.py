@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from stylepipe.components import Context, StyleRef, Stylizer
-from stylepipe.errors import UsageError
+from stylepipe.errors import SetupError, UsageError
 from stylepipe.fingerprints import settings_fingerprint
+from stylepipe.inhand import InHand
 from stylepipe.inputs import find_items
 from stylepipe.journal import Journal
 from stylepipe.styles import parse_styles
@@ -50,32 +51,37 @@ def run(job: Job, report: Report) -> Report:
     Raises NoInputError, UsageError or SetupError if the job as a whole cannot be done. Items that
     fail are told to the report and to the plugins, in order.
     """
-    items, single = find_items(job.inputs, job.output, job.settings, job.limit)
-    styles = _styles(job.settings.stylizer)
-    journal = Journal(job.output, single, settings_fingerprint(job.settings, job.precision))
-    job.plugins.job_start(job, items, report.log)
+    started = False
     try:
+        items, single = find_items(job.inputs, job.output, job.settings, job.limit)
+        styles = _styles(job.settings.stylizer)
+        journal = Journal(job.output, single, settings_fingerprint(job.settings, job.precision))
+        job.plugins.job_start(job, items, report.log)
+        started = True
         if job.dry_run:
-            kept = _kept(items, journal, job)
-            # The processor is always there; asking for others takes as long as importing torch.
-            if len(kept) < len(items) and job.device not in ("auto", "cpu"):
-                from stylepipe.device import pick
-
-                pick(job.device, job.precision)
-            for item in items:
-                report.planned(item, kept[item.index].status if item.index in kept else "do")
+            _plan(job, report, items, journal)
         else:
             with ExitStack() as stack:
-                stack.callback(journal.close)
-                journal.open()
                 _do(job, report, items, styles, journal, stack)
-            report.job_done()
+        report.job_done()
     except BaseException as error:
         report.job_failed(error)
         raise
     finally:
-        job.plugins.job_done(job, report, report.log)
+        if started:
+            job.plugins.job_done(job, report, report.log)
     return report
+
+
+def _plan(job: Job, report: Report, items: Sequence[Item], journal: Journal) -> None:
+    _, known = _known(items, journal, job)
+    # The processor is always there; asking for others takes as long as importing torch.
+    if len(known) < len(items) and job.device not in ("auto", "cpu"):
+        from stylepipe.device import pick
+
+        pick(job.device, job.precision)
+    for item in items:
+        report.planned(item, known[item.index].status if item.index in known else "do")
 
 
 def _do(
@@ -86,25 +92,39 @@ def _do(
     journal: Journal,
     stack: ExitStack,
 ) -> None:
-    kept = _kept(items, journal, job)
-    for item in items:
-        if item.index in kept:
-            journal.discard(item)  # a kill may have left something behind
+    hands, known = _known(items, journal, job)
+    stack.callback(journal.close)
+    try:
+        journal.open()
+    except SetupError:
+        if len(known) < len(items):
+            raise
+        # All is there already: that the disk can only be read, or is in use, is no obstacle.
+    else:
+        hands, known = _known(items, journal, job)  # for sure: nobody else writes now
+        stack.callback(hands.close)
+        hands.open()
+        for item in items:
+            if item.index in known and known[item.index].status == "skipped":
+                journal.discard(item)  # a kill may have left something behind
+    if job.on_error == "abort":
+        items = _up_to_failure(items, known)
     report.job_start(len(items))
-    waiting = [(item, kept[item.index]) for item in items if item.index in kept]
+    waiting = [(item, known[item.index]) for item in items if item.index in known]
 
     def tell(item: Item, outcome: Outcome) -> None:
         report.item_done(item, outcome)
         job.plugins.item_done(job, item, outcome, report.log)
 
     def tell_in_order(item: Item, outcome: Outcome) -> None:
+        hands.settle(item)
         while waiting and waiting[0][0].index < item.index:
             tell(*waiting.pop(0))
         tell(item, outcome)
 
-    todo = [item for item in items if item.index not in kept]
+    todo = [item for item in items if item.index not in known]
     if todo:
-        _stream(job, report, todo, styles, journal, stack, tell_in_order)
+        _stream(job, report, todo, styles, journal, hands, stack, tell_in_order)
     for item, outcome in waiting:
         tell(item, outcome)
 
@@ -115,6 +135,7 @@ def _stream(
     items: Sequence[Item],
     styles: Sequence[StyleRef],
     journal: Journal,
+    hands: InHand,
     stack: ExitStack,
     tell: Callable[[Item, Outcome], None],
 ) -> None:
@@ -138,12 +159,33 @@ def _stream(
         guide = TemporalGuide(settings.flow, settings.flow.options.blend)
     painter = Painter(settings, device, guide)
     abort = job.on_error == "abort"
-    stream = Stream(settings, painter, guide, device, memory, journal, report, tell, abort)
-    stream.run(items)
+    stream = Stream(settings, painter, guide, device, memory, journal, hands, report, tell, abort)
+    suspects = []
+    for item in items:
+        if deaths := hands.deaths(item):
+            suspects.append(item)
+            report.set_aside(item, deaths.story())
+    if hands.trace:
+        report.debug(hands.trace)
+    stream.run([item for item in items if item not in suspects], suspects)
 
 
-def _kept(items: Sequence[Item], journal: Journal, job: Job) -> dict[int, Outcome]:
-    """The items whose result is already there. Raises UsageError if one is in the way."""
+def _up_to_failure(items: Sequence[Item], known: Mapping[int, Outcome]) -> Sequence[Item]:
+    for position, item in enumerate(items):
+        if item.index in known and known[item.index].status == "failed":
+            return items[: position + 1]
+    return items
+
+
+def _known(
+    items: Sequence[Item], journal: Journal, job: Job
+) -> tuple[InHand, dict[int, Outcome]]:
+    """Notes of earlier runs, and how items end that need not be tried.
+
+    Their result is there, or runs died of them. Raises UsageError if another's result is in the
+    way.
+    """
+    hands = InHand(journal, job.memory)
     states = {item.index: journal.state(item) for item in items}
     foreign = [i for i in items if states[i.index] == "foreign"]
     if foreign and not (job.overwrite or job.skip_existing):
@@ -152,14 +194,16 @@ def _kept(items: Sequence[Item], journal: Journal, job: Job) -> dict[int, Outcom
             + (f" (and {len(foreign) - 1} more)" if len(foreign) > 1 else "")
             + "; pass --overwrite to replace, --skip-existing to keep, or choose another --output"
         )
-    kept: dict[int, Outcome] = {}
+    known: dict[int, Outcome] = {}
     for item in items:
-        state = states[item.index]
+        state, deaths = states[item.index], hands.deaths(item)
         if state == "complete":
-            kept[item.index] = Outcome("skipped", "already done")
+            known[item.index] = Outcome("skipped", "already done")
         elif state != "absent" and job.skip_existing:
-            kept[item.index] = Outcome("skipped", "exists")
-    return kept
+            known[item.index] = Outcome("skipped", "exists")
+        elif deaths and (why := deaths.verdict(job.memory)):
+            known[item.index] = Outcome("failed", why)
+    return hands, known
 
 
 def _styles(stylizer: Stylizer) -> list[StyleRef]:

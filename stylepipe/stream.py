@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylepipe.components import Reader, Sink
-from stylepipe.errors import ItemError, SetupError, StylepipeError
+from stylepipe.errors import ItemError, SetupError, StylepipeError, sentence
+from stylepipe.inhand import InHand
 from stylepipe.inputs import probe, writer_for
 from stylepipe.journal import Journal, is_disk_trouble
 from stylepipe.queues import ByteQueue, Cancelled
@@ -93,12 +94,13 @@ class Stream:
         device: Device,
         memory: int,
         journal: Journal,
+        hands: InHand,
         report: Report,
         tell: Callable[[Item, Outcome], None],
         abort_on_error: bool,
     ) -> None:
         self.settings, self.painter, self.guide, self.device = settings, painter, guide, device
-        self.journal, self.report, self.tell = journal, report, tell
+        self.journal, self.hands, self.report, self.tell = journal, hands, report, tell
         self.abort_on_error = abort_on_error
         # Decoded and painted pictures wait in a queue each: a few are enough to keep all busy.
         limit = min(max(memory // 16, 4 << 20), 16 << 20)
@@ -109,8 +111,20 @@ class Stream:
         self.stopping = threading.Event()
         self.fatal: BaseException | None = None
 
-    def run(self, items: Sequence[Item]) -> None:
-        """Stream the items; raise what stopped the whole job, if anything did."""
+    def run(self, items: Sequence[Item], alone: Sequence[Item] = ()) -> None:
+        """Stream the items; raise what stopped the whole job, if anything did.
+
+        ``alone``: then each of these while nothing else is in hand, as the process may die of it.
+        """
+        for group in (items, *([item] for item in alone)):
+            if group and self.fatal is None:
+                self._run(group)
+        if isinstance(self.fatal, _Aborted):
+            self.report.log("stopped at the first failure (--on-error abort)")
+        elif self.fatal is not None:
+            raise self.fatal
+
+    def _run(self, items: Sequence[Item]) -> None:
         reading = threading.Thread(target=self._guarded, args=(self._read, items), name="reading")
         writing = threading.Thread(target=self._guarded, args=(self._write,), name="writing")
         with self._interruptible():
@@ -130,10 +144,6 @@ class Stream:
         for work in self.begun:
             self._give_up(work)
         self._tell_outcomes()
-        if isinstance(self.fatal, _Aborted):
-            self.report.log("stopped at the first failure (--on-error abort)")
-        elif self.fatal is not None:
-            raise self.fatal
 
     def _guarded(self, work: Callable[..., None], *args: Any) -> None:
         try:
@@ -184,7 +194,8 @@ class Stream:
                     break
                 work: _Work | None = None
                 try:
-                    work, reader = self._begin(item)
+                    with self.hands.hold("reading", item):
+                        work, reader = self._begin(item)
                     self.decoded.put(work)
                     stopped = not self._read_frames(work, reader, flows)
                     self.decoded.put(_End(item, work, stopped=stopped))
@@ -220,6 +231,7 @@ class Stream:
         done = work.sink.done
         # A guided resume needs one source frame before the first: flow leads from it to that.
         frames = reader.frames(work.item, work.info, max(0, done - guided))
+        frames = self._decoded(work.item, frames)
         previous: Frame | None = next(frames, None) if guided and done else None
         clock = time.perf_counter()
         for frame in frames:
@@ -230,17 +242,26 @@ class Stream:
                 return True
             motion, nbytes = None, frame.nbytes
             if guided and previous is not None:
-                motion = flows.submit(self._advance, frame, previous)
+                motion = flows.submit(self._advance, work.item, frame, previous)
                 nbytes += _MOTION  # which waits with the picture
             self.decoded.put(_Picture(work, frame, motion, previous), nbytes)
             previous = frame if guided else None
             clock = time.perf_counter()
         return True
 
-    def _advance(self, frame: Frame, previous: Frame) -> Motion:
+    def _decoded(self, item: Item, frames: Iterator[Frame]) -> Iterator[Frame]:
+        while True:
+            with self.hands.hold("reading", item):
+                frame = next(frames, None)
+            if frame is None:
+                return
+            yield frame
+
+    def _advance(self, item: Item, frame: Frame, previous: Frame) -> Motion:
         assert self.guide is not None
         clock = time.perf_counter()
-        motion = self.guide.advance(frame, previous)
+        with self.hands.hold("flow", item):
+            motion = self.guide.advance(frame, previous)
         self.report.spent("flow", time.perf_counter() - clock)
         return motion
 
@@ -278,7 +299,8 @@ class Stream:
     def _start(self, work: _Work) -> None:
         self.report.item_start(work.item, work.info, work.sink.done)
         try:
-            self.settings.stylizer.reset(work.item)
+            with self.hands.hold("painting", work.item):
+                self.settings.stylizer.reset(work.item)
         except Exception as error:  # the stylizer is a plugin: its bug costs this item only
             self._end(work, _End(work.item, work, error))
 
@@ -307,7 +329,8 @@ class Stream:
         try:
             before = _before(pictures[0], previous)
             clock = time.perf_counter()
-            results = self.painter.paint(work.item, [p.frame for p in pictures], before)
+            with self.hands.hold("painting", work.item):
+                results = self.painter.paint(work.item, [p.frame for p in pictures], before)
             self.report.spent("model", time.perf_counter() - clock)
         except (Cancelled, SetupError):
             raise
@@ -327,9 +350,11 @@ class Stream:
             if message is None:
                 return
             if isinstance(message, _Picture) and not message.work.ended:
-                self._write_frame(message.work, message.frame)
+                with self.hands.hold("writing", message.work.item):
+                    self._write_frame(message.work, message.frame)
             elif isinstance(message, _End):
-                self._finish(message)
+                with self.hands.hold("writing", message.item):
+                    self._finish(message)
 
     def _write_frame(self, work: _Work, frame: Frame) -> None:
         clock = time.perf_counter()
@@ -384,7 +409,7 @@ class Stream:
         try:
             work.sink.abort()
         except Exception as error:  # a full disk may well fail here again: the first error counts
-            self.report.debug(f"{work.item.source}: {_sentence(error)}")
+            self.report.debug(f"{work.item.source}: {sentence(error)}")
         if work.info.kind == "image":
             self.journal.discard(work.item)
         else:
@@ -392,13 +417,13 @@ class Stream:
 
     def _failed(self, item: Item, error: BaseException, work: _Work | None = None) -> None:
         if is_disk_trouble(error):
-            raise SetupError(f"cannot go on writing to {item.output.parent}: {_sentence(error)}")
+            raise SetupError(f"cannot go on writing to {item.output.parent}: {sentence(error)}")
         if not isinstance(error, StylepipeError):
             self.report.debug("".join(traceback.format_exception(error)))
         frames, seconds = 0, 0.0
         if work is not None:
             frames, seconds = work.frames, time.perf_counter() - work.started
-        self.outcomes.append((item, Outcome("failed", _sentence(error), frames, seconds)))
+        self.outcomes.append((item, Outcome("failed", sentence(error), frames, seconds)))
         if self.abort_on_error:
             raise _Aborted
 
@@ -413,12 +438,3 @@ def _before(picture: _Picture, result: Frame | None) -> Before | None:
 
 class _Aborted(Exception):
     """An item failed and the user wants no other."""
-
-
-def _sentence(error: BaseException) -> str:
-    if isinstance(error, StylepipeError):
-        return str(error)
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -10,10 +10,11 @@ from typing import Any
 import click
 
 from stylepipe.cli.app import App, app_of
-from stylepipe.cli.output import print_json, print_table
+from stylepipe.cli.output import complain, print_json, print_table
 from stylepipe.components import Component, Context, Reader
 from stylepipe.errors import ItemError, NoInputError
 from stylepipe.inputs import probe
+from stylepipe.streams import printable, tell
 from stylepipe.types import Info
 
 
@@ -36,11 +37,11 @@ def command(ctx: click.Context, files: tuple[Path, ...], as_json: bool) -> int:
                 facts = _facts(path, readers)
             except (ItemError, NoInputError) as error:
                 failed = True
-                click.echo(f"error: {path}: {error}", err=True)
+                complain(f"{path}: {error}")
                 continue
             found.append(facts)
             if not as_json:
-                click.echo(click.style(str(path), bold=True))
+                click.echo(click.style(printable(str(path)), bold=True))
                 print_table([(f"  {k}", _words(v)) for k, v in facts.items() if k != "path"])
     if as_json:
         print_json(found)
@@ -56,7 +57,7 @@ def _readers(app: App, stack: ExitStack) -> list[Reader]:
             from stylepipe.memory import available_memory
 
             stack.callback(reader.close)
-            reader.open(Context(pick("cpu"), available_memory() // 2, click.echo))
+            reader.open(Context(pick("cpu"), available_memory() // 2, tell))
     return readers
 
 
