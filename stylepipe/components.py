@@ -178,7 +178,10 @@ class Caps:
     temporal: Literal["native", "blend"] = "blend"
     """native: ``batch.guide`` is used; blend: the engine blends the guide into the result."""
     strength: Literal["native", "blend"] = "blend"
-    """native: ``options.strength`` is used; blend: the engine mixes photo and result."""
+    """native: ``options.strength`` is used; blend: the engine mixes photo and result.
+
+    Where it is 0, the engine copies the photo: the stylizer is not even opened.
+    """
     batch: int = 1
     """Most frames at once that still gain speed on an accelerator."""
     min_side: int = 1

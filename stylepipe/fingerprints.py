@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from stylepipe.components import Component
@@ -26,11 +26,18 @@ def settings_fingerprint(settings: Settings, precision: str) -> str:
         for spec in part.options.specs() if part else ():
             if spec.aside:
                 del described[table][spec.name]
-    parts = [json.dumps(described, sort_keys=True), precision]
+    shared: dict[str, Sequence[Component]] = {"input": settings.readers, "output": settings.writers}
+    for table, parts in shared.items():
+        for component in parts:
+            for spec in component.options.specs():
+                if spec.aside:
+                    described[table].pop(spec.name, None)
+                    described[table].pop(f"{spec.name}@{component.name}", None)
+    texts = [json.dumps(described, sort_keys=True), precision]
     for component in (*settings.readers, *(c for c in chosen if c), *settings.writers):
-        parts += [stamp(path) for path in _files(component.files())]
-        parts += _code(component)
-    return digest(*parts)
+        texts += [stamp(path) for path in _files(component.files())]
+        texts += _code(component)
+    return digest(*texts)
 
 
 def stamp(path: Path) -> str:

@@ -13,7 +13,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import BinaryIO, Literal
 from stylepipe.errors import SetupError
 from stylepipe.journal import Journal
 from stylepipe.plainfile import open_plain, read_plain
-from stylepipe.types import Item
+from stylepipe.types import Item, Outcome
 
 Stage = Literal["reading", "flow", "painting", "writing"]
 _STAGES: tuple[Stage, ...] = ("reading", "flow", "painting", "writing")
@@ -102,6 +102,15 @@ class InHand:
         """What the item did to earlier runs; None as a rule."""
         return self._deaths.get(self._name(item))
 
+    def verdicts(self, items: Iterable[Item]) -> dict[int, Outcome]:
+        """Those that are not tried again, by their index, and why."""
+        found = {item.index: self.deaths(item) for item in items}
+        return {
+            index: Outcome("failed", why)
+            for index, deaths in found.items()
+            if deaths and (why := deaths.verdict(self._memory))
+        }
+
     def open(self) -> None:
         """Begin to take notes, of crashes too. Raises SetupError."""
         with self._told():
@@ -145,8 +154,10 @@ class InHand:
             self._note(stage, "")
 
     def settle(self, item: Item) -> None:
-        """The item ended well, or with an error that could be caught."""
-        self._deaths.pop(self._name(item), None)
+        """The item ended well, or with an error that could be caught; so did older versions."""
+        output = self._name(item).partition("-")[0]
+        for name in [n for n in self._deaths if n.startswith(output)]:
+            del self._deaths[name]
 
     def _name(self, item: Item) -> str:
         if item.index not in self._names:

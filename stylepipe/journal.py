@@ -151,7 +151,7 @@ class Journal:
     def commit(self, item: Item, part: Path) -> None:
         """Put the finished file ``part`` in its final place; afterwards it survives a power cut."""
         item.output.parent.mkdir(parents=True, exist_ok=True)
-        if part.stat().st_dev != item.output.parent.stat().st_dev:
+        if not _on_one_disk(part, item.output.parent):
             # A folder below the output is on another disk, where a file cannot be moved in one go.
             part = self._brought_over(item, part)
         with part.open("rb+") as file:
@@ -252,6 +252,10 @@ def _made(file: Path) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     os.close(open_plain(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT))
     return file
+
+
+def _on_one_disk(one: Path, other: Path) -> bool:
+    return one.stat().st_dev == other.stat().st_dev
 
 
 def _absolute(item: Item) -> str:

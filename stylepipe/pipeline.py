@@ -142,22 +142,27 @@ def _stream(
     # torch comes in with these: not before there is something to do
     from stylepipe.device import pick
     from stylepipe.memory import available_memory
-    from stylepipe.paint import Painter
+    from stylepipe.paint import Copier, Painter
     from stylepipe.stream import Stream
 
     settings, device = job.settings, pick(job.device, job.precision)
     memory = job.memory or available_memory() // 2
-    optional = [c for c in (settings.masker, settings.flow) if c is not None]
-    for component in (*settings.readers, *settings.writers, *optional, settings.stylizer):
+    painting = [c for c in (settings.masker, settings.flow, settings.stylizer) if c is not None]
+    if settings.stylizer.options.strength == 0:
+        painting = []
+        report.log("strength is 0: nothing is painted, pictures are copied as they are")
+    for component in (*settings.readers, *settings.writers, *painting):
         stack.callback(component.close)
         component.open(Context(device, memory, report.log, report.progress))
-    settings.stylizer.prepare(styles)
     guide: TemporalGuide | None = None
-    if settings.flow is not None:
-        from stylepipe.temporal.guide import TemporalGuide
+    painter: Painter | Copier = Copier()
+    if painting:
+        settings.stylizer.prepare(styles)
+        if settings.flow is not None:
+            from stylepipe.temporal.guide import TemporalGuide
 
-        guide = TemporalGuide(settings.flow, settings.flow.options.blend)
-    painter = Painter(settings, device, guide)
+            guide = TemporalGuide(settings.flow, settings.flow.options.blend)
+        painter = Painter(settings, device, guide)
     abort = job.on_error == "abort"
     stream = Stream(settings, painter, guide, device, memory, journal, hands, report, tell, abort)
     suspects = []
@@ -180,12 +185,13 @@ def _up_to_failure(items: Sequence[Item], known: Mapping[int, Outcome]) -> Seque
 def _known(
     items: Sequence[Item], journal: Journal, job: Job
 ) -> tuple[InHand, dict[int, Outcome]]:
-    """Notes of earlier runs, and how items end that need not be tried.
-
-    Their result is there, or runs died of them. Raises UsageError if another's result is in the
-    way.
-    """
+    """Notes of earlier runs, and how those items end that need not, or must not, be tried."""
     hands = InHand(journal, job.memory)
+    return hands, hands.verdicts(items) | _kept(items, journal, job)
+
+
+def _kept(items: Sequence[Item], journal: Journal, job: Job) -> dict[int, Outcome]:
+    """The items whose result is already there. Raises UsageError if one is in the way."""
     states = {item.index: journal.state(item) for item in items}
     foreign = [i for i in items if states[i.index] == "foreign"]
     if foreign and not (job.overwrite or job.skip_existing):
@@ -194,16 +200,14 @@ def _known(
             + (f" (and {len(foreign) - 1} more)" if len(foreign) > 1 else "")
             + "; pass --overwrite to replace, --skip-existing to keep, or choose another --output"
         )
-    known: dict[int, Outcome] = {}
+    kept: dict[int, Outcome] = {}
     for item in items:
-        state, deaths = states[item.index], hands.deaths(item)
+        state = states[item.index]
         if state == "complete":
-            known[item.index] = Outcome("skipped", "already done")
+            kept[item.index] = Outcome("skipped", "already done")
         elif state != "absent" and job.skip_existing:
-            known[item.index] = Outcome("skipped", "exists")
-        elif deaths and (why := deaths.verdict(job.memory)):
-            known[item.index] = Outcome("failed", why)
-    return hands, known
+            kept[item.index] = Outcome("skipped", "exists")
+    return kept
 
 
 def _styles(stylizer: Stylizer) -> list[StyleRef]:

@@ -31,7 +31,7 @@ from stylepipe.types import Frame, Info, Item, Outcome
 
 if TYPE_CHECKING:
     from stylepipe.device import Device
-    from stylepipe.paint import Before, Painter
+    from stylepipe.paint import Before, Copier, Painter
     from stylepipe.presets import Settings
     from stylepipe.report import Report
     from stylepipe.temporal.guide import Motion, TemporalGuide
@@ -89,7 +89,7 @@ class Stream:
     def __init__(
         self,
         settings: Settings,
-        painter: Painter,
+        painter: Painter | Copier,
         guide: TemporalGuide | None,
         device: Device,
         memory: int,
@@ -230,8 +230,7 @@ class Stream:
         guided = self.guide is not None and work.info.kind == "video"
         done = work.sink.done
         # A guided resume needs one source frame before the first: flow leads from it to that.
-        frames = reader.frames(work.item, work.info, max(0, done - guided))
-        frames = self._decoded(work.item, frames)
+        frames = self._decoded(work, reader, max(0, done - guided))
         previous: Frame | None = next(frames, None) if guided and done else None
         clock = time.perf_counter()
         for frame in frames:
@@ -249,9 +248,11 @@ class Stream:
             clock = time.perf_counter()
         return True
 
-    def _decoded(self, item: Item, frames: Iterator[Frame]) -> Iterator[Frame]:
+    def _decoded(self, work: _Work, reader: Reader, start: int) -> Iterator[Frame]:
+        frames: Iterator[Frame] | None = None
         while True:
-            with self.hands.hold("reading", item):
+            with self.hands.hold("reading", work.item):
+                frames = frames or reader.frames(work.item, work.info, start)
                 frame = next(frames, None)
             if frame is None:
                 return
@@ -300,7 +301,7 @@ class Stream:
         self.report.item_start(work.item, work.info, work.sink.done)
         try:
             with self.hands.hold("painting", work.item):
-                self.settings.stylizer.reset(work.item)
+                self.painter.reset(work.item)
         except Exception as error:  # the stylizer is a plugin: its bug costs this item only
             self._end(work, _End(work.item, work, error))
 

@@ -36,7 +36,7 @@ class ImageReader(Reader):
     class Options(BaseOptions):
         max_pixels: int = option(
             300_000_000, "Refuse pictures of more pixels: they may be made to fill the memory.",
-            min=1,
+            min=1, aside=True,
         )
 
     def __init__(self, options: Any) -> None:
