@@ -102,11 +102,12 @@ def _do(
         # All is there already: that the disk can only be read, or is in use, is no obstacle.
     else:
         hands, known = _known(items, journal, job)  # for sure: nobody else writes now
-        stack.callback(hands.close)
-        hands.open()
         for item in items:
             if item.index in known and known[item.index].status == "skipped":
                 journal.discard(item)  # a kill may have left something behind
+                hands.settle(item)
+        stack.callback(hands.close)
+        hands.open()
     if job.on_error == "abort":
         items = _up_to_failure(items, known)
     report.job_start(len(items))
