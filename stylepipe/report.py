@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylepipe.errors import SetupError, StylepipeError, sentence
-from stylepipe.streams import printable, tell
+from stylepipe.streams import is_terminal, printable, tell
 from stylepipe.types import Info, Item, Outcome
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Report:
         self._quiet = quiet
         self.verbose = verbose
         if bars is None:
-            bars = sys.stderr is not None and sys.stderr.isatty()
+            bars = is_terminal(sys.stderr)
         self._show_bars = bars and not quiet
         self._start = time.perf_counter()
         self._files: tqdm[Any] | None = None

@@ -6,7 +6,9 @@ import io
 import os
 import re
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO
 
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters, ends of lines, changes of direction, and bytes that are no text."""
@@ -28,29 +30,48 @@ def tell(text: str) -> None:
             print(text, file=sys.stderr, flush=True)
 
 
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a person watches the stream, which may be gone."""
+    return stream is not None and not stream.closed and stream.isatty()
+
+
 def secure_streams() -> None:
     """For a program's start: let no file of ours take the place of a stream that is closed.
 
     A picture opened as file 2 would receive every warning of a library. Writing to what was closed
-    fails from now on, as it does for other programs; stderr is given up silently.
+    fails from now on, as it does for other programs; stderr is given up silently. What the
+    streams' encodings cannot hold is escaped.
     """
     for number in (0, 1, 2):
         try:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDONLY)  # takes the lowest number that is free: this one
-    if sys.stdin is None:
-        sys.stdin = open(0, closefd=False)  # noqa: SIM115
-    if sys.stdout is None:
-        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
-    sys.stderr = _Patient(
-        io.FileIO(2, "w", closefd=False),
-        encoding=getattr(sys.stderr, "encoding", "utf-8"),
-        errors="backslashreplace",
-        write_through=True,
-    )
+    sys.stdout = Output(_buffered(sys.stdout, 1), **_manner(sys.stdout))
+    sys.stderr = _Patient(_buffered(sys.stderr, 2), **_manner(sys.stderr), write_through=True)
+
+
+class Output(io.TextIOWrapper):
+    """Standard output that remembers why it could not be written, and fails but once."""
+
+    failed: OSError | None = None
+
+    def write(self, text: str) -> int:
+        with self._remembering():
+            return super().write(text)
+
+    def flush(self) -> None:
+        if self.failed is None:  # Python flushes it once more at its end
+            with self._remembering():
+                super().flush()
+
+    @contextmanager
+    def _remembering(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.failed = error
+            raise
 
 
 class _Patient(io.TextIOWrapper):
@@ -59,11 +80,26 @@ class _Patient(io.TextIOWrapper):
     def write(self, text: str) -> int:
         with suppress(OSError):
             super().write(text)
+            super().flush()
         return len(text)
 
     def flush(self) -> None:
         with suppress(OSError):
             super().flush()
+
+
+def _buffered(stream: TextIO | None, number: int) -> io.BufferedWriter:
+    """The same file, or console, with a buffer of its own."""
+    buffer = getattr(stream, "buffer", None) or io.FileIO(number, "w", closefd=False)
+    return io.BufferedWriter(getattr(buffer, "raw", buffer))
+
+
+def _manner(stream: TextIO | None) -> dict[str, Any]:
+    return {
+        "encoding": getattr(stream, "encoding", "utf-8"),
+        "errors": "backslashreplace",
+        "line_buffering": getattr(stream, "line_buffering", False),
+    }
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -122,17 +122,22 @@ def make_cli() -> Cli:
 def run(args: Sequence[str]) -> int:
     """Run the program; errors are printed to stderr. Returns the exit code."""
     code = _run(args)
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError) as error:
-        _forget_output()
-        if isinstance(error, BrokenPipeError):
-            # the reader of our output went away, as `head` does: not worth a word
-            return code or 1
-        if not code:
-            code = SetupError.exit_code
-            complain(f"standard output cannot be written: {sentence(error)}")
+    if (failed := _output_error()) is None:
+        return code
+    if isinstance(failed, BrokenPipeError):
+        # the reader of our output went away, as `head` does: not worth a word
+        return code or 1
+    if not code:
+        code = SetupError.exit_code
+        complain(f"standard output cannot be written: {sentence(failed)}")
     return code
+
+
+def _output_error() -> OSError | None:
+    """Why standard output could not be written, if it could not."""
+    with suppress(OSError):  # which it remembers
+        sys.stdout.flush()
+    return getattr(sys.stdout, "failed", None)
 
 
 def _run(args: Sequence[str]) -> int:
@@ -150,26 +155,11 @@ def _run(args: Sequence[str]) -> int:
         complain(str(error))
         return error.exit_code
     except Exception as error:
-        if _output_fails():
-            return 0  # that there is an error is seen, and told, when all is over
+        if _output_error() is not None:
+            return 0  # and that is told when all is over
         tell(unexpected(error, verbose))
         return 1
     return result if isinstance(result, int) else 0
-
-
-def _output_fails() -> bool:
-    """Whether it was standard output that raised: what could not be written is still held."""
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        return True
-    return False
-
-
-def _forget_output() -> None:
-    """Drop what cannot be written, so that Python does not try it once more at its end."""
-    with suppress(OSError, ValueError):  # no file of the system's: then nobody tries
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _hush() -> None:

@@ -37,7 +37,8 @@ def command(ctx: click.Context, as_json: bool) -> None:
         return
     for record in plugins.records:
         broken = click.style("  BROKEN", fg="red", bold=True) if record.error else ""
-        click.echo(f"{click.style(record.name, bold=True)}  ({printable(record.origin)}){broken}")
+        name = click.style(printable(record.name), bold=True)
+        click.echo(f"{name}  ({printable(record.origin)}){broken}")
         for cls in brought.get(record.name, []):
             facts = _facts(cls)
             click.echo(f"    {facts['stage']:<9} {cls.name:<14} {facts['summary']}")
