@@ -73,8 +73,8 @@ class Deaths:
         if memory is not None and (self.memory is None or memory < self.memory):
             return None
         return (
-            f"the program {self.how} on it, the second time it died of it; lower --memory, which "
-            "tries it again, or --max-pixels, which leaves out what is as large"
+            "the program died of it twice, as memory ran out; lower --memory, which tries it "
+            "again, or --max-pixels, which leaves out what is as large"
         )
 
 

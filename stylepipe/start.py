@@ -37,7 +37,8 @@ def heed_ctrl_c() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-if _ran_as_module() or os.path.basename(sys.argv[0]) in ("stylepipe", "stylepipe.exe"):  # noqa: PTH119
+_program = os.path.basename("".join(sys.argv[:1]))  # noqa: PTH119  (pathlib comes later)
+if _ran_as_module() or _program in ("stylepipe", "stylepipe.exe"):
     # Imports take a third of a second, in which Ctrl-C would print a traceback. Programs that
     # merely import stylepipe keep what they have.
     leave_at_ctrl_c()

@@ -132,7 +132,7 @@ def test_memory_that_runs_out_twice_fails_the_file_until_less_is_used(
         report = go(photos, output)
         assert report.counts == {"skipped": 3, "failed": 1}
         ((_, why),) = report.failures
-        assert "when memory ran out" in why and "lower --memory" in why and "--max-pixels" in why
+        assert "as memory ran out" in why and "lower --memory" in why and "--max-pixels" in why
     report = go(photos, output, memory=1 << 27)
     assert report.counts == {"skipped": 3, "done": 1}
 

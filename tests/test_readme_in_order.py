@@ -4,6 +4,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -24,7 +25,8 @@ SMALL = 72
 def steps(page: str) -> Iterator[list[str] | str]:
     """The arguments of each call of the program, and the pieces of Python, as they come."""
     text = (ROOT / page).read_text(encoding="utf-8")
-    for language, block in re.findall(r"^```(sh|python)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+    blocks = re.findall(r"^```(sh|python)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    for language, block in blocks:
         if language == "python" and "convert(" in block:
             yield block
         for line in block.replace("\\\n", " ").splitlines() if language == "sh" else ():
@@ -45,7 +47,7 @@ def follow(page: str) -> None:
         if step[0] == "train":
             more += ["--steps", "1"]
         assert main.run([*step, *more]) == 0, " ".join(step)
-        for before, value in zip(step, step[1:], strict=False):
+        for before, value in pairwise(step):
             if before in ("-o", "--output"):
                 outputs.add(value)
                 assert Path(value).exists(), value
@@ -59,7 +61,9 @@ def folder(tmp_path, monkeypatch, make_clip):
     for path in [*tmp_path.rglob("*.jpg"), *tmp_path.rglob("*.png")]:
         with Image.open(path) as picture:
             exif, size = picture.getexif(), picture.size
-            small = picture.resize([max(1, side * SMALL // max(size)) for side in size])
+            flat = "masks" in path.parts  # a map of regions stays one: no colours in between
+            how = Image.Resampling.NEAREST if flat else Image.Resampling.BICUBIC
+            small = picture.resize([max(1, side * SMALL // max(size)) for side in size], how)
             small.save(path, exif=exif)
     for name in ("clip", "cut"):
         make_clip(f"examples/{name}.mp4", frames=30, rate=10, sound=True, cut=15)
