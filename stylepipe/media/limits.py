@@ -20,7 +20,8 @@ _MOST_TEXT = 64 << 20
 def max_pixels_option() -> Any:
     """The option of each reader of pictures; declared once, it is one key and one flag."""
     return option(
-        MOST_PIXELS, "Refuse pictures of more pixels: they may be made to fill the memory.", min=1
+        MOST_PIXELS, "Refuse pictures of more pixels: they may be made to fill the memory.",
+        min=1, aside=True,
     )
 
 
