@@ -376,6 +376,7 @@ def _knows_length(container: InputContainer, stream: VideoStream) -> bool:
     """Whether the container tells how long the stream is, or FFmpeg estimates it from its bytes."""
     if is_live(container):
         return False
+    # An AVI's index gives the one, its header the other; without either there is a guess.
     return not is_unordered(container) or stream.duration == stream.frames
 
 
