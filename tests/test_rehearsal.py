@@ -66,7 +66,7 @@ def test_missing_masks_are_told_before_anything_is_painted(plan, tmp_path, monke
     from stylepipe.media import decode
 
     read = decode.read
-    monkeypatch.setattr(decode, "read", lambda path, most: decoded.append(path) or read(path, most))
+    monkeypatch.setattr(decode, "read", lambda path, *a: decoded.append(path) or read(path, *a))
     code, said, err = plan(
         tmp_path / "in", "-o", tmp_path / "out", "--mask", tmp_path / "masks", dry=dry
     )
