@@ -50,7 +50,7 @@ class Entry:
 class Journal:
     """The journal of one output folder, or of one output file.
 
-    Open it before asking it: nobody else writes to the output while it is open.
+    A run opens it before asking it: nobody else writes to the output while it is open.
     """
 
     def __init__(self, output: Path, single: bool, settings: str) -> None:
@@ -131,7 +131,7 @@ class Journal:
         for entry in self._matching(item, found):
             if entry.settings != self._settings:
                 state = "other"
-            elif source.is_same(entry.name, entry.place, entry.version, entry.content):
+            elif _is_made_of(source, entry):
                 return "complete"
             elif (entry.name, entry.place) == (source.name, source.place):
                 return "stale"
@@ -141,9 +141,7 @@ class Journal:
         """What was torn or missing in the source of a complete result; empty if it was whole."""
         source = self._source(item)
         for entry in self._matching(item, item.output.stat()):
-            if entry.settings == self._settings and source.is_same(
-                entry.name, entry.place, entry.version, entry.content
-            ):
+            if entry.settings == self._settings and _is_made_of(source, entry):
                 return entry.damage
         return ""
 
@@ -163,10 +161,7 @@ class Journal:
         for item in items:
             source, own = self._source(item), self._key(item)
             for key, entry in known.get(source.name, ()):
-                if key != own and (
-                    entry.place == source.place
-                    or source.is_same(entry.name, entry.place, entry.version, entry.content)
-                ):
+                if key != own and (entry.place == source.place or _is_made_of(source, entry)):
                     return item, key
         return None
 
@@ -265,7 +260,7 @@ class Journal:
 
     def _drop_carried(self, item: Item) -> None:
         """Remove the copy that a kill or an error left beside the output."""
-        with suppress(FileNotFoundError, NotADirectoryError):
+        with suppress(OSError):  # there is none; one that stays is never written to
             self._carried(item).unlink()
 
     def _carried(self, item: Item) -> Path:
@@ -294,6 +289,10 @@ def is_disk_trouble(error: BaseException) -> bool:
             return True
         seen = seen.__cause__
     return False
+
+
+def _is_made_of(source: Source, entry: Entry) -> bool:
+    return source.is_same(entry.name, entry.place, entry.version, entry.content)
 
 
 def _in_cache(output: Path) -> list[Path]:

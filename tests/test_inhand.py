@@ -1,5 +1,6 @@
 """Files on which the process dies: named, set aside, tried once more alone, and then failed."""
 
+import errno
 import faulthandler
 import json
 import os
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import fakes
@@ -15,10 +17,15 @@ import pytest
 import torch  # noqa: F401  (children would import it each)
 from fakes import array, settings
 
-from stylepipe import inhand
+from stylepipe import SetupError, inhand
 from stylepipe.fingerprints import digest
+from stylepipe.journal import Journal
 from stylepipe.pipeline import Job, run
+from stylepipe.plan import check_used
+from stylepipe.plugins import Plugins
+from stylepipe.presets import resolve
 from stylepipe.report import Report
+from stylepipe.types import Item
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="runs die in children")
 KILLED, CRASHED = -signal.SIGKILL, -signal.SIGSEGV
@@ -210,6 +217,59 @@ def test_a_dry_run_says_what_will_not_be_tried(photos, tmp_path, monkeypatch, ca
     go(photos, tmp_path / "out", Report(), dry_run=True)
     actions = [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()]
     assert actions == ["skipped", "failed", "skipped", "skipped"]
+
+
+def test_what_a_run_died_of_is_not_looked_at_before_its_turn(
+    photos, tmp_path, monkeypatch, capsys
+):
+    with monkeypatch.context() as patch:
+        deadly(patch, crash)
+        assert child(photos, tmp_path / "out") == CRASHED
+    capsys.readouterr()
+    probe, looked = fakes.NpyReader.probe, []
+    monkeypatch.setattr(
+        fakes.NpyReader, "probe", lambda self, path: looked.append(path.name) or probe(self, path)
+    )
+    assert go(photos, tmp_path / "out", Report(), dry_run=True).exit_code == 0
+    lines = {Path(x.split("\t")[1]).name: x for x in capsys.readouterr().out.splitlines()}
+    assert lines["b.npy"].startswith("do\t") and lines["b.npy"].endswith("(Segmentation fault)")
+    assert "b.npy" not in looked
+    assert go(photos, tmp_path / "out").exit_code == 0 and looked[-1] == "b.npy"
+
+
+def test_options_that_might_be_used_are_not_looked_up_in_it(tmp_path, monkeypatch):
+    item = Item(0, tmp_path / "a.gif", tmp_path, tmp_path / "out.gif")
+    chosen = resolve(Plugins(), "default", {"output": {"crf": 20}})
+    monkeypatch.setattr("stylepipe.plan.probe", lambda *args: looked.append(args) or 1 / 0)
+    for known, looks in (({}, 1), ({"a": inhand.Deaths(crashes=1)}, 0)):
+        hands = inhand.InHand(Journal(tmp_path / "out.gif", True, ""), None)
+        monkeypatch.setattr(hands, "deaths", lambda item, known=known: known.get("a"))
+        looked: list[object] = []
+        with suppress(ZeroDivisionError):
+            check_used([item], chosen, hands, print)
+        assert len(looked) == looks
+
+
+def test_notes_of_what_was_done_all_the_same_go_with_the_next_run(photos, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "discard", lambda self, item: kill())  # after the result is there
+        assert child(photos / "b.npy", tmp_path / "one.npy") == KILLED
+    assert list(tmp_path.glob(".one*"))
+    assert go(photos / "b.npy", tmp_path / "one.npy").counts == {"skipped": 1}
+    assert not list(tmp_path.glob(".one*"))
+
+
+def test_a_finished_job_takes_no_notes(photos, tmp_path, monkeypatch):
+    go(photos, tmp_path / "out")
+
+    def full(self):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(inhand.InHand, "_write", full)
+    assert go(photos, tmp_path / "out").exit_code == 0
+    np.save(photos / "e.npy", array())
+    with pytest.raises(SetupError, match="No space left"):
+        go(photos, tmp_path / "out")
 
 
 @pytest.mark.parametrize(

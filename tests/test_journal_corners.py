@@ -141,6 +141,8 @@ def test_a_finished_job_needs_nothing_of_the_disk(photos, tmp_path, monkeypatch,
     monkeypatch.setattr(journal, "Lock", refuse)
     report = go(photos, tmp_path / "out")
     assert report.counts == {"skipped": 2} and report.exit_code == 0
+    monkeypatch.setattr("stylepipe.pipeline.obstacle", lambda folder: "it can only be read")
+    assert go(photos, tmp_path / "out", dry_run=True).exit_code == 0
     np.save(photos / "c.npy", array())
     with pytest.raises(SetupError, match="Read-only" if trouble != "in use" else "another run"):
         go(photos, tmp_path / "out")

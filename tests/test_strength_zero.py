@@ -17,7 +17,7 @@ def never(self, *args, **kwargs):
 
 
 class Mask(Masker):
-    name, open, mask = "mask", never, never
+    name, open, mask, check_item = "mask", never, never, never
 
 
 class Motion(Flow):
