@@ -16,7 +16,7 @@ from stylepipe.inhand import InHand
 from stylepipe.inputs import Found, find_items
 from stylepipe.journal import Journal
 from stylepipe.places import obstacle
-from stylepipe.plan import DONE, Plan, begin, check_used, open_lightly, painting, settle
+from stylepipe.plan import DONE, Plan, begin, check_used, decide, open_lightly, painting
 from stylepipe.styles import parse_styles
 from stylepipe.types import Item, Outcome
 
@@ -85,7 +85,7 @@ def run(job: Job, report: Report) -> Report:
 def _rehearse(job: Job, report: Report, found: Found, journal: Journal, stack: ExitStack) -> None:
     """Say how each item would end, as far as a look at it tells."""
     hands = InHand(journal, job.memory)
-    plan = settle(job, found, journal, hands)
+    plan = decide(job, found, journal, hands)
     rule = DamageRule(job.settings.input.on_damage)  # type: ignore[arg-type]  # one of its choices
     if plan.todo:
         root = job.output.parent if found.single else job.output
@@ -132,7 +132,7 @@ def _do(
     except SetupError as error:
         closed = error
     hands = InHand(journal, job.memory)
-    plan = settle(job, found, journal, hands)
+    plan = decide(job, found, journal, hands)
     if job.on_error == "abort":
         plan = plan.up_to_failure()
     if closed is None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from stylepipe.components import Component, Context, Reader, Writer
 from stylepipe.damage import Damaged, refuse
-from stylepipe.errors import ItemError, UsageError
+from stylepipe.errors import ItemError, SetupError, UsageError
 from stylepipe.inhand import InHand
 from stylepipe.inputs import Found, probe, readers_for, writer_for
 from stylepipe.journal import Journal
@@ -51,7 +51,7 @@ class Plan:
         return self
 
 
-def settle(job: Job, found: Found, journal: Journal, hands: InHand) -> Plan:
+def decide(job: Job, found: Found, journal: Journal, hands: InHand) -> Plan:
     """Say of each item how it ends, or that it is to be done, from what is there already.
 
     Raises UsageError if the job as a whole is refused.
@@ -203,6 +203,8 @@ def _is_any(kind: Kind, items: Sequence[Item], settings: Settings, hands: InHand
             with hands.hold("reading", item):
                 if probe(item.source, settings.readers)[1].kind == kind:
                     return True
-        except ItemError:
+        except (SetupError, UsageError):
+            raise
+        except Exception:  # a codec or plugin may raise anything for one file
             continue  # what is wrong with it is told in its turn
     return False

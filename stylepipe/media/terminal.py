@@ -6,7 +6,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 _GUARD = threading.Lock()
 """There is one standard error in a process."""
@@ -40,4 +40,5 @@ def stderr_caught(known: tuple[str, ...]) -> Iterator[list[str]]:
                 if text.startswith(known):
                     lines.append(text.strip())
                 elif terminal is not None:
-                    os.write(_STDERR, line)
+                    with suppress(OSError):  # it is closed or full: there is nobody to tell
+                        os.write(_STDERR, line)
