@@ -18,17 +18,20 @@ from stylepipe import (
     Options,
     UsageError,
     hookimpl,
+    open_picture,
     option,
 )
+
+from .proportions import mismatch
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from PIL import Image
 
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif")
-_TOLERANCE = 0.02
-"""A mask of another size is scaled if its aspect ratio is this near to the picture's."""
+_SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".heic", ".heif",
+)
 
 
 class FilesOptions(MaskOptions):
@@ -54,6 +57,7 @@ class FilesMasker(Masker):
                 "the masks of 'files' need a path: --mask FILE, or --mask FOLDER with masks "
                 "named like the pictures"
             )
+        self._max_pixels = context.max_pixels
         self._stills: dict[Path, Path] = {}
         self._folders: dict[Path, list[Path]] = {}
         self._last: tuple[Path, np.ndarray] | None = None
@@ -84,7 +88,7 @@ class FilesMasker(Masker):
         """The mask of one frame, HxW float32 in [0, 1], at the frame's size. Raises ItemError."""
         file = self._find(item, frame.index)
         if self._last is None or self._last[0] != file:
-            self._last = file, _read(file)
+            self._last = file, _read(file, self._max_pixels)
         return _fitted(self._last[1], frame, file)
 
     def _find(self, item: Item, index: int) -> Path:
@@ -126,18 +130,17 @@ class AlphaMasker(Masker):
         return torch.from_numpy(np.stack(planes))[:, None].to(batch.images.device)
 
 
-def _read(file: Path) -> np.ndarray:
+def _read(file: Path, max_pixels: int) -> np.ndarray:
     """The mask in ``file``, HxW float32 in [0, 1], upright: its transparency, else its lightness.
 
     Raises ItemError if the file cannot be read.
     """
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
     try:
-        with Image.open(file) as image:
-            image.load()
+        with open_picture(file, max_pixels) as image:
             return _lightness(ImageOps.exif_transpose(image))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except ItemError as error:
         raise ItemError(f"the mask {file} cannot be read: {error}") from error
 
 
@@ -161,11 +164,8 @@ def _fitted(mask: np.ndarray, frame: Frame, file: Path) -> np.ndarray:
     (h, w), (height, width) = mask.shape, frame.pixels.shape[:2]
     if (h, w) == (height, width):
         return mask
-    if abs(w * height / (h * width) - 1) > _TOLERANCE:
-        raise ItemError(
-            f"the mask {file} is {w}x{h}, but the picture {width}x{height}: a mask must have the "
-            "picture's size, or at least its proportions"
-        )
+    if reason := mismatch((h, w), (height, width)):
+        raise ItemError(f"the mask {file} {reason}")
     how = cv2.INTER_AREA if w > width else cv2.INTER_LINEAR
     fitted: np.ndarray = cv2.resize(mask, (width, height), interpolation=how)
     return fitted

@@ -47,7 +47,7 @@ from stylepipe.errors import (
 from stylepipe.fingerprints import digest, stamp
 from stylepipe.hookspecs import hookimpl
 from stylepipe.options import Options, option
-from stylepipe.pictures import read_picture
+from stylepipe.pictures import open_picture, read_picture
 from stylepipe.styles import parse_style
 from stylepipe.types import Batch, Frame, Guide, Info, Item, Meta, Outcome
 from stylepipe.version import __version__
@@ -87,6 +87,7 @@ __all__ = [
     "hookimpl",
     "is_out_of_memory",
     "native_bf16",
+    "open_picture",
     "option",
     "parse_style",
     "read_picture",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from stylepipe.errors import UsageError, suggest
 from stylepipe.options import Options, option
+from stylepipe.pictures import MAX_PIXELS
 from stylepipe.types import Batch, Frame, Info, Item, Kind
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class Context:
     """Says one line to the user."""
     progress: Callable[[float, str], None] = _unheard
     """For work of minutes on one picture: shows the share done, 0..1, and a few words beside."""
+    max_pixels: int = MAX_PIXELS
+    """Most pixels of a picture that is read beside the inputs: a mask, a painting, a map."""
 
 
 class Component:
@@ -85,6 +88,14 @@ class Reader(Component):
     def frames(self, item: Item, info: Info, start: int = 0) -> Iterator[Frame]:
         """Yield the frames in order of presentation, from frame number ``start``."""
         raise NotImplementedError
+
+
+class PixelLimit(Options):
+    """Options of readers of pictures; the limit holds for masks, paintings and maps as well."""
+
+    max_pixels: int = option(
+        MAX_PIXELS, "Refuse pictures of more pixels: they may be made to fill the memory.", min=1
+    )
 
 
 class MaskOptions(Options):

@@ -127,9 +127,10 @@ def _stream(
     settings, device = job.settings, pick(job.device, job.precision)
     memory = job.memory or available_memory() // 2
     optional = [c for c in (settings.masker, settings.flow) if c is not None]
+    context = Context(device, memory, report.log, report.progress, settings.max_pixels)
     for component in (*settings.readers, *settings.writers, *optional, settings.stylizer):
         stack.callback(component.close)
-        component.open(Context(device, memory, report.log, report.progress))
+        component.open(context)
     settings.stylizer.prepare(styles)
     guide: TemporalGuide | None = None
     if settings.flow is not None:

@@ -30,9 +30,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylepipe.components import Component, Flow, Masker, Reader, Stylizer, Writer
+from stylepipe.components import Component, Flow, Masker, PixelLimit, Reader, Stylizer, Writer
 from stylepipe.errors import UsageError, suggest
 from stylepipe.options import Options, OptionSpec, convert, option
+from stylepipe.pictures import MAX_PIXELS
 
 if TYPE_CHECKING:
     from stylepipe.plugins import Plugins
@@ -128,6 +129,12 @@ class Settings:
     flow: Flow | None
     writers: tuple[Writer, ...]
     output: OutputOptions
+
+    @property
+    def max_pixels(self) -> int:
+        """The limit of the readers of pictures: the smallest, where a plugin's has its own."""
+        limits = [r.options.max_pixels for r in self.readers if isinstance(r.options, PixelLimit)]
+        return min(limits, default=MAX_PIXELS)
 
     def describe(self) -> dict[str, dict[str, Any]]:
         """Every setting as plain values by table; equal settings give equal descriptions.

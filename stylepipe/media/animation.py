@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -28,37 +27,20 @@ _SAMPLE = 16
 """Frames looked at to tell the rate."""
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Image]:
-    from PIL import Image
+def probe(path: Path, span: Span, max_pixels: int) -> Info | None:
+    """Describe an animation; None for a file of one frame, or a film.
 
-    try:
-        with Image.open(path) as image:
-            yield image
-    except (OSError, SyntaxError, EOFError, ValueError, Image.DecompressionBombError) as error:
-        raise ItemError(f"cannot be read as an animated picture: {error}") from error
-
-
-def probe(path: Path, span: Span) -> Info | None:
-    """Describe an animation; None for a file of one frame, or that is no picture.
-
-    Raises ItemError if it is damaged.
+    Raises ItemError if it is no picture, damaged, or its frames have more than ``max_pixels``.
     """
-    from PIL import Image, UnidentifiedImageError
+    from stylepipe.media import decode
 
-    try:
-        with Image.open(path) as image:
-            if getattr(image, "n_frames", 1) - _first(image) < 2:
-                return None
-    except (UnidentifiedImageError, Image.DecompressionBombError, SyntaxError):
-        return None  # the image reader says what is wrong
-    except (OSError, EOFError, ValueError) as error:
-        raise ItemError(f"cannot be read as an animated picture: {error}") from error
-    with _opened(path) as image:
-        count = image.n_frames - _first(image)  # type: ignore[attr-defined]
+    with decode.opened(path, max_pixels) as image:
+        count = 0 if image is None else getattr(image, "n_frames", 1) - _first(image)
+        if image is None or count < 2:
+            return None
         durations = []
         alpha = False
-        for number, (picture, duration) in enumerate(_pictures(image)):
+        for number, (picture, duration) in enumerate(_pictures(image, max_pixels)):
             if number == _SAMPLE:
                 break
             durations.append(duration)
@@ -84,14 +66,20 @@ def probe(path: Path, span: Span) -> Info | None:
         )
 
 
-def frames(path: Path, info: Info, span: Span, first: int) -> Iterator[Frame]:
+def frames(
+    path: Path, info: Info, span: Span, first: int, max_pixels: int
+) -> Iterator[Frame]:
     """Yield the frames of ``span`` from number ``first``, composed, timed in milliseconds."""
     import numpy as np
 
+    from stylepipe.media import decode
+
     time = Fraction(0)
     index = 0
-    with _opened(path) as image:
-        for picture, duration in _pictures(image):
+    with decode.opened(path, max_pixels) as image:
+        if image is None:
+            raise ItemError("the file holds a film now, and was an animated picture before")
+        for picture, duration in _pictures(image, max_pixels):
             begin, time = time, time + Fraction(duration)
             if span.end is not None and begin / 1000 >= span.end:
                 return
@@ -115,11 +103,15 @@ def _first(image: Image) -> int:
     return int(bool(getattr(image, "default_image", False)))
 
 
-def _pictures(image: Image) -> Iterator[tuple[Image, float]]:
-    """Each composed frame in RGBA and its duration in milliseconds."""
+def _pictures(image: Image, max_pixels: int) -> Iterator[tuple[Image, float]]:
+    """Each composed frame in RGBA and its duration in milliseconds. Raises ItemError."""
+    from stylepipe.media import decode
+
     for number in range(_first(image), image.n_frames):  # type: ignore[attr-defined]
-        image.seek(number)
-        image.load()
+        with decode.pillow_unlimited():
+            image.seek(number)
+            decode.check_size(*image.size, max_pixels)  # a GIF may grow on the way
+            image.load()
         duration = image.info.get("duration") or _UNSAID
         yield image.convert("RGBA"), duration
 

@@ -45,15 +45,8 @@ def probe(path: Path, max_pixels: int) -> Info | None:
 
     Raises ItemError if it is no picture, damaged in the header, or larger than ``max_pixels``.
     """
-    try:
-        with path.open("rb") as file:
-            picture = _open(file, max_pixels)
-            if picture is None:
-                return None
-            with _explained(str(picture.format)):
-                return _info(picture)
-    except OSError as error:
-        raise ItemError(f"the file cannot be read: {error.strerror or error}") from error
+    with opened(path, max_pixels) as picture:
+        return None if picture is None or moves(picture) else _info(picture)
 
 
 def read(path: Path, max_pixels: int) -> Frame:
@@ -63,7 +56,7 @@ def read(path: Path, max_pixels: int) -> Frame:
     except OSError as error:
         raise ItemError(f"the file cannot be read: {error.strerror or error}") from error
     picture = _open(io.BytesIO(data), max_pixels)
-    if picture is None:
+    if picture is None or moves(picture):
         raise ItemError("the file holds a moving picture now, and was a still one before")
     with _explained(str(picture.format)):
         block, turn = _exif(picture)
@@ -84,6 +77,25 @@ def read(path: Path, max_pixels: int) -> Frame:
         alpha=None if alpha is None else _upright(alpha, turn),
         meta=Meta(exif=block, icc=colors.icc, xmp=xmp, dpi=dpi),
     )
+
+
+@contextmanager
+def opened(path: Path, max_pixels: int) -> Iterator[ImageFile.ImageFile | None]:
+    """The one way into a file of pictures: of a known format, and no larger than ``max_pixels``.
+
+    Yields the picture as far as its header, or None for a film. Raises ItemError, also for what a
+    decoder raises while the picture is in use.
+    """
+    try:
+        with path.open("rb") as file:
+            picture = _open(file, max_pixels)
+            if picture is None:
+                yield None
+                return
+            with _explained(str(picture.format)):
+                yield picture
+    except OSError as error:
+        raise ItemError(f"the file cannot be read: {error.strerror or error}") from error
 
 
 # -- headers -------------------------------------------------------------------------------
@@ -110,7 +122,7 @@ def _sniff(head: bytes) -> str | None:
 
 
 def _open(file: Any, max_pixels: int) -> ImageFile.ImageFile | None:
-    """Open a picture as far as its header; None if it moves. Raises ItemError."""
+    """Open a picture as far as its header; None if it is a film. Raises ItemError."""
     head = file.read(_HEAD)
     file.seek(0)
     if not head:
@@ -125,9 +137,20 @@ def _open(file: Any, max_pixels: int) -> ImageFile.ImageFile | None:
         )
     if name == "HEIF":
         enable_heif()
-    with _explained(name), _pillow_unlimited():
+    with _explained(name), pillow_unlimited():
         picture = Image.open(file, formats=("JPEG", "MPO") if name == "JPEG" else (name,))
-    width, height = picture.size
+    check_size(*picture.size, max_pixels)
+    return picture
+
+
+def moves(picture: ImageFile.ImageFile) -> bool:
+    """Whether the picture is an animation."""
+    moving = picture.format in ("GIF", "WEBP", "PNG", "AVIF")
+    return moving and getattr(picture, "is_animated", False)
+
+
+def check_size(width: int, height: int, max_pixels: int) -> None:
+    """Raises ItemError for a picture without pixels, or of more than ``max_pixels``."""
     if width < 1 or height < 1:
         raise ItemError("the picture has no pixels")
     if width * height > max_pixels:
@@ -135,12 +158,10 @@ def _open(file: Any, max_pixels: int) -> ImageFile.ImageFile | None:
             f"the picture claims {width}x{height} pixels, more than the {max_pixels:,} allowed: "
             f"raise max-pixels to read it all the same"
         )
-    moves = name in ("GIF", "WEBP", "PNG", "AVIF") and getattr(picture, "is_animated", False)
-    return None if moves else picture
 
 
 @contextmanager
-def _pillow_unlimited() -> Iterator[None]:
+def pillow_unlimited() -> Iterator[None]:
     """Let max_pixels decide alone; other code of the process may rely on Pillow's own limit."""
     with _LIMIT_LOCK:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
@@ -318,7 +339,7 @@ def _pixels(
             return (_rgb(decoded) if decoded.ndim == 3 else decoded), None
     if _depth(picture) == 16 and (picture.format == "PNG" or picture.mode in ("RGB", "RGBA")):
         return _deep(picture, data)
-    with _pillow_unlimited():
+    with pillow_unlimited():
         picture.load()
         return _from_pillow(picture)
 
@@ -352,7 +373,8 @@ def _deep(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """PNG and colour TIFF of sixteen bits a channel."""
     if picture.format == "PNG":
-        Image.open(io.BytesIO(data), formats=("PNG",)).verify()  # says what is damaged
+        with pillow_unlimited():
+            Image.open(io.BytesIO(data), formats=("PNG",)).verify()  # says what is damaged
         data = _bare_png(data)
     decoded = _opencv(data)
     if decoded is None or decoded.dtype != np.uint16:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylepipe.components import Context, Reader, Sink, Writer
+from stylepipe.components import Context, PixelLimit, Reader, Sink, Writer
 from stylepipe.errors import ItemError
 from stylepipe.options import Options as BaseOptions
 from stylepipe.options import option
@@ -33,11 +33,7 @@ class ImageReader(Reader):
     kind = "image"
     patterns = (*_SUFFIXES, ".mpo")
 
-    class Options(BaseOptions):
-        max_pixels: int = option(
-            300_000_000, "Refuse pictures of more pixels: they may be made to fill the memory.",
-            min=1,
-        )
+    Options = PixelLimit
 
     def __init__(self, options: Any) -> None:
         super().__init__(options)

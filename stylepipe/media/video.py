@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stylepipe.components import Context, Reader, Sink, Writer
+from stylepipe.components import Context, PixelLimit, Reader, Sink, Writer
 from stylepipe.errors import UsageError
 from stylepipe.media.video_encode import PRESETS
 from stylepipe.options import Options as BaseOptions
@@ -33,7 +33,7 @@ class VideoReader(Reader):
         ".ivf", ".amv", *ANIMATIONS,
     )
 
-    class Options(BaseOptions):
+    class Options(PixelLimit):
         start: str | None = option(
             None, "Begin here: seconds, or [hours:]minutes:seconds.", metavar="TIME"
         )
@@ -55,10 +55,14 @@ class VideoReader(Reader):
         frames, damaged or cut short.
         """
         from stylepipe.media import animation, video_read
+        from stylepipe.media.decode import check_size
 
         if path.suffix.lower() in ANIMATIONS:
-            return animation.probe(path, self._span())
-        return video_read.probe(path, self._span())
+            return animation.probe(path, self._span(), self.options.max_pixels)
+        info = video_read.probe(path, self._span())
+        if info is not None:
+            check_size(info.width, info.height, self.options.max_pixels)
+        return info
 
     def frames(self, item: Item, info: Info, start: int = 0) -> Iterator[Frame]:
         """Yield the frames between the options ``start`` and ``end``, from number ``start``.
@@ -68,7 +72,8 @@ class VideoReader(Reader):
         from stylepipe.media import animation, video_read
 
         if item.source.suffix.lower() in ANIMATIONS:
-            return animation.frames(item.source, info, self._span(), start)
+            limit = self.options.max_pixels
+            return animation.frames(item.source, info, self._span(), start, limit)
         return video_read.frames(item.source, info, self._span(), start)
 
     def _span(self) -> Span:
