@@ -6,7 +6,7 @@ done between :meth:`Component.open` and :meth:`Component.close`, in the thread t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -77,6 +77,8 @@ class Reader(Component):
     kind: ClassVar[Kind]
     patterns: ClassVar[tuple[str, ...]]
     """Lower-case suffixes it reads, such as ``.jpg``."""
+    instead: ClassVar[Mapping[str, str]] = {}
+    """What to write for suffixes that no writer has; the writer's first where it does not say."""
 
     def probe(self, path: Path) -> Info | None:
         """Describe the file without decoding all of it; None if another reader should have it.

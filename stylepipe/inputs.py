@@ -151,7 +151,8 @@ def _files_below(folder: Path, suffixes: set[str]) -> Iterator[Path]:
 
 
 def _name(source: Path, index: int, settings: Settings) -> str:
-    kinds = [r.kind for r in readers_for(source, settings.readers)]
+    readers = readers_for(source, settings.readers)
+    kinds = [r.kind for r in readers]
     suffix = source.suffix
     writable = {s for w in settings.writers for s in w.patterns}
     wanted = f".{settings.output.format}"
@@ -160,7 +161,8 @@ def _name(source: Path, index: int, settings: Settings) -> str:
         suffix = wanted
     elif suffix.lower() not in writable:
         writer = next((w for w in settings.writers if w.kind == kinds[0]), None)
-        suffix = writer.patterns[0] if writer else suffix
+        first = writer.patterns[0] if writer else suffix
+        suffix = readers[0].instead.get(suffix.lower(), first)
     styles = getattr(settings.stylizer.options, "style", ())
     stem = settings.output.name.format(
         stem=source.stem,

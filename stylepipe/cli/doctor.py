@@ -162,9 +162,11 @@ def pictures(app: App) -> Iterator[Finding]:
     for name in ("jpg", "webp", "libtiff", "avif"):
         if not features.check(name):
             yield Finding("pictures", f"Pillow lacks {name}; install pillow from PyPI", ok=False)
-    heic = importlib.util.find_spec("pillow_heif")
-    extra = "HEIC" if heic else "HEIC needs: pip install 'stylepipe[heic]'"
-    yield Finding("pictures", f"JPEG, PNG, WebP, TIFF, AVIF, BMP, GIF; {extra}")
+    extras = [
+        kind if importlib.util.find_spec(package) else f"{kind} needs: pip install 'stylepipe[{x}]'"
+        for kind, package, x in (("HEIC", "pillow_heif", "heic"), ("camera RAW", "rawpy", "raw"))
+    ]
+    yield Finding("pictures", "; ".join(["JPEG, PNG, WebP, TIFF, AVIF, BMP, GIF", *extras]))
 
 
 def _encodes(name: str) -> bool:

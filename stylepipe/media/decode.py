@@ -12,14 +12,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from stylepipe.errors import ItemError
-from stylepipe.media import exif, icc
+from stylepipe.media import exif, icc, raw
 from stylepipe.types import Frame, Info, Meta
 
 # OpenCV 5 moved it.
@@ -45,16 +45,19 @@ def probe(path: Path, max_pixels: int) -> Info | None:
 
     Raises ItemError if it is no picture, damaged in the header, or larger than ``max_pixels``.
     """
+    with _file(path) as file:
+        if kind := raw.kind(file):
+            return _raw_info(file, kind, max_pixels)
     with opened(path, max_pixels) as picture:
         return None if picture is None or moves(picture) else _info(picture)
 
 
 def read(path: Path, max_pixels: int) -> Frame:
     """Decode a picture: upright, in sRGB, with its metadata. Raises ItemError."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ItemError(f"the file cannot be read: {error.strerror or error}") from error
+    with _file(path) as file:
+        data = file.read()
+    if kind := raw.kind(io.BytesIO(data)):
+        return _read_raw(data, kind, max_pixels)
     picture = _open(io.BytesIO(data), max_pixels)
     if picture is None or moves(picture):
         raise ItemError("the file holds a moving picture now, and was a still one before")
@@ -86,14 +89,20 @@ def opened(path: Path, max_pixels: int) -> Iterator[ImageFile.ImageFile | None]:
     Yields the picture as far as its header, or None for a film. Raises ItemError, also for what a
     decoder raises while the picture is in use.
     """
+    with _file(path) as file:
+        picture = _open(file, max_pixels)
+        if picture is None:
+            yield None
+            return
+        with _explained(str(picture.format)):
+            yield picture
+
+
+@contextmanager
+def _file(path: Path) -> Iterator[BinaryIO]:
     try:
         with path.open("rb") as file:
-            picture = _open(file, max_pixels)
-            if picture is None:
-                yield None
-                return
-            with _explained(str(picture.format)):
-                yield picture
+            yield file
     except OSError as error:
         raise ItemError(f"the file cannot be read: {error.strerror or error}") from error
 
@@ -121,19 +130,22 @@ def _sniff(head: bytes) -> str | None:
     return None
 
 
-def _open(file: Any, max_pixels: int) -> ImageFile.ImageFile | None:
+def _open(file: BinaryIO, max_pixels: int) -> ImageFile.ImageFile | None:
     """Open a picture as far as its header; None if it is a film. Raises ItemError."""
     head = file.read(_HEAD)
     file.seek(0)
     if not head:
         raise ItemError("the file is empty: copy it again from where it came")
+    if kind := raw.kind(file):
+        raise ItemError(f"camera RAW ({kind}) can only be a photo: convert it to TIFF or PNG")
+    file.seek(0)
     name = _sniff(head)
     if name == "video":
         return None
     if name is None:
         raise ItemError(
             "the file is no picture, whatever its name says: its content is none of "
-            "JPEG, PNG, WebP, TIFF, BMP, AVIF, GIF and HEIC"
+            "JPEG, PNG, WebP, TIFF, BMP, AVIF, GIF, HEIC and camera RAW"
         )
     if name == "HEIF":
         enable_heif()
@@ -265,6 +277,33 @@ def _depth(picture: ImageFile.ImageFile) -> int:
         if picture.format == "PNG" and picture.tile:
             return 16 if ";16" in str(picture.tile[0].args) else 8
     return 8
+
+
+# -- camera RAW ----------------------------------------------------------------------------
+
+
+def _raw_info(file: BinaryIO, kind: str, max_pixels: int) -> Info:
+    width, height = raw.size(file, kind)
+    check_size(width, height, max_pixels)
+    return Info("image", "raw", width, height, depth=16, details={"raw": kind})
+
+
+def _read_raw(data: bytes, kind: str, max_pixels: int) -> Frame:
+    _raw_info(io.BytesIO(data), kind, max_pixels)
+    pixels = raw.develop(io.BytesIO(data), kind)
+    block = xmp = None
+    if data[:4] in (b"II*\0", b"MM\0*"):  # the preview's tags are the photo's
+        with _explained("TIFF"), pillow_unlimited():
+            preview = Image.open(io.BytesIO(data), formats=("TIFF",))
+        block, xmp = _tiff_exif(preview), _xmp(preview)
+    height, width = pixels.shape[:2]
+    return Frame(
+        np.require(pixels, requirements=["C", "W"]),
+        meta=Meta(
+            exif=block and exif.upright(block, width, height, srgb=True),
+            xmp=xmp and exif.upright_xmp(xmp),
+        ),
+    )
 
 
 # -- metadata ------------------------------------------------------------------------------

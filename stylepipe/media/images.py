@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stylepipe.components import Context, PixelLimit, Reader, Sink, Writer
 from stylepipe.errors import ItemError
+from stylepipe.media import raw
 from stylepipe.options import Options as BaseOptions
 from stylepipe.options import option
 from stylepipe.types import Frame, Info, Item
@@ -22,16 +23,17 @@ _SUFFIXES = (
 
 
 class ImageReader(Reader):
-    """Pictures: JPEG, PNG, WebP, TIFF, BMP, AVIF, still GIF, and HEIC with stylepipe[heic].
+    """Pictures: JPEG, PNG, WebP, TIFF, BMP, AVIF, still GIF; with extras HEIC and camera RAW.
 
-    The content decides, not the suffix. Frames come out upright and in sRGB; the depth of PNG and
-    TIFF, alpha and metadata stay. Of a file of several pictures the first is read; what moves is
-    left to the video reader.
+    HEIC needs stylepipe[heic], camera RAW stylepipe[raw]. The content decides, not the suffix.
+    Frames come out upright and in sRGB; the depth of PNG, TIFF and RAW, alpha and metadata stay.
+    Of a file of several pictures the first is read; what moves is left to the video reader.
     """
 
     name = "image"
     kind = "image"
-    patterns = (*_SUFFIXES, ".mpo")
+    patterns = (*_SUFFIXES, ".mpo", *raw.SUFFIXES)
+    instead = dict.fromkeys(raw.SUFFIXES, ".tif")  # which holds the depth of RAW
 
     Options = PixelLimit
 
