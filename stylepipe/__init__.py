@@ -49,7 +49,7 @@ from stylepipe.hookspecs import hookimpl
 from stylepipe.options import Options, option
 from stylepipe.pictures import open_picture, read_picture
 from stylepipe.styles import parse_style
-from stylepipe.types import Batch, Frame, Guide, Info, Item, Meta, Outcome
+from stylepipe.types import Batch, Frame, Guide, Info, Item, Meta, Original, Outcome, Text
 from stylepipe.version import __version__
 
 __all__ = [
@@ -69,6 +69,7 @@ __all__ = [
     "Meta",
     "NoInputError",
     "Options",
+    "Original",
     "Outcome",
     "Reader",
     "SetupError",
@@ -78,6 +79,7 @@ __all__ = [
     "StylepipeError",
     "Stylizer",
     "StylizerOptions",
+    "Text",
     "Training",
     "UsageError",
     "Writer",

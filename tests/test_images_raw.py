@@ -168,13 +168,18 @@ def test_ordinary_tiffs_are_none(tmp_path, form):
 
 
 def test_damaged_directories_never_raise_anything_else():
-    data, random = bytearray(dng()), np.random.default_rng(2)
-    for _ in range(300):
-        broken = data[:700]
-        for place in random.integers(4, 700, 8):
-            broken[place] = random.integers(256)
-        with suppress(ItemError):
-            raw.kind(io.BytesIO(broken))
+    bigger = io.BytesIO()
+    Image.fromarray(photo()).save(bigger, "TIFF", big_tiff=True)
+    random = np.random.default_rng(2)
+    for data in (dng(), bigger.getvalue()):
+        for _ in range(200):
+            broken = bytearray(data[:700])
+            for place in random.integers(4, 700, 8):
+                broken[place] = random.integers(256)
+            with suppress(ItemError):
+                raw.kind(io.BytesIO(broken))
+    far = b"II+\0\x08\0\0\0" + b"\xff" * 8 + bytes(20)
+    assert raw.kind(io.BytesIO(far)) is None
     looped = b"II*\0\x08\0\0\0" + struct.pack("<H", 1) + struct.pack("<HHII", 330, 4, 1, 8)
     assert raw.kind(io.BytesIO(looped + struct.pack("<I", 8))) is None
 

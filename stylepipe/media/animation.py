@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 _BASE = Fraction(1, 1000)
 _UNSAID = 100
 """Milliseconds that browsers give a frame of no duration."""
+_METADATA = (
+    ("icc_profile", "colour profile (sRGB is written)"), ("exif", "EXIF"), ("xmp", "XMP"),
+    ("XML:com.adobe.xmp", "XMP"), ("comment", "comment"),
+)
+"""Pillow's name of what the file says about itself, which no animation is written with."""
 _SAMPLE = 16
 """Frames looked at to tell the rate."""
 
@@ -62,6 +67,8 @@ def probe(path: Path, span: Span, max_pixels: int) -> Info | None:
                 "pix_fmt": "rgba" if alpha else "pal8",
                 "variable_rate": max(durations) - min(durations) > 1,
                 "loop": image.info.get("loop"),
+                "lossless": image.format == "WEBP" and decode.is_lossless(path),
+                "metadata": [words for key, words in _METADATA if image.info.get(key)],
             },
         )
 
@@ -72,7 +79,7 @@ def frames(
     """Yield the frames of ``span`` from number ``first``, composed, timed in milliseconds."""
     import numpy as np
 
-    from stylepipe.media import decode
+    from stylepipe.media import decode, icc
 
     time = Fraction(0)
     index = 0
@@ -88,8 +95,9 @@ def frames(
             if index >= first:
                 array = np.asarray(picture)
                 pts = round(begin)
+                colors = icc.to_srgb(array[..., :3], image.info.get("icc_profile"))
                 yield Frame(
-                    np.ascontiguousarray(array[..., :3]),
+                    np.ascontiguousarray(colors.pixels),
                     np.ascontiguousarray(array[..., 3]) if info.alpha else None,
                     index, pts, _BASE, max(1, round(time) - pts),
                 )
@@ -207,7 +215,8 @@ class AnimationSink(Sink):
         context.pix_fmt, context.time_base = self._pix_fmt, self._base
         context.framerate = self._info.rate or Fraction(25)
         if self._codec == "libwebp_anim":
-            context.options = {"quality": "90"}
+            lossless = self._info.details.get("lossless")
+            context.options = {"lossless": "1"} if lossless else {"quality": "90"}
         return context
 
     def _picture(self, frame: Frame) -> av.VideoFrame:

@@ -7,20 +7,21 @@ values, and colour of sixteen bits a channel, which Pillow cuts to eight.
 from __future__ import annotations
 
 import io
-import math
+import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 
 from stylepipe.errors import ItemError
-from stylepipe.media import exif, icc, raw
-from stylepipe.types import Frame, Info, Meta
+from stylepipe.media import about, exif, icc, raw, xmp
+from stylepipe.types import Frame, Info, Meta, Original
 
 # OpenCV 5 moved it.
 _set_log_level = cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel
@@ -36,8 +37,6 @@ _BOXES = {b"avif": "AVIF", b"avis": "AVIF"} | dict.fromkeys(
 _ROTATION = {3: cv2.ROTATE_180, 6: cv2.ROTATE_90_CLOCKWISE, 8: cv2.ROTATE_90_COUNTERCLOCKWISE}
 _TURN_THEMSELVES = ("TIFF", "AVIF", "HEIF")
 """Formats whose decoders apply the orientation; a copy of it may stand in the XMP all the same."""
-_TIFF_TEXT = (269, 270, 271, 272, 285, 305, 306, 315, 316, 18246, 33432, *range(40091, 40096))
-"""TIFF tags that describe the picture and not how it is stored: names, makers, dates, rights."""
 
 
 def probe(path: Path, max_pixels: int) -> Info | None:
@@ -49,7 +48,12 @@ def probe(path: Path, max_pixels: int) -> Info | None:
         if kind := raw.kind(file):
             return _raw_info(file, kind, max_pixels)
     with opened(path, max_pixels) as picture:
-        return None if picture is None or moves(picture) else _info(picture)
+        if picture is None or moves(picture):
+            return None
+        info = _info(picture)
+    if info.format != "webp":
+        return info
+    return replace(info, details={**info.details, "lossless": is_lossless(path)})
 
 
 def read(path: Path, max_pixels: int) -> Frame:
@@ -62,23 +66,37 @@ def read(path: Path, max_pixels: int) -> Frame:
     if picture is None or moves(picture):
         raise ItemError("the file holds a moving picture now, and was a still one before")
     with _explained(str(picture.format)):
-        block, turn = _exif(picture)
-        profile = picture.info.get("icc_profile") or None
-        xmp, dpi = _xmp(picture), _dpi(picture, turn)
+        found = about.gather(picture, data)
         pixels, alpha = _pixels(picture, data)
-    if profile is None and pixels.ndim == 3 and exif.is_adobe_rgb(block):
-        profile = icc.adobe_rgb()
-    colors = icc.to_srgb(pixels, profile)
-    pixels = _upright(colors.pixels, turn)
-    if xmp and (turn > 1 or picture.format in _TURN_THEMSELVES):
-        xmp = exif.upright_xmp(xmp)
+        bits = _source_bits(picture, data)
+    depth = 8 * pixels.dtype.itemsize
+    if bits > depth:
+        found.lost.append(f"{bits} bits a channel ({depth} are read)")
+    if picture.format in _TURN_THEMSELVES:
+        found.turned = True
+    return _frame(found, pixels, alpha)
+
+
+def _frame(found: about.About, pixels: np.ndarray, alpha: np.ndarray | None) -> Frame:
+    """Apply what the file says to its pixels, and take it out of what is written back."""
+    colors = icc.to_srgb(pixels, found.icc)
+    pixels = _upright(colors.pixels, found.turn)
+    height, width = pixels.shape[:2]
+    block, packet, original = found.exif, found.xmp, None
+    if packet and (found.turn > 1 or found.turned):
+        packet = xmp.upright(packet, width, height)
     if block:
-        height, width = pixels.shape[:2]
         block = exif.upright(block, width, height, srgb=colors.changed)
+    if colors.original is not None and found.icc:
+        original = Original(found.icc, _upright(colors.original, found.turn))
     return Frame(
         pixels=pixels,
-        alpha=None if alpha is None else _upright(alpha, turn),
-        meta=Meta(exif=block, icc=colors.icc, xmp=xmp, dpi=dpi),
+        alpha=None if alpha is None else _upright(alpha, found.turn),
+        meta=Meta(
+            exif=block, icc=colors.icc, original=original, xmp=packet,
+            xmp_extended=found.xmp_extended if packet else None, iptc=found.iptc,
+            texts=found.texts, dpi=found.dpi, lost=(*found.lost, *colors.lost),
+        ),
     )
 
 
@@ -174,13 +192,19 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
 
 @contextmanager
 def pillow_unlimited() -> Iterator[None]:
-    """Let max_pixels decide alone; other code of the process may rely on Pillow's own limit."""
+    """Let max_pixels decide alone; other code of the process may rely on Pillow's own limits.
+
+    A text of a PNG may have as many bytes as all of them together: a workflow of megabytes is no
+    reason to refuse the picture.
+    """
     with _LIMIT_LOCK:
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        pixels, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        text = PngImagePlugin.MAX_TEXT_CHUNK
+        PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
         try:
             yield
         finally:
-            Image.MAX_IMAGE_PIXELS = limit
+            Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = pixels, text
 
 
 def enable_heif() -> None:
@@ -218,7 +242,7 @@ def _explained(name: str) -> Iterator[None]:
 
 def _info(picture: ImageFile.ImageFile) -> Info:
     width, height = picture.size
-    block, turn = _exif(picture)
+    block, turn = about.exif_block(picture)
     if turn > 4:
         width, height = height, width
     details: dict[str, Any] = {}
@@ -238,10 +262,10 @@ def _info(picture: ImageFile.ImageFile) -> Info:
         details["profile"] = icc.describe(profile)
     elif exif.is_adobe_rgb(block):
         details["profile"] = "Adobe RGB (1998), by EXIF"
-    for name, value in (("exif", block), ("xmp", _xmp(picture))):
+    for name, value in (("exif", block), ("xmp", about.xmp_packet(picture))):
         if value:
             details[name] = f"{len(value):,} bytes"
-    dpi = _dpi(picture, turn)
+    dpi = about.dpi(picture, turn)
     if dpi:
         details["dpi"] = f"{dpi[0]:.4g}x{dpi[1]:.4g}"
     return Info(
@@ -253,6 +277,20 @@ def _info(picture: ImageFile.ImageFile) -> Info:
         alpha=picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info,
         details=details,
     )
+
+
+def is_lossless(path: Path) -> bool:
+    """Whether each picture of a WebP, still or moving, is stored without loss (VP8L)."""
+    found = set()
+    with _file(path) as file:
+        file.seek(12)
+        while len(head := file.read(8)) == 8:
+            size = int.from_bytes(head[4:], "little")
+            if head[:4] in (b"VP8 ", b"VP8L"):
+                found.add(head[:4])
+            # A frame of an animation begins with sixteen bytes of its own, then come its chunks.
+            file.seek(16 if head[:4] == b"ANMF" else size + size % 2, 1)
+    return found == {b"VP8L"}
 
 
 def _depth(picture: ImageFile.ImageFile) -> int:
@@ -279,6 +317,17 @@ def _depth(picture: ImageFile.ImageFile) -> int:
     return 8
 
 
+def _source_bits(picture: ImageFile.ImageFile, data: bytes) -> int:
+    """Bits a channel that the file holds, as far as it says; 0 where it does not."""
+    tags = getattr(picture, "tag_v2", {})
+    if picture.format == "TIFF" and picture.mode not in ("P", "PA", "1"):
+        return max(int(bits) for bits in tags.get(258, (0,)))
+    if picture.format in ("AVIF", "HEIF"):  # the box pixi: channels, and the bits of each
+        found = re.findall(rb"pixi\0\0\0\0([\1-\4])(.{4})", data[: 1 << 16], re.DOTALL)
+        return max((max(bits[: count[0]]) for count, bits in found), default=0)
+    return 0
+
+
 # -- camera RAW ----------------------------------------------------------------------------
 
 
@@ -290,78 +339,13 @@ def _raw_info(file: BinaryIO, kind: str, max_pixels: int) -> Info:
 
 def _read_raw(data: bytes, kind: str, max_pixels: int) -> Frame:
     _raw_info(io.BytesIO(data), kind, max_pixels)
-    pixels = raw.develop(io.BytesIO(data), kind)
-    block = xmp = None
-    if data[:4] in (b"II*\0", b"MM\0*"):  # the preview's tags are the photo's
-        with _explained("TIFF"), pillow_unlimited():
+    pixels, preview = raw.develop(io.BytesIO(data), kind), None
+    if data[:4] in (b"II*\0", b"MM\0*"):
+        with suppress(UnidentifiedImageError), pillow_unlimited():
             preview = Image.open(io.BytesIO(data), formats=("TIFF",))
-        block, xmp = _tiff_exif(preview), _xmp(preview)
-    height, width = pixels.shape[:2]
-    return Frame(
-        np.require(pixels, requirements=["C", "W"]),
-        meta=Meta(
-            exif=block and exif.upright(block, width, height, srgb=True),
-            xmp=xmp and exif.upright_xmp(xmp),
-        ),
-    )
-
-
-# -- metadata ------------------------------------------------------------------------------
-
-
-def _exif(picture: ImageFile.ImageFile) -> tuple[bytes | None, int]:
-    """The EXIF block, and the orientation that is still to be applied to the pixels."""
-    if picture.format == "TIFF":
-        return _tiff_exif(picture), 1  # Pillow turns TIFFs itself
-    block = picture.info.get("exif")
-    text = picture.info.get("Raw profile type exif")
-    if not block and isinstance(text, str):  # ImageMagick's way in older PNGs
-        try:
-            block = bytes.fromhex("".join(text.split("\n")[3:]))
-        except ValueError:
-            block = None
-    block = (block or b"").removeprefix(b"Exif\0\0")
-    if not exif.is_block(block):
-        return None, 1
-    return block, exif.orientation(block)
-
-
-def _tiff_exif(picture: ImageFile.ImageFile) -> bytes | None:
-    """What a TIFF says of the picture, as an EXIF block: there it stands among storage tags."""
-    try:
-        tags, kept = picture.getexif(), Image.Exif()
-        for tag in _TIFF_TEXT:
-            if tag in tags:
-                kept[tag] = tags[tag]
-        for group in exif.GROUPS:
-            values = tags.get_ifd(group) if group in tags else {}
-            if values:
-                kept.get_ifd(group).update(values)
-                kept[group] = dict(values)
-        return kept.tobytes().removeprefix(b"Exif\0\0") if len(kept) else None
-    except Exception:  # Pillow raises anything on odd tags; the picture itself is sound
-        return None
-
-
-def _xmp(picture: ImageFile.ImageFile) -> bytes | None:
-    xmp = picture.info.get("xmp") or picture.info.get("XML:com.adobe.xmp")
-    return xmp.encode() if isinstance(xmp, str) else xmp or None
-
-
-def _dpi(picture: ImageFile.ImageFile, turn: int) -> tuple[float, float] | None:
-    """Pixels per inch of the upright picture; ``turn`` is its orientation as in :func:`_exif`."""
-    if picture.format == "TIFF":
-        tags = getattr(picture, "tag_v2", {})
-        if 282 not in tags:
-            return None  # Pillow makes up 1x1
-        turn = tags.get(exif.ORIENTATION, 1)  # which Pillow applies to the pixels alone
-    try:
-        x, y = (float(v) for v in picture.info.get("dpi", ()))
-    except (TypeError, ValueError, ZeroDivisionError):
-        return None
-    if not all(math.isfinite(v) and 0 < v < 65535 for v in (x, y)):
-        return None
-    return (y, x) if turn > 4 else (x, y)
+    found = about.of_raw(preview)
+    found.turned = True
+    return _frame(found, pixels, None)
 
 
 # -- pixels --------------------------------------------------------------------------------

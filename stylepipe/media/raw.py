@@ -34,6 +34,8 @@ _OF_A_SENSOR = (32803, 34892)
 """Photometric interpretations: a colour filter array, and linear RAW."""
 _MOST = 64
 """Directories looked at, and pointers followed from one."""
+_FARTHEST = 1 << 62
+"""No file is so long, and no number that a file object could not seek to."""
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 13: 4, 16: 8, 18: 8}
 """Bytes of a value by type, for the types that the tags above have."""
 
@@ -54,7 +56,7 @@ def kind(file: BinaryIO) -> str | None:
     if any(_DNG_VERSION in d for d in directories):
         return "DNG"
     if any(d.get(_COLORS, [0])[0] in _OF_A_SENSOR for d in directories):
-        make = bytes(directories[0].get(_MAKE, [])).split(b"\0")[0].decode("latin-1")
+        make = "".join(chr(n & 255) for n in directories[0].get(_MAKE, [])).partition("\0")[0]
         return make.split()[0].title() if make.split() else "of an unknown camera"
     _refuse_preview(directories)
     return None
@@ -83,7 +85,7 @@ def _directories(file: BinaryIO, head: bytes) -> Iterator[dict[int, list[int]]]:
         return struct.unpack(order + form, data[:size].ljust(size, b"\0"))
 
     def at(place: int, size: int) -> bytes:
-        file.seek(place)
+        file.seek(min(place, _FARTHEST))
         return file.read(size)
 
     waiting, seen = [unpack(number, head[8:] if big else head[4:])[0]], set[int]()

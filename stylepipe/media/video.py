@@ -130,6 +130,9 @@ class VideoWriter(Writer):
         Raises ItemError if the encoder refuses the clip's size or the suffix.
         """
         suffix = path.suffix.lower()
+        if absent := info.details.get("metadata"):
+            self._log(f"{item.source.name}: left out, as {suffix} cannot hold it: "
+                      f"{', '.join(absent)}")
         if suffix in ANIMATIONS:
             from stylepipe.media.animation import AnimationSink
 
