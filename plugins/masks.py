@@ -88,7 +88,8 @@ class FilesMasker(Masker):
         """The mask of one frame, HxW float32 in [0, 1], at the frame's size. Raises ItemError."""
         file = self._find(item, frame.index)
         if self._last is None or self._last[0] != file:
-            self._last = file, _read(file, self._max_pixels)
+            height, width = frame.pixels.shape[:2]
+            self._last = file, _read(file, max(self._max_pixels, width * height))
         return _fitted(self._last[1], frame, file)
 
     def _find(self, item: Item, index: int) -> Path:
@@ -133,7 +134,8 @@ class AlphaMasker(Masker):
 def _read(file: Path, max_pixels: int) -> np.ndarray:
     """The mask in ``file``, HxW float32 in [0, 1], upright: its transparency, else its lightness.
 
-    Raises ItemError if the file cannot be read.
+    It may have as many ``pixels`` as its picture, whatever that was allowed to have. Raises
+    ItemError if the file cannot be read.
     """
     from PIL import ImageOps
 

@@ -37,6 +37,7 @@ from stylepipe.components import (
 )
 from stylepipe.device import is_out_of_memory, native_bf16
 from stylepipe.errors import (
+    DamageError,
     ItemError,
     NoInputError,
     SetupError,
@@ -57,6 +58,7 @@ __all__ = [
     "Caps",
     "Component",
     "Context",
+    "DamageError",
     "Flow",
     "FlowOptions",
     "Frame",

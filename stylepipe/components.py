@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from stylepipe.damage import Damaged, refuse
 from stylepipe.errors import UsageError, suggest
 from stylepipe.options import Options, option
 from stylepipe.pictures import MAX_PIXELS
@@ -42,6 +43,13 @@ class Context:
     """Says one line to the user."""
     progress: Callable[[float, str], None] = _unheard
     """For work of minutes on one picture: shows the share done, 0..1, and a few words beside."""
+    damaged: Damaged = refuse
+    """For readers: says what is torn or missing in the file in hand, in words to follow its name.
+
+    Call it, as often as there are damages, while probing or yielding frames. It returns where what
+    decodes is to be painted (``--on-damage warn``), and raises DamageError where not: let that
+    pass. What cannot be decoded at all is no damage but an ItemError.
+    """
     max_pixels: int = MAX_PIXELS
     """Most pixels of a picture that is read beside the inputs: a mask, a painting, a map."""
 
@@ -83,7 +91,8 @@ class Reader(Component):
     def probe(self, path: Path) -> Info | None:
         """Describe the file without decoding all of it; None if another reader should have it.
 
-        Raises ItemError, in one sentence, if the file is damaged.
+        Raises ItemError, in one sentence, if nothing in the file can be decoded. Of a file that is
+        whole in part only, :attr:`Context.damaged` is told, here or by :meth:`frames`.
         """
         raise NotImplementedError
 

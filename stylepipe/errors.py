@@ -16,6 +16,10 @@ class ItemError(StylepipeError):
     """One input cannot be read, stylized or written; the other items go on."""
 
 
+class DamageError(ItemError):
+    """One input is damaged, and only whole ones are to be painted."""
+
+
 class UsageError(StylepipeError):
     """The request itself is wrong: an unknown option, preset key, style, or a clash of outputs."""
 

@@ -22,8 +22,13 @@ def settings_fingerprint(settings: Settings, precision: str) -> str:
     """
     chosen = (settings.masker, settings.stylizer, settings.flow)
     described = settings.describe()
-    for table, part in zip(("mask", "stylizer", "temporal"), chosen, strict=True):
-        for spec in part.options.specs() if part else ():
+    options = {"input": settings.input} | {
+        table: part.options
+        for table, part in zip(("mask", "stylizer", "temporal"), chosen, strict=True)
+        if part
+    }
+    for table, values in options.items():
+        for spec in values.specs():
             if spec.aside:
                 del described[table][spec.name]
     parts = [json.dumps(described, sort_keys=True), precision]

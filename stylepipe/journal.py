@@ -36,6 +36,8 @@ class Entry:
     """The source's stamp."""
     size: int
     mtime_ns: int
+    damage: str = ""
+    """What was torn or missing in the source; empty if it was whole."""
 
 
 class Journal:
@@ -123,12 +125,23 @@ class Journal:
             found = item.output.stat()
         except OSError:
             return "absent"
+        entry = self._entry(item, found)
+        if entry is None:
+            return "foreign"
+        return "complete" if entry.source == source else "stale"
+
+    def damage(self, item: Item) -> str:
+        """What was torn or missing in the source of a complete result; empty if it was whole."""
+        entry = self._entry(item, item.output.stat())
+        return entry.damage if entry else ""
+
+    def _entry(self, item: Item, found: os.stat_result) -> Entry | None:
+        """What is known of the output ``found``, if these settings made it from this path."""
         for entry in self._entries.get(self._key(item), ()):
-            if (entry.size, entry.mtime_ns) == (found.st_size, found.st_mtime_ns):
-                ours = (entry.settings, entry.path) == (self._settings, _absolute(item))
-                if ours:
-                    return "complete" if entry.source == source else "stale"
-        return "foreign"
+            same = (entry.size, entry.mtime_ns) == (found.st_size, found.st_mtime_ns)
+            if same and (entry.settings, entry.path) == (self._settings, _absolute(item)):
+                return entry
+        return None
 
     def work(self, item: Item) -> Path:
         """The item's own work folder; what a run with other settings or sources left is removed."""
@@ -150,8 +163,11 @@ class Journal:
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
 
-    def commit(self, item: Item, part: Path) -> None:
-        """Put the finished file ``part`` in its final place; afterwards it survives a power cut."""
+    def commit(self, item: Item, part: Path, damage: str = "") -> None:
+        """Put the finished file ``part`` in its final place; afterwards it survives a power cut.
+
+        ``damage`` is remembered with it, to be told by later runs too.
+        """
         item.output.parent.mkdir(parents=True, exist_ok=True)
         if part.stat().st_dev != item.output.parent.stat().st_dev:
             # A folder below the output is on another disk, where a file cannot be moved in one go.
@@ -165,6 +181,7 @@ class Journal:
             self._source(item),
             found.st_size,
             found.st_mtime_ns,
+            damage,
         )
         key = self._key(item)
         # The journal comes first: renaming keeps size and time, so an entry whose rename never

@@ -28,12 +28,11 @@ def open_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[Image]:
     """
     from stylepipe.media import decode
 
-    with decode.opened(path, max_pixels) as picture:
-        if picture is None or decode.moves(picture):
+    with decode.opened(path, max_pixels) as file:
+        if file is None or file.moves:
             raise ItemError(_MOVES)
-        with decode.pillow_unlimited():
-            picture.load()
-        yield picture
+        decode.load(file.picture)
+        yield file.picture
 
 
 def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from stylepipe.components import Context, StyleRef, Stylizer
+from stylepipe.damage import DamageRule
 from stylepipe.errors import UsageError
 from stylepipe.fingerprints import settings_fingerprint
 from stylepipe.inputs import find_items
@@ -125,9 +126,12 @@ def _stream(
     from stylepipe.stream import Stream
 
     settings, device = job.settings, pick(job.device, job.precision)
+    rule = DamageRule(settings.input.on_damage)  # type: ignore[arg-type]  # one of its choices
     memory = job.memory or available_memory() // 2
     optional = [c for c in (settings.masker, settings.flow) if c is not None]
-    context = Context(device, memory, report.log, report.progress, settings.max_pixels)
+    context = Context(
+        device, memory, report.log, report.progress, rule.damaged, settings.max_pixels
+    )
     for component in (*settings.readers, *settings.writers, *optional, settings.stylizer):
         stack.callback(component.close)
         component.open(context)
@@ -139,7 +143,7 @@ def _stream(
         guide = TemporalGuide(settings.flow, settings.flow.options.blend)
     painter = Painter(settings, device, guide)
     abort = job.on_error == "abort"
-    stream = Stream(settings, painter, guide, device, memory, journal, report, tell, abort)
+    stream = Stream(settings, painter, guide, device, memory, journal, report, tell, abort, rule)
     stream.run(items)
 
 
@@ -157,10 +161,17 @@ def _kept(items: Sequence[Item], journal: Journal, job: Job) -> dict[int, Outcom
     for item in items:
         state = states[item.index]
         if state == "complete":
-            kept[item.index] = Outcome("skipped", "already done")
+            kept[item.index] = _already_done(journal.damage(item), job.settings.input.on_damage)
         elif state != "absent" and job.skip_existing:
             kept[item.index] = Outcome("skipped", "exists")
     return kept
+
+
+def _already_done(damage: str, rule: str) -> Outcome:
+    """What is told of a result of an earlier run: that its source is damaged, each time anew."""
+    if damage and rule == "fail":
+        return Outcome("failed", f"{damage} (an earlier run painted the rest)", damage=damage)
+    return Outcome("skipped", "already done", damage=damage)
 
 
 def _styles(stylizer: Stylizer) -> list[StyleRef]:

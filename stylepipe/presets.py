@@ -26,11 +26,12 @@ import importlib.resources
 import string
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylepipe.components import Component, Flow, Masker, PixelLimit, Reader, Stylizer, Writer
+from stylepipe.damage import RULES
 from stylepipe.errors import UsageError, suggest
 from stylepipe.options import Options, OptionSpec, convert, option
 from stylepipe.pictures import MAX_PIXELS
@@ -59,6 +60,17 @@ _NAME_SAMPLE: dict[str, Any] = {
     "preset": "default",
     "index": 1,
 }
+
+
+class InputOptions(Options):
+    """The keys of ``[input]`` that belong to the engine and not to a reader."""
+
+    on_damage: str = option(
+        "warn",
+        "Damaged photos and films: warn paints what decodes and says what is missing, fail "
+        "refuses them, skip leaves them out; each is counted, and the exit code is 1.",
+        choices=RULES, aside=True,
+    )
 
 
 class OutputOptions(Options):
@@ -96,6 +108,10 @@ class OutputOptions(Options):
             object.__setattr__(self, "format", self.format.lower().lstrip("."))
 
 
+ENGINE: dict[str, type[Options]] = {"input": InputOptions, "output": OutputOptions}
+"""The engine's own keys by table."""
+
+
 @dataclass(frozen=True)
 class Value:
     """One value with its origin: where it was set last."""
@@ -129,6 +145,7 @@ class Settings:
     flow: Flow | None
     writers: tuple[Writer, ...]
     output: OutputOptions
+    input: InputOptions = field(default_factory=lambda: InputOptions.build({}))
 
     @property
     def max_pixels(self) -> int:
@@ -147,7 +164,7 @@ class Settings:
             table: {"use": c.name, **c.options.values()} if c else {"use": "none"}
             for table, c in single.items()
         }
-        described["input"] = _describe_shared(self.readers, {})
+        described["input"] = _describe_shared(self.readers, self.input.values())
         described["output"] = _describe_shared(self.writers, self.output.values())
         return {table: described[table] for table in TABLES}
 
@@ -297,10 +314,12 @@ class Draft:
 
     def settings(self) -> Settings:
         """Make the components. Raises UsageError that names the key and where it was set."""
-        engine = {s.name: s for s in OutputOptions.specs()}
         given = {t: dict(v) for t, v in self.values.items()}
-        for_engine = {k: given["output"].pop(k) for k in engine if k in given["output"]}
-        output = _options(OutputOptions, for_engine, "output")
+        for_engine = {
+            table: {s.name: given[table].pop(s.name) for s in cls.specs() if s.name in given[table]}
+            for table, cls in ENGINE.items()
+        }
+        output = _options(OutputOptions, for_engine["output"], "output")
         made: dict[str, list[Any]] = {}
         for table, classes in self.components.items():
             self._check_known(table, classes, given[table])
@@ -309,7 +328,7 @@ class Draft:
                 names = {s.name for s in cls.Options.specs()}
                 mine = {k: v for k, v in given[table].items() if k in names}
                 made[table].append(cls(_options(cls.Options, mine, table)))
-        _check_format(output, made["output"], for_engine)
+        _check_format(output, made["output"], for_engine["output"])
         return Settings(
             preset=self.preset,
             readers=tuple(made["input"]),
@@ -318,6 +337,7 @@ class Draft:
             flow=made["temporal"][0] if made["temporal"] else None,
             writers=tuple(made["output"]),
             output=output,
+            input=_options(InputOptions, for_engine["input"], "input"),
         )
 
     def explain(self) -> dict[str, dict[str, Value]]:
@@ -340,8 +360,8 @@ class Draft:
         self, table: str, classes: Sequence[type[Component]], given: Mapping[str, Value]
     ) -> None:
         known = [s.name for cls in classes for s in cls.Options.specs()]
-        if table == "output":
-            known = [*(s.name for s in OutputOptions.specs()), *known]
+        if table in ENGINE:
+            known = [*(s.name for s in ENGINE[table].specs()), *known]
         known = list(dict.fromkeys(known))
         for key, value in given.items():
             if key in known:
@@ -417,7 +437,7 @@ def draft(
             uses[table] = chosen
         if chosen and not (table in DEFAULT and chosen.value == "none"):
             components[table] = (_component(plugins, base, chosen, table),)
-            merged[table] = _of_others_dropped(plugins, base, components[table][0], merged[table])
+            merged[table] = _of_others_dropped(plugins, table, components[table][0], merged[table])
         elif table in SHARED:
             components[table] = tuple(plugins.components(base).values())
         else:
@@ -459,15 +479,16 @@ def _overlay(table: str, below: dict[str, Value], above: dict[str, Value]) -> di
 
 
 def _of_others_dropped(
-    plugins: Plugins, base: type[Component], chosen: type[Component], values: Mapping[str, Value]
+    plugins: Plugins, table: str, chosen: type[Component], values: Mapping[str, Value]
 ) -> dict[str, Value]:
     """Without what the environment says of options that only other components of the stage have.
 
     A variable is set once for all jobs; what no component knows stays, to be refused.
     """
     mine = {s.name for s in chosen.Options.specs()}
-    mine |= {s.name for s in OutputOptions.specs()} if base is Writer else set()
-    others = {s.name for c in plugins.components(base).values() for s in c.Options.specs()} - mine
+    mine |= {s.name for s in ENGINE[table].specs()} if table in ENGINE else set()
+    components = plugins.components(TABLES[table]).values()
+    others = {s.name for c in components for s in c.Options.specs()} - mine
     return {
         key: value
         for key, value in values.items()

@@ -35,7 +35,10 @@ class Report:
         self, *, json: bool = False, quiet: bool = False, verbose: int = 0, bars: bool | None = None
     ) -> None:
         self.counts: Counter[str] = Counter()
+        """By status of the outcome; ``damaged`` counts those whose source is, whatever it is."""
         self.failures: list[tuple[Path, str]] = []
+        self.damages: list[tuple[Path, str]] = []
+        """Damaged sources, failed ones too, and what is torn or missing in each."""
         self.stages: dict[str, float] = defaultdict(float)
         """Seconds of work by stage: decode, flow, model, encode. Stages overlap."""
         self.interrupted = False
@@ -59,12 +62,12 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 all done, 1 some items failed, 130 interrupted, others as the error says."""
+        """0 all done, 1 some items failed or are damaged, 130 interrupted, or as the error says."""
         if self.interrupted or isinstance(self.error, KeyboardInterrupt):
             return 130
         if self.error is not None:
             return self.error.exit_code if isinstance(self.error, StylepipeError) else 1
-        return 1 if self.counts["failed"] else 0
+        return 1 if self.counts["failed"] or self.counts["damaged"] else 0
 
     def log(self, line: str) -> None:
         """Say one line to the user, unless quiet."""
@@ -160,9 +163,15 @@ class Report:
                 self._frames.pop(item.index).close()
             if self._files is not None:
                 self._files.update()
+            if outcome.damage:
+                self.counts["damaged"] += 1
+                self.damages.append((item.source, outcome.damage))
             if outcome.status == "failed":
                 self.failures.append((item.source, outcome.message))
                 self._say(f"failed: {item.source}: {outcome.message}")
+            elif outcome.damage:
+                left_out = "" if outcome.message != outcome.damage else ", left out"
+                self._say(f"damaged{left_out}: {item.source}: {outcome.damage}")
             elif outcome.message:
                 self.debug(f"{outcome.status}: {item.source}: {outcome.message}")
         self._event("item_done", source=item.source, output=item.output, **vars(outcome))
@@ -178,7 +187,10 @@ class Report:
         words = [f"{self.counts[k]} {k}" for k in ("done", "skipped", "failed") if self.counts[k]]
         if self.interrupted:
             words.append("interrupted; run the same command again to go on")
-        self.log(f"{', '.join(words) or 'nothing to do'} ({self.seconds:.1f} s)")
+        sum_ = ", ".join(words) or "nothing to do"
+        if self.counts["damaged"]:
+            sum_ += f"; {self.counts['damaged']} damaged"
+        self.log(f"{sum_} ({self.seconds:.1f} s)")
         if self.verbose and self.stages:
             self.debug(
                 "work by stage: " + ", ".join(f"{k} {v:.2f} s" for k, v in self.stages.items())
@@ -198,7 +210,7 @@ class Report:
             self._steps, self._frames, self._files = None, {}, None
         self._event(
             "job_done",
-            **{k: self.counts[k] for k in ("done", "skipped", "failed")},
+            **{k: self.counts[k] for k in ("done", "skipped", "failed", "damaged")},
             frames=self.frames,
             seconds=round(self.seconds, 3),
             stages={name: round(value, 3) for name, value in self.stages.items()},

@@ -22,11 +22,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylepipe.components import Reader, Sink
-from stylepipe.errors import ItemError, SetupError, StylepipeError
+from stylepipe.damage import DamageRule
+from stylepipe.errors import DamageError, ItemError, SetupError, StylepipeError
 from stylepipe.inputs import probe, writer_for
 from stylepipe.journal import Journal, is_disk_trouble
 from stylepipe.queues import ByteQueue, Cancelled
-from stylepipe.types import Frame, Info, Item, Outcome
+from stylepipe.types import Frame, Info, Item, Outcome, Status
 
 if TYPE_CHECKING:
     from stylepipe.device import Device
@@ -74,6 +75,8 @@ class _End:
     error: BaseException | None = None
     stopped: bool = False
     """The user interrupted; what is done stays in the work folder."""
+    damage: str = ""
+    """What is torn or missing in the source."""
 
 
 _Message = _Work | _Picture | _End | None
@@ -96,10 +99,11 @@ class Stream:
         report: Report,
         tell: Callable[[Item, Outcome], None],
         abort_on_error: bool,
+        rule: DamageRule,
     ) -> None:
         self.settings, self.painter, self.guide, self.device = settings, painter, guide, device
         self.journal, self.report, self.tell = journal, report, tell
-        self.abort_on_error = abort_on_error
+        self.abort_on_error, self.rule = abort_on_error, rule
         # Decoded and painted pictures wait in a queue each: a few are enough to keep all busy.
         limit = min(max(memory // 16, 4 << 20), 16 << 20)
         self.decoded: ByteQueue[_Message] = ByteQueue(limit)
@@ -183,11 +187,13 @@ class Stream:
                     self.report.interrupted = True
                     break
                 work: _Work | None = None
+                self.rule.begin()
                 try:
                     work, reader = self._begin(item)
                     self.decoded.put(work)
                     stopped = not self._read_frames(work, reader, flows)
-                    self.decoded.put(_End(item, work, stopped=stopped))
+                    damage = self.rule.summary()
+                    self.decoded.put(_End(item, work, stopped=stopped, damage=damage))
                 except (Cancelled, SetupError):
                     raise
                 except Exception as error:  # a codec or plugin may raise anything for one file
@@ -354,11 +360,12 @@ class Stream:
         # A photo whose one frame was painted before the interruption is complete.
         stopped = end.stopped and not (work.info.kind == "image" and work.frames)
         if error is None and not stopped:
-            error = self._commit(work)
+            error = self._commit(work, end.damage)
         self.begun.remove(work)
         if error is None and not stopped:
             seconds = time.perf_counter() - work.started
-            self.outcomes.append((work.item, Outcome("done", "", work.frames, seconds)))
+            outcome = Outcome("done", "", work.frames, seconds, end.damage)
+            self.outcomes.append((work.item, outcome))
             return
         self._give_up(work)
         if stopped:
@@ -366,13 +373,13 @@ class Stream:
         if error is not None:
             self._failed(work.item, error, work)
 
-    def _commit(self, work: _Work) -> Exception | None:
+    def _commit(self, work: _Work, damage: str) -> Exception | None:
         clock = time.perf_counter()
         try:
             if work.frames + work.sink.done == 0:
                 raise ItemError("it has no frames")
             work.sink.close()
-            self.journal.commit(work.item, work.part)
+            self.journal.commit(work.item, work.part, damage)
         except Exception as error:  # a codec or plugin may raise anything for one file
             return error
         finally:
@@ -398,8 +405,14 @@ class Stream:
         frames, seconds = 0, 0.0
         if work is not None:
             frames, seconds = work.frames, time.perf_counter() - work.started
-        self.outcomes.append((item, Outcome("failed", _sentence(error), frames, seconds)))
-        if self.abort_on_error:
+        sentence = _sentence(error)
+        damage = sentence if isinstance(error, DamageError) else ""
+        left_out = bool(damage) and self.rule.rule == "skip"
+        if left_out:
+            self.journal.discard(item)
+        status: Status = "skipped" if left_out else "failed"
+        self.outcomes.append((item, Outcome(status, sentence, frames, seconds, damage)))
+        if self.abort_on_error and not left_out:
             raise _Aborted
 
 

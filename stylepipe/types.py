@@ -163,3 +163,5 @@ class Outcome:
     """One sentence; why it failed or was skipped."""
     frames: int = 0
     seconds: float = 0.0
+    damage: str = ""
+    """What is torn or missing in the source, in one sentence; empty if it is whole."""

@@ -23,6 +23,8 @@ class Log:
     def log(self, line: str) -> None:
         self.lines.append(line)
 
+    damaged = log
+
 
 def picture(number: int, width: int = 64, height: int = 48) -> np.ndarray:
     """HxWx3 uint8: soft colours, a bright square that moves with ``number``."""
@@ -121,7 +123,9 @@ def convert(
     """
     reader = VideoReader(VideoReader.Options(**(trim or {})))
     writer = VideoWriter(VideoWriter.Options(**options))
-    writer.open(log or Log())
+    log = log or Log()
+    reader.open(log)
+    writer.open(log)
     info = reader.probe(source)
     assert info is not None
     work = output.parent / "work"

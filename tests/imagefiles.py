@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
+from stylepipe.damage import refuse
 from stylepipe.media.images import ImageReader, ImageWriter
 from stylepipe.types import Frame, Info, Item
 
@@ -87,7 +88,7 @@ def tiff(pixels: np.ndarray, photometric: int = 2, order: str = "<", **tags: Any
 def through(source: Path, output: Path, **options: Any) -> list[str]:
     """Copy a picture through reader and writer; returns what they tell the user."""
     lines: list[str] = []
-    context: Any = SimpleNamespace(log=lines.append)
+    context: Any = SimpleNamespace(log=lines.append, damaged=refuse)
     reader, writer = ImageReader(ImageReader.Options()), ImageWriter(ImageWriter.Options(**options))
     reader.open(context)
     writer.open(context)

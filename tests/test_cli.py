@@ -409,6 +409,13 @@ def test_doctor_reports_what_is_wrong_with_exit_code_4(cli, tmp_path, monkeypatc
         assert any(word in line for line in good), word
 
 
+@pytest.mark.parametrize(("needs", "word"), [("click>=99", "old"), ("click<8,>=7", "new")])
+def test_doctor_names_a_package_that_is_too_old_or_too_new(cli, monkeypatch, needs, word):
+    monkeypatch.setattr("stylepipe.cli.doctor.metadata.requires", lambda name: [needs])
+    problems = [f["text"] for f in json.loads(cli("doctor", "--json")[1]) if not f["ok"]]
+    assert [p for p in problems if f"is too {word}: needs {needs}" in p]
+
+
 def test_doctor_names_a_style_that_cannot_be_loaded(cli, monkeypatch):
     def damaged(self, styles):
         raise OSError("hash differs")

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -221,7 +222,28 @@ def test_video_script_makes_a_preview_and_the_film(script, tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a bash script")
-@pytest.mark.parametrize("name", ["convert_folder.sh", "stylize_video.sh"])
+def test_training_script_trains_each_style_that_is_not_there_yet(script, tmp_path, capsys):
+    photos, paintings, output = (tmp_path / name for name in ("photos", "paintings", "out"))
+    for folder in (photos, paintings, output):
+        folder.mkdir()
+    (output / "scream.safetensors").touch()
+    table = tomllib.loads((EXAMPLES / "bundled_styles.toml").read_text())
+    code, calls = script("train_bundled_styles.sh", *map(str, (photos, paintings, "judge", output)))
+    assert code == 0
+    trained = [call[call.index("--only") + 1] for call in calls]
+    assert trained == [name for name in table if name != "scream"]
+    for call in calls:  # flags that exist: what is missing is the photo
+        assert main.run(call) == 2
+    assert "no picture in" in capsys.readouterr().err
+    code, calls = script("train_bundled_styles.sh", str(photos), str(paintings), "judge",
+                         str(output), "scream", "mondrian")  # fmt: skip
+    assert [call[call.index("--only") + 1] for call in calls[len(trained):]] == ["mondrian"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a bash script")
+@pytest.mark.parametrize(
+    "name", ["convert_folder.sh", "stylize_video.sh", "train_bundled_styles.sh"]
+)
 def test_scripts_without_arguments_tell_their_usage(script, name):
     code, calls = script(name)
     assert code != 0 and calls == []

@@ -10,6 +10,7 @@ import stylepipe_plugins.fast as plugin
 import tinyencoder
 import torch
 from stylepipe_plugins.fast import FastOptions, FastStylizer
+from stylepipe_plugins.fast.bundled import bundled_files
 
 from stylepipe import Batch, Context, Item, ItemError, SetupError, StyleRef, UsageError
 from stylepipe.device import pick
@@ -19,6 +20,7 @@ from stylepipe.nst.networks import (
     NetworkSpec,
     StyleNetwork,
     StyleRecord,
+    load_styles,
     save_styles,
 )
 
@@ -26,13 +28,16 @@ TINY = NetworkSpec("tiny", (4, 6), blocks=1, kernel=3)
 ITEM = Item(0, Path("a.png"), Path(), Path("b.png"))
 
 
-def save(path: Path, *names: str, spec: NetworkSpec = TINY, seed: int = 0) -> Path:
+def save(
+    path: Path, *names: str, spec: NetworkSpec = TINY, seed: int = 0, family: str = ""
+) -> Path:
+    path.parent.mkdir(exist_ok=True)
     torch.manual_seed(seed)
     net = StyleNetwork(spec, len(names))
     for norm in net.norms():
         torch.nn.init.normal_(norm.beta)
     records = [StyleRecord(name, f"The {name.title()}", "Somebody", "1900") for name in names]
-    save_styles(path, net, records, licence="MIT")
+    save_styles(path, net, records, licence="MIT", **({"family": family} if family else {}))
     return path
 
 
@@ -40,8 +45,11 @@ def save(path: Path, *names: str, spec: NetworkSpec = TINY, seed: int = 0) -> Pa
 def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "styles"
     folder.mkdir()
-    save(folder / "quality.safetensors", "wave", "night", "scream", seed=1)
-    save(folder / "light.safetensors", "wave", "night", "scream", seed=2)
+    save(folder / "quality" / "all.safetensors", "wave", "night", "scream", seed=1)
+    save(folder / "light" / "all.safetensors", "wave", "night", seed=2, family="a")
+    save(folder / "light" / "scream.safetensors", "scream", seed=3, family="a")
+    save(folder / "light" / "mosaic.safetensors", "mosaic", seed=4, family="b")
+    monkeypatch.setattr("stylepipe_plugins.fast.bundled.STYLES", folder)
     monkeypatch.setattr(plugin, "STYLES", folder)
     return folder
 
@@ -74,7 +82,7 @@ def refused(*styles: str) -> str:
 
 def test_bundled_styles_are_listed_with_titles(bundled: Path) -> None:
     infos = FastStylizer.styles()
-    assert [i.name for i in infos] == ["wave", "night", "scream"]
+    assert [i.name for i in infos] == ["wave", "night", "scream", "mosaic"]
     assert infos[0].title == "The Wave, Somebody, 1900" and infos[0].license == "MIT"
 
 
@@ -90,7 +98,7 @@ def test_listing_styles_imports_nothing_heavy() -> None:
 def test_a_style_by_name_in_both_qualities(bundled: Path) -> None:
     good, light = painted(("night", 1.0)), painted(("night", 1.0), quality="light")
     assert not torch.allclose(good, light, atol=0.01)
-    file = bundled / "quality.safetensors"
+    file = bundled / "quality" / "all.safetensors"
     assert torch.equal(good, painted((f"{file}#night", 1.0)))
 
 
@@ -133,7 +141,36 @@ def test_finer_strokes_keep_to_the_memory(bundled: Path) -> None:
 
 def test_blends_across_files_are_refused(bundled: Path, tmp_path: Path) -> None:
     own = save(tmp_path / "own.safetensors", "mine")
-    assert "only styles of one network can be blended" in refused("wave", str(own))
+    assert "only styles of one network, or of networks trained from one start" in refused(
+        "wave", str(own)
+    )
+
+
+def test_blends_mix_networks_of_one_family(bundled: Path, tmp_path: Path) -> None:
+    def light(*styles: tuple[str, float]) -> torch.Tensor:
+        return painted(*styles, quality="light")
+
+    both = light(("night", 0.5), ("scream", 0.5))
+    assert not torch.allclose(both, light(("night", 1.0)), atol=0.01)
+    assert not torch.allclose(both, light(("scream", 1.0)), atol=0.01)
+    # a share of nearly nothing changes nearly nothing
+    assert torch.allclose(light(("night", 0.9999), ("scream", 0.0001)), light(("night", 1.0)),
+                          atol=0.01)  # fmt: skip
+    three = light(("wave", 0.25), ("night", 0.25), ("scream", 0.5))
+    assert torch.allclose(three, light(("scream", 0.5), ("wave", 0.25), ("night", 0.25)), atol=1e-5)
+    with pytest.raises(UsageError, match="trained from one start"):
+        opened("light").prepare(refs("night", "mosaic"))
+    larger = NetworkSpec("larger", (4, 8), blocks=1, kernel=3)
+    other = save(tmp_path / "larger.safetensors", "own", spec=larger, family="a")
+    with pytest.raises(UsageError, match="a 'larger' network is not of a 'tiny'"):
+        opened("light").prepare(refs("scream", str(other)))
+
+
+def test_a_style_that_one_network_lacks_is_refused_with_the_other(bundled: Path) -> None:
+    message = refused("mosaic")
+    assert "'mosaic' is not in the package for --quality quality, only for --quality light" in (
+        message
+    )
 
 
 def test_own_file(bundled: Path, tmp_path: Path) -> None:
@@ -201,25 +238,31 @@ def test_truncated_and_foreign_files(bundled: Path, tmp_path: Path) -> None:
 
 
 def test_missing_or_damaged_bundled_network_is_a_matter_of_setup(bundled: Path) -> None:
-    light = bundled / "light.safetensors"
-    light.unlink()
+    file = bundled / "light" / "all.safetensors"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-100])
     stylizer = opened("light")
-    with pytest.raises(SetupError, match=r"light.safetensors is missing; install"):
+    with pytest.raises(SetupError, match=r"truncated.*install stylepipe again"):
         stylizer.prepare([StyleRef("wave", 1.0)])
-    light.write_bytes(b"\x05")
+    file.write_bytes(b"\x05")
     with pytest.raises(SetupError, match="damaged"):
         FastStylizer.styles()
+    file.unlink()
+    with pytest.raises(UsageError, match="unknown style 'wav'"):
+        stylizer.prepare([StyleRef("wav", 1.0)])
 
 
-def test_the_real_bundled_networks() -> None:
-    """Names agree, and both load and paint something that is neither flat nor not a number."""
-    names = [i.name for i in FastStylizer.styles()]
-    assert len(names) >= 6 and len(set(names)) == len(names)
-    for quality, spec in (("quality", QUALITY), ("light", LIGHT)):
-        file = plugin.STYLES / f"{quality}.safetensors"
+@pytest.mark.parametrize(("quality", "spec"), [("quality", QUALITY), ("light", LIGHT)])
+def test_the_real_bundled_networks(quality: str, spec: NetworkSpec) -> None:
+    """All load, and paint something that is neither flat nor not a number."""
+    known = {name: files[quality][1] for name, files in bundled_files().items()
+             if quality in files}  # fmt: skip
+    assert len(known) >= 6
+    for name, file in known.items():
         assert file.stat().st_size < 4_000_000
-        assert [i.name for i in plugin._listed(file)] == names
-        net, _ = plugin._load(file)
-        assert net.spec == spec
-        result = painted((names[0], 1.0), quality=quality)
+        net, records, metadata = load_styles(file)
+        assert net.spec == spec and name in [record.name for record in records]
+        assert all(record.title and record.artist and record.year for record in records)
+        assert metadata["licence"] == "MIT" and metadata["teacher"] and metadata["data"]
+        result = painted((name, 1.0), quality=quality)
         assert bool(result.isfinite().all()) and float(result.std()) > 0.02

@@ -14,6 +14,7 @@ from stylepipe import ItemError, read_picture
 from stylepipe.nst.encoders import stack_encoder
 from stylepipe.nst.networks import NetworkSpec, StyleNetwork, StyleRecord, load_styles
 from stylepipe.nst.photos import Photos, load_picture, recoloured
+from stylepipe.nst.training.consistency import Motion, difference
 from stylepipe.nst.training.loop import CheckpointError, Progress, Trainer, TrainingFailed
 from stylepipe.nst.training.styles import (
     Painting,
@@ -251,7 +252,7 @@ def test_bad_input_is_named(make: Make, paintings: list[Painting], tmp_path: Pat
         make(photos=[])
     bad = tmp_path / "text.jpg"
     bad.write_text("not a photo")
-    with pytest.raises(ValueError, match=r"none of the 1 photos can be read.*text\.jpg"):
+    with pytest.raises(ValueError, match=r"none of the 1 photos serves.*text\.jpg"):
         make(photos=[bad])
     with pytest.raises(ItemError, match=r"cannot read .*text\.jpg"):
         make(paintings=[paintings[0], replace(paintings[1], path=bad)])
@@ -270,6 +271,51 @@ def test_unreadable_photos_are_listed_and_left_out(make: Make, photos: list[Path
     assert len(trainer.task.warnings) == 1
     assert "broken.jpg" in trainer.task.warnings[0]
     assert len(trainer.task.photos.paths) == len(photos)
+
+
+def test_masks_among_the_photos_are_listed_and_left_out(make: Make, photos: list[Path]) -> None:
+    mask = photos[0].parent / "mask.png"
+    disc = cv2.circle(np.zeros((60, 80), np.uint8), (40, 30), 20, 255, -1)
+    cv2.imwrite(str(mask), cv2.GaussianBlur(disc, (5, 5), 0))
+    trainer = make(photos=[*photos, mask])
+    assert mask not in trainer.task.photos.paths and len(trainer.task.photos.paths) == len(photos)
+    (warning,) = trainer.task.warnings
+    assert "mask.png is left out: a mask or a flat drawing" in warning
+    with pytest.raises(ValueError, match=r"none of the 1 photos serves.*mask\.png"):
+        make(photos=[mask])
+    assert Photos(read_picture, [mask], 32, 2.0, 0, flat=True).batch(0, 1).shape == (1, 3, 32, 32)
+
+
+def test_consistent_networks_move_their_strokes_with_the_photo(make: Make) -> None:
+    """What a shifted, noisy photo changes in the picture is less after training for it."""
+
+    def change(weight: float) -> float:
+        options = replace(OPTIONS, steps=60, size=64, batch=4, learning_rate=5e-3, copy_steps=0,
+                          content_weight=0.1, consistency_weight=weight)  # fmt: skip
+        torch.manual_seed(0)
+        trainer = make(f"weight{weight}", options, net=StyleNetwork(SPEC, 2))
+        trainer.run()
+        photo = trainer.task.batch(999)[0]
+        styles = torch.eye(2)[[0, 1, 0, 1]]
+        with torch.no_grad():
+            picture, moved = trainer.model(photo, styles), trainer.model(photo[..., 3:, 1:], styles)
+        return float(difference(moved, picture[..., 3:, 1:]).mean())
+
+    assert change(20.0) < 0.6 * change(0.0)
+
+
+def test_motions_move_pictures_as_they_say() -> None:
+    ramp = torch.linspace(0, 1, 64)
+    picture = torch.stack([ramp.expand(64, 64), ramp.expand(64, 64).T, torch.zeros(64, 64)])[None]
+    assert torch.equal(Motion(3, 5)(picture), picture[..., 3:, 5:])
+    moved = Motion(2.5, 1.25)(picture)
+    inner = slice(8, 56)
+    assert torch.allclose(moved[0, 0, inner, inner], picture[0, 0, inner, inner] + 1.25 / 63,
+                          atol=2e-3)  # fmt: skip
+    assert torch.allclose(moved[0, 1, inner, inner], picture[0, 1, inner, inner] + 2.5 / 63,
+                          atol=2e-3)  # fmt: skip
+    zoomed = Motion(0.0, 0.0, 2.0)(picture)[0, 0, 32]
+    assert float(zoomed[40] - zoomed[20]) == pytest.approx(10 / 63, abs=1e-4)
 
 
 def test_photos_beyond_the_cache_are_read_when_drawn(
@@ -392,7 +438,7 @@ def test_photos_that_vanish_end_the_run(make: Make, monkeypatch: pytest.MonkeyPa
     trainer = make()
     for path in trainer.task.photos.paths:
         path.unlink()
-    with pytest.raises(FileNotFoundError, match=r"no photo can be read any more: .*\.png"):
+    with pytest.raises(FileNotFoundError, match=r"no photo serves any more: .*\.png"):
         trainer.run()
 
 

@@ -469,7 +469,7 @@ def test_truncated_file_is_found_before_any_work(tmp_path):
     data = (tmp_path / "whole.mp4").read_bytes()
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(data[: len(data) // 2])
-    with pytest.raises(ItemError, match=r"cut off: the video ends at 0:0[12]\.\d+; --end"):
+    with pytest.raises(ItemError, match=r"cut off: the video ends at 0:0[12]\.\d+ of 0:04\.000"):
         probe(cut)
     assert len(read(cut, end="1")[1]) == 25
 
@@ -482,15 +482,6 @@ def test_damage_in_the_middle_names_the_time(tmp_path):
     source.write_bytes(bytes(data))
     with pytest.raises(ItemError, match=r"damaged at 0:0[12]\.\d+"):
         read(source)
-
-
-def test_changing_size_in_the_middle(tmp_path):
-    one = make_clip(tmp_path / "a.h264", size=(64, 48))
-    two = make_clip(tmp_path / "b.h264", size=(96, 64))
-    both = tmp_path / "both.h264"
-    both.write_bytes(one.read_bytes() + two.read_bytes())
-    with pytest.raises(ItemError, match="changes from 64x48 to 96x64 at 0:00"):
-        read(both)
 
 
 def test_cover_art_is_no_video(tmp_path, monkeypatch):
@@ -749,4 +740,4 @@ def test_of_two_films_in_a_file_the_larger_is_taken(shared_data, tmp_path):
     with av.open(str(tmp_path / "out.mp4")) as out:
         kinds = [s.type for s in out.streams]
     assert sorted(kinds) == ["audio", "audio", "subtitle", "subtitle", "video"]
-    assert any("1 video" in line for line in log.lines)
+    assert any("another video (h264, " in line for line in log.lines)

@@ -10,7 +10,9 @@ from clips import Log, convert, make_clip, picture, read
 from PIL import Image
 
 from stylepipe.errors import ItemError
+from stylepipe.inputs import probe as engine_probe
 from stylepipe.media.icc import adobe_rgb, to_srgb
+from stylepipe.media.images import ImageReader
 from stylepipe.media.video import VideoReader, VideoWriter
 from stylepipe.types import Frame, Info, Item
 
@@ -207,3 +209,57 @@ def test_a_lossless_animation_stays_one(tmp_path, lossless):
         shown(source)[0], shown(tmp_path / "out.webp")[0], strict=True
     )]
     assert all(same) is lossless and probe(tmp_path / "out.webp").details["lossless"] is lossless
+
+
+def lenient(path, **options):
+    """Frames and what was told of damage, as a job that paints what decodes would have it."""
+    told: list[str] = []
+    reader = VideoReader(VideoReader.Options(**options))
+    reader._damaged = told.append
+    info = reader.probe(path)
+    return list(reader.frames(Item(0, path, path.parent, path), info)), told
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+def test_pictures_before_the_damage_are_read(tmp_path, suffix):
+    source = make_animation(tmp_path / f"in{suffix}")
+    _, whole = read(source)
+    data = source.read_bytes()
+    assert lenient(source)[1] == []
+    for share in (0.45, 0.7, 0.9):
+        source.write_bytes(data[: int(len(data) * share)])
+        frames, told = lenient(source)
+        assert 1 <= len(frames) < 5
+        for one, other in zip(frames, whole, strict=False):
+            assert np.array_equal(one.pixels, other.pixels)
+        assert len(told) == 1 and told[0].startswith("cut short") and "\n" not in told[0]
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+def test_torn_animations_raise_nothing_but_sentences(tmp_path, suffix):
+    """Wherever the torn bytes are: the picture reader is asked first, as by the engine."""
+    source = make_animation(tmp_path / f"in{suffix}", [40, 80, 120])
+    data, random = source.read_bytes(), np.random.default_rng(2)
+    readers = [ImageReader(ImageReader.Options()), VideoReader(VideoReader.Options())]
+    told: list[str] = []
+    for reader in readers:
+        reader._damaged = told.append
+    outcomes = set()
+    for trial in range(60):
+        torn = bytearray(data)
+        start = int(random.integers(6, len(data)))
+        size = int(random.integers(1, 60))
+        torn[start : start + size] = random.integers(0, 256, size, np.uint8).tobytes()
+        if trial % 3 == 0:
+            del torn[start:]
+        source.write_bytes(bytes(torn[: len(data)]))
+        told.clear()
+        try:
+            reader, info = engine_probe(source, readers)
+            frames = list(reader.frames(Item(0, source, tmp_path, source), info))
+            outcomes.add("told" if told else "whole")
+            assert frames
+        except ItemError as error:
+            outcomes.add("refused")
+            assert "\n" not in str(error)
+    assert {"told", "refused"} <= outcomes or suffix == ".webp"

@@ -1,13 +1,13 @@
 """The ``fast`` stylizer: one pass of a small trained network paints a picture.
 
-The networks are those of Johnson 2016 with the styles of Dumoulin 2017: all bundled styles share
-one network, so that they can be blended (see stylepipe.nst.networks).
+The networks are those of Johnson 2016 with the styles of Dumoulin 2017. Styles are blended within a
+network that knows several, and between networks that come from one start (see
+stylepipe.nst.networks).
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,15 +29,14 @@ from stylepipe import (
 )
 
 from . import training
+from .bundled import NETWORKS, STYLES, bundled_files, bundled_styles, read_head
 
 if TYPE_CHECKING:
     import torch
 
     from stylepipe.nst.inference import StyleEngine
-    from stylepipe.nst.networks import StyleNetwork, StyleRecord
+    from stylepipe.nst.networks import StyleNetwork
 
-STYLES = Path(__file__).with_name("styles")
-NETWORKS = ("quality", "light")
 PICTURE = 12
 """Bytes of a pixel in float32, of which the photo, what is painted and two on the way are held."""
 _PICKLES = (".pth", ".pt", ".pkl", ".pickle", ".ckpt", ".bin", ".t7")
@@ -45,7 +44,9 @@ _PICKLES = (".pth", ".pt", ".pkl", ".pickle", ".ckpt", ".bin", ".t7")
 
 class FastOptions(StylizerOptions):
     quality: str = option(
-        "quality", "Bundled network: the better one, or one many times cheaper.", choices=NETWORKS
+        "light",
+        "Bundled network: one for every style, or a larger, older and milder one for eight.",
+        choices=NETWORKS,
     )
     style_scale: float = option(
         1.0,
@@ -66,11 +67,7 @@ class FastStylizer(Stylizer):
     @classmethod
     def styles(cls) -> Sequence[StyleInfo]:
         """The bundled styles, from the heads of their files."""
-        found: dict[str, StyleInfo] = {}
-        for network in NETWORKS:
-            for info in _listed(STYLES / f"{network}.safetensors"):
-                found.setdefault(info.name, info)
-        return list(found.values())
+        return bundled_styles()
 
     def files(self) -> Iterable[Path]:
         """The files of the styles asked for."""
@@ -82,23 +79,28 @@ class FastStylizer(Stylizer):
         self._engine: StyleEngine | None = None
 
     def check(self, styles: Sequence[StyleRef]) -> None:
-        """Styles that are neither bundled nor in a file of ours, or not all in one file."""
+        """Styles that are neither bundled nor in a file of ours, or that cannot be blended."""
         self._resolved(styles)
 
     def prepare(self, styles: Sequence[StyleRef]) -> None:
-        """Load the network that knows the styles, and fix their blend."""
+        """Load the networks that know the styles, and fix their blend."""
         import torch
 
         from stylepipe.nst.inference import StyleEngine
+        from stylepipe.nst.networks import interpolated
 
-        asked = self._resolved(styles)
-        net, records = _load(asked[0][0])
-        known = [record.name for record in records]
-        weights = torch.zeros(len(known))
-        for (file, name), ref in zip(asked, styles, strict=True):
-            weights[_index(file, known, name)] += ref.weight
+        shares: dict[Path, dict[str | None, float]] = {}
+        for (file, name), ref in zip(self._resolved(styles), styles, strict=True):
+            share = shares.setdefault(file, {})
+            share[name] = share.get(name, 0.0) + ref.weight
+        blends = [(_blended(file, share), sum(share.values())) for file, share in shares.items()]
         device = self._context.device
-        self._engine = StyleEngine(net, weights, device.torch, device.dtype, self._context.memory)
+        try:
+            net = interpolated([net for net, _ in blends], [weight for _, weight in blends])
+        except ValueError as error:
+            raise UsageError(f"these styles cannot be blended: {error}") from error
+        whole = torch.ones(1)
+        self._engine = StyleEngine(net, whole, device.torch, device.dtype, self._context.memory)
 
     def stylize(self, batch: Batch) -> torch.Tensor:
         assert self._engine is not None, "prepare() comes before stylize()"
@@ -129,30 +131,35 @@ class FastStylizer(Stylizer):
     @classmethod
     def train(cls, options: training.TrainOptions, context: Context) -> None:
         """Train a file of styles for :meth:`prepare`, or go on training it."""
-        start = STYLES / f"{options.quality}.safetensors"
-        if options.init == "bundled" and not start.is_file():
-            raise UsageError(f"{start} is missing; pass --init random")
-        training.train(options, context, start)
+        training.train(options, context)
 
     def _resolved(self, styles: Sequence[StyleRef]) -> list[tuple[Path, str | None]]:
-        """Each style by :meth:`_resolve`; all are in one file, and there is at least one."""
+        """Each style by :meth:`_resolve`; they can be blended, and there is at least one."""
         if not styles:
             raise UsageError(f"name a style with --style; {self._offer()}")
         asked = [self._resolve(ref) for ref in styles]
         files = list(dict.fromkeys(file for file, _ in asked))
-        if len(files) > 1:
+        families = {_family(file) for file in files} if len(files) > 1 else set()
+        if len(families) > 1 or "" in families:
             names = " and ".join(str(f) for f in files[:2])
             raise UsageError(
-                "only styles of one network can be blended, and these belong to several: "
-                f"{names}; train them together (stylepipe train fast --style A --style B)"
+                "only styles of one network, or of networks trained from one start, can be "
+                f"blended, unlike those of {names}; train them together (stylepipe train fast "
+                "--style A --style B), or both with --init bundled"
             )
         return asked
 
     def _resolve(self, ref: StyleRef) -> tuple[Path, str | None]:
         """The file that holds a style, and the style's name in it (None: its only one)."""
-        bundled = [info.name for info in self.styles()]
-        if ref.name in bundled:
-            return STYLES / f"{self.options.quality}.safetensors", ref.name
+        known = bundled_files()
+        if ref.name in known:
+            networks = known[ref.name]
+            if self.options.quality not in networks:
+                raise UsageError(
+                    f"the style {ref.name!r} is not in the package for --quality "
+                    f"{self.options.quality}, only for --quality {' and '.join(networks)}"
+                )
+            return networks[self.options.quality][1], ref.name
         text, mark, style = ref.name.rpartition("#")
         if mark and text.lower().endswith(".safetensors"):
             path, name = Path(text).expanduser(), style
@@ -161,7 +168,7 @@ class FastStylizer(Stylizer):
         suffix = path.suffix.lower()
         if not suffix and not path.exists():
             raise UsageError(
-                f"unknown style {ref.name!r}{suggest(ref.name, bundled)}; {self._offer()}"
+                f"unknown style {ref.name!r}{suggest(ref.name, list(known))}; {self._offer()}"
             )
         if not path.is_file():
             raise UsageError(f"no style file {path}; {self._offer()}")
@@ -184,21 +191,34 @@ class FastStylizer(Stylizer):
         return f"bundled: {', '.join(names)}; or give a .safetensors file"
 
 
-def _load(path: Path) -> tuple[StyleNetwork, list[StyleRecord]]:
+def _family(path: Path) -> str:
+    """The family that a styles file names; "" where it names none, or cannot be read: whoever
+    loads it says why."""
+    try:
+        return read_head(path).family
+    except (OSError, ValueError):
+        return ""
+
+
+def _blended(path: Path, shares: Mapping[str | None, float]) -> StyleNetwork:
+    """The network of a file with one style: the blend of its own that the shares ask for. A name
+    of None is its only style."""
+    import torch
+
     from stylepipe.nst.networks import load_styles
 
-    bundled = path.parent == STYLES
+    inside = STYLES in path.parents
     try:
         net, records, _ = load_styles(path)
-    except FileNotFoundError:
-        if not bundled:
-            raise UsageError(f"no style file {path}") from None
-        raise SetupError(f"{path} is missing; install stylepipe again") from None
-    except (ValueError, OSError) as error:
-        if not bundled:
+    except (FileNotFoundError, ValueError, OSError) as error:
+        if not inside:
             raise UsageError(str(error)) from error
         raise SetupError(f"{error}; install stylepipe again") from error
-    return net, records
+    known = [record.name for record in records]
+    weights = torch.zeros(len(known))
+    for name, share in shares.items():
+        weights[_index(path, known, name)] += share
+    return net.blended(weights / weights.sum())
 
 
 def _index(file: Path, names: list[str], wanted: str | None) -> int:
@@ -210,27 +230,6 @@ def _index(file: Path, names: list[str], wanted: str | None) -> int:
     if wanted not in names:
         raise UsageError(f"{file} has no style {wanted!r}{suggest(wanted, names)}; it has: {known}")
     return names.index(wanted)
-
-
-def _listed(path: Path) -> list[StyleInfo]:
-    """Styles named in the head of a safetensors file: 8 bytes of length, then JSON."""
-    if not path.is_file():
-        return []
-    try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(min(length, 10_000_000)))
-        metadata = header["__metadata__"]
-        records = json.loads(metadata["styles"])
-        license = str(metadata.get("licence", ""))
-        return [StyleInfo(r["name"], _title(r), license) for r in records]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SetupError(f"{path} is damaged ({error}); install stylepipe again") from error
-
-
-def _title(record: dict[str, str]) -> str:
-    parts = (record.get("title"), record.get("artist"), record.get("year"))
-    return ", ".join(part for part in parts if part)
 
 
 @hookimpl

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stylepipe import Context, UsageError, __version__, option, read_picture
+from stylepipe import Context, UsageError, __version__, option, read_picture, suggest
 
 from ..training import PICTURES, TrainFlags, check_paths, halved, pictures, plan
 from ..training import train as run
+from .bundled import STYLES
 from .paintings import read_paintings
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ class TrainOptions(TrainFlags):
         None, "Table of paintings to learn, with titles, sizes and weights, instead of --style.",
         metavar="TOML",
     )  # fmt: skip
+    only: tuple[str, ...] = option(
+        (), "Learn this style of the table alone, instead of all.", metavar="NAME"
+    )
     quality: str = option(
         "quality", "Network: the better one, or one many times cheaper.",
         choices=("quality", "light"),
@@ -64,6 +68,12 @@ class TrainOptions(TrainFlags):
     tv_weight: float = option(1.0, "Weight of smoothness (total variation).", min=0)
     spike_weight: float = option(2.0, "Weight against glassy bubbles.", min=0)
     guide_weight: float = option(1.0, "Weight of the guide's pictures.", min=0)
+    consistency_weight: float = option(
+        0.0,
+        "Weight of steadiness: a photo that moves, with noise, gives the picture, moved. For film; "
+        "twice the network's work.",
+        min=0,
+    )
     style_size: int = option(
         480, "Short side in pixels to which a painting is scaled: sets the size of strokes.", min=32
     )
@@ -71,6 +81,8 @@ class TrainOptions(TrainFlags):
     def check(self) -> None:
         super().check()
         check_paths(*self.style, *([self.guide] if self.guide else []))
+        if self.only and self.paintings is None:
+            raise UsageError("--only picks from a table of paintings: name it with --paintings")
         if self.style and self.paintings:
             raise UsageError("name paintings by --style or by a table --paintings, not by both")
         names = [path.stem for path in self.style]
@@ -79,17 +91,17 @@ class TrainOptions(TrainFlags):
                 raise UsageError(f"two paintings would give the style name {name!r}; rename one")
 
 
-def train(options: TrainOptions, context: Context, start: Path) -> None:
+def train(options: TrainOptions, context: Context) -> None:
     """Train, or go on training, and write ``options.output``.
 
-    start: the bundled network. Raises UsageError; SetupError if the encoder cannot be fetched or
-    files cannot be read or written; StylepipeError if the training comes to nothing.
+    Raises UsageError; SetupError if the encoder cannot be fetched or files cannot be read or
+    written; StylepipeError if the training comes to nothing.
     """
     if not options.style and not options.paintings:
         raise UsageError("name a painting to learn: --style IMAGE")
     photos = pictures(options.photos, "--photos")
     paintings = _paintings(options)
-    output = run(lambda: _task(options, context, photos, paintings, start), options, context)
+    output = run(lambda: _task(options, context, photos, paintings), options, context)
     style = f"{output}#{paintings[0].record.name}" if len(paintings) > 1 else str(output)
     context.log(f"wrote {output}; use it: stylepipe fast PHOTOS -o OUT --style {style}")
 
@@ -99,7 +111,6 @@ def _task(
     context: Context,
     photos: Sequence[Path],
     paintings: Sequence[Painting],
-    start: Path,
 ) -> StyleTask:
     import torch
 
@@ -113,8 +124,9 @@ def _task(
         half = torch.bfloat16 if halved(context) else torch.float32
         guide = guide.to(device, half).to(memory_format=torch.channels_last)
     teachers = _teachers(options, context)
+    net, family = _network(options, len(paintings))
     return StyleTask(
-        _network(options, start, len(paintings)).to(device),
+        net.to(device),
         teachers,
         photos,
         paintings,
@@ -127,6 +139,7 @@ def _task(
                 [p.name for p in options.encoder_weights] or [teachers[0].encoder.title]
             ),
             "data": f"{len(photos)} photos",
+            "family": family,
             **({"licence": options.license} if options.license else {}),
             "stylepipe_version": __version__,
         },
@@ -137,22 +150,40 @@ def _paintings(options: TrainOptions) -> list[Painting]:
     from stylepipe.nst.networks import StyleRecord
     from stylepipe.nst.training.styles import Painting
 
-    if options.paintings is not None:
-        return read_paintings(options.paintings)
-    return [Painting(StyleRecord(path.stem, source=path.name), path) for path in options.style]
+    if options.paintings is None:
+        return [Painting(StyleRecord(path.stem, source=path.name), path) for path in options.style]
+    found = read_paintings(options.paintings)
+    names = [painting.record.name for painting in found]
+    for name in options.only:
+        if name not in names:
+            raise UsageError(f"{options.paintings} has no style {name!r}{suggest(name, names)}")
+    return [p for p in found if not options.only or p.record.name in options.only]
 
 
-def _network(options: TrainOptions, start: Path, count: int) -> StyleNetwork:
+def _network(options: TrainOptions, count: int) -> tuple[StyleNetwork, str]:
+    """The network to start from, and the family of all that come from it."""
     import torch
 
+    from stylepipe.nst.files import digest
     from stylepipe.nst.networks import SPECS, StyleNetwork, load_styles
 
+    if options.init == "random":
+        torch.manual_seed(options.seed)
+        net = StyleNetwork(SPECS[options.quality], count)
+        return net, digest(net.state_dict())[:16]
+    path = _start(options.quality) if options.init == "bundled" else Path(options.init).expanduser()
+    net, _, metadata = load_styles(path)
     if options.init == "bundled":
-        return load_styles(start)[0].select([0] * count)
-    if options.init != "random":
-        return load_styles(Path(options.init).expanduser())[0]
-    torch.manual_seed(options.seed)
-    return StyleNetwork(SPECS[options.quality], count)
+        net = net.select([0] * count)
+    return net, metadata.get("family") or digest(net.state_dict())[:16]
+
+
+def _start(quality: str) -> Path:
+    """The first bundled file of a network. Raises UsageError where there is none."""
+    files = sorted((STYLES / quality).glob("*.safetensors"))
+    if not files:
+        raise UsageError(f"{STYLES / quality} holds no network; pass --init random")
+    return files[0]
 
 
 def _teachers(options: TrainOptions, context: Context) -> list[Teacher]:

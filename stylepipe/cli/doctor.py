@@ -89,15 +89,17 @@ def versions(app: App) -> Iterator[Finding]:
         if "extra ==" in requirement:
             continue
         name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
-        bound = re.search(r">=\s*([\d.]+)", requirement)
+        least, bound = (re.search(rf"{sign}\s*([\d.]+)", requirement) for sign in (">=", "<"))
         try:
             importlib.import_module(IMPORTS.get(name, name))
             version = _version(name)
         except ImportError as error:
             yield Finding("package", f"{name}: {error}; install stylepipe again", ok=False)
             continue
-        if bound and _numbers(version) < _numbers(bound[1]):
+        if least and _numbers(version) < _numbers(least[1]):
             yield Finding("package", f"{name} {version} is too old: needs {requirement}", ok=False)
+        elif bound and _numbers(version) >= _numbers(bound[1]):
+            yield Finding("package", f"{name} {version} is too new: needs {requirement}", ok=False)
         else:
             yield Finding("package", f"{name} {version}")
 
@@ -163,8 +165,13 @@ def pictures(app: App) -> Iterator[Finding]:
         if not features.check(name):
             yield Finding("pictures", f"Pillow lacks {name}; install pillow from PyPI", ok=False)
     extras = [
-        kind if importlib.util.find_spec(package) else f"{kind} needs: pip install 'stylepipe[{x}]'"
-        for kind, package, x in (("HEIC", "pillow_heif", "heic"), ("camera RAW", "rawpy", "raw"))
+        what if all(map(importlib.util.find_spec, packages))
+        else f"{what} needs: pip install 'stylepipe[{extra}]'"
+        for what, packages, extra in (
+            ("HEIC", ("pillow_heif",), "heic"),
+            ("camera RAW", ("rawpy",), "raw"),
+            ("rare TIFF", ("tifffile", "imagecodecs"), "tiff"),
+        )
     ]
     yield Finding("pictures", "; ".join(["JPEG, PNG, WebP, TIFF, AVIF, BMP, GIF", *extras]))
 
@@ -172,11 +179,13 @@ def pictures(app: App) -> Iterator[Finding]:
 def _encodes(name: str) -> bool:
     import av
 
+    from stylepipe.media.video_encode import lacks_device
+
     try:
         av.codec.Codec(name, "w")
     except ValueError:  # PyAV's UnknownCodecError
         return False
-    return True
+    return not lacks_device(name)
 
 
 def disk(app: App) -> Iterator[Finding]:

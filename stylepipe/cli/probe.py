@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 from contextlib import ExitStack
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from stylepipe.cli.app import App, app_of
 from stylepipe.cli.output import print_json, print_table
-from stylepipe.components import Component, Context, Reader
+from stylepipe.components import Context, Reader
+from stylepipe.damage import Damaged
 from stylepipe.errors import ItemError, NoInputError
 from stylepipe.inputs import probe
+from stylepipe.memory import available_memory
 from stylepipe.types import Info
+
+if TYPE_CHECKING:
+    from stylepipe.device import Device
 
 
 @click.command("probe")
@@ -24,20 +30,28 @@ from stylepipe.types import Info
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_context
 def command(ctx: click.Context, files: tuple[Path, ...], as_json: bool) -> int:
-    """Say what is in photos and videos, without decoding all of them."""
+    """Say what is in photos and videos, without decoding all of them.
+
+    Damage is told as far as it shows in the headers; the exit code is then 1.
+    """
     app = app_of(ctx)
     app.warn_of_broken()
     found: list[dict[str, Any]] = []
     failed = False
+    damages: list[str] = []
     with ExitStack() as stack:
-        readers = _readers(app, stack)
+        readers = _readers(app, stack, damages.append)
         for path in files:
+            damages.clear()
             try:
                 facts = _facts(path, readers)
             except (ItemError, NoInputError) as error:
                 failed = True
                 click.echo(f"error: {path}: {error}", err=True)
                 continue
+            if damages:
+                failed = True
+                facts["damage"] = "; ".join(damages)
             found.append(facts)
             if not as_json:
                 click.echo(click.style(str(path), bold=True))
@@ -47,16 +61,26 @@ def command(ctx: click.Context, files: tuple[Path, ...], as_json: bool) -> int:
     return ItemError.exit_code if failed else 0
 
 
-def _readers(app: App, stack: ExitStack) -> list[Reader]:
+class _Context(Context):
+    """A context whose device is there when a reader asks for it: torch takes two seconds."""
+
+    def __init__(self, damaged: Damaged) -> None:
+        log = partial(click.echo, err=True)  # beside the facts, which may be JSON
+        memory, quiet = available_memory() // 2, Context.progress
+        vars(self).update(memory=memory, log=log, progress=quiet, damaged=damaged)
+
+    @cached_property
+    def device(self) -> Device:
+        from stylepipe.device import pick
+
+        return pick("cpu")
+
+
+def _readers(app: App, stack: ExitStack, damaged: Damaged) -> list[Reader]:
     readers = [cls(cls.Options()) for cls in app.plugins.components(Reader).values()]
     for reader in readers:
-        if type(reader).open is not Component.open:
-            # only now is a device needed, whose import takes two seconds
-            from stylepipe.device import pick
-            from stylepipe.memory import available_memory
-
-            stack.callback(reader.close)
-            reader.open(Context(pick("cpu"), available_memory() // 2, click.echo))
+        stack.callback(reader.close)
+        reader.open(_Context(damaged))
     return readers
 
 

@@ -16,7 +16,7 @@ from stylepipe.cli.flags import Flag, add_flags, given, machine_flags, talk_flag
 from stylepipe.components import Component, Masker, Stylizer
 from stylepipe.errors import StylepipeError, UsageError, suggest
 from stylepipe.options import OptionSpec
-from stylepipe.presets import DEFAULT, TABLES, Draft, OutputOptions, available, draft
+from stylepipe.presets import DEFAULT, ENGINE, TABLES, Draft, available, draft
 
 if TYPE_CHECKING:
     from stylepipe.plugins import Plugins
@@ -123,8 +123,8 @@ def component_flags(
             default = plugins.components(TABLES[table]).get(DEFAULT[table])
             classes = (default,) if default else ()
         specs = _union(classes)
-        if table == "output":
-            specs = [*OutputOptions.specs(), *specs]
+        if table in ENGINE:
+            specs = [*ENGINE[table].specs(), *specs]
         shown = {key: v.value for key, v in known.values[table].items()}
         styles = partial(_style_names, classes)
         flags += add_flags(specs, table, taken, shown, table in DEFAULT, styles)

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import math
 from dataclasses import dataclass, field
 from typing import Any
 
 from PIL import Image, ImageFile
 
-from stylepipe.media import cicp, exif, icc, iptc, png, xmp
+from stylepipe.media import cicp, exif, icc, iptc, png, png_texts, tiff, xmp
 from stylepipe.types import Text
 
-_TIFF_TEXT = (269, 270, 271, 272, 285, 305, 306, 315, 316, 18246, 33432, *range(40091, 40096))
-"""TIFF tags that describe the picture and not how it is stored: names, makers, dates, rights."""
-_TIFF_EARTH = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
-"""Where on earth the pixels lie (GeoTIFF, GDAL)."""
-_TIFF_KNOWN = {
-    *range(254, 302), *range(317, 348), *range(512, 533), 559, 700, 33421, 33422, 33723, 34377,
-    34665, 34675, 34853, 50341, *_TIFF_TEXT, *_TIFF_EARTH,
-}
-"""Those, and how the picture is stored, and what is read by other ways or shows the old picture."""
 _EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
 _SEGMENTS = {
     "APP0": (b"JFIF", b"JFXX"), "APP1": (b"Exif\0", b"http://ns.adobe.com/"),
@@ -59,7 +51,10 @@ class About:
 
 
 def gather(picture: ImageFile.ImageFile, data: bytes) -> About:
-    """All that the file ``data`` says of ``picture``, which Pillow has opened."""
+    """All that the file ``data`` says of ``picture``, which Pillow has opened from it.
+
+    A TIFF may have been made readable in between: its tags are those of ``data``.
+    """
     found = About(icc=picture.info.get("icc_profile") or None, xmp=xmp_packet(picture))
     found.exif, found.turn = exif_block(picture)
     found.dpi = dpi(picture, found.turn)
@@ -68,11 +63,11 @@ def gather(picture: ImageFile.ImageFile, data: bytes) -> About:
     elif picture.format == "PNG":
         _of_png(found, data)
     elif picture.format == "TIFF":
-        _of_tiff(found, picture)
-        tags = getattr(picture, "tag_v2", {})
+        tags = tiff.directory(io.BytesIO(data)) or getattr(picture, "tag_v2", {})
+        _of_tiff(found, picture, tags)
         if 0 in tags.get(338, ()):
             found.lost.append("an extra channel")
-        if unknown := sorted(tag for tag in tags if tag not in _TIFF_KNOWN):
+        if unknown := sorted(tag for tag in tags if tag not in tiff.KNOWN):
             found.lost.append(f"TIFF tags {', '.join(map(str, unknown))}")
     elif picture.format in ("AVIF", "HEIF"):
         _of_boxes(found, data[:_HEAD])
@@ -93,7 +88,7 @@ def of_raw(preview: ImageFile.ImageFile | None) -> About:
     if preview is None:
         return About(lost=["EXIF, which is read only from RAW that is a TIFF"])
     found = About(xmp=xmp_packet(preview))
-    _of_tiff(found, preview)
+    _of_tiff(found, preview, getattr(preview, "tag_v2", {}))
     _check_xmp(found)
     return found
 
@@ -140,18 +135,19 @@ def _extended(segments: list[tuple[str, bytes]]) -> tuple[bytes | None, bool]:
 
 
 def _of_png(found: About, data: bytes) -> None:
-    every = dict(png.chunks(data))  # Pillow knows only those before the pixels
-    texts = png.texts(data)
-    app1 = png.profile(texts, "APP1") or b""
-    block = every.get(b"eXIf") or png.profile(texts, "exif")
+    # Pillow knows only those before the pixels.
+    every = {chunk.name: chunk.body for chunk in png.chunks(data) if chunk.name != b"IDAT"}
+    texts = png_texts.texts(data)
+    app1 = png_texts.profile(texts, "APP1") or b""
+    block = every.get(b"eXIf") or png_texts.profile(texts, "exif")
     if not block and app1.startswith(b"Exif"):
         block = app1
     found.exif, found.turn = _checked_exif(block)
     packets = [t.text for t in texts if t.keyword == "XML:com.adobe.xmp"]
-    found.xmp = packets[0].encode() if packets else png.profile(texts, "xmp") or found.xmp
-    resources = png.profile(texts, "iptc", "8bim") or b""
+    found.xmp = packets[0].encode() if packets else png_texts.profile(texts, "xmp") or found.xmp
+    resources = png_texts.profile(texts, "iptc", "8bim") or b""
     found.iptc = resources if resources[:1] == b"\x1c" else iptc.from_resources(resources)
-    found.icc = found.icc or png.profile(texts, "icc", "icm")
+    found.icc = found.icc or png_texts.profile(texts, "icc", "icm")
     found.texts = tuple(t for t in texts if not _is_metadata(t))
     problem = None
     code = every.get(b"cICP", b"")
@@ -173,15 +169,14 @@ def _of_png(found: About, data: bytes) -> None:
 
 def _is_metadata(text: Text) -> bool:
     kinds = ("APP1", "exif", "xmp", "iptc", "8bim", "icc", "icm")
-    return text.keyword in ("XML:com.adobe.xmp", *(png.PROFILE + kind for kind in kinds))
+    return text.keyword in ("XML:com.adobe.xmp", *(png_texts.PROFILE + kind for kind in kinds))
 
 
-def _of_tiff(found: About, picture: ImageFile.ImageFile) -> None:
+def _of_tiff(found: About, picture: ImageFile.ImageFile, tags: Any) -> None:
     try:
         found.exif = tiff_exif(picture)
     except ValueError:
         found.lost.append("EXIF, which is damaged")
-    tags: Any = getattr(picture, "tag_v2", {})
     # As stored: the tag is often typed as LONG, of which Pillow gives the first number only.
     block = getattr(tags, "_tagdata", {}).get(33723, b"")
     if block[:1] != b"\x1c" and block[3:4] == b"\x1c":  # the longs of another byte order
@@ -245,7 +240,7 @@ def exif_block(picture: ImageFile.ImageFile) -> tuple[bytes | None, int]:
     block = picture.info.get("exif")
     text = picture.info.get("Raw profile type exif")
     if not block and isinstance(text, str):  # ImageMagick's way in older PNGs
-        block = png.profile([Text(png.PROFILE + "exif", text)], "exif")
+        block = png_texts.profile([Text(png_texts.PROFILE + "exif", text)], "exif")
     return _checked_exif(block)
 
 
@@ -261,7 +256,7 @@ def tiff_exif(picture: ImageFile.ImageFile) -> bytes | None:
     """
     try:
         tags, kept = picture.getexif(), Image.Exif()
-        for tag in (*_TIFF_TEXT, *_TIFF_EARTH):
+        for tag in (*tiff.TEXT, *tiff.EARTH):
             if tag in tags:
                 kept[tag] = tags[tag]
         for group in exif.GROUPS:

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylepipe.components import Sink
+from stylepipe.damage import Damaged
 from stylepipe.errors import ItemError
+from stylepipe.media.limits import check_size, pillow_unlimited
 from stylepipe.media.segments import SegmentFile, read_index, read_payloads
 from stylepipe.types import Frame, Info
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     import av
     from PIL.Image import Image
 
+    from stylepipe.media.decode import Opened
     from stylepipe.media.video_read import Span
 
 _BASE = Fraction(1, 1000)
@@ -33,60 +36,81 @@ _SAMPLE = 16
 
 
 def probe(path: Path, span: Span, max_pixels: int) -> Info | None:
-    """Describe an animation; None for a file of one frame, or a film.
+    """Describe an animation; None for a still picture, or a film.
 
-    Raises ItemError if it is no picture, damaged, or its frames have more than ``max_pixels``.
+    Raises ItemError if it is no picture, if none of it can be decoded, or if its frames have more
+    than ``max_pixels``.
     """
     from stylepipe.media import decode
 
-    with decode.opened(path, max_pixels) as image:
-        count = 0 if image is None else getattr(image, "n_frames", 1) - _first(image)
-        if image is None or count < 2:
+    with decode.opened(path, max_pixels) as source:
+        if source is None or not source.moves:
             return None
-        durations = []
-        alpha = False
-        for number, (picture, duration) in enumerate(_pictures(image, max_pixels)):
-            if number == _SAMPLE:
-                break
-            durations.append(duration)
-            if number < 2 and not alpha:
-                least, _ = picture.getchannel("A").getextrema()
-                alpha = least < 255  # type: ignore[operator]
-        total = sum(durations) / 1000
-        return Info(
-            kind="video",
-            format=(image.format or path.suffix[1:]).lower(),
-            width=image.width,
-            height=image.height,
-            frames=None if span else count,
-            alpha=alpha,
-            rate=Fraction(len(durations) / total).limit_denominator(1001),
-            duration=total if count == len(durations) and not span else None,
-            details={
-                "codec": (image.format or "").lower(),
-                "pix_fmt": "rgba" if alpha else "pal8",
-                "variable_rate": max(durations) - min(durations) > 1,
-                "loop": image.info.get("loop"),
-                "lossless": image.format == "WEBP" and decode.is_lossless(path),
-                "metadata": [words for key, words in _METADATA if image.info.get(key)],
-            },
-        )
+        lossless = source.picture.format == "WEBP" and decode.is_lossless(path)
+        return _describe(source, span, max_pixels, lossless)
+
+
+def _describe(source: Opened, span: Span, max_pixels: int, lossless: bool) -> Info:
+    image, durations, alpha = source.picture, list[float](), False
+    for number, shown in enumerate(_pictures(source, max_pixels)):
+        if number == _SAMPLE:
+            break
+        if isinstance(shown, Exception):
+            if number == 0:
+                raise shown
+            break
+        picture, duration = shown
+        durations.append(duration)
+        if number < 2 and not alpha:
+            least, _ = picture.getchannel("A").getextrema()
+            alpha = least < 255  # type: ignore[operator]
+    total = sum(durations) / 1000
+    codec = str(image.format).lower()
+    return Info(
+        kind="video",
+        format=codec,
+        width=image.width,
+        height=image.height,
+        frames=None if span else source.count,
+        alpha=alpha,
+        rate=Fraction(len(durations) / total).limit_denominator(1001),
+        duration=total if source.count == len(durations) and not span else None,
+        details={
+            "codec": codec,
+            "pix_fmt": "rgba" if alpha else "pal8",
+            "variable_rate": max(durations) - min(durations) > 1,
+            "loop": image.info.get("loop"),
+            "lossless": lossless,
+            "metadata": [words for key, words in _METADATA if image.info.get(key)],
+        },
+    )
 
 
 def frames(
-    path: Path, info: Info, span: Span, first: int, max_pixels: int
+    path: Path, info: Info, span: Span, first: int, max_pixels: int, damaged: Damaged
 ) -> Iterator[Frame]:
-    """Yield the frames of ``span`` from number ``first``, composed, timed in milliseconds."""
+    """Yield the frames of ``span`` from number ``first``, composed, timed in milliseconds.
+
+    ``damaged`` hears if not all of them can be decoded.
+    """
     import numpy as np
 
     from stylepipe.media import decode, icc
 
     time = Fraction(0)
     index = 0
-    with decode.opened(path, max_pixels) as image:
-        if image is None:
+    with decode.opened(path, max_pixels) as source:
+        if source is None:
             raise ItemError("the file holds a film now, and was an animated picture before")
-        for picture, duration in _pictures(image, max_pixels):
+        for number, shown in enumerate(_pictures(source, max_pixels)):
+            if isinstance(shown, Exception):
+                detail = " ".join(str(shown).split()) or type(shown).__name__
+                damaged(
+                    f"cut short or damaged: only {number} of its {source.count} pictures can be "
+                    f"decoded ({detail})"
+                )
+                break
+            picture, duration = shown
             begin, time = time, time + Fraction(duration)
             if span.end is not None and begin / 1000 >= span.end:
                 return
@@ -95,33 +119,39 @@ def frames(
             if index >= first:
                 array = np.asarray(picture)
                 pts = round(begin)
-                colors = icc.to_srgb(array[..., :3], image.info.get("icc_profile"))
+                colors = icc.to_srgb(array[..., :3], source.picture.info.get("icc_profile"))
                 yield Frame(
                     np.ascontiguousarray(colors.pixels),
                     np.ascontiguousarray(array[..., 3]) if info.alpha else None,
                     index, pts, _BASE, max(1, round(time) - pts),
                 )
             index += 1
+        else:
+            if source.cut:
+                damaged(f"cut short: its end is missing, after {source.count} whole pictures")
     if index == 0:
         raise ItemError("has no frames between --start and --end")
 
 
-def _first(image: Image) -> int:
-    """1 if the file's first picture is a stand-in that is not part of the animation (APNG)."""
-    return int(bool(getattr(image, "default_image", False)))
+def _pictures(source: Opened, max_pixels: int) -> Iterator[tuple[Image, float] | Exception]:
+    """Each composed frame in RGBA and its duration in milliseconds; at damage, what was raised.
 
-
-def _pictures(image: Image, max_pixels: int) -> Iterator[tuple[Image, float]]:
-    """Each composed frame in RGBA and its duration in milliseconds. Raises ItemError."""
-    from stylepipe.media import decode
-
-    for number in range(_first(image), image.n_frames):  # type: ignore[attr-defined]
-        with decode.pillow_unlimited():
-            image.seek(number)
-            decode.check_size(*image.size, max_pixels)  # a GIF may grow on the way
-            image.load()
-        duration = image.info.get("duration") or _UNSAID
-        yield image.convert("RGBA"), duration
+    Raises ItemError for a frame of more than ``max_pixels``.
+    """
+    image = source.picture
+    for number in range(source.first, source.first + source.count):
+        try:
+            with pillow_unlimited():
+                image.seek(number)
+                check_size(*image.size, max_pixels)  # a GIF may grow on the way
+                image.load()
+                picture = image.convert("RGBA")
+        except ItemError:
+            raise
+        except Exception as error:  # Pillow raises anything on torn data
+            yield error
+            return
+        yield picture, image.info.get("duration") or _UNSAID
 
 
 # -- writing --------------------------------------------------------------------------------

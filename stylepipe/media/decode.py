@@ -11,16 +11,21 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
-from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageFile, MpoImagePlugin, UnidentifiedImageError
 
+from stylepipe.damage import Damaged, refuse
 from stylepipe.errors import ItemError
-from stylepipe.media import about, exif, icc, raw, xmp
+from stylepipe.media import about, exif, icc, jpeg, png, raw, tiff, xmp
+from stylepipe.media.limits import check_size, pillow_unlimited
+from stylepipe.media.moving import whole_pictures
+from stylepipe.media.terminal import stderr_caught
+from stylepipe.media.words import share
 from stylepipe.types import Frame, Info, Meta, Original
 
 # OpenCV 5 moved it.
@@ -28,13 +33,27 @@ _set_log_level = cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.l
 _LOG_LOCK = threading.Lock()
 _opencv_users: list[int] = []
 """The log level to go back to, once for each call of OpenCV in progress."""
-_LIMIT_LOCK = threading.Lock()
+_JPEG = ("JPEG", MpoImagePlugin.MpoImageFile.format)
+"""Pillow's names for it: with several pictures in the file it has another."""
 _HEAD = 4096
 _BOXES = {b"avif": "AVIF", b"avis": "AVIF"} | dict.fromkeys(
     (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"),
     "HEIF",
 )
+_FOREIGN = re.compile("unsupported|not supported|unknown|unrecognized|cannot handle", re.I)
+"""What Pillow says where it lacks the means to decode what may well be sound."""
 _ROTATION = {3: cv2.ROTATE_180, 6: cv2.ROTATE_90_CLOCKWISE, 8: cv2.ROTATE_90_COUNTERCLOCKWISE}
+_OPENCV_PIXELS, _OPENCV_SIDE = 1 << 30, 1 << 20
+"""The most that OpenCV decodes."""
+_LIBTIFF = (
+    "tempfile.tif", "TIFF", "_TIFF", "LZW", "ZIP", "Fax", "JPEG", "OJPEG", "PackBits", "Pixar",
+    "LERC", "LZMA", "ZSTD", "LogL", "SGILog", "ThunderDecode", "NeXTDecode", "Using code",
+)
+"""How the lines begin that libtiff prints: the name that Pillow gives the file, or a function."""
+_MOVING = ("GIF", "WEBP", "PNG", "AVIF")
+"""Formats of which a file may be an animation."""
+_LINE_BY_LINE = ("BMP", "GIF")
+"""Formats of which Pillow decodes as many rows as are there."""
 _TURN_THEMSELVES = ("TIFF", "AVIF", "HEIF")
 """Formats whose decoders apply the orientation; a copy of it may stand in the XMP all the same."""
 
@@ -47,34 +66,69 @@ def probe(path: Path, max_pixels: int) -> Info | None:
     with _file(path) as file:
         if kind := raw.kind(file):
             return _raw_info(file, kind, max_pixels)
-    with opened(path, max_pixels) as picture:
-        if picture is None or moves(picture):
+        file.seek(0)
+        opened = _open(_header(file, max_pixels), max_pixels)
+        if opened is None or opened.moves:
             return None
-        info = _info(picture)
+        with _explained(opened.picture.format):
+            info = _info(opened.picture)
     if info.format != "webp":
         return info
     return replace(info, details={**info.details, "lossless": is_lossless(path)})
 
 
-def read(path: Path, max_pixels: int) -> Frame:
-    """Decode a picture: upright, in sRGB, with its metadata. Raises ItemError."""
+def read(path: Path, max_pixels: int, damaged: Damaged = refuse) -> Frame:
+    """Decode a picture: upright, in sRGB, with its metadata.
+
+    ``damaged`` hears what of the file is torn or missing. Raises ItemError if nothing decodes.
+    """
     with _file(path) as file:
         data = file.read()
     if kind := raw.kind(io.BytesIO(data)):
         return _read_raw(data, kind, max_pixels)
-    picture = _open(io.BytesIO(data), max_pixels)
-    if picture is None or moves(picture):
+    readable, lost_rows, torn = _mended(data, max_pixels)
+    opened = _open(io.BytesIO(jpeg.ended(readable)), max_pixels)
+    if opened is None or opened.moves:
         raise ItemError("the file holds a moving picture now, and was a still one before")
-    with _explained(str(picture.format)):
-        found = about.gather(picture, data)
-        pixels, alpha = _pixels(picture, data)
+    picture = opened.picture
+    with _explained(picture.format):
+        found = about.gather(picture, data if picture.format == "TIFF" else readable)
+        pixels, alpha = _pixels(picture, readable, torn)
         bits = _source_bits(picture, data)
+    if lost_rows:
+        pixels, alpha = _lengthened(pixels, lost_rows), _lengthened(alpha, lost_rows)
+    if torn:
+        name = "JPEG" if picture.format in _JPEG else picture.format
+        damaged(
+            f"the {name} file is cut short or damaged: {'; '.join(torn)}; copy it again from where "
+            "it came"
+        )
     depth = 8 * pixels.dtype.itemsize
     if bits > depth:
         found.lost.append(f"{bits} bits a channel ({depth} are read)")
     if picture.format in _TURN_THEMSELVES:
         found.turned = True
     return _frame(found, pixels, alpha)
+
+
+def _header(file: BinaryIO, max_pixels: int) -> BinaryIO:
+    """A file that opens as the picture will once :func:`_mended` has gone through it."""
+    name = _sniff(file.read(_HEAD))
+    file.seek(0)
+    if name == "PNG":
+        return io.BytesIO(png.head(file))
+    return tiff.readable(file, max_pixels) if name == "TIFF" else file
+
+
+def _mended(data: bytes, max_pixels: int) -> tuple[bytes, int, list[str]]:
+    """A file that decodes, the rows to be put below its picture, and what is torn or missing."""
+    name, lost_rows, what = _sniff(data[:_HEAD]), 0, ""
+    if name == "PNG":
+        data, what = png.mended(data, max_pixels)
+    elif name == "TIFF":
+        data, lost_rows, what = tiff.cut_rows(data)
+        data = tiff.readable(io.BytesIO(data), max_pixels).read()
+    return data, lost_rows, [what] if what else []
 
 
 def _frame(found: about.About, pixels: np.ndarray, alpha: np.ndarray | None) -> Frame:
@@ -100,20 +154,46 @@ def _frame(found: about.About, pixels: np.ndarray, alpha: np.ndarray | None) -> 
     )
 
 
+@dataclass(frozen=True)
+class Opened:
+    """A file of pictures, opened as far as its header."""
+
+    picture: ImageFile.ImageFile
+    begun: int = 0
+    """Pictures of a GIF or WebP that begin, whole or not."""
+    cut: bool = False
+    """Something of an animation is missing behind the pictures that are whole."""
+
+    @property
+    def first(self) -> int:
+        """1 if the first picture is a stand-in that is not part of the animation (APNG)."""
+        return int(bool(getattr(self.picture, "default_image", False)))
+
+    @property
+    def count(self) -> int:
+        """Pictures that are there, without the stand-in."""
+        return int(getattr(self.picture, "n_frames", 1)) - self.first
+
+    @property
+    def moves(self) -> bool:
+        """Whether the file is an animation, even one of which only the first picture is whole."""
+        return self.picture.format in _MOVING and max(self.count, self.begun) > 1
+
+
 @contextmanager
-def opened(path: Path, max_pixels: int) -> Iterator[ImageFile.ImageFile | None]:
+def opened(path: Path, max_pixels: int) -> Iterator[Opened | None]:
     """The one way into a file of pictures: of a known format, and no larger than ``max_pixels``.
 
-    Yields the picture as far as its header, or None for a film. Raises ItemError, also for what a
-    decoder raises while the picture is in use.
+    The pictures are as they are stored, those of an animation as far as they are whole. Yields
+    None for a film. Raises ItemError, also for what a decoder raises while the picture is in use.
     """
     with _file(path) as file:
-        picture = _open(file, max_pixels)
-        if picture is None:
+        found = _open(file, max_pixels)
+        if found is None:
             yield None
             return
-        with _explained(str(picture.format)):
-            yield picture
+        with _explained(found.picture.format):
+            yield found
 
 
 @contextmanager
@@ -148,7 +228,7 @@ def _sniff(head: bytes) -> str | None:
     return None
 
 
-def _open(file: BinaryIO, max_pixels: int) -> ImageFile.ImageFile | None:
+def _open(file: BinaryIO, max_pixels: int) -> Opened | None:
     """Open a picture as far as its header; None if it is a film. Raises ItemError."""
     head = file.read(_HEAD)
     file.seek(0)
@@ -167,44 +247,24 @@ def _open(file: BinaryIO, max_pixels: int) -> ImageFile.ImageFile | None:
         )
     if name == "HEIF":
         enable_heif()
+    begun, cut = 0, False
+    if name in ("GIF", "WEBP") and (whole := whole_pictures(file.read())):
+        begun = whole.begun
+        if begun > 1:  # of a still picture that is cut short more can be read
+            file, cut = io.BytesIO(whole.data), whole.cut
+    file.seek(0)
     with _explained(name), pillow_unlimited():
-        picture = Image.open(file, formats=("JPEG", "MPO") if name == "JPEG" else (name,))
-    check_size(*picture.size, max_pixels)
-    return picture
-
-
-def moves(picture: ImageFile.ImageFile) -> bool:
-    """Whether the picture is an animation."""
-    moving = picture.format in ("GIF", "WEBP", "PNG", "AVIF")
-    return moving and getattr(picture, "is_animated", False)
-
-
-def check_size(width: int, height: int, max_pixels: int) -> None:
-    """Raises ItemError for a picture without pixels, or of more than ``max_pixels``."""
-    if width < 1 or height < 1:
-        raise ItemError("the picture has no pixels")
-    if width * height > max_pixels:
-        raise ItemError(
-            f"the picture claims {width}x{height} pixels, more than the {max_pixels:,} allowed: "
-            f"raise max-pixels to read it all the same"
-        )
-
-
-@contextmanager
-def pillow_unlimited() -> Iterator[None]:
-    """Let max_pixels decide alone; other code of the process may rely on Pillow's own limits.
-
-    A text of a PNG may have as many bytes as all of them together: a workflow of megabytes is no
-    reason to refuse the picture.
-    """
-    with _LIMIT_LOCK:
-        pixels, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        text = PngImagePlugin.MAX_TEXT_CHUNK
-        PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
         try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = pixels, text
+            picture = Image.open(file, formats=_JPEG if name == "JPEG" else (name,))
+        except Exception:
+            file.seek(0)
+            if name == "JPEG":
+                jpeg.check_kind(jpeg.parts(file.read()))
+            elif name == "TIFF":
+                tiff.check_kind(file)
+            raise
+    check_size(*picture.size, max_pixels)
+    return Opened(picture, begun, cut)
 
 
 def enable_heif() -> None:
@@ -219,7 +279,7 @@ def enable_heif() -> None:
 
 
 @contextmanager
-def _explained(name: str) -> Iterator[None]:
+def _explained(name: str | None) -> Iterator[None]:
     """Turn what decoders raise on damaged data, which can be anything, into one sentence."""
     try:
         yield
@@ -233,8 +293,11 @@ def _explained(name: str) -> Iterator[None]:
             detail = "its header cannot be read"
             if name == "AVIF":
                 detail += ", or it is larger than the 268 megapixels the AVIF decoder takes"
-            if name == "TIFF":
-                detail += ", or it holds pixels of a kind not supported, such as floating point"
+        if _FOREIGN.search(detail):
+            raise ItemError(
+                f"the {name} file is of a kind not supported, or damaged ({detail}): convert it to "
+                "PNG, or copy it again"
+            ) from error
         raise ItemError(
             f"the {name} file is cut short or damaged ({detail}): copy it again from where it came"
         ) from error
@@ -294,24 +357,14 @@ def is_lossless(path: Path) -> bool:
 
 
 def _depth(picture: ImageFile.ImageFile) -> int:
-    """8 or 16 bits a channel, of the frame to come. Raises ItemError for pixels of other kinds."""
+    """8 or 16 bits a channel, of the frame to come."""
     tags = getattr(picture, "tag_v2", {})
-    if picture.mode in ("F", "I"):
-        raise ItemError(
-            "the picture holds numbers of 32 bits a channel: convert it to 8 or 16 bits"
-        )
     if picture.mode.startswith("I;16"):
         return 16
     # Pillow announces colour of sixteen bits as eight; how it would unpack a PNG tells.
     if picture.mode in ("RGB", "RGBA", "LA"):
         if picture.format == "TIFF":
-            deep = tags.get(258, (8,))[0] == 16
-            if deep and tags.get(284) == 2:
-                raise ItemError(
-                    "the TIFF file keeps its sixteen-bit colours in separate planes: "
-                    "save it with interleaved channels"
-                )
-            return 16 if deep else 8
+            return 16 if tags.get(258, (8,))[0] == 16 else 8
         if picture.format == "PNG" and picture.tile:
             return 16 if ";16" in str(picture.tile[0].args) else 8
     return 8
@@ -319,8 +372,8 @@ def _depth(picture: ImageFile.ImageFile) -> int:
 
 def _source_bits(picture: ImageFile.ImageFile, data: bytes) -> int:
     """Bits a channel that the file holds, as far as it says; 0 where it does not."""
-    tags = getattr(picture, "tag_v2", {})
     if picture.format == "TIFF" and picture.mode not in ("P", "PA", "1"):
+        tags: Any = tiff.directory(io.BytesIO(data)) or {}
         return max(int(bits) for bits in tags.get(258, (0,)))
     if picture.format in ("AVIF", "HEIF"):  # the box pixi: channels, and the bits of each
         found = re.findall(rb"pixi\0\0\0\0([\1-\4])(.{4})", data[: 1 << 16], re.DOTALL)
@@ -352,19 +405,63 @@ def _read_raw(data: bytes, kind: str, max_pixels: int) -> Frame:
 
 
 def _pixels(
-    picture: ImageFile.ImageFile, data: bytes
+    picture: ImageFile.ImageFile, data: bytes, torn: list[str]
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Gray (HxW), RGB (HxWx3) or CMYK (HxWx4), uint8 or uint16; and the alpha."""
-    # A JPEG that ends as it should is whole; of others OpenCV 4 leaves the missing part undefined.
-    if picture.format == "JPEG" and picture.mode in ("L", "RGB") and data.endswith(b"\xff\xd9"):
-        decoded = _opencv(data)
-        if decoded is not None and decoded.shape[:2] == picture.size[::-1]:
+    """Gray (HxW), RGB (HxWx3) or CMYK (HxWx4), uint8 or uint16; and the alpha.
+
+    What of them is torn or missing goes to ``torn``.
+    """
+    if picture.format in _JPEG:
+        with _opencv_silent():
+            decoded, what = jpeg.decoded(data)
+        torn += [what] if what else []
+        whole = decoded is not None and decoded.shape[:2] == picture.size[::-1]
+        if decoded is not None and whole and picture.mode in ("L", "RGB"):
             return (_rgb(decoded) if decoded.ndim == 3 else decoded), None
     if _depth(picture) == 16 and (picture.format == "PNG" or picture.mode in ("RGB", "RGBA")):
         return _deep(picture, data)
-    with pillow_unlimited():
+    try:
+        load(picture)
+    except OSError:
+        if picture.format not in _LINE_BY_LINE:
+            raise
+        return _partly(data, str(picture.format), torn)
+    return _from_pillow(picture)
+
+
+def load(picture: ImageFile.ImageFile) -> None:
+    """Let Pillow decode; what libtiff prints meanwhile says why it failed."""
+    if picture.format != "TIFF":
+        with pillow_unlimited():
+            picture.load()
+        return
+    try:
+        with pillow_unlimited(), stderr_caught(_LIBTIFF) as lines:
+            picture.load()
+    except OSError as error:
+        raise OSError(lines[0].rstrip(".") if lines else str(error)) from error
+
+
+def _partly(data: bytes, name: str, torn: list[str]) -> tuple[np.ndarray, np.ndarray | None]:
+    """What Pillow decodes before it fails."""
+    with pillow_unlimited(partly=True):
+        picture = Image.open(io.BytesIO(data), formats=(name,))
         picture.load()
+        array = np.asarray(picture)
+        filled = (array == 0).reshape(len(array), -1).all(1)  # what was not decoded is zero
+        missing = max(_run(filled), _run(filled[::-1])) / len(array)
+        if missing == 1:
+            raise ItemError(
+                "nothing of the picture can be decoded: copy it again from where it came"
+            )
+        torn.append(f"its end is missing, {share(missing)}")
         return _from_pillow(picture)
+
+
+def _run(flags: np.ndarray) -> int:
+    """How many of the first flags are set."""
+    unset = np.flatnonzero(~flags)
+    return int(unset[0]) if len(unset) else len(flags)
 
 
 def _from_pillow(picture: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
@@ -395,10 +492,15 @@ def _deep(
     picture: ImageFile.ImageFile, data: bytes
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """PNG and colour TIFF of sixteen bits a channel."""
+    if picture.width * picture.height > _OPENCV_PIXELS or max(picture.size) > _OPENCV_SIDE:
+        raise ItemError(
+            f"sixteen bits a channel are not supported at {picture.width}x{picture.height} pixels, "
+            f"only up to {_OPENCV_PIXELS:,}: convert it to 8 bits"
+        )
     if picture.format == "PNG":
         with pillow_unlimited():
             Image.open(io.BytesIO(data), formats=("PNG",)).verify()  # says what is damaged
-        data = _bare_png(data)
+        data = png.bare(data)  # of other chunks libpng complains on the terminal
     decoded = _opencv(data)
     if decoded is None or decoded.dtype != np.uint16:
         raise ItemError("the sixteen-bit data is cut short or damaged: copy the file again")
@@ -423,17 +525,6 @@ def _keyed(pixels: np.ndarray, key: Any) -> np.ndarray | None:
     same = pixels == np.asarray(key, np.uint16)
     hidden = same.all(axis=2) if same.ndim == 3 else same
     return np.where(hidden, 0, 65535).astype(np.uint16)
-
-
-def _bare_png(data: bytes) -> bytes:
-    """The chunks that make the pixels: of others libpng complains on the terminal."""
-    kept, at = [data[:8]], 8
-    while at < len(data):
-        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
-        if data[at + 4 : at + 5].isupper():
-            kept.append(data[at:end])
-        at = end
-    return b"".join(kept)
 
 
 def _opencv(data: bytes) -> np.ndarray | None:
@@ -467,6 +558,13 @@ def _opencv_silent() -> Iterator[None]:
 
 def _rgb(bgr: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
+
+
+def _lengthened(plane: Any, rows: int) -> Any:
+    """With as many rows of zeros at its foot; None stays None."""
+    if plane is None:
+        return None
+    return np.pad(plane, ((0, rows), *[(0, 0)] * (plane.ndim - 1)))
 
 
 def _stretch(gray: np.ndarray, bits: int) -> np.ndarray:

@@ -20,8 +20,9 @@ import numpy as np
 from PIL import Image, TiffImagePlugin
 
 from stylepipe.errors import ItemError
-from stylepipe.media import exif, icc, iptc, png, xmp
+from stylepipe.media import exif, icc, iptc, png_texts, xmp
 from stylepipe.media.decode import enable_heif
+from stylepipe.media.png import Chunk
 from stylepipe.media.video_color import flatten
 from stylepipe.types import Frame, Meta, Text
 
@@ -258,17 +259,17 @@ def _png(frame: Frame, meta: Meta, settings: Settings) -> bytes:
         raise ItemError("OpenCV cannot encode the picture as PNG")
     chunks = b""
     if meta.icc:
-        chunks += png.chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(meta.icc, 9))
+        chunks += Chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(meta.icc, 9)).written()
     if meta.dpi:
         x, y = (round(v / 0.0254) for v in meta.dpi)
-        chunks += png.chunk(b"pHYs", struct.pack(">2IB", x, y, 1))
+        chunks += Chunk(b"pHYs", struct.pack(">2IB", x, y, 1)).written()
     if meta.exif:
-        chunks += png.chunk(b"eXIf", meta.exif)
+        chunks += Chunk(b"eXIf", meta.exif).written()
     if meta.xmp:
-        chunks += png.chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + meta.xmp)
+        chunks += Chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + meta.xmp).written()
     if meta.iptc:
-        chunks += png.text_chunk(png.as_profile("iptc", iptc.to_resources(meta.iptc)))
-    chunks += b"".join(map(png.text_chunk, meta.texts))
+        chunks += png_texts.text_chunk(png_texts.as_profile("iptc", iptc.to_resources(meta.iptc)))
+    chunks += b"".join(map(png_texts.text_chunk, meta.texts))
     header = 33  # signature and IHDR
     raw = data.tobytes()
     return raw[:header] + chunks + raw[header:]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylepipe.components import Context, PixelLimit, Reader, Sink, Writer
+from stylepipe.damage import Damaged, refuse
 from stylepipe.errors import ItemError
 from stylepipe.media import raw
 from stylepipe.options import Options as BaseOptions
@@ -40,9 +41,10 @@ class ImageReader(Reader):
     def __init__(self, options: Any) -> None:
         super().__init__(options)
         self._log: Callable[[str], None] = lambda line: None
+        self._damaged: Damaged = refuse
 
     def open(self, context: Context) -> None:
-        self._log = context.log
+        self._log, self._damaged = context.log, context.damaged
 
     def probe(self, path: Path) -> Info | None:
         """Read the header. None for an animation or a video; ItemError for what is no picture."""
@@ -51,14 +53,14 @@ class ImageReader(Reader):
         return decode.probe(path, self.options.max_pixels)
 
     def frames(self, item: Item, info: Info, start: int = 0) -> Iterator[Frame]:
-        """Yield the one picture. Raises ItemError, also for a file that is only half there."""
+        """Yield the one picture. Tells :attr:`Context.damaged` if only half of it is there."""
         from stylepipe.media import decode
 
         if start == 0:
             # A JPEG's further pictures are previews and depth maps: nobody misses those.
             if info.format in ("tiff", "heif") and (pictures := info.details.get("pictures")):
                 self._log(f"{item.relative}: {pictures} pictures is stylized, the others are not")
-            frame = decode.read(item.source, self.options.max_pixels)
+            frame = decode.read(item.source, self.options.max_pixels, self._damaged)
             if frame.meta.lost:
                 self._log(f"{item.relative}: left out in reading: {', '.join(frame.meta.lost)}")
             yield frame

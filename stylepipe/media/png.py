@@ -1,115 +1,181 @@
-"""Chunks of a PNG: texts, in all their three kinds, and the chunks that describe colours.
+"""Chunks of PNG files; and of files that are not whole what can be kept, for any decoder to read.
 
-PNG specification, third edition (2025). Nothing here raises: what is damaged is left out.
+Layout: a signature of 8 bytes, then chunks of length, name, body and CRC-32 (PNG specification,
+section 5). Chunks whose name begins with a small letter are ancillary: the picture is whole
+without them.
 """
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import BinaryIO
 
-from stylepipe.types import Text
+from stylepipe.errors import ItemError
+from stylepipe.media.words import share
 
-_SIGNATURE = 8
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MOST = 64 << 20
-"""Bytes that a compressed text may unfold to."""
-_LONG = 1024
-"""Characters from which a text is compressed."""
-PROFILE = "Raw profile type "
-"""Texts that ImageMagick and exiftool put a block of binary metadata into, as hexadecimals."""
+"""Bytes that a color profile or a text may unfold to."""
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
+          (0, 1, 1, 2))
+"""Passes of interlaced files: first column and row, steps across and down."""
 
 
-def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Name and content of each chunk but those of pixels."""
-    at = _SIGNATURE
-    while at + 12 <= len(data):
-        size, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
-        if name != b"IDAT":
-            yield name, data[at + 8 : at + 8 + size]
-        at += 12 + size
+@dataclass(frozen=True)
+class Chunk:
+    """A part of the file."""
+
+    name: bytes
+    body: bytes
+    checksum: bytes | None = None
+    """As it is in the file; None if the chunk is not from one."""
+    cut: bool = False
+    """The body is shorter than it was."""
+
+    @cached_property
+    def sound(self) -> bool:
+        """All of it is there, and its checksum is right."""
+        return not self.cut and self.checksum in (None, self._sum())
+
+    @property
+    def ancillary(self) -> bool:
+        return self.name[:1].islower()
+
+    def written(self) -> bytes:
+        """As it stands in a file."""
+        return struct.pack(">I", len(self.body)) + self.name + self.body + self._sum()
+
+    def _sum(self) -> bytes:
+        return struct.pack(">I", zlib.crc32(self.body, zlib.crc32(self.name)))
 
 
-def chunk(name: bytes, content: bytes) -> bytes:
-    """The bytes of one chunk."""
-    checksum = zlib.crc32(name + content)
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", checksum)
+def chunks(data: bytes) -> Iterator[Chunk]:
+    """The chunks of a file."""
+    file = io.BytesIO(data)
+    file.seek(len(SIGNATURE))
+    return _chunks(file)
 
 
-def texts(data: bytes) -> list[Text]:
-    """Every text, before and after the pixels."""
-    readers = {b"tEXt": _plain, b"zTXt": _packed, b"iTXt": _international}
-    found = (readers[name](content) for name, content in chunks(data) if name in readers)
-    return [text for text in found if text is not None]
+def bare(data: bytes) -> bytes:
+    """The file without ancillary chunks."""
+    kept = [chunk.written() for chunk in chunks(data) if not chunk.ancillary]
+    return b"".join([SIGNATURE, *kept])
 
 
-def profile(found: list[Text], *kinds: str) -> bytes | None:
-    """Binary metadata that a text holds: ``exif``, ``iptc``, ``xmp`` or ``APP1``."""
-    for text in found:
-        if text.keyword in [PROFILE + kind for kind in kinds]:
-            try:
-                return bytes.fromhex("".join(text.text.strip().split("\n")[2:]))
-            except ValueError:
-                continue
-    return None
+def head(file: BinaryIO) -> bytes:
+    """The file up to its pixels, without ancillary chunks that are damaged."""
+    kept = [file.read(8)]
+    for chunk in _chunks(file, pixels=False):
+        if chunk.name == b"IDAT":
+            return b"".join([*kept, struct.pack(">I", 0), chunk.name])
+        if not _spoiled(chunk):
+            kept.append(chunk.written())
+    return b"".join(kept)
 
 
-def as_profile(kind: str, block: bytes) -> Text:
-    """A text that holds binary metadata."""
-    digits = block.hex()
-    lines = [digits[i : i + 72] for i in range(0, len(digits), 72)]
-    return Text(PROFILE + kind, "\n".join(["", kind, f"{len(block):8}", *lines, ""]))
+def mended(data: bytes, max_pixels: int) -> tuple[bytes, str]:
+    """A PNG that decodes, and what of ``data`` is torn or missing; ``data`` itself if it is whole.
+
+    Lost pixels are zero: black, or transparent. A file of more than ``max_pixels`` keeps its damage
+    for whoever refuses it. Raises ItemError if none of its pixels are left.
+    """
+    every = list(chunks(data))
+    spoiled = [chunk.name.decode() for chunk in every if _spoiled(chunk)]
+    kept = [chunk for chunk in every if not _spoiled(chunk)]
+    if not kept or kept[0].name != b"IHDR" or len(kept[0].body) != 13:
+        return data, ""
+    ended = kept[-1].name == b"IEND" and kept[-1].sound
+    torn = [chunk for chunk in kept if not chunk.sound]
+    if ended and not torn and not spoiled:
+        return data, ""
+    said = []
+    if torn or not ended:
+        header = struct.unpack(">2I5B", kept[0].body)
+        if header[0] * header[1] > max_pixels:
+            return data, ""
+        pixels, missing = _inflated(header, [c.body for c in kept if c.name == b"IDAT"])
+        if ended and not missing:
+            said.append("its checksums do not fit, so that part of the picture may be wrong")
+        else:
+            said.append(f"its {'data is torn' if ended else 'end is missing'}, {share(missing)}")
+        first = next(i for i, chunk in enumerate(kept) if chunk.name == b"IDAT")
+        others = [chunk for chunk in kept[first:] if chunk.name not in (b"IDAT", b"IEND")]
+        packed = Chunk(b"IDAT", zlib.compress(pixels, 1))
+        kept = [*kept[:first], packed, *others, Chunk(b"IEND", b"")]
+    if spoiled:
+        said.append(f"its {', '.join(dict.fromkeys(spoiled))} is damaged and left out")
+    return SIGNATURE + b"".join(chunk.written() for chunk in kept), "; ".join(said)
 
 
-def text_chunk(text: Text) -> bytes:
-    """The chunk that holds a text: international only where it has to be."""
-    keyword = text.keyword.encode("latin-1", "replace")
-    if text.language or text.translated or not _is_latin(text.text):
-        content, packed = text.text.encode(), len(text.text) > _LONG
-        head = keyword + b"\0" + bytes([packed, 0]) + text.language.encode("latin-1", "replace")
-        head += b"\0" + text.translated.encode() + b"\0"
-        return chunk(b"iTXt", head + (zlib.compress(content) if packed else content))
-    content = text.text.encode("latin-1")
-    if len(content) > _LONG:
-        return chunk(b"zTXt", keyword + b"\0\0" + zlib.compress(content))
-    return chunk(b"tEXt", keyword + b"\0" + content)
+def _chunks(file: BinaryIO, pixels: bool = True) -> Iterator[Chunk]:
+    """The chunks after the signature; without ``pixels`` up to the first of those, without body."""
+    while len(start := file.read(8)) == 8:
+        size, name = int.from_bytes(start[:4], "big"), start[4:]
+        if not name.isalpha() or (name == b"IDAT" and not pixels):
+            if name == b"IDAT":
+                yield Chunk(name, b"")
+            return  # or lost: what a length leads to is no chunk
+        body, checksum = file.read(size), file.read(4)
+        yield Chunk(name, body, checksum, cut=len(body) < size)
+        if name == b"IEND":
+            return
 
 
-def _is_latin(text: str) -> bool:
+def unpacked(data: bytes) -> bytes | None:
+    """A profile or text, decompressed; None if it is damaged, or too large."""
+    worker = zlib.decompressobj()
     try:
-        return b"\0" not in text.encode("latin-1")
-    except UnicodeEncodeError:
-        return False
-
-
-def _plain(content: bytes) -> Text:
-    keyword, _, text = content.partition(b"\0")
-    return Text(keyword.decode("latin-1"), text.decode("latin-1"))
-
-
-def _packed(content: bytes) -> Text | None:
-    keyword, _, rest = content.partition(b"\0")
-    text = _unpacked(rest[1:])
-    return None if text is None else Text(keyword.decode("latin-1"), text.decode("latin-1"))
-
-
-def _international(content: bytes) -> Text | None:
-    keyword, _, rest = content.partition(b"\0")
-    language, _, more = rest[2:].partition(b"\0")
-    translated, _, body = more.partition(b"\0")
-    text = _unpacked(body) if rest[:1] == b"\1" else body
-    if text is None:
-        return None
-    return Text(
-        keyword.decode("latin-1"), text.decode("utf-8", "replace"),
-        language.decode("latin-1"), translated.decode("utf-8", "replace"),
-    )
-
-
-def _unpacked(data: bytes) -> bytes | None:
-    try:
-        worker = zlib.decompressobj()
-        text = worker.decompress(data, _MOST)
+        content = worker.decompress(data, _MOST)
     except zlib.error:
         return None
-    return None if worker.unconsumed_tail else text
+    return None if worker.unconsumed_tail else content
+
+
+def _spoiled(chunk: Chunk) -> bool:
+    """Whether the chunk is better left out."""
+    if not chunk.ancillary:
+        return False
+    if chunk.sound and chunk.name == b"iCCP":
+        return unpacked(chunk.body.partition(b"\0")[2][1:]) is None
+    return not chunk.sound
+
+
+def _inflated(header: tuple[int, ...], bodies: list[bytes]) -> tuple[bytes, float]:
+    """Filtered rows of the whole picture, and the share of them that had to be made up."""
+    lines = list(_lines(*header))
+    size = sum(lines)
+    unpacked, raw = zlib.decompressobj(), bytearray()
+    try:
+        for body in bodies:
+            # in small steps: what precedes an error is lost with its step
+            for at in range(0, len(body), 128):
+                raw += unpacked.decompress(body[at : at + 128], max(1, size - len(raw)))
+    except zlib.error:
+        pass  # what came until here is what there is
+    if not raw:
+        raise ItemError("nothing of the picture can be decoded: copy it again from where it came")
+    missing = 1 - min(len(raw), size) / size
+    raw = raw[:size] + bytes(size - min(len(raw), size))
+    at = 0
+    for line in lines:
+        if raw[at] > 4:  # no filter at all: the row is garbage, the file is to decode
+            raw[at] = 0
+        at += line
+    return bytes(raw), missing
+
+
+def _lines(
+    width: int, height: int, depth: int, color: int, _pack: int, _filter: int, interlaced: int
+) -> Iterator[int]:
+    """Bytes of each line of pixels as it is stored: one for its filter, then the pixels."""
+    bits = depth * _CHANNELS.get(color, 1)
+    for left, top, across, down in _ADAM7 if interlaced else ((0, 0, 1, 1),):
+        columns, rows = -((left - width) // across), -((top - height) // down)
+        if columns > 0:
+            yield from [1 + (columns * bits + 7) // 8] * max(0, rows)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stylepipe.components import Context, PixelLimit, Reader, Sink, Writer
+from stylepipe.damage import Damaged, refuse
 from stylepipe.errors import UsageError
-from stylepipe.media.video_encode import PRESETS
+from stylepipe.media.limits import check_size
 from stylepipe.options import Options as BaseOptions
 from stylepipe.options import option
 from stylepipe.types import Frame, Info, Item
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 ANIMATIONS = (".gif", ".webp", ".apng", ".png", ".avif", ".avifs")
 """Picture files that may hold several frames."""
+PRESETS = (
+    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow",
+)
 
 
 class VideoReader(Reader):
@@ -40,41 +44,61 @@ class VideoReader(Reader):
         end: str | None = option(
             None, "Stop before this time: seconds, or [hours:]minutes:seconds.", metavar="TIME"
         )
+        deinterlace: str = option(
+            "auto", "Rebuild whole pictures (bwdif) where film is flagged as interlaced, or never.",
+            choices=("auto", "no"),
+        )
 
         def check(self) -> None:
             start, end = parse_time("start", self.start), parse_time("end", self.end)
             if end is not None and end <= (start or 0):
                 raise UsageError(f"end ({self.end}) must be later than start ({self.start or 0})")
 
+    def __init__(self, options: Any) -> None:
+        super().__init__(options)
+        self._log: Callable[[str], None] = _silent
+        self._damaged: Damaged = refuse
+
+    def open(self, context: Context) -> None:
+        self._log, self._damaged = context.log, context.damaged
+
     def probe(self, path: Path) -> Info | None:
         """Describe a film or an animation; None for a picture of one frame.
 
-        ``details`` holds codec, pix_fmt, colour tags (FFmpeg's names), rotation (degrees clockwise
-        already applied), sample_aspect_ratio, audio, subtitles, variable_rate, and what the writer
-        needs: stream, origin, start, end. Raises ItemError for a file without video, without
-        frames, damaged or cut short.
+        ``details`` holds codec, pix_fmt, colour tags (FFmpeg's names), mastering_display,
+        content_light and ambient_light of HDR film, rotation (degrees clockwise already applied),
+        sample_aspect_ratio, audio, subtitles, variable_rate, interlaced (the first frame is),
+        side_data (what its pictures carry beside and painted ones cannot), and what the writer
+        needs: stream, origin, pieces (where clocks start anew), start, end. Formats made for
+        broadcasting are gone through to the end, but not decoded. Tells :attr:`Context.damaged` of
+        a film that is cut off. Raises ItemError for a file without video, or of which nothing can
+        be decoded.
         """
         from stylepipe.media import animation, video_read
-        from stylepipe.media.decode import check_size
 
         if path.suffix.lower() in ANIMATIONS:
             return animation.probe(path, self._span(), self.options.max_pixels)
-        info = video_read.probe(path, self._span())
-        if info is not None:
-            check_size(info.width, info.height, self.options.max_pixels)
+        info = video_read.probe(path, self._span(), self._damaged)
+        check_size(info.width, info.height, self.options.max_pixels)
         return info
 
     def frames(self, item: Item, info: Info, start: int = 0) -> Iterator[Frame]:
         """Yield the frames between the options ``start`` and ``end``, from number ``start``.
 
-        Times are the source's own. Raises ItemError, naming the time, for damage on the way.
+        Times are the source's own, and all frames are as large as ``info`` says. Tells
+        :attr:`Context.damaged` what is torn or missing, and when.
         """
         from stylepipe.media import animation, video_read
 
         if item.source.suffix.lower() in ANIMATIONS:
-            limit = self.options.max_pixels
-            return animation.frames(item.source, info, self._span(), start, limit)
-        return video_read.frames(item.source, info, self._span(), start)
+            return animation.frames(
+                item.source, info, self._span(), start, self.options.max_pixels, self._damaged
+            )
+        return video_read.frames(
+            item.source, info, self._span(), start, self._damaged,
+            self.options.deinterlace == "auto",
+            lambda note: self._log(f"{item.source.name}: {note}"),
+        )
 
     def _span(self) -> Span:
         from stylepipe.media.video_read import Span
@@ -135,7 +159,13 @@ class VideoWriter(Writer):
                       f"{', '.join(absent)}")
         if suffix in ANIMATIONS:
             from stylepipe.media.animation import AnimationSink
+            from stylepipe.media.video_color import Colour
 
+            if pale := Colour.parse(info.details).pale:
+                self._log(
+                    f"{item.source.name}: {suffix} cannot tell that {pale}: it will look pale; "
+                    "use .mp4"
+                )
             return AnimationSink(info, path, work, suffix, item.source.name, self._log)
         from stylepipe.media import video_encode, video_streams
         from stylepipe.media.video_write import VideoSink
@@ -149,6 +179,10 @@ class VideoWriter(Writer):
         for note in plan.notes:
             self._log(f"{item.source.name}: {note}")
         return VideoSink(item, info, path, work, encoding, plan, self._log)
+
+
+def _silent(line: str) -> None:
+    """Nobody listens to a reader that was not opened."""
 
 
 def parse_time(name: str, text: str | None) -> Fraction | None:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 UNTAGGED = 2
 """H.273: unspecified matrix, primaries or transfer. (An unspecified range is 0.)"""
 LIMITED, FULL = 1, 2
+PQ, HLG = 16, 18
+"""H.273 transfers of HDR: SMPTE ST 2084, whose signal means candelas, and ARIB STD-B67."""
+WIDE = (9, 11, 12)
+"""H.273 primaries of wide gamuts: BT.2020, DCI-P3, Display P3."""
 
 RANGES = {0: "unknown", LIMITED: "tv", FULL: "pc"}
 MATRICES = {
@@ -54,6 +58,20 @@ class Colour:
         """The tags of a decoded frame; the deprecated ``yuvj`` formats mean full range."""
         span = FULL if frame.format.name.startswith("yuvj") else int(frame.color_range)
         return cls(span, int(frame.colorspace), int(frame.color_primaries), int(frame.color_trc))
+
+    @property
+    def hdr(self) -> bool:
+        """Whether the film is HDR."""
+        return self.transfer in (PQ, HLG)
+
+    @property
+    def pale(self) -> str | None:
+        """Why the film would look pale without its tags, if it would."""
+        if self.hdr:
+            return "the film is HDR"
+        if self.primaries in WIDE:
+            return f"its colours are {PRIMARIES[self.primaries]}"
+        return None
 
     def names(self) -> dict[str, str]:
         """The tags by FFmpeg's names, for people and for :meth:`parse`."""
@@ -135,10 +153,11 @@ class ToRGB:
     Without full chroma interpolation swscale's 8-bit RGB is up to three levels too dark.
     """
 
-    def __init__(self, colour: Colour, depth: int, alpha: bool) -> None:
+    def __init__(self, colour: Colour, depth: int, alpha: bool, white: float = 1.0) -> None:
+        """``white``: the share of the signal that becomes white, for depth 16; more is clipped."""
         from av.video.reformatter import VideoReformatter
 
-        self._colour, self._depth, self._alpha = colour, depth, alpha
+        self._colour, self._depth, self._alpha, self._white = colour, depth, alpha, white
         self._reformat = VideoReformatter().reformat
 
     def __call__(self, frame: av.VideoFrame) -> tuple[np.ndarray, np.ndarray | None]:
@@ -170,7 +189,7 @@ class ToRGB:
             np.frombuffer(m, np.uint16).reshape(p.height, -1)[:, : p.width]
             for m, p in zip(planes, picture.planes, strict=True)
         )
-        array = _scaled(cv2.merge((red, green, blue)), _deep_scale(fmt, span))
+        array = _scaled(cv2.merge((red, green, blue)), _deep_scale(fmt, span) / self._white)
         if not alpha:
             return array, None
         # Alpha is always full range; swscale has widened it by shifting.
@@ -181,11 +200,12 @@ class ToRGB:
 class FromRGB:
     """RGB arrays to frames of an encoder's pixel format, by the stream's own matrix and range."""
 
-    def __init__(self, colour: Colour, pix_fmt: str) -> None:
+    def __init__(self, colour: Colour, pix_fmt: str, white: float = 1.0) -> None:
+        """``white``: the share of the signal that white becomes, for 16 bits a channel."""
         from av.video.format import VideoFormat
         from av.video.reformatter import VideoReformatter
 
-        self._colour, self._format = colour, VideoFormat(pix_fmt)
+        self._colour, self._format, self._white = colour, VideoFormat(pix_fmt), white
         self._span = _native_range(self._format, colour.range)
         self._steps = [(VideoReformatter().reformat, pix_fmt)]
         via = f"{pix_fmt.replace('yuvj', 'yuv')}12le"
@@ -203,8 +223,10 @@ class FromRGB:
         white = 65535 if deep else 255
         if alpha is not None and not has_alpha(self._format):
             pixels = flatten(pixels, alpha)
-        if deep and bits(self._format) > 8:
-            pixels = _scaled(pixels, 1 / _deep_scale(self._format, self._span))
+        if deep:
+            wide = bits(self._format) > 8
+            scale = _deep_scale(self._format, self._span) if wide else 1.0
+            pixels = _scaled(pixels, self._white / scale)
         if has_alpha(self._format):
             if alpha is None:
                 alpha = np.full(pixels.shape[:2], white, pixels.dtype)
@@ -221,6 +243,10 @@ class FromRGB:
                 src_colorspace=matrix, dst_colorspace=matrix,
                 src_color_range=FULL, dst_color_range=self._span,
             )
+        # ProRes takes its tags from the pictures, not from the encoder's context.
+        picture.color_range, picture.colorspace = self._colour.range, self._colour.matrix
+        picture.color_primaries = self._colour.primaries
+        picture.color_trc = self._colour.transfer
         return picture
 
 

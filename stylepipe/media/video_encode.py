@@ -7,19 +7,19 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from fractions import Fraction
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from stylepipe.errors import ItemError, UsageError, suggest
 from stylepipe.media.video_color import FULL, Colour, bits, has_alpha, is_rgb
+from stylepipe.media.video_hdr import Light, describe, white
 from stylepipe.types import Info
 
 if TYPE_CHECKING:
+    from av.container import OutputContainer
     from av.video.codeccontext import VideoCodecContext
     from av.video.format import VideoFormat
 
-PRESETS = (
-    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow",
-)
 FORMATS = {
     ".mp4": "mp4", ".mov": "mov", ".m4v": "mp4", ".mkv": "matroska", ".webm": "webm", ".avi": "avi",
 }
@@ -44,6 +44,8 @@ _LEAN = {"veryfast": {"partitions": "i4x4,i8x8", "b_strategy": "0"}}
 time, files 1 to 3 % larger, PSNR 0.01 to 0.2 dB higher. Slower presets are asked for their size."""
 _TRANSPARENT = (".mov", ".mkv")
 """Suffixes for which an encoder is chosen that keeps alpha."""
+_HDR_BITS = 10
+"""With fewer, the steps of PQ and HLG are seen."""
 _FLATTENED = ("libvpx", "libx265")
 """Encoders that take alpha, but keep it beside the packets' bytes, or in none of them."""
 
@@ -59,6 +61,9 @@ class Encoding:
     height: int
     rate: str
     colour: Colour
+    light: Light
+    white: float
+    """The share of the signal that painted white takes."""
     aspect: str | None
     """Sample aspect ratio, ``a:b``."""
     global_header: bool
@@ -112,24 +117,33 @@ class Encoding:
             ) from error
         return context  # type: ignore[no-any-return]
 
+    def add_to(self, out: OutputContainer) -> Any:
+        """A new stream of an output that has no header yet, for such pictures.
+
+        Raises av.FFmpegError or ValueError if the container cannot hold it.
+        """
+        stream: Any = out.add_stream(self.codec, rate=Fraction(self.rate))
+        self.apply(stream.codec_context)
+        if self.light:
+            describe(stream, self)
+        return stream
+
 
 def check_encoder(name: str, crf: int | None = None) -> None:
-    """Raise UsageError if FFmpeg here has no video encoder of that name, or it takes no ``crf``."""
+    """Raise UsageError if no video encoder of that name works here, or it takes no ``crf``."""
     if name == "auto":
         return
-    from av.codec import Codec
-
-    try:
-        if Codec(ALIASES.get(name, name), "w").type == "video":
-            _quality(ALIASES.get(name, name), crf, PRESETS[0])
-            return
-    except ValueError:  # FFmpeg knows no such encoder
-        pass
-    found = set(_encoders())
-    usual = [n for n in USUAL if n in found]
+    if is_encoder(codec := ALIASES.get(name, name)):
+        if lacks_device(codec):
+            raise UsageError(
+                f"the encoder {name} needs a device (or its driver) that is not here; "
+                f"usual ones that work: {', '.join(_usual())}"
+            )
+        _quality(codec, crf, "veryfast")
+        return
+    known = [*_usual(), *ALIASES, *sorted(_encoders())]
     raise UsageError(
-        f"no video encoder {name!r} here{suggest(name, [*usual, *ALIASES, *sorted(found)])}; "
-        f"usual ones: {', '.join(usual)}"
+        f"no video encoder {name!r} here{suggest(name, known)}; usual ones: {', '.join(_usual())}"
     )
 
 
@@ -149,15 +163,49 @@ def check_pix_fmt(name: str) -> None:
         ) from None
 
 
-def _encoders() -> Iterable[str]:
-    from av.codec import Codec, codecs_available
+def is_encoder(name: str) -> bool:
+    """Whether the FFmpeg inside PyAV has a video encoder of that name."""
+    from av.codec import Codec
 
-    for name in codecs_available:
-        try:
-            if Codec(name, "w").type == "video":
-                yield name
-        except ValueError:
-            continue
+    try:
+        return bool(Codec(name, "w").type == "video")
+    except ValueError:  # FFmpeg knows no such encoder
+        return False
+
+
+@cache
+def lacks_device(name: str) -> bool:
+    """Whether a hardware encoder finds no device: FFmpeg lists NVENC and its like everywhere."""
+    import av
+    from av.codec import Codec, CodecContext
+    from av.codec.codec import Capabilities
+
+    hardware = Capabilities.hardware.value | Capabilities.hybrid.value
+    if not is_encoder(name) or not Codec(name, "w").capabilities & hardware:
+        return False
+    context: Any = CodecContext.create(name, "w")
+    context.width = context.height = 256  # some devices refuse smaller pictures
+    context.framerate, context.time_base = Fraction(25), Fraction(1, 25)
+    formats = (f.name for f in context.codec.video_formats or () if f.components)  # in memory
+    context.pix_fmt = next(formats, "nv12")
+    try:
+        context.open()
+    except (av.FFmpegError, ValueError, OSError):
+        return True
+    return False
+
+
+def _encoders() -> Iterable[str]:
+    from av.codec import codecs_available
+
+    return (n for n in codecs_available if is_encoder(n) and not lacks_device(n))
+
+
+def _usual() -> list[str]:
+    """Those of the usual encoders that are here, devices included."""
+    from av.codec import codecs_available
+
+    return [name for name in USUAL if name in codecs_available and not lacks_device(name)]
 
 
 def choose(
@@ -181,9 +229,10 @@ def choose(
     if suffix == ".avi" and info.details.get("variable_rate"):
         raise ItemError("its frames come at irregular times, which .avi cannot hold; use .mp4")
     source = VideoFormat(info.details.get("pix_fmt") or _plain_format(info))
-    name = _codec_for(suffix, codec, info.alpha)
+    colour = Colour.parse(info.details)
+    name = _codec_for(suffix, codec, info.alpha, colour.hdr)
     if name not in codecs_available:
-        found = [n for n in USUAL if n in codecs_available]
+        found = _usual()
         raise ItemError(
             f"the FFmpeg inside PyAV has no encoder {name} here; choose another, such as "
             f"--codec {found[0] if found else 'libopenh264'}"
@@ -199,8 +248,11 @@ def choose(
     if suffix == ".avi":
         # AVI has no presentation times: pictures must be stored in the order they are shown.
         options["bf"] = "0"
+    light = Light.parse(info.details)
+    if told := light.options(name):
+        params = name.removeprefix("lib") + "-params"
+        options[params] = ":".join([*filter(None, [options.get(params)]), *told])
     rate = (info.rate or Fraction(25)).limit_denominator(65535)
-    colour = Colour.parse(info.details)
     tagless = suffix == ".avi" and not name.startswith(("libx26", "h264", "hevc"))
     apple = suffix in (".mp4", ".mov", ".m4v")  # whose players know HEVC only by its own tag
     refusal: ItemError | None = None
@@ -218,6 +270,8 @@ def choose(
             height=info.height,
             rate=str(rate),
             colour=Colour() if tagless else _tags(colour, source, target, info),
+            light=Light() if tagless else light,
+            white=white(colour, light),
             aspect=info.details.get("sample_aspect_ratio"),
             global_header=suffix != ".avi",
             tag="hvc1" if apple and ("265" in name or "hevc" in name) else None,
@@ -237,6 +291,10 @@ def choose(
         if info.alpha and not has_alpha(target):
             other = "leave --codec away" if suffix in _TRANSPARENT else ".mov can"
             log(f"{suffix} with {name} cannot be transparent: shown on white; {other}")
+        if tagless and colour.pale:
+            log(
+                f"{suffix} with {name} cannot tell that {colour.pale}: it will look pale; use .mp4"
+            )
         return encoding
     raise refusal or ItemError(f"the encoder {name} takes no pixel format that can be made here")
 
@@ -247,8 +305,7 @@ def _holds(suffix: str, encoding: Encoding) -> bool:
 
     try:
         with av.open(io.BytesIO(), "w", format=FORMATS[suffix]) as trial:
-            stream: Any = trial.add_stream(encoding.codec, rate=Fraction(encoding.rate))
-            encoding.apply(stream.codec_context)
+            encoding.add_to(trial)
             trial.start_encoding()
     except (av.FFmpegError, ValueError):
         return False
@@ -259,14 +316,16 @@ def _plain_format(info: Info) -> str:
     return "yuv420p" if info.depth == 8 else "yuv420p10le"
 
 
-def _codec_for(suffix: str, codec: str, alpha: bool) -> str:
+def _codec_for(suffix: str, codec: str, alpha: bool, hdr: bool) -> str:
     if codec != "auto":
         return ALIASES.get(codec, codec)
     if suffix == ".webm":
-        return "libvpx-vp9"
+        return "libsvtav1" if hdr else "libvpx-vp9"  # VP9 is often built for 8 bits only
     if suffix == ".avi":
         return "mpeg4"  # H.264 from AVI is read one frame late, for want of presentation times
-    return "prores_ks" if suffix in _TRANSPARENT and alpha else "libx264"
+    if suffix in _TRANSPARENT and alpha:
+        return "prores_ks"
+    return "libx265" if hdr else "libx264"  # players look for HDR in HEVC, not in H.264
 
 
 def _quality(codec: str, crf: int | None, preset: str) -> dict[str, str]:
@@ -315,8 +374,11 @@ def _pixel_formats(codec: str, source: VideoFormat, info: Info) -> list[str]:
         _chroma(source)
     )
 
+    least = _HDR_BITS if Colour.parse(info.details).hdr else 0
+    wanted_bits = max(bits(source), least)
+
     def cost(target: VideoFormat) -> tuple[bool | int | str, ...]:
-        chroma, missing = _chroma(target), bits(source) - bits(target)
+        chroma, missing = _chroma(target), wanted_bits - bits(target)
         return (
             info.alpha and not has_alpha(target),
             is_rgb(target),

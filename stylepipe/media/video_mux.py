@@ -15,17 +15,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylepipe.errors import ItemError
+from stylepipe.media.pyav import MILLISECOND, any_text, fraction
 from stylepipe.media.segments import Index, read_index, read_payloads
+from stylepipe.media.timeline import Timeline
+from stylepipe.media.video_color import Colour
 from stylepipe.media.video_encode import FORMATS, Encoding
-from stylepipe.media.video_read import open_video, reason
+from stylepipe.media.video_facts import Facts, moved_timecode, needs_keys, work_tags
+from stylepipe.media.video_hdr import Light
+from stylepipe.media.video_read import open_video
 from stylepipe.media.video_streams import NEGATIVE, Cut, Plan, Streams, copy_tags
+from stylepipe.media.words import reason
 from stylepipe.types import Info
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
-
-_CONTAINER_OWN = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}
-"""Metadata keys that describe the source file and not the work in it."""
 
 
 def assemble(
@@ -43,50 +46,82 @@ def assemble(
     notes: list[str] = []
     try:
         with ExitStack() as stack:
-            out = stack.enter_context(_writing(path, suffix, clock))
-            video = out.add_stream(encoding.codec, rate=Fraction(encoding.rate))
-            encoding.apply(video.codec_context)
-            video.time_base = clock
-            packets = [_pictures(segments, times, video)]
+            container, tags = None, {}
             if info.details.get("stream") is not None:
                 container = stack.enter_context(open_video(source))
-                copy_tags(container.streams[info.details["stream"]], video)
-                out.metadata.update(
-                    {k: v for k, v in container.metadata.items() if k.lower() not in _CONTAINER_OWN}
+                tags = work_tags(container)
+            keys = needs_keys(tags) and not plan.covers  # MP4 has either these keys or a cover
+            out = stack.enter_context(_writing(path, suffix, clock, keys))
+            video = encoding.add_to(out)
+            video.time_base = clock
+            packets = [_pictures(segments, times, video)]
+            if container is not None:
+                original = container.streams[info.details["stream"]]
+                copy_tags(original, video)
+                out.metadata.update(tags)
+                timecode, why = moved_timecode(
+                    container, original, times.cut.begin, Fraction(encoding.rate),
+                    regular=not info.details.get("variable_rate"),
                 )
+                if timecode:
+                    video.metadata["timecode"] = timecode
                 _copy_chapters(container, out, times.cut)
-                streams = Streams(container, out, plan)
+                timeline = Timeline.parse(info.details.get("pieces") or ())
+                streams = Streams(container, out, plan, timeline, suffix)
                 notes = streams.notes
-                packets.append(streams.packets(times.cut, suffix in NEGATIVE))
+                notes += [why] if why else []
+                packets.append(streams.packets(times.cut))
+            facts = Facts.of(out)
             for _, packet in heapq.merge(*packets, key=lambda pair: pair[0]):
                 out.mux_one(packet)
-        notes.extend(_lost(path, encoding))
+        notes.extend(_lost(path, encoding, facts))
     except (av.FFmpegError, OSError, ValueError) as error:
         raise ItemError(f"the output cannot be written: {reason(error)}") from error
     return notes
 
 
-def _writing(path: Path, suffix: str, clock: Fraction) -> Any:
+def _writing(path: Path, suffix: str, clock: Fraction, keys: bool) -> Any:
+    """Open the output; MP4 and MOV with QuickTime's ``keys`` for its tags."""
     import av
 
     options = {"fflags": "+bitexact"}  # no random numbers and no dates: same input, same bytes
     if suffix in NEGATIVE:
-        options["movflags"] = "+faststart"
+        options["movflags"] = "+faststart" + ("+use_metadata_tags" if keys else "")
         if clock.numerator == 1:
             options["video_track_timescale"] = str(clock.denominator)
-    return av.open(f"file:{path}", "w", format=FORMATS[suffix], container_options=options)
+    return av.open(
+        f"file:{path}", "w", format=FORMATS[suffix], container_options=options, **any_text()
+    )
 
 
-def _lost(path: Path, encoding: Encoding) -> Iterator[str]:
-    """What the container could not say about the pictures."""
+def _lost(path: Path, encoding: Encoding, facts: Facts) -> Iterator[str]:
+    """What the container could not say about the film, found by reading it back."""
     with open_video(path) as written:
-        aspect = written.streams.video[0].sample_aspect_ratio or Fraction(1)
+        stream = written.streams.video[0]
+        aspect = fraction(stream.sample_aspect_ratio) or Fraction(1)
+        missing = list(facts.missing(Facts.of(written)))
+        hdr = encoding.colour.hdr or encoding.light
+        picture = next(written.decode(stream), None) if hdr else None
+    teller = f"{path.suffix} with {encoding.codec}"
     wanted = Fraction((encoding.aspect or "1:1").replace(":", "/"))
     if aspect != wanted:
         yield (
-            f"{path.suffix} with {encoding.codec} cannot tell that pixels are "
-            f"{encoding.aspect} and not square; a .mp4 output can"
+            f"{teller} cannot tell that pixels are {encoding.aspect} and not square; "
+            "a .mp4 output can"
         )
+    if picture is not None:
+        yield from _lost_light(teller, encoding, picture)
+    if missing:
+        yield f"{path.suffix} cannot hold {', '.join(missing)}: left out"
+
+
+def _lost_light(teller: str, encoding: Encoding, picture: Any) -> Iterator[str]:
+    if encoding.colour.hdr and not Colour.of(picture).hdr:
+        yield f"{teller} cannot tell that the film is HDR: it will look pale; use .mp4"
+    wanted, said = encoding.light.names(), Light.of(picture).names()
+    lost = [k.replace("_", " ") for k, v in wanted.items() if v and not said[k]]
+    if lost:
+        yield f"{teller} cannot hold {' and '.join(lost)}: left out; a .mp4 output can"
 
 
 @dataclass(frozen=True)
@@ -174,7 +209,7 @@ def _pictures(
 def _copy_chapters(container: InputContainer, out: OutputContainer, cut: Cut) -> None:
     chapters: list[Any] = []
     for chapter in container.chapters():
-        base = chapter["time_base"] or Fraction(1, 1000)
+        base = fraction(chapter["time_base"]) or MILLISECOND
         start, end = chapter["start"] * base, chapter["end"] * base
         if cut.begin is not None:
             start = max(start, cut.begin)

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stylepipe.damage import Damaged
 from stylepipe.errors import ItemError
+from stylepipe.media.clock import Clock, Survey, is_live, is_raw, is_unordered, survey
+from stylepipe.media.ffmpeg_log import listening
+from stylepipe.media.pyav import any_text, base_of, fraction, printable
+from stylepipe.media.timeline import Timeline
 from stylepipe.media.video_color import Colour, ToRGB, bits, has_alpha
+from stylepipe.media.video_damage import MP4, Watch, tell_cut_off, watching
+from stylepipe.media.video_fields import whole_pictures
+from stylepipe.media.video_hdr import Light, white
+from stylepipe.media.video_sidedata import kept_by_none, side_data
+from stylepipe.media.words import reason, spell
 from stylepipe.types import Frame, Info
 
 if TYPE_CHECKING:
@@ -22,10 +32,20 @@ if TYPE_CHECKING:
 
 _SEEKABLE = ("mp4", "matroska")
 """Formats whose index leads exactly to key frames."""
+_ROUNDING = Fraction(2, 1000)
+"""Seconds by which the lengths that a file tells may differ."""
 _RUN_UP = 5
 """Seconds decoded before the wanted time, so that the picture rests on whole key frames only."""
-_STEP_BACK = 1
-"""Timestamps that fall back by less than this many seconds are nudged, by more is an error."""
+_FORMATS = (
+    "amv", "asf", "asf_o", "av1", "avi", "cavsvideo", "dirac", "dnxhd", "dv", "flv", "gxf", "h261",
+    "h263", "h264", "hevc", "ivf", "ivr", "kux", "live_flv", "lmlm4", "m4v", "matroska", "mjpeg",
+    "mov", "mpeg", "mpegts", "mpegvideo", "mpjpeg", "mtv", "mxf", "nsv", "nut", "nuv", "obu", "ogg",
+    "pva", "rm", "smjpeg", "vc1", "vvc", "wtv", "xmv", "yuv4mpegpipe",
+)
+"""FFmpeg's names of what is opened: films that lie in one file. Never lists of other files (concat,
+HLS, DASH, IMF, image sequences), whatever name they bear; nor pictures and texts."""
+
+_RESIZED = "the picture becomes {}x{} at {}: scaled to {}x{}, the size it began with"
 
 
 @dataclass(frozen=True)
@@ -41,21 +61,31 @@ class Span:
 
 @contextmanager
 def open_video(path: Path) -> Iterator[InputContainer]:
-    """Open a media file for reading; local files only, whatever a playlist in it may say.
+    """Open a film for reading: one local file, and no other that it may name.
 
-    Raises ItemError if it cannot be opened as audio or video.
+    Raises ItemError if it cannot be opened as a film.
     """
     import av
 
-    try:
-        if path.stat().st_size == 0:
-            raise ItemError("the file is empty")
-        container = av.open(
-            f"file:{path}", metadata_errors="replace",
-            container_options={"protocol_whitelist": "file,crypto,data"},
-        )
-    except (av.FFmpegError, OSError) as error:
-        raise ItemError(f"cannot be read as video: {reason(error)}") from error
+    with listening((), MP4) as complaints:
+        try:
+            if path.stat().st_size == 0:
+                raise ItemError("the file is empty")
+            allowed = {"protocol_whitelist": "file", "format_whitelist": ",".join(_FORMATS)}
+            with complaints.heard():
+                container = av.open(f"file:{path}", container_options=allowed, **any_text())
+        except av.ArgumentError as error:
+            raise ItemError(
+                "cannot be read as video: it is a picture, a text, a list of other files, or in no "
+                "format for films; give it its right file name, or name the films themselves"
+            ) from error
+        except (av.FFmpegError, OSError) as error:
+            if "moov atom not found" in complaints.take():
+                raise ItemError(
+                    "cannot be read as video: the file is cut short, or its recording never ended, "
+                    "for its index at the end is missing; copy it again"
+                ) from error
+            raise ItemError(f"cannot be read as video: {reason(error)}") from error
     try:
         yield container
     finally:
@@ -69,8 +99,6 @@ def video_stream(container: InputContainer) -> VideoStream:
     """
     from av.stream import Disposition
 
-    if container.format.name.endswith("_pipe") or container.format.name in ("image2", "tty"):
-        raise ItemError("is no video but a picture or text; give it its right file name")
     covers: Any = Disposition.attached_pic
     moving = [s for s in container.streams.video if not s.disposition & covers]
     if not moving:
@@ -83,64 +111,60 @@ def video_stream(container: InputContainer) -> VideoStream:
     return stream
 
 
-def origin(container: InputContainer) -> Fraction:
-    """The time, in seconds, that counts as the clip's beginning.
+def _origin(container: InputContainer, begin: Fraction) -> Fraction:
+    """The time, in seconds, that counts as the beginning of a clip whose pictures ``begin`` there.
 
-    0 but in formats such as MPEG-TS, whose clocks run from an arbitrary moment.
+    0 but in formats such as MPEG-TS, whose clocks run from an arbitrary moment, and where pictures
+    come before 0.
     """
-    if _live(container) and container.start_time is not None:
+    if is_live(container) and container.start_time is not None:
         return Fraction(container.start_time, 1_000_000)
-    return Fraction(0)
+    return begin if is_raw(container) else min(begin, Fraction(0))
 
 
-def _live(container: InputContainer) -> bool:
-    """Whether the format is made for broadcasting: cut anywhere, its clock starting anywhere."""
-    from av.format import Flags
+def probe(path: Path, span: Span, damaged: Damaged) -> Info:
+    """Describe a video after decoding one frame of it; ``damaged`` hears if it is cut off.
 
-    discontinuous: Any = Flags.ts_discont.value
-    return bool(container.format.flags & discontinuous)
-
-
-def probe(path: Path, span: Span) -> Info:
-    """Describe a video after decoding one frame of it.
-
-    Raises ItemError for a file without video, without frames, damaged or cut short.
+    Raises ItemError for a file without video, or of which nothing can be decoded.
     """
     with open_video(path) as container:
         stream = video_stream(container)
-        begin = origin(container)
-        _check_complete(container, stream, span)
-        base = stream.time_base or Fraction(1, 1000)
-        frame = next(_decode(container, stream), None)
+        tell_cut_off(container, stream, span.end, damaged)
+        times = survey(container, stream)
+    with open_video(path) as container:
+        stream = video_stream(container)
+        begin = _origin(container, times.begin)
+        torn: list[str] = []  # which frames() will tell
+        with watching(container, stream, torn.append, begin) as watch:
+            frame = next(_decode(container, stream, times.timeline, watch), None)
         if frame is None:
-            raise ItemError("holds no video frames")
+            why = f"nothing of it can be decoded: {torn[0]}; copy it again" if torn else ""
+            raise ItemError(why or "holds no video frames")
         transposed = _Upright.of(frame).transpose
         width, height = frame.width, frame.height
-        aspect = stream.sample_aspect_ratio
+        aspect = fraction(stream.sample_aspect_ratio)
         if aspect and transposed:
             aspect = 1 / aspect
-        length = None
-        if stream.duration:
-            length = float(stream.duration * base)
-        elif container.duration:
-            length = container.duration / 1e6
+        begin = _origin(container, times.begin)
+        length = _length(container, stream, times)
         if length is not None and span:
             stop = length if span.end is None else min(length, float(span.end))
             length = max(0.0, stop - float(span.start))
-        rate = stream.average_rate or stream.guessed_rate
-        nominal = stream.base_rate or rate
         details: dict[str, Any] = {
             "codec": stream.codec_context.codec.canonical_name,
             "pix_fmt": frame.format.name,
             **Colour.of(frame).names(),
+            **Light.of(frame).names(),
             "rotation": -frame.rotation % 360,
             "sample_aspect_ratio": f"{aspect.numerator}:{aspect.denominator}" if aspect else None,
-            "variable_rate": bool(rate and nominal and abs(rate - nominal) > nominal / 200),
+            "variable_rate": not times.steady,
             "interlaced": frame.interlaced_frame,
+            "side_data": kept_by_none(frame),
             "audio": [_describe(s) for s in container.streams.audio],
             "subtitles": [_describe(s) for s in container.streams.subtitles],
             "stream": stream.index,
             "origin": str(begin),
+            "pieces": times.timeline.spell() or None,
             "start": str(span.start) if span.start else None,
             "end": str(span.end) if span.end is not None else None,
         }
@@ -149,32 +173,45 @@ def probe(path: Path, span: Span) -> Info:
             format=container.format.name,
             width=height if transposed else width,
             height=width if transposed else height,
-            frames=None if span else (stream.frames or None),
-            depth=16 if bits(frame.format) > 8 else 8,
+            frames=None if span else _count(stream),
+            depth=16 if bits(frame.format) > 8 or Colour.of(frame).hdr else 8,
             alpha=has_alpha(frame.format),
-            rate=rate,
+            rate=times.rate,
             duration=length,
             details=details,
         )
 
 
-def frames(path: Path, info: Info, span: Span, first: int) -> Iterator[Frame]:
+def frames(
+    path: Path, info: Info, span: Span, first: int, damaged: Damaged, deinterlace: bool,
+    log: Callable[[str], None],
+) -> Iterator[Frame]:
     """Yield the frames of ``span`` from number ``first``, upright, with the source's times.
 
-    Raises ItemError, naming the time, where the stream is damaged or its picture changes size.
+    All are as large as the first of the file, and whole pictures if ``deinterlace``; what was done
+    for it is told to ``log``. ``damaged`` hears what cannot be decoded, with its time.
     """
-    with open_video(path) as container:
+    with ExitStack() as stack:
+        container = stack.enter_context(open_video(path))
         stream = video_stream(container)
         stream.thread_type = "AUTO"
-        to_rgb = ToRGB(Colour.parse(info.details), info.depth, info.alpha)
-        begin = origin(container)
-        clock = _Clock(stream.time_base or Fraction(1, 1000), info.rate)
-        if span.start and any(name in container.format.name for name in _SEEKABLE):
+        colour = Colour.parse(info.details)
+        whitest = white(colour, Light.parse(info.details))
+        to_rgb = ToRGB(colour, info.depth, info.alpha, whitest)
+        begin = Fraction(info.details["origin"])
+        watch = stack.enter_context(
+            watching(container, stream, damaged, begin, span.start, span.end)
+        )
+        steady = not info.details["variable_rate"]
+        clock = Clock(container, base_of(stream), info.rate, steady, begin)
+        if span.start and begin >= 0 and any(n in container.format.name for n in _SEEKABLE):
             _seek(container, span.start + begin)
         index = 0
-        shape = upright = None
+        upright = None
+        told: set[tuple[int, ...]] = set()
         held: Frame | None = None  # until the next one tells how long it stays
-        for frame in _decode(container, stream, begin):
+        decoded = _whole(path, container, stream, info.details["pieces"] or (), watch, clock)
+        for frame in whole_pictures(decoded, deinterlace, log):
             pts = clock.stamp(frame)
             if held is not None and held.pts is not None:
                 held.duration = pts - held.pts
@@ -185,23 +222,23 @@ def frames(path: Path, info: Info, span: Span, first: int) -> Iterator[Frame]:
                 break
             # Looked at once: a frame whose side data was read lives until cycles are collected.
             upright = upright or _Upright.of(frame)
-            shape = shape or (frame.width, frame.height)
-            if (frame.width, frame.height) != shape:
-                raise ItemError(
-                    f"the picture changes from {shape[0]}x{shape[1]} to "
-                    f"{frame.width}x{frame.height} at {spell(time)}; cut it there with --end"
-                )
             if time < span.start:
                 continue
             if index >= first:
                 pixels, alpha = to_rgb(frame)
-                held = Frame(
-                    upright(pixels), None if alpha is None else upright(alpha), index, pts,
-                    clock.base, frame.duration or None,
-                )
+                pixels, alpha = upright(pixels), None if alpha is None else upright(alpha)
+                size = pixels.shape[1], pixels.shape[0]
+                if size != (info.width, info.height):
+                    if size not in told:
+                        log(_RESIZED.format(*size, spell(time), info.width, info.height))
+                        told.add(size)
+                    pixels = _scaled(pixels, info)
+                    alpha = None if alpha is None else _scaled(alpha, info)
+                held = Frame(pixels, alpha, index, pts, clock.base, frame.duration or None)
             index += 1
         if held is not None:
-            held.duration = _remaining(container, stream, pts) or held.duration
+            if watch.cut is None:  # else the stream is shorter than it says
+                held.duration = _stay(container, stream, clock, held)
             yield held
     if index == 0:
         raise ItemError(
@@ -210,68 +247,81 @@ def frames(path: Path, info: Info, span: Span, first: int) -> Iterator[Frame]:
         )
 
 
-class _Clock:
-    """Presentation times of the frames: the source's own, missing ones filled in.
+def _scaled(array: np.ndarray, info: Info) -> np.ndarray:
+    """HxWx3 or HxW in the size that the file began with."""
+    import cv2
 
-    Times that repeat or step back a little are nudged, so that the order holds.
+    shrinks = array.shape[0] * array.shape[1] > info.height * info.width
+    kind = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    return cv2.resize(array, (info.width, info.height), interpolation=kind)
+
+
+def _whole(
+    path: Path, container: InputContainer, stream: VideoStream, pieces: Iterable[str],
+    watch: Watch, clock: Clock,
+) -> Iterator[av.VideoFrame]:
+    """Decode in several threads; what they lose at a damaged end is decoded again in one.
+
+    An error on the way out of the decoder takes along the pictures of all its threads.
     """
-
-    def __init__(self, base: Fraction, rate: Fraction | None) -> None:
-        self.base = base
-        self._step = max(1, round(1 / (rate * base))) if rate else 1
-        self._pts: int | None = None
-
-    @property
-    def last(self) -> Fraction | None:
-        """Time of the latest frame in seconds."""
-        return None if self._pts is None else self._pts * self.base
-
-    def stamp(self, frame: av.VideoFrame) -> int:
-        pts = frame.pts if frame.pts is not None else frame.dts
-        if pts is None:
-            pts = 0 if self._pts is None else self._pts + self._step
-        if self._pts is not None and pts <= self._pts:
-            if (self._pts - pts) * self.base > _STEP_BACK:
-                raise ItemError(
-                    f"its timestamps fall back from {spell(self._pts * self.base)} to "
-                    f"{spell(pts * self.base)}; join it anew first (ffmpeg -fflags +genpts -c copy)"
-                )
-            pts = self._pts + 1
-        self._pts = pts
-        return pts
+    last: int | None = None
+    for frame in _decode(container, stream, Timeline.parse(pieces), watch, clock):
+        last = frame.pts
+        yield frame
+    if not watch.lost_at_end or last is None:
+        return
+    with open_video(path) as again:
+        one: Any = again.streams[stream.index]
+        one.codec_context.thread_type = "NONE"
+        if any(name in again.format.name for name in _SEEKABLE):
+            _seek(again, last * base_of(stream))
+        for frame in _decode(again, one, Timeline.parse(pieces), watch):
+            if frame.pts is not None and frame.pts > last:
+                yield frame
 
 
 def _decode(
-    container: InputContainer, stream: VideoStream, begin: Fraction = Fraction(0)
+    container: InputContainer, stream: VideoStream, timeline: Timeline, watch: Watch,
+    clock: Clock | None = None,
 ) -> Iterator[av.VideoFrame]:
-    """Decode, telling damage by its time. Broadcast formats may begin and end in mid-picture."""
+    """Decode what can be, with its times on the timeline; ``watch`` is told of the rest, and
+    ``clock`` of what is given to the decoder.
+    """
     import av
 
-    live = _live(container)
-    base = stream.time_base or Fraction(1, 1000)
     decoder = _decoder(stream)
-    time = begin
-    started = False
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)
+    # The other streams are read along: the film is over when the last of them is.
+    others = [s for s in container.streams if s.type in ("audio", "subtitle")]
+    packets = container.demux([stream, *others])
+    try:
+        while True:
+            try:
+                with watch.heard():
+                    packet = next(packets, None)
+            except (av.FFmpegError, OSError) as error:
+                watch.torn(reason(error))
+                break
             if packet is None:
-                return
-            if packet.pts is not None:
-                time = packet.pts * base
-            if packet.is_corrupt and not live:
-                raise ItemError(f"the file is cut off or damaged at {spell(time - begin)}")
-            pictures = decoder.decode(packet)
-        except (av.FFmpegError, OSError) as error:
-            if live and not started:
+                break
+            timeline.put(packet)
+            watch.packet(packet)
+            if packet.stream.index != stream.index:
                 continue
-            raise ItemError(
-                f"damaged at {spell(time - begin)}: {reason(error)}; --end can stop before it"
-            ) from error
-        for picture in pictures:
-            started = True
-            yield picture
+            if clock is not None:
+                clock.sent(packet)
+            pictures: list[av.VideoFrame] = []
+            try:
+                with watch.heard():
+                    pictures = decoder.decode(packet)
+            except (av.FFmpegError, OSError) as error:
+                watch.lost_at_end = not packet.size
+                watch.torn(reason(error))
+            watch.pictures(pictures)
+            yield from pictures
+        watch.ended()
+    finally:
+        with suppress(av.FFmpegError):
+            decoder.decode(None)  # let its threads finish: one that complains waits for Python
 
 
 def _decoder(stream: VideoStream) -> VideoCodecContext:
@@ -298,20 +348,51 @@ def _decoder(stream: VideoStream) -> VideoCodecContext:
     return decoder  # type: ignore[no-any-return]
 
 
-def _remaining(container: InputContainer, stream: VideoStream, pts: int) -> int | None:
-    """How long the last frame stays, where the container tells the length of the stream.
+def _stay(container: InputContainer, stream: VideoStream, clock: Clock, last: Frame) -> int:
+    """How long the last frame stays, in ticks: as the container tells, else the least there is.
 
-    The frame's own duration is no use where B-frames are: MP4 knows decoding times only.
+    MP4 adds up decoding times: where B-frames are, its frames' own durations belong to others, and
+    its length may end where the last of irregular frames begins.
     """
-    base = stream.time_base or Fraction(1, 1000)
-    if not stream.duration or stream.start_time is None:
+    assert last.pts is not None
+    least = min(_ROUNDING, clock.usual * clock.base / 2)
+    if stream.duration and stream.start_time is not None and _knows_length(container, stream):
+        stop = stream.start_time + stream.duration
+        if container.duration:  # an edit list may end the film earlier
+            whole = Fraction((container.start_time or 0) + container.duration, 1_000_000)
+            if stop * clock.base > whole + _ROUNDING:
+                stop = int(whole / clock.base)
+        if (stop - last.pts) * clock.base > least:
+            return stop - last.pts
+    if last.duration and last.duration * clock.base > least:
+        return min(last.duration, clock.usual)
+    return clock.usual
+
+
+def _knows_length(container: InputContainer, stream: VideoStream) -> bool:
+    """Whether the container tells how long the stream is, or FFmpeg estimates it from its bytes."""
+    if is_live(container):
+        return False
+    return not is_unordered(container) or stream.duration == stream.frames
+
+
+def _count(stream: VideoStream) -> int | None:
+    """How many frames there are, where header and index agree."""
+    entries: Any = stream.index_entries
+    return stream.frames if stream.frames and stream.frames == len(entries) else None
+
+
+def _length(container: InputContainer, stream: VideoStream, times: Survey) -> float | None:
+    """Seconds from the clip's beginning to its end, where that is known."""
+    if times.end is not None:
+        return float(times.end - times.begin)
+    if not _knows_length(container, stream):
         return None
-    stop = stream.start_time + stream.duration
-    if container.duration:  # an edit list may end the film earlier
-        whole = (container.start_time or 0) + container.duration
-        if stop * base > Fraction(whole, 1_000_000) + Fraction(2, 1000):
-            stop = int(Fraction(whole, 1_000_000) / base)
-    return stop - pts if stop > pts else None
+    if stream.duration:
+        return float(stream.duration * base_of(stream))
+    if container.duration:
+        return container.duration / 1e6 - min(float(times.begin), 0.0)
+    return None
 
 
 def _seek(container: InputContainer, time: Fraction) -> None:
@@ -321,21 +402,6 @@ def _seek(container: InputContainer, time: Fraction) -> None:
         container.seek(max(0, int((time - _RUN_UP) * 1_000_000)), backward=True)
     except av.FFmpegError:
         container.seek(0, backward=True)
-
-
-def _check_complete(container: InputContainer, stream: VideoStream, span: Span) -> None:
-    """Raise ItemError if the index names bytes beyond the end of the file."""
-    entries: Any = stream.index_entries
-    size = container.size
-    if not len(entries) or entries[-1].pos + entries[-1].size <= size:
-        return
-    cut = next(e.timestamp for e in entries if e.pos + e.size > size)
-    time = cut * (stream.time_base or Fraction(1, 1000))
-    if span.end is None or time < span.end:
-        raise ItemError(
-            f"the file is cut off: the video ends at {spell(time)}; "
-            f"--end {float(time):.3f} takes what is there"
-        )
 
 
 @dataclass(frozen=True)
@@ -351,10 +417,10 @@ class _Upright:
         """From the frame's display matrix (ISO/IEC 14496-12), to the nearest quarter turn."""
         import numpy as np
 
-        data: Any = frame.side_data.get("DISPLAYMATRIX")
-        if data is None:
+        data = side_data(frame, "DISPLAYMATRIX")
+        if not data:
             return cls()
-        a, b, _, c, d = (int(v) for v in np.frombuffer(bytes(data), np.int32)[:5])
+        a, b, _, c, d = (int(v) for v in np.frombuffer(data, np.int32)[:5])
         if abs(a) + abs(d) >= abs(b) + abs(c):
             return cls(False, a < 0, d < 0)
         return cls(True, c < 0, b < 0)
@@ -373,20 +439,4 @@ class _Upright:
 def _describe(stream: Any) -> str:
     codec = stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
     language = stream.metadata.get("language", "und")
-    return codec if language == "und" else f"{codec} ({language})"
-
-
-def spell(seconds: Fraction | float | None) -> str:
-    """Seconds as ``m:ss.mmm`` or ``h:mm:ss.mmm``."""
-    millis = round((seconds or 0) * 1000)
-    sign, millis = ("-", -millis) if millis < 0 else ("", millis)
-    hours, rest = divmod(millis, 3_600_000)
-    minutes, rest = divmod(rest, 60_000)
-    tail = f"{rest // 1000:02d}.{rest % 1000:03d}"
-    return f"{sign}{hours}:{minutes:02d}:{tail}" if hours else f"{sign}{minutes}:{tail}"
-
-
-def reason(error: BaseException) -> str:
-    """FFmpeg's or the system's words for an error, without numbers and places."""
-    text = getattr(error, "strerror", None) or str(error)
-    return text[0].lower() + text[1:] if text else type(error).__name__
+    return codec if language == "und" else f"{codec} ({printable(language)})"

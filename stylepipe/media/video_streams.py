@@ -1,4 +1,4 @@
-"""Sound, subtitles and attachments: taken from the source to the output of a stylized video.
+"""Sound, subtitles, attachments and cover: from the source to the output of a stylized video.
 
 They are copied packet by packet. Only what the output's container cannot hold is converted: sound
 to the container's usual codec, text subtitles to its text format.
@@ -15,8 +15,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stylepipe.media.pyav import base_of
+from stylepipe.media.timeline import Timeline
 from stylepipe.media.video_encode import FORMATS
-from stylepipe.media.video_read import open_video, reason, spell
+from stylepipe.media.video_read import open_video
+from stylepipe.media.video_timecode import find_timecode
+from stylepipe.media.words import reason, spell
 from stylepipe.types import Info
 
 if TYPE_CHECKING:
@@ -33,10 +37,28 @@ _LAYOUTS = {1: "mono", 2: "stereo"}
 """Some sources only count their channels."""
 _GAP = Fraction(1, 10)
 """Seconds by which sound may stray from its times before they are taken anew."""
+_COVERED = (".mp4", ".m4v", ".mkv")
+_COVER_FILES = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
+"""Codec to the name and type that Matroska knows a cover by."""
 NEGATIVE = (".mp4", ".mov", ".m4v")
 """Containers whose edit lists give a meaning to times before zero."""
+_RUN_UP = (".mkv", ".webm")
+"""Containers that tell how much a codec decodes before what is to be heard."""
+_CLOCK_OF_MKV = 0.001
+"""Seconds to which they round times."""
 _TAGS = {"language", "title", "handler_name", "filename", "mimetype", "comment"}
 """Metadata of a stream that stays true; the rest is statistics of the source's bytes."""
+
+
+@dataclass(frozen=True)
+class Cover:
+    """A picture that stands for the film in menus."""
+
+    codec: str
+    width: int
+    height: int
+    data: bytes
+    """A whole JPEG or PNG file."""
 
 
 @dataclass
@@ -44,6 +66,7 @@ class Plan:
     """What becomes of the source's other streams, by their index."""
 
     copied: list[int] = field(default_factory=list)
+    covers: list[Cover] = field(default_factory=list)
     converted: dict[int, str] = field(default_factory=dict)
     """Index to codec."""
     notes: list[str] = field(default_factory=list)
@@ -66,13 +89,25 @@ def plan(source: Path, info: Info, suffix: str) -> Plan:
     video = info.details.get("stream")
     if video is None:  # an animated picture, or frames of another reader
         return result
-    left_out: list[str] = []
+    left_out: list[str] = list(info.details.get("side_data", ()))
+    covers: list[Any] = []
+    if pieces := info.details.get("pieces"):
+        result.notes.append(
+            f"its clock starts anew ({len(pieces) - 1} times): the parts are put end to end"
+        )
     with open_video(source) as container:
+        timecode = find_timecode(container, container.streams[video])
+        chapters = bool(container.chapters()) and suffix != ".avi"
         for stream in container.streams:
             if stream.index == video:
                 continue
+            if stream.type == "data" and stream.metadata.get("timecode") == timecode is not None:
+                continue  # the same as the film's own, from which it is written anew
+            if _is_cover(stream) and suffix in _COVERED and _codec(stream) in _COVER_FILES:
+                covers.append(stream)
+                continue
             if stream.type not in _KINDS or (stream.type == "attachment" and suffix != ".mkv"):
-                left_out.append(stream.type)
+                left_out.append(_name(stream, chapters))
                 continue
             if _holds(source, stream.index, suffix):
                 result.copied.append(stream.index)
@@ -83,9 +118,9 @@ def plan(source: Path, info: Info, suffix: str) -> Plan:
                     result.notes.append(f"{suffix} cannot hold {kind} in {codec}: made {target}")
                 else:
                     result.notes.append(f"{suffix} cannot hold {kind} in {codec}: left out")
+        result.covers = list(_covers(container, covers))
     if left_out:
-        kinds = ", ".join(f"{left_out.count(k)} {k}" for k in sorted(set(left_out)))
-        result.notes.append(f"streams left out: {kinds}")
+        result.notes.append(f"left out: {', '.join(left_out)}")
     result.notes = list(dict.fromkeys(result.notes))
     return result
 
@@ -113,6 +148,46 @@ def _holds(source: Path, index: int, suffix: str) -> bool:
     return True
 
 
+def _is_cover(stream: Any) -> bool:
+    from av.stream import Disposition
+
+    kind = stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails)
+    return bool(stream.type == "video" and kind == Disposition.attached_pic)
+
+
+def _covers(container: InputContainer, streams: list[Any]) -> Iterator[Cover]:
+    """Read the streams' one packet each; containers hand them out before all others."""
+    waiting = {stream.index for stream in streams}
+    for packet in container.demux(streams) if streams else ():
+        stream: Any = packet.stream
+        if packet.size and stream.index in waiting:
+            yield Cover(_codec(stream), stream.width, stream.height, bytes(packet))
+            waiting.remove(stream.index)
+        if not waiting:
+            return
+
+
+def _name(stream: Any, chapters: bool) -> str:
+    """What people call a stream that is left out; ``chapters`` are kept in another way."""
+    from av.stream import Discard, Disposition
+
+    told = {key.lower(): value for key, value in stream.metadata.items()}
+    if stream.type == "video":
+        if _is_cover(stream):
+            return f"cover picture ({' and '.join(_COVERED)} can hold one)"
+        if stream.disposition & Disposition.timed_thumbnails:
+            return "chapter pictures"
+        return f"another video ({_codec(stream)}, {stream.width}x{stream.height})"
+    if stream.type == "data" and stream.discard == Discard.all:  # FFmpeg's mark for such a track
+        return f"track of chapter titles{' (chapters are kept)' if chapters else ''}"
+    if "timecode" in told:
+        return f"timecode {told['timecode']} of another track"
+    if stream.type == "attachment":
+        return f"attached file {told.get('filename', 'without a name')}"
+    what = told.get("handler_name") or stream.name or "unknown"
+    return f"{stream.type} ({what.strip()})"
+
+
 def _codec(stream: Any) -> str:
     return stream.codec_context.codec.canonical_name if stream.codec_context else "unknown coding"
 
@@ -134,9 +209,13 @@ def copy_tags(source: Any, target: Any) -> None:
 class Streams:
     """The other streams on their way from an open source into an open output."""
 
-    def __init__(self, container: InputContainer, out: OutputContainer, plan: Plan) -> None:
-        self._container = container
+    def __init__(
+        self, container: InputContainer, out: OutputContainer, plan: Plan, timeline: Timeline,
+        suffix: str,
+    ) -> None:
+        self._container, self._timeline, self._suffix = container, timeline, suffix
         self._feeds: dict[int, Callable[[Any], Iterator[Any]]] = {}
+        self._covers = [packet for cover in plan.covers for packet in _attached(cover, out)]
         self.notes: list[str] = []
         for index in sorted([*plan.copied, *plan.converted]):
             source = container.streams[index]
@@ -150,43 +229,88 @@ class Streams:
             copy_tags(source, target)
             self._feeds[index] = feed
 
-    def packets(self, cut: Cut, negative: bool) -> Iterator[tuple[float, Any]]:
+    def packets(self, cut: Cut) -> Iterator[tuple[float, Any]]:
         """Decoding time in seconds, and packet, about in that order.
 
-        Unless the container holds ``negative`` times, sound before zero (a codec's run-up, which
+        Unless the container holds times before zero, sound from before it (a codec's run-up, which
         is not heard) is left out; else it would move everything, pictures included.
         """
         import av
 
+        yield from ((float("-inf"), packet) for packet in self._covers)
         if not self._feeds:
             return
         incoming = self._container.demux([self._container.streams[i] for i in self._feeds])
         time = 0.0
+        latest: dict[int, int] = {}
         while True:
             try:
                 packet: Any = next(incoming, None)
                 if packet is None:
                     return
                 flush = packet.dts is None and packet.pts is None
-                if not flush and not _inside(packet, cut):
-                    continue
+                if not flush:
+                    self._timeline.put(packet)
+                    if not _follows(packet, latest) or not _inside(packet, cut):
+                        continue
                 outgoing = list(self._feeds[packet.stream.index](packet))
             except av.FFmpegError as error:
                 self.notes.append(f"sound and subtitles end at {spell(time)}: {reason(error)}")
                 return
             for ready in outgoing:
-                base = ready.time_base
+                base = base_of(ready)
                 shift = round(cut.shift / base)
                 ready.pts = None if ready.pts is None else ready.pts - shift
                 ready.dts = None if ready.dts is None else ready.dts - shift
                 time = float((ready.pts if ready.dts is None else ready.dts) * base)
-                if time >= 0 or negative:
+                if self._suffix in NEGATIVE or time >= -self._run_up(ready):
                     yield time, ready
+
+    def _run_up(self, packet: Any) -> float:
+        """Seconds before zero at which the output's packets of a stream may begin."""
+        if self._suffix not in _RUN_UP or packet.stream.type != "audio":
+            return 0
+        context = packet.stream.codec_context
+        samples: int = context.delay
+        if not samples and context.codec.canonical_name == "opus":  # an encoder does not tell
+            samples = int.from_bytes(context.extradata[10:12], "little")  # RFC 7845: pre-skip
+        return samples / context.sample_rate + _CLOCK_OF_MKV if samples else 0
+
+
+def _follows(packet: Any, latest: dict[int, int]) -> bool:
+    """Whether the packet comes after those of its stream before it: no container takes others.
+
+    Where joined parts overlap, the earlier one is heard.
+    """
+    index, time = packet.stream.index, packet.pts if packet.dts is None else packet.dts
+    if time < latest.get(index, time) or (
+        time == latest.get(index) and packet.stream.type == "audio"
+    ):
+        return False
+    latest[index] = time
+    return True
+
+
+def _attached(cover: Cover, out: OutputContainer) -> Iterator[Any]:
+    """Give the output a cover, and yield the packet of it that is to be written, if any."""
+    import av
+    from av.stream import Disposition
+
+    if out.format.name == "matroska":
+        out.add_attachment(*_COVER_FILES[cover.codec], cover.data)
+        return
+    stream: Any = out.add_mux_stream(cover.codec, width=cover.width, height=cover.height)
+    stream.disposition, stream.time_base = Disposition.attached_pic, Fraction(1, 1000)
+    packet: Any = av.Packet(cover.data)
+    packet.stream, packet.time_base = stream, stream.time_base
+    packet.pts = packet.dts = 0
+    packet.is_keyframe = True
+    yield packet
 
 
 def _inside(packet: Any, cut: Cut) -> bool:
     """Whether the packet falls into the cut. Words that began before it are made to begin at it."""
-    base = packet.time_base
+    base = base_of(packet)
     start = (packet.dts if packet.pts is None else packet.pts) * base
     if cut.end is not None:
         if start >= cut.end:
@@ -229,7 +353,7 @@ def _sound(
         """Count samples: decoders leave times out, and coarse clocks would make gaps."""
         nonlocal heard
         rate = frame.sample_rate
-        time = None if frame.pts is None else frame.pts * frame.time_base
+        time = None if frame.pts is None else frame.pts * base_of(frame)
         if heard is None or (time is not None and abs(time - Fraction(heard, rate)) > _GAP):
             heard = round((time or 0) * rate)
         frame.pts, frame.time_base = heard, Fraction(1, rate)
@@ -290,7 +414,7 @@ def _text(
             return  # such packets only fill the time between two lines
         data = words.encode()
         ready: Any = av.Packet(len(data).to_bytes(2, "big") + data if codec == "mov_text" else data)
-        ready.stream, ready.time_base = target, packet.time_base
+        ready.stream, ready.time_base = target, base_of(packet)
         ready.pts = ready.dts = packet.pts
         ready.duration = packet.duration
         yield ready

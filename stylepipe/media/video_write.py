@@ -20,8 +20,8 @@ from stylepipe.media import video_mux
 from stylepipe.media.segments import SegmentFile, is_sound, load_frame, read_index, save_frame
 from stylepipe.media.video_color import FromRGB
 from stylepipe.media.video_encode import Encoding
-from stylepipe.media.video_read import reason
 from stylepipe.media.video_streams import Plan
+from stylepipe.media.words import reason
 from stylepipe.types import Frame, Info, Item
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class _Segment:
     def __init__(self, encoding: Encoding, file: SegmentFile, info: Info) -> None:
         self.file, self._encoding, self._info = file, encoding, info
         self._context: VideoCodecContext = encoding.open()
-        self._convert = FromRGB(encoding.colour, encoding.pix_fmt)
+        self._convert = FromRGB(encoding.colour, encoding.pix_fmt, encoding.white)
         self._base: Fraction | None = None
         self._times: list[int] = []
         self._clock = time.monotonic()

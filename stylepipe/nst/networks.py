@@ -211,6 +211,13 @@ class StyleNetwork(nn.Module):
         )
         return picked
 
+    def blended(self, weights: Tensor) -> StyleNetwork:
+        """A copy whose only style is a fixed blend of this network's, see fold()."""
+        single = self.select([0])
+        for norm, (gamma, beta) in zip(single.norms(), self.fold(weights), strict=True):
+            norm.gamma.data, norm.beta.data = gamma[None].clone(), beta[None].clone()
+        return single
+
     def one_hot(self, index: int) -> Tensor:
         """The 1 x styles weights of a single style."""
         weights = torch.zeros(1, self.styles, device=self.head.weight.device)
@@ -250,6 +257,30 @@ class StyleNetwork(nn.Module):
         if self.spec.unshuffle > 1:
             x = F.pixel_shuffle(x, self.spec.unshuffle)
         return x[..., :h, :w]
+
+
+def interpolated(nets: Sequence[StyleNetwork], weights: Sequence[float]) -> StyleNetwork:
+    """A network between several that were trained from one start: the mean of their weights.
+
+    Wang et al., "Deep Network Interpolation for Continuous Imagery Effect Transition" (2019),
+    eq. 2. weights: one number per network, which sum to 1. Raise ValueError for networks of
+    several shapes, or of several numbers of styles.
+    """
+    first = nets[0]
+    if len(nets) == 1:
+        return first
+    for net in nets[1:]:
+        if (net.spec, net.styles) != (first.spec, first.styles):
+            raise ValueError(f"a {net.spec.name!r} network is not of a {first.spec.name!r}'s shape")
+    states = [net.state_dict() for net in nets]
+    mixed = first.select(range(first.styles))
+    mixed.load_state_dict(
+        {
+            key: torch.stack([w * s[key] for w, s in zip(weights, states, strict=True)]).sum(dim=0)
+            for key in states[0]
+        }
+    )
+    return mixed
 
 
 def save_styles(

@@ -15,6 +15,9 @@ from torch import Tensor
 from stylepipe.errors import ItemError
 
 CACHE_BYTES = 1 << 30
+GRID, FEW, FLAT = 64, 8, 0.9
+"""Sampled on a grid of so many positions a side, a picture in which so few colors cover more than
+this part is a mask or a flat drawing. Photos stay below 0.7, even on a white background."""
 Read = Callable[[Path], NDArray[np.uint8]]
 """Reads a picture as H W 3, sRGB, upright. Raises ItemError where it cannot be read."""
 
@@ -26,6 +29,13 @@ def scale_to(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     size = (max(side, round(w * factor)), max(side, round(h * factor)))
     method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     return cv2.resize(picture, size, interpolation=method)  # type: ignore[return-value]
+
+
+def is_flat(picture: NDArray[np.uint8]) -> bool:
+    """Whether H W 3 is a mask, a label map or a flat drawing rather than a photo."""
+    sampled = cv2.resize(picture, (GRID, GRID), interpolation=cv2.INTER_NEAREST)
+    _, counts = np.unique(sampled.reshape(-1, 3), axis=0, return_counts=True)
+    return bool(np.sort(counts)[-FEW:].sum() > FLAT * GRID**2)
 
 
 def to_tensor(picture: NDArray[np.uint8]) -> Tensor:
@@ -58,9 +68,11 @@ class Photos:
     """An endless supply of batches of square crops; step n's batch is a function of the seed.
 
     A crop comes from a photo scaled so that its short side is `size` to `zoom * size` pixels.
-    vivid: the part of the crops that get other colours (see recoloured).
+    vivid: the part of the crops that get other colours (see recoloured). flat: whether masks and
+    flat drawings count too: of a crop of one colour a network can only make one flat field, which
+    a training takes for its collapse.
     Photos are read at once while they fit in memory, the rest when they are drawn.
-    warnings: a sentence for each photo left out. Raise ValueError where none can be read.
+    warnings: a sentence for each photo left out. Raise ValueError where none serves.
     """
 
     def __init__(
@@ -71,8 +83,10 @@ class Photos:
         zoom: float,
         seed: int,
         vivid: float = 0.0,
+        flat: bool = False,
     ) -> None:
         self._read = read
+        self._flat = flat
         self.size = size
         self.zoom = zoom
         self.seed = seed
@@ -81,14 +95,14 @@ class Photos:
         self.paths: list[Path] = []
         self._cache: dict[Path, NDArray[np.uint8]] = {}
         self._cached = 0
-        self._unreadable: set[Path] = set()
+        self._unfit: set[Path] = set()
         if not paths:
             raise ValueError("no photos to train on")
         for path in sorted(paths):
             if self._cached >= CACHE_BYTES or self._picture(path) is not None:
                 self.paths.append(path)
         if not self.paths:
-            raise ValueError(f"none of the {len(paths)} photos can be read: {self.warnings[0]}")
+            raise ValueError(f"none of the {len(paths)} photos serves: {self.warnings[0]}")
 
     def reseeded(self, seed: int) -> Photos:
         """The same photos, kept in memory once, in the batches of another seed."""
@@ -103,16 +117,20 @@ class Photos:
 
     def _picture(self, path: Path) -> NDArray[np.uint8] | None:
         """The photo, no larger than needed; kept in memory while there is room. None, and a
-        warning, where it cannot be read."""
+        warning, where it cannot be read or is none."""
         if path in self._cache:
             return self._cache[path]
-        if path in self._unreadable:
+        if path in self._unfit:
             return None
         try:
             picture = self._read(path)
         except ItemError as error:
             self.warnings.append(str(error))
-            self._unreadable.add(path)
+            self._unfit.add(path)
+            return None
+        if not self._flat and is_flat(picture):
+            self.warnings.append(f"{path} is left out: a mask or a flat drawing, not a photo")
+            self._unfit.add(path)
             return None
         largest = round(self.size * self.zoom)
         if min(picture.shape[:2]) > largest:
@@ -125,7 +143,7 @@ class Photos:
     def batch(self, step: int, count: int) -> Tensor:
         """Batch number `step`: count 3 size size in [0,1].
 
-        Raise FileNotFoundError where no photo can be read any more.
+        Raise FileNotFoundError where no photo serves any more.
         """
         rng = np.random.default_rng((self.seed, 0, step))
         return torch.stack([self._crop(rng) for _ in range(count)])
@@ -133,8 +151,8 @@ class Photos:
     def _crop(self, rng: np.random.Generator) -> Tensor:
         picture = None
         while picture is None:
-            if self._unreadable.issuperset(self.paths):
-                raise FileNotFoundError(f"no photo can be read any more: {self.warnings[-1]}")
+            if self._unfit.issuperset(self.paths):
+                raise FileNotFoundError(f"no photo serves any more: {self.warnings[-1]}")
             picture = self._picture(self.paths[int(rng.integers(len(self.paths)))])
         h, w = picture.shape[:2]
         # Cut first, then scale: the cost is that of the crop, not of the photo.

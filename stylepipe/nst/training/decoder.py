@@ -19,16 +19,12 @@ from stylepipe.nst.encoders import Encoder
 from stylepipe.nst.files import digest
 from stylepipe.nst.photos import Photos, Read, check_crops, load_picture
 
+from .consistency import Motion, difference, inner, noise
 from .task import Measured, Rows, RunOptions, Task
 
-EDGE = 0.0625
-"""Of the side: the frame that is not compared with the style, whose crop has no such padding."""
-NOISE = 2 / 255
-"""Largest change of a pixel by which steadiness is judged: what a camera's noise is like."""
-SHIFT = 8
-"""Pixels, less than so many, by which the photo is moved then: the grid of relu4_1."""
 SKIES = 0.3
-"""Part of the rows that get a plain sky then: there noise is all there is to be seen."""
+"""Part of the rows that get a plain sky where steadiness is judged: there noise is all there is to
+be seen."""
 FLAT = 0.01
 """Of the mean square: a style's variance counts as no less."""
 
@@ -124,7 +120,7 @@ class DecoderTask(Task):
         # Another seed: without paintings a photo must not be its own style.
         if paintings:
             others = (options.size, options.zoom, options.seed + 1, options.vivid)
-            self.styles = Photos(read, paintings, *others)
+            self.styles = Photos(read, paintings, *others, flat=True)
             self.styles.tell_with(self.photos)
         else:
             self.styles = self.photos.reseeded(options.seed + 1)
@@ -149,18 +145,18 @@ class DecoderTask(Task):
             copied = torch.from_numpy(rng.random(options.batch) < options.copies)
         swapped = copied & torch.from_numpy(rng.random(options.batch) < 0.5)
         photos[swapped] = styles[swapped]
-        noise = photos.new_zeros(len(photos), 0)
+        added = photos.new_zeros(len(photos), 0)
         if options.steady_weight:
             for row in np.flatnonzero(rng.random(options.batch) < SKIES):
                 _add_sky(photos[row : row + 1], float(rng.uniform(0.3, 0.8)))
-            noise = torch.from_numpy(rng.uniform(-NOISE, NOISE, photos.shape).astype(np.float32))
-        return photos, styles, copied, noise
+            added = noise(photos.shape, rng)
+        return photos, styles, copied, added
 
     def measure(self, model: nn.Module, rows: Rows, step: int) -> Measured:
         assert isinstance(model, nn.ModuleDict)
-        photos, styles, copied, noise = rows
+        photos, styles, copied, added = rows
         steady = self.options.steady_weight
-        down, right = np.random.default_rng((self.options.seed, 4, step)).integers(0, SHIFT, 2)
+        motion = Motion.drawn(np.random.default_rng((self.options.seed, 4, step)))
         with torch.no_grad():
             seen = self.encoder(photos, [*self.firsts, *self.layers])
             styled: dict[str, Tensor] = {}
@@ -169,7 +165,7 @@ class DecoderTask(Task):
                 styled = self.encoder(styles, [*firsts, *self.layers])
             aims = self._aims(seen, styled, copied)
             if steady:
-                shaken = (photos + noise).clamp(0.0, 1.0)[..., down:, right:]
+                shaken = motion((photos + added).clamp(0.0, 1.0))
                 others = self._aims(self.encoder(shaken, self.layers), styled, copied)
         total: dict[str, list[Tensor]] = {name: [] for name in self.columns}
         spreads = []
@@ -179,7 +175,7 @@ class DecoderTask(Task):
             terms = self._terms(layer, output, photos, copied, seen, aims[layer], styled)
             if steady:
                 again = model[layer](others[layer])[..., : shaken.shape[2], : shaken.shape[3]]
-                terms["steady"] = steady * _apart(again, output[..., down:, right:])
+                terms["steady"] = steady * difference(again, motion(output))
             for name, value in terms.items():
                 total[name].append(value.mean())
             spreads.append(output.flatten(1).std(dim=1))
@@ -281,25 +277,13 @@ def _decoder(model: nn.ModuleDict, layer: str) -> Decoder:
 
 def _style_error(features: Tensor, style: Tensor) -> Tensor:
     """Wasserstein-2 distance of the features' moments to the style's, N C h w -> N."""
-    mean, covariance = losses.moments(_inner(style))
+    mean, covariance = losses.moments(inner(style))
     # A crop may be of one colour: nothing is to be divided by its variances.
     lack = (FLAT * mean.square().sum(dim=1) + losses.EPS - losses.trace(covariance)).clamp_min(0.0)
     channels = covariance.shape[1]
     covariance = covariance + torch.diag_embed((lack / channels)[:, None].expand(-1, channels))
     root = losses.sqrtm(losses.regularise(covariance, losses.trace(covariance)))
-    return losses.wasserstein_loss(_inner(features), mean, covariance, root)
-
-
-def _apart(picture: Tensor, other: Tensor) -> Tensor:
-    """Squared error over the variance, N C H W -> N: of fainter pictures it is not less."""
-    first, second = _inner(picture), _inner(other)
-    spread = second.flatten(2).var(dim=2, correction=0).mean(dim=1)
-    return (first - second).square().flatten(1).mean(dim=1) / (spread + losses.EPS)
-
-
-def _inner(maps: Tensor) -> Tensor:
-    rows, columns = (int(EDGE * side) for side in maps.shape[2:])
-    return maps[..., rows : maps.shape[2] - rows, columns : maps.shape[3] - columns]
+    return losses.wasserstein_loss(inner(features), mean, covariance, root)
 
 
 def _cut(picture: Tensor, height: int, width: int) -> Tensor:

@@ -123,7 +123,7 @@ class EncoderTask(Task):
             raise ValueError(f"no teacher has the layer {missing[0]!r}; name one more that has it")
         sizes = (options.size, options.zoom, options.seed, options.vivid)
         self.photos = Photos(read, photos, *sizes)
-        self.paintings = Photos(read, paintings, *sizes) if paintings else None
+        self.paintings = Photos(read, paintings, *sizes, flat=True) if paintings else None
         if self.paintings:
             self.paintings.tell_with(self.photos)
         self.warnings = self.photos.warnings

@@ -26,6 +26,7 @@ from stylepipe.nst.networks import (
 )
 from stylepipe.nst.photos import Photos, Read, check_crops, load_picture
 
+from .consistency import Motion, difference, noise
 from .task import Measured, Rows, RunOptions, Task
 
 STYLE_RATE = 4.0  # of the learning rate, for the norms' gains and shifts
@@ -39,7 +40,8 @@ class StyleOptions(RunOptions):
     painting, the quickest way to a sound start. zoom: crops come from photos of `size` to
     `zoom * size` pixels. vivid: the part of the crops whose colours are made stronger, weaker or
     others, so that a network knows colours which the photos happen to lack. style_size: short
-    side in pixels to which paintings are scaled.
+    side in pixels to which paintings are scaled. consistency_weight: of what changes in the picture
+    when the photo moves a little, with noise (see consistency); it doubles the network's work.
     """
 
     size: int = 256
@@ -52,6 +54,7 @@ class StyleOptions(RunOptions):
     range_weight: float = 10.0
     spike_weight: float = 2.0
     guide_weight: float = 1.0
+    consistency_weight: float = 0.0
     zoom: float = 2.0
     vivid: float = 0.5
     style_size: int = 480
@@ -126,7 +129,10 @@ class StyleTask(Task):
 
     model: StyleNetwork
     options: StyleOptions
-    columns = ("copy", "content", "style", "tone", "hue", "tv", "range", "spikes", "guide")
+    columns = (
+        *("copy", "content", "style", "tone", "hue", "tv", "range", "spikes", "guide"),
+        "consistency",
+    )
 
     def __init__(
         self,
@@ -171,12 +177,16 @@ class StyleTask(Task):
         ]
 
     def batch(self, step: int) -> Rows:
-        """Photos, and which style each gets: all equally often, in shuffled rounds."""
+        """Photos, which style each gets (all equally often, in shuffled rounds), and noise."""
         options, count, picked = self.options, self.model.styles, []
         for position in range(step * options.batch, (step + 1) * options.batch):
             rng = np.random.default_rng((options.seed, 1, position // count))
             picked.append(int(rng.permutation(count)[position % count]))
-        return self.photos.batch(step, options.batch), torch.tensor(picked)
+        photos = self.photos.batch(step, options.batch)
+        added = photos.new_zeros(len(photos), 0)
+        if options.consistency_weight:
+            added = noise(photos.shape, np.random.default_rng((options.seed, 3, step)))
+        return photos, torch.tensor(picked), added
 
     def kind(self, rows: Rows) -> Sequence[int]:
         styles: list[int] = rows[1].tolist()
@@ -193,12 +203,17 @@ class StyleTask(Task):
 
     def measure(self, model: nn.Module, rows: Rows, step: int) -> Measured:
         assert isinstance(model, StyleNetwork)
-        photos, styles = rows
+        photos, styles, added = rows
         weights = torch.eye(model.styles, device=photos.device)[styles]
         spikes: list[Tensor] = []
         with _watching(model, spikes):
             output = model(photos, weights).float()
         terms = self._terms(photos, output, styles, weights, step)
+        if self.options.consistency_weight and step >= self.options.copy_steps:
+            motion = Motion.drawn(np.random.default_rng((self.options.seed, 4, step)))
+            again = model(motion((photos + added).clamp(0.0, 1.0)), weights).float()
+            apart = difference(again, motion(output))
+            terms["consistency"] = self.options.consistency_weight * apart
         terms["spikes"] = self.options.spike_weight * torch.stack(spikes).sum(dim=0)
         means = {key: value.mean() for key, value in terms.items()}
         return Measured(means, output.flatten(1).std(dim=1))

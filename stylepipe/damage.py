@@ -1,0 +1,50 @@
+"""What a job does with damaged files: one rule for photos and films, whoever reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from stylepipe.errors import DamageError
+
+Rule = Literal["warn", "fail", "skip"]
+RULES: tuple[Rule, ...] = ("warn", "fail", "skip")
+_MOST_TOLD = 2
+"""Damages of one file that are spelled out."""
+
+Damaged = Callable[[str], None]
+"""What readers call for each thing that is torn or missing; see :attr:`Context.damaged`."""
+
+
+def refuse(what: str) -> None:
+    """The rule where no job has set one: a damaged file is not read. Raises DamageError."""
+    raise DamageError(what)
+
+
+class DamageRule:
+    """Applies the job's rule to what readers tell of the file in hand, and remembers it.
+
+    Used in the reading thread only, which reads one file after another.
+    """
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self._told: list[str] = []
+
+    def begin(self) -> None:
+        """Another file is in hand."""
+        self._told = []
+
+    def damaged(self, what: str) -> None:
+        """Take note of damage. Raises DamageError unless what decodes is to be painted."""
+        if self.rule == "fail":
+            raise DamageError(f"{what} (--on-damage warn paints what is left)")
+        if self.rule == "skip":
+            raise DamageError(what)
+        if what not in self._told:
+            self._told.append(what)
+
+    def summary(self) -> str:
+        """One line about the file in hand; empty if it is whole."""
+        more = len(self._told) - _MOST_TOLD
+        return "; ".join(self._told[:_MOST_TOLD]) + (f"; and {more} more" if more > 0 else "")
