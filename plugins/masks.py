@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -11,6 +12,7 @@ import stylepipe
 from stylepipe import (
     Batch,
     Frame,
+    Info,
     Item,
     ItemError,
     Masker,
@@ -43,39 +45,45 @@ class FilesOptions(MaskOptions):
     )
 
 
+@dataclass
+class _Files:
+    """The masks in a folder, by their paths in it without suffix."""
+
+    stills: dict[Path, Path]
+    folders: dict[Path, list[Path]]
+
+
 class FilesMasker(Masker):
     """Masks drawn beforehand: one for all, or one of the same name for each picture."""
 
     name = "files"
     Options: ClassVar[type[Options]] = FilesOptions
 
+    def __init__(self, options: FilesOptions) -> None:
+        super().__init__(options)
+        self._files: _Files | None = None
+
     def open(self, context: stylepipe.Context) -> None:
         """Find the mask files. Raises UsageError if there are none."""
+        self._files = self._looked_for()
+        self._max_pixels = context.max_pixels
+        self._last: tuple[Path, np.ndarray] | None = None
+
+    def check_item(self, item: Item, info: Info) -> None:
+        self._find(item, 0)
+
+    def _looked_for(self) -> _Files:
         path = self.options.path
         if path is None:
             raise UsageError(
                 "the masks of 'files' need a path: --mask FILE, or --mask FOLDER with masks "
                 "named like the pictures"
             )
-        self._max_pixels = context.max_pixels
-        self._stills: dict[Path, Path] = {}
-        self._folders: dict[Path, list[Path]] = {}
-        self._last: tuple[Path, np.ndarray] | None = None
         if path.is_dir():
-            self._index(path)
-        elif not path.is_file():
+            return _indexed(path)
+        if not path.is_file():
             raise UsageError(f"there is no mask file or folder {path}")
-
-    def _index(self, folder: Path) -> None:
-        files = [f for f in folder.rglob("*") if f.suffix.lower() in _SUFFIXES and f.is_file()]
-        if not files:
-            raise UsageError(
-                f"the mask folder {folder} holds no pictures ({' '.join(_SUFFIXES)})"
-            )
-        for file in sorted(files, key=_natural):
-            name = file.relative_to(folder).with_suffix("")
-            self._stills.setdefault(name, file)
-            self._folders.setdefault(name.parent, []).append(file)
+        return _Files({}, {})
 
     def mask(self, batch: Batch, frames: Sequence[Frame]) -> torch.Tensor:
         import numpy as np
@@ -88,24 +96,28 @@ class FilesMasker(Masker):
         """The mask of one frame, HxW float32 in [0, 1], at the frame's size. Raises ItemError."""
         file = self._find(item, frame.index)
         if self._last is None or self._last[0] != file:
+            # A reader without the limit may have read the frame: a mask of its size is no surprise.
             height, width = frame.pixels.shape[:2]
             self._last = file, _read(file, max(self._max_pixels, width * height))
         return _fitted(self._last[1], frame, file)
 
     def _find(self, item: Item, index: int) -> Path:
         folder: Path = self.options.path
+        if self._files is None:
+            self._files = self._looked_for()
         if folder.is_file():
             return folder
+        stills, folders = self._files.stills, self._files.folders
         full, bare = item.relative, item.relative.with_suffix("")
         for name in (full, bare):  # photo.jpg.png tells photo.jpg from photo.png
-            if name in self._stills:
-                return self._stills[name]
-        if bare not in self._folders:
+            if name in stills:
+                return stills[name]
+        if bare not in folders:
             raise ItemError(
                 f"it has no mask; looked for {folder / full}.*, {folder / bare}.* and the folder "
                 f"{folder / bare}"
             )
-        files = self._folders[bare]
+        files = folders[bare]
         if index >= len(files):
             raise ItemError(
                 f"frame {index + 1} has no mask; {folder / bare} holds {len(files)}"
@@ -131,11 +143,22 @@ class AlphaMasker(Masker):
         return torch.from_numpy(np.stack(planes))[:, None].to(batch.images.device)
 
 
+def _indexed(folder: Path) -> _Files:
+    files = [f for f in folder.rglob("*") if f.suffix.lower() in _SUFFIXES and f.is_file()]
+    if not files:
+        raise UsageError(f"the mask folder {folder} holds no pictures ({' '.join(_SUFFIXES)})")
+    found = _Files({}, {})
+    for file in sorted(files, key=_natural):
+        name = file.relative_to(folder).with_suffix("")
+        found.stills.setdefault(name, file)
+        found.folders.setdefault(name.parent, []).append(file)
+    return found
+
+
 def _read(file: Path, max_pixels: int) -> np.ndarray:
     """The mask in ``file``, HxW float32 in [0, 1], upright: its transparency, else its lightness.
 
-    It may have as many ``pixels`` as its picture, whatever that was allowed to have. Raises
-    ItemError if the file cannot be read.
+    Raises ItemError if the file cannot be read, or has more than ``max_pixels``.
     """
     from PIL import ImageOps
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from stylepipe import (
     Context,
+    Info,
     Item,
     ItemError,
     StyleRef,
@@ -115,6 +116,8 @@ class PaintingStylizer(Stylizer):
     options: PaintingOptions
     _context: Context
     _regions: RegionFiles | None
+    _maps: RegionFiles | None = None
+    """Where the maps of the photos are looked for."""
 
     def files(self) -> Iterable[Path]:
         files = self.options.inputs()
@@ -124,6 +127,14 @@ class PaintingStylizer(Stylizer):
             # Fetched in the middle of a film it would go on in another manner.
             files.append(KNOWN["vgg19"].path)
         return files
+
+    def check_item(self, item: Item, info: Info) -> None:
+        from .regions import RegionFiles
+
+        if self.options.regions is not None:
+            if self._maps is None:
+                self._maps = RegionFiles(self.options.regions, (), 0)  # to find, and not to read
+            self._maps.find(item)
 
     def open_encoder(self, pooling: str = "max") -> Encoder:
         """The encoder of the options, where the job computes. Raises UsageError, SetupError."""

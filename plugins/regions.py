@@ -64,7 +64,7 @@ class RegionFiles:
         styles from dark to bright. least: side to which the engine has extended smaller photos.
         Raises ItemError.
         """
-        path = self._find(item)
+        path = self.find(item)
         key = (path, tuple(size))
         if self._last is None or self._last[0] != key:  # the frames of a film share one map
             self._last = key, self._planes_of_photo(path, size, least)
@@ -89,7 +89,8 @@ class RegionFiles:
                 )
         return _planes(labels, colours, size, path, ItemError)
 
-    def _find(self, item: Item) -> Path:
+    def find(self, item: Item) -> Path:
+        """The map of a photo. Raises ItemError if there is none."""
         if not self._photos.is_dir():
             return self._photos
         for name in (item.relative, item.relative.with_suffix("")):

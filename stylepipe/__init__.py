@@ -45,11 +45,12 @@ from stylepipe.errors import (
     UsageError,
     suggest,
 )
-from stylepipe.fingerprints import digest, stamp
+from stylepipe.fingerprints import digest, options_digest, stamp
 from stylepipe.hookspecs import hookimpl
 from stylepipe.options import Options, option
 from stylepipe.pictures import open_picture, read_picture
 from stylepipe.styles import parse_style
+from stylepipe.texts import read_toml
 from stylepipe.types import Batch, Frame, Guide, Info, Item, Meta, Original, Outcome, Text
 from stylepipe.version import __version__
 
@@ -93,8 +94,10 @@ __all__ = [
     "native_bf16",
     "open_picture",
     "option",
+    "options_digest",
     "parse_style",
     "read_picture",
+    "read_toml",
     "stamp",
     "suggest",
 ]

@@ -27,7 +27,7 @@ def convert(
 
     ``settings`` overrides keys of the preset by table: ``{"stylizer": {"style": "great-wave"}}``.
     ``job`` takes the other fields of :class:`stylepipe.pipeline.Job`: ``device``, ``overwrite``,
-    ``limit`` ... The environment is not looked at. Items that fail are told by the report
+    ``redo``, ``limit`` ... The environment is not looked at. Items that fail are told by the report
     (``report.failures``, ``report.exit_code``). Raises UsageError, NoInputError or SetupError if
     the job as a whole cannot be done::
 

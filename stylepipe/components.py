@@ -72,6 +72,13 @@ class Component:
         """
         return [v for v in vars(self.options).values() if isinstance(v, Path)]
 
+    def check_item(self, item: Item, info: Info) -> None:
+        """Raise ItemError if the item cannot be done, as far as is quickly seen: it has no mask ...
+
+        Asked of masker, stylizer and writer before the item is read, in the reading thread; by
+        ``--dry-run`` too, which opens none of them. Must not import torch, and writes nothing.
+        """
+
     def open(self, context: Context) -> None:
         """Load weights, pick buffers. May raise SetupError or UsageError."""
 

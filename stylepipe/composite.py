@@ -114,7 +114,8 @@ def _smooth_fill(frame: Frame) -> np.ndarray:
         weighted.append(cv2.resize(colours, slab, interpolation=cv2.INTER_AREA))
         weight.append(cv2.resize(known, slab, interpolation=cv2.INTER_AREA))
     filled = _push_pull(np.concatenate(weighted), np.concatenate(weight)[..., None])
-    return cast(np.ndarray, np.rint(filled.clip(0, frame.white)).astype(frame.pixels.dtype))
+    whole: np.ndarray = np.rint(filled.clip(0, frame.white)).astype(frame.pixels.dtype)
+    return whole
 
 
 def _push_pull(weighted: np.ndarray, weight: np.ndarray) -> np.ndarray:

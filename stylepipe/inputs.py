@@ -1,16 +1,21 @@
-"""From the paths a user names to items with output paths; every clash is found before a write."""
+"""From the paths a user names to items with output paths."""
 
 from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from stylepipe.clashes import clashes
 from stylepipe.components import Reader, Writer
 from stylepipe.errors import ItemError, NoInputError, UsageError
+from stylepipe.places import check_output, no_file
 from stylepipe.presets import Settings
 from stylepipe.styles import parse_style
+from stylepipe.texts import told_kinds
 from stylepipe.types import Info, Item
 
 
@@ -39,46 +44,73 @@ def probe(path: Path, readers: Sequence[Reader]) -> tuple[Reader, Info]:
     raise ItemError(f"no reader knows what is in this {path.suffix or 'file'}")
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a run has to do, as far as the names of the files tell."""
+
+    items: list[Item]
+    single: bool
+    """The output is one file, not a folder."""
+    refused: Mapping[int, str] = field(default_factory=dict)
+    """By the item's index: one sentence why nothing can be written for it."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    """How many files of each kind were passed over in folders: hidden, or no reader has it."""
+
+
 def find_items(
     inputs: Sequence[Path], output: Path, settings: Settings, limit: int | None = None
-) -> tuple[list[Item], bool]:
-    """Find the input files, decide where each result goes, and whether ``output`` is one file.
+) -> Found:
+    """Find the input files, and decide where each result goes.
 
     Folders are searched recursively, in sorted order, links included; hidden files are left out. A
     folder that cannot be read becomes an item too, which fails in its turn. The tree below each
-    folder is mirrored under ``output``. Raises NoInputError if nothing matches, UsageError if the
-    output equals or lies inside an input, or if a result would replace another, or a source.
+    folder is mirrored under ``output``. An item whose result would replace another's, or a file
+    that the run reads, is refused; the others go on. Raises NoInputError if nothing matches,
+    UsageError if the output cannot be meant, equals or lies inside an input.
     """
+    check_output(output)
     inputs = _expand(inputs)
     _check_places(inputs, output)
-    if _is_one_file(inputs, output, settings.writers):
-        return [Item(0, inputs[0], inputs[0].parent, output)], True
+    if _is_one_file(inputs, output, settings):
+        only = [Item(0, inputs[0], inputs[0].parent, output)]
+        return Found(only, True, clashes(only, settings))
     suffixes = {s for r in settings.readers for s in r.patterns}
     items: list[Item] = []
-    for root, source in _walk(inputs, suffixes):
-        relative = source.relative_to(root)
-        target = output / relative.parent / _name(source, len(items), settings)
-        items.append(Item(len(items), source, root, target))
+    refused: dict[int, str] = {}
+    left_out: Counter[str] = Counter()
+    for root, source in _walk(inputs, suffixes, left_out):
+        relative, index = source.relative_to(root), len(items)
+        suffix = _suffix(source, settings)
+        if suffix is None:
+            refused[index] = _other_kind(settings)
+        name = _stem(source, index, settings) + (suffix or source.suffix)
+        items.append(Item(index, source, root, output / relative.parent / name))
     if not items:
         places = ", ".join(str(p) for p in inputs)
+        there = f" (there: {told_kinds(left_out)})" if left_out else ""
         raise NoInputError(
-            f"no photo or video found in {places}; known types: {' '.join(sorted(suffixes))}"
+            f"no photo or video found in {places}{there}; known types: "
+            f"{' '.join(sorted(suffixes))}"
         )
-    _check_collisions(items)
-    return items[:limit], False
+    going = [item for item in items if item.index not in refused]
+    refused |= clashes(going, settings)
+    items = items[:limit]
+    kept = {item.index: refused[item.index] for item in items if item.index in refused}
+    return Found(items, False, kept, left_out)
 
 
-def _is_one_file(inputs: Sequence[Path], output: Path, writers: Sequence[Writer]) -> bool:
+def _is_one_file(inputs: Sequence[Path], output: Path, settings: Settings) -> bool:
     if output.is_dir():
         return False
     one = len(inputs) == 1 and inputs[0].is_file()
-    known = sorted({s for w in writers for s in w.patterns})
+    known = sorted({s for w in settings.writers for s in w.patterns})
     if output.suffix.lower() in known or output.is_file():
         if not one:
             raise UsageError(
                 f"{output} is one file, but several results need a folder; choose another --output"
             )
         if output.suffix.lower() in known:
+            _check_said_once(output, settings)
             return True
     if one and 2 <= len(output.suffix) <= 5:
         raise UsageError(
@@ -86,6 +118,20 @@ def _is_one_file(inputs: Sequence[Path], output: Path, writers: Sequence[Writer]
             "folder, make it first"
         )
     return False
+
+
+def _check_said_once(output: Path, settings: Settings) -> None:
+    """A file's name says all that a format and a template could."""
+    wanted = settings.output
+    if wanted.format is not None and output.suffix.lower() != f".{wanted.format}":
+        raise UsageError(
+            f"--output {output} and --format {wanted.format} contradict each other; leave one out"
+        )
+    if "name" in wanted.given():
+        raise UsageError(
+            f"--name {wanted.name!r} is for a folder of results, and --output {output} is a file; "
+            "leave one out (a preset's name is undone by --name '{stem}')"
+        )
 
 
 def _expand(inputs: Sequence[Path]) -> list[Path]:
@@ -96,11 +142,13 @@ def _expand(inputs: Sequence[Path]) -> list[Path]:
         except OSError as error:
             raise NoInputError(f"cannot read {path}: {error.strerror}") from error
         if there:
+            if not (path.is_file() or path.is_dir()):
+                raise NoInputError(f"{path} is neither a file nor a folder")
             found.append(path)
         elif matches := sorted(glob.glob(str(path))):  # noqa: PTH207 (takes any pattern)
             found.extend(Path(m) for m in matches)
         else:
-            raise NoInputError(f"no such file or folder: {path}")
+            raise NoInputError(no_file(path))
     return found
 
 
@@ -120,20 +168,22 @@ def _check_places(inputs: Sequence[Path], output: Path) -> None:
             )
 
 
-def _walk(inputs: Sequence[Path], suffixes: set[str]) -> Iterator[tuple[Path, Path]]:
-    """(root, file or unreadable folder), each once, however often it was named."""
+def _walk(
+    inputs: Sequence[Path], suffixes: set[str], left_out: Counter[str]
+) -> Iterator[tuple[Path, Path]]:
+    """(root, file or unreadable folder), each once, however often and however it was named."""
     seen: set[str] = set()
     for path in inputs:
-        files = [path] if path.is_file() else _files_below(path, suffixes)
+        files = [path] if path.is_file() else _files_below(path, suffixes, left_out)
         root = path.parent if path.is_file() else path
         for file in files:
-            name = os.path.abspath(file)
+            name = os.path.join(os.path.realpath(file.parent), file.name)  # noqa: PTH118
             if name not in seen:
                 seen.add(name)
                 yield root, file
 
 
-def _files_below(folder: Path, suffixes: set[str]) -> Iterator[Path]:
+def _files_below(folder: Path, suffixes: set[str], left_out: Counter[str]) -> Iterator[Path]:
     visited: set[str] = set()
     unreadable: list[Path] = []
     walk = os.walk(folder, onerror=lambda e: unreadable.append(Path(e.filename)), followlinks=True)
@@ -145,49 +195,51 @@ def _files_below(folder: Path, suffixes: set[str]) -> Iterator[Path]:
             if not f.startswith(".") and os.path.realpath(Path(parent) / f) not in visited
         )
         for name in sorted(names):
-            if not name.startswith(".") and Path(name).suffix.lower() in suffixes:
+            suffix = Path(name).suffix.lower()
+            if name.startswith("."):
+                if suffix in suffixes:
+                    left_out["hidden"] += 1
+            elif suffix in suffixes:
                 yield Path(parent) / name
+            else:
+                named = 1 < len(suffix) <= 10 and suffix.isprintable()
+                left_out[suffix if named else "of no known suffix"] += 1
     yield from unreadable
 
 
-def _name(source: Path, index: int, settings: Settings) -> str:
+def _suffix(source: Path, settings: Settings) -> str | None:
+    """The suffix of the source's result; None if nothing of its kind can be what was asked for."""
     readers = readers_for(source, settings.readers)
     kinds = [r.kind for r in readers]
-    suffix = source.suffix
-    writable = {s for w in settings.writers for s in w.patterns}
+    if settings.output.format is not None:
+        wanted = f".{settings.output.format}"
+        # A suffix may belong to writers of both kinds: .png is a picture or an animation.
+        able = any(w.kind in kinds and wanted in w.patterns for w in settings.writers)
+        return wanted if able else None
+    if any(source.suffix.lower() in w.patterns for w in settings.writers):
+        return source.suffix
+    writer = next((w for w in settings.writers if w.kind == kinds[0]), None)
+    first = writer.patterns[0] if writer else source.suffix
+    return readers[0].instead.get(source.suffix.lower(), first)
+
+
+def _other_kind(settings: Settings) -> str:
     wanted = f".{settings.output.format}"
-    # A suffix may belong to writers of both kinds: .png is a picture or an animation.
-    if any(w.kind in kinds and wanted in w.patterns for w in settings.writers):
-        suffix = wanted
-    elif suffix.lower() not in writable:
-        writer = next((w for w in settings.writers if w.kind == kinds[0]), None)
-        first = writer.patterns[0] if writer else suffix
-        suffix = readers[0].instead.get(suffix.lower(), first)
+    kinds = {w.kind for w in settings.writers if wanted in w.patterns}
+    able, this = ("photos", "a film") if "image" in kinds else ("films", "a photo")
+    return (
+        f"--format {settings.output.format} is for {able}, and this is {this}; run the {able} "
+        "apart, or leave --format out"
+    )
+
+
+def _stem(source: Path, index: int, settings: Settings) -> str:
     styles = getattr(settings.stylizer.options, "style", ())
-    stem = settings.output.name.format(
+    return settings.output.name.format(
         stem=source.stem,
+        suffix=source.suffix[1:],
         index=index + 1,
         style="+".join(parse_style(s).path.stem for s in styles) or settings.stylizer.name,
         stylizer=settings.stylizer.name,
         preset=Path(settings.preset).stem,
     )
-    return stem + suffix
-
-
-def _check_collisions(items: Sequence[Item]) -> None:
-    owners: dict[str, Item] = {}
-    sources = {os.path.realpath(item.source): item for item in items}
-    for item in items:
-        # Case is folded: two names that differ in case only are one file on many disks.
-        key = os.path.normcase(str(item.output)).casefold()
-        other = owners.setdefault(key, item)
-        if other is not item:
-            raise UsageError(
-                f"{other.source} and {item.source} would both be written to {item.output}; "
-                "run them into different folders, or tell them apart with --name"
-            )
-        if source := sources.get(os.path.realpath(item.output)):
-            raise UsageError(
-                f"{source.source} would be overwritten by the result of {item.source}; choose "
-                "another --output"
-            )

@@ -10,19 +10,21 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 from stylepipe.errors import SetupError
-from stylepipe.fingerprints import digest, stamp
+from stylepipe.fingerprints import Source, digest
 from stylepipe.types import Item
 from stylepipe.version import __version__
 
 WORK_FOLDER = ".stylepipe"
-State = Literal["absent", "complete", "stale", "foreign"]
+State = Literal["absent", "complete", "stale", "other", "foreign"]
+_LINE = 1 << 16
+"""Characters of a line at most; longer ones are none of ours."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,13 @@ class Entry:
     """One completed result."""
 
     settings: str
-    path: str
-    """The source's absolute path."""
-    source: str
-    """The source's stamp."""
+    name: str
+    place: str
+    version: str
+    content: str
+    """The source, as :class:`stylepipe.fingerprints.Source` tells it."""
     size: int
+    """Bytes of the result."""
     mtime_ns: int
     damage: str = ""
     """What was torn or missing in the source; empty if it was whole."""
@@ -54,11 +58,12 @@ class Journal:
             # Beside a single result nothing may stay behind, so it is remembered elsewhere.
             from stylepipe.weights import cache_folder
 
-            name = digest(os.path.abspath(output))[:32]
+            # Not by its place: the folder may move. Size and time tell results of one name apart.
+            name = digest(output.name)[:32]
             self._file = cache_folder() / "results" / f"{name}.jsonl"
         self._single = single
         self._settings = settings
-        self._sources: dict[int, str] = {}
+        self._sources: dict[int, Source] = {}
         self._lock: int | None = None
         self._made_root = False
         self._entries: dict[str, list[Entry]] = {}
@@ -68,13 +73,16 @@ class Journal:
         self._entries = {}
         if not self._file.is_file():
             return
-        for line in self._file.read_text("utf-8", errors="replace").splitlines():
-            try:
-                record = json.loads(line)
-                output = record.pop("output")
-                self._entries.setdefault(output, []).append(Entry(**record))
-            except (ValueError, TypeError, KeyError, AttributeError):
-                continue  # a line torn by a kill: its item is simply done again
+        with self._file.open(encoding="utf-8", errors="replace") as lines:
+            while line := lines.readline(_LINE):
+                try:
+                    record = json.loads(line)
+                    output = record.pop("output")
+                    entry = Entry(**record)
+                    hash(entry)  # TypeError for what holds more than texts and numbers
+                    self._entries.setdefault(output, []).append(entry)
+                except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+                    continue  # a line torn by a kill: its item is simply done again
 
     def open(self) -> None:
         """Take the output for this run alone, and read the journal.
@@ -117,35 +125,60 @@ class Journal:
         """Where the item's output stands.
 
         ``complete``: made by these settings from this source. ``stale``: made by these settings
-        from an older version of the source. ``foreign``: made by others, by other settings or from
-        another file.
+        from an older version of the source. ``other``: made by other settings. ``foreign``: made by
+        others, changed since, or made from another file.
         """
         source = self._source(item)
+        state: State = "foreign"
         try:
             found = item.output.stat()
         except OSError:
             return "absent"
-        entry = self._entry(item, found)
-        if entry is None:
-            return "foreign"
-        return "complete" if entry.source == source else "stale"
+        for entry in self._matching(item, found):
+            if entry.settings != self._settings:
+                state = "other"
+            elif source.is_same(entry.name, entry.place, entry.version, entry.content):
+                return "complete"
+            elif (entry.name, entry.place) == (source.name, source.place):
+                return "stale"
+        return state
 
     def damage(self, item: Item) -> str:
         """What was torn or missing in the source of a complete result; empty if it was whole."""
-        entry = self._entry(item, item.output.stat())
-        return entry.damage if entry else ""
+        source = self._source(item)
+        for entry in self._matching(item, item.output.stat()):
+            if entry.settings == self._settings and source.is_same(
+                entry.name, entry.place, entry.version, entry.content
+            ):
+                return entry.damage
+        return ""
 
-    def _entry(self, item: Item, found: os.stat_result) -> Entry | None:
-        """What is known of the output ``found``, if these settings made it from this path."""
-        for entry in self._entries.get(self._key(item), ()):
-            same = (entry.size, entry.mtime_ns) == (found.st_size, found.st_mtime_ns)
-            if same and (entry.settings, entry.path) == (self._settings, _absolute(item)):
-                return entry
+    def _matching(self, item: Item, found: os.stat_result) -> Iterator[Entry]:
+        """What is known of the output ``found``, the latest first."""
+        for entry in reversed(self._entries.get(self._key(item), [])):
+            if (entry.size, entry.mtime_ns) == (found.st_size, found.st_mtime_ns):
+                yield entry
+
+    def renamed(self, items: Sequence[Item]) -> tuple[Item, str] | None:
+        """The first item whose result of these settings is there under another name, with that."""
+        known: dict[str, list[tuple[str, Entry]]] = {}
+        for key, entries in self._entries.items():
+            for entry in entries:
+                if entry.settings == self._settings and (self._root / key).exists():
+                    known.setdefault(entry.name, []).append((key, entry))
+        for item in items:
+            source, own = self._source(item), self._key(item)
+            for key, entry in known.get(source.name, ()):
+                if key != own and (
+                    entry.place == source.place
+                    or source.is_same(entry.name, entry.place, entry.version, entry.content)
+                ):
+                    return item, key
         return None
 
     def work(self, item: Item) -> Path:
         """The item's own work folder; what a run with other settings or sources left is removed."""
-        current = self._work_folder(item)
+        current = self._work_folder(item)  # reads the source now, before it is decoded
         for old in self._leftovers(item):
             if old != current:
                 shutil.rmtree(old)
@@ -175,37 +208,51 @@ class Journal:
         with part.open("rb+") as file:
             os.fsync(file.fileno())
         found = part.stat()
-        entry = Entry(
-            self._settings,
-            _absolute(item),
-            self._source(item),
-            found.st_size,
-            found.st_mtime_ns,
-            damage,
-        )
-        key = self._key(item)
         # The journal comes first: renaming keeps size and time, so an entry whose rename never
         # happened matches no file, while a file without an entry would look like somebody else's.
-        with self._file.open("a", encoding="utf-8") as journal:
-            journal.write("\n" + json.dumps({"output": key, **asdict(entry)}))
-            journal.flush()
-            os.fsync(journal.fileno())
-        self._entries.setdefault(key, []).append(entry)
+        self._note(item, found, damage, safe=True)
         part.replace(item.output)
         _sync_folder(item.output.parent)
         self.discard(item)
 
-    def _source(self, item: Item) -> str:
-        """The source's stamp when first asked: what is done to it later is not in the result."""
+    def confirm(self, item: Item) -> None:
+        """Note where a finished item's source lies now, lest the next run has to read it, too."""
+        source = self._source(item)
+        known = self._entries.get(self._key(item), ())
+        if all((e.place, e.version) != (source.place, source.version) for e in known):
+            self._note(item, item.output.stat(), self.damage(item), safe=False)
+
+    def _note(self, item: Item, result: os.stat_result, damage: str, safe: bool) -> None:
+        """Add an entry; ``safe``: wait until it is on the disk."""
+        source, key = self._source(item), self._key(item)
+        entry = Entry(
+            self._settings,
+            source.name,
+            source.place,
+            source.version,
+            source.content,
+            result.st_size,
+            result.st_mtime_ns,
+            damage,
+        )
+        with self._file.open("a", encoding="utf-8") as journal:
+            journal.write("\n" + json.dumps({"output": key, **asdict(entry)}))
+            journal.flush()
+            if safe:
+                os.fsync(journal.fileno())
+        self._entries.setdefault(key, []).append(entry)
+
+    def _source(self, item: Item) -> Source:
         if item.index not in self._sources:
-            self._sources[item.index] = stamp(item.source)
+            self._sources[item.index] = Source(item)
         return self._sources[item.index]
 
     def _key(self, item: Item) -> str:
         return item.output.relative_to(self._root).as_posix()
 
     def _work_folder(self, item: Item) -> Path:
-        version = digest(__version__, self._settings, _absolute(item), self._source(item))
+        source = self._source(item)
+        version = digest(__version__, self._settings, source.name, source.content)
         return self._folder / "work" / f"{self._work_name(item)}-{version[:16]}"
 
     def _work_name(self, item: Item) -> str:
@@ -223,10 +270,6 @@ def is_disk_trouble(error: BaseException) -> bool:
             return True
         seen = seen.__cause__
     return False
-
-
-def _absolute(item: Item) -> str:
-    return os.path.abspath(item.source)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, dataclass_transform
 
 from stylepipe.errors import UsageError, suggest
+from stylepipe.texts import shown
 
 _MISSING = dataclasses.MISSING
 
@@ -117,6 +118,10 @@ class Options:
                 raise UsageError(f"unknown {where} {key!r}{suggest(key, names)}; known: {known}")
         return cls(**clean)
 
+    def given(self) -> set[str]:
+        """The names of the options that are not left at their defaults."""
+        return {s.name for s in self.specs() if getattr(self, s.name) != s.default}
+
     def values(self) -> dict[str, Any]:
         """The options as plain values that JSON and TOML can hold."""
         return {s.name: _plain(getattr(self, s.name)) for s in self.specs()}
@@ -158,11 +163,11 @@ def _convert_one(spec: OptionSpec, value: Any) -> Any:
     except (TypeError, ValueError):
         wanted = {bool: "true or false", int: "a whole number", float: "a number"}
         what = wanted.get(spec.kind, "text")
-        raise UsageError(f"{spec.name} takes {what}, not {value!r}") from None
+        raise UsageError(f"{spec.name} takes {what}, not {shown(value)}") from None
     if spec.choices and converted not in spec.choices:
         known = ", ".join(spec.choices)
         hint = suggest(str(converted), spec.choices)
-        raise UsageError(f"{spec.name} cannot be {converted!r}{hint}; choose one of: {known}")
+        raise UsageError(f"{spec.name} cannot be {shown(converted)}{hint}; choose one of: {known}")
     if spec.kind in (int, float):
         if not math.isfinite(converted):
             raise UsageError(f"{spec.name} must be finite, not {converted}")

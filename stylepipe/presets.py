@@ -23,8 +23,8 @@ other relative path is taken from the current folder.
 from __future__ import annotations
 
 import importlib.resources
+import re
 import string
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +35,7 @@ from stylepipe.damage import RULES
 from stylepipe.errors import UsageError, suggest
 from stylepipe.options import Options, OptionSpec, convert, option
 from stylepipe.pictures import MAX_PIXELS
+from stylepipe.texts import read_toml, shown
 
 if TYPE_CHECKING:
     from stylepipe.plugins import Plugins
@@ -53,8 +54,11 @@ DEFAULT = {"mask": "files", "temporal": "dis"}
 
 _COMMAND_LINE = "command line"
 _ENVIRONMENT = "environment"
+_LONGEST = 255
+"""Characters of a file's name that file systems hold."""
 _NAME_SAMPLE: dict[str, Any] = {
     "stem": "photo",
+    "suffix": "jpg",
     "style": "style",
     "stylizer": "fast",
     "preset": "default",
@@ -78,7 +82,8 @@ class OutputOptions(Options):
 
     name: str = option(
         "{stem}",
-        "Name of each output, made of {stem} {style} {stylizer} {preset} {index:04d}; no suffix.",
+        "Name of each output, made of {stem}, {suffix} (the source's), {style}, {stylizer}, "
+        "{preset} and {index:04d}; its own suffix is added.",
         metavar="TEMPLATE",
     )
     format: str | None = option(
@@ -89,6 +94,10 @@ class OutputOptions(Options):
 
     def check(self) -> None:
         """Raises UsageError for a template that names no file."""
+        if len(self.name) > _LONGEST:
+            raise UsageError(f"name has {len(self.name)} characters, of {_LONGEST} allowed")
+        if re.search(r"%\d*d", self.name):
+            raise UsageError(f"name {self.name!r} numbers nothing; write {{index:04d}} for %04d")
         fields = ", ".join("{" + f + "}" for f in _NAME_SAMPLE)
         try:
             for _, name, spec, _ in string.Formatter().parse(self.name):
@@ -96,6 +105,8 @@ class OutputOptions(Options):
                     continue
                 if "{" in (spec or ""):
                     raise ValueError("a field inside a field")
+                if any(int(number) > _LONGEST for number in re.findall(r"\d+", spec or "")):
+                    raise ValueError(f"a field wider than {_LONGEST} characters")
                 if name not in _NAME_SAMPLE:
                     hint = suggest(name, _NAME_SAMPLE)
                     raise UsageError(f"name {self.name!r} has {{{name}}}{hint}; known: {fields}")
@@ -106,6 +117,11 @@ class OutputOptions(Options):
             raise UsageError(f"name {self.name!r} must stay inside the output folder")
         if self.format is not None:
             object.__setattr__(self, "format", self.format.lower().lstrip("."))
+
+    @property
+    def numbered(self) -> bool:
+        """Whether names tell an input's number, which changes when others come or go."""
+        return any(name == "index" for _, name, _, _ in string.Formatter().parse(self.name))
 
 
 ENGINE: dict[str, type[Options]] = {"input": InputOptions, "output": OutputOptions}
@@ -241,12 +257,10 @@ def find(plugins: Plugins, preset: str | Path, seen: Sequence[Path] = ()) -> Pat
 def load(path: Path) -> Preset:
     """Read one preset file. Raises UsageError that names the file, and the line if TOML is bad."""
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = read_toml(path)
     except OSError as e:
         raise UsageError(f"cannot read preset {path}: {e.strerror or e}") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"preset {path} is not UTF-8 text") from None
-    except ValueError as e:  # TOMLDecodeError, or a number of thousands of digits
+    except ValueError as e:
         raise UsageError(f"preset {path} is not valid TOML: {e}") from None
     tables: dict[str, dict[str, Any]] = {}
     texts: dict[str, str | None] = {"description": "", "extends": None}
@@ -254,7 +268,7 @@ def load(path: Path) -> Preset:
         if key in texts and isinstance(value, str):
             texts[key] = _beside(path, value) if key == "extends" else value
         elif key in texts:
-            raise UsageError(f"preset {path}: {key} takes text, not {value!r}")
+            raise UsageError(f"preset {path}: {key} takes text, not {shown(value)}")
         elif key in TABLES and isinstance(value, dict):
             tables[key] = {k: _beside(path, v) for k, v in value.items()}
         elif key in TABLES:
@@ -540,7 +554,7 @@ def _implied(table: str, values: Mapping[str, Value]) -> Value | None:
 
 def _component(plugins: Plugins, base: type[Component], use: Value, table: str) -> type[Component]:
     if not isinstance(use.value, str):
-        raise UsageError(f"{table}.use takes one name, not {use.value!r} ({use.where})")
+        raise UsageError(f"{table}.use takes one name, not {shown(use.value)} ({use.where})")
     try:
         return plugins.component(base, use.value)
     except UsageError as e:

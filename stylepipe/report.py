@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylepipe.errors import StylepipeError
+from stylepipe.texts import told_kinds
 from stylepipe.types import Info, Item, Outcome
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class Report:
         """The user stopped the job before all was done."""
         self.error: BaseException | None = None
         """What ended the job as a whole."""
+        self.left_out: Counter[str] = Counter()
+        """How many files of each kind were passed over in folders: hidden, or no reader has it."""
         self.seconds = 0.0
         self.frames = 0
         self._json = json
@@ -88,12 +91,25 @@ class Report:
 
             self._files = tqdm(total=items, unit="file", dynamic_ncols=True, position=0)
 
-    def planned(self, item: Item, action: str) -> None:
-        """A dry run would do ``action`` with the item."""
+    def planned(self, item: Item, outcome: Outcome | None, damage: str = "") -> None:
+        """A dry run sees that the item would end like this already; None: it would be done.
+
+        damage: what is seen to be torn or missing in the source.
+        """
+        action = outcome.status if outcome else "do"
+        failed = action == "failed"
+        message = outcome.message if outcome and failed else damage
+        self.counts["to do" if action == "do" else action] += 1
+        if damage:
+            self.counts["damaged"] += 1
+            self.damages.append((item.source, damage))
+        if failed:
+            self.failures.append((item.source, message))
         if self._json:
-            self._event("planned", source=item.source, output=item.output, action=action)
+            told = {"source": item.source, "output": item.output, "action": action}
+            self._event("planned", **told, message=message)
         else:
-            print(f"{action}\t{item.source}\t{item.output}")
+            print(*(action, item.source, item.output), *([message] if message else []), sep="\t")
 
     def item_start(self, item: Item, info: Info, done: int) -> None:
         """The item is about to be painted; ``done`` frames are from an earlier run."""
@@ -184,13 +200,19 @@ class Report:
     def job_done(self) -> None:
         """Say the sum."""
         self._finish()
-        words = [f"{self.counts[k]} {k}" for k in ("done", "skipped", "failed") if self.counts[k]]
+        kinds = ("to do", "done", "skipped", "failed")
+        words = [f"{self.counts[k]} {k}" for k in kinds if self.counts[k]]
         if self.interrupted:
             words.append("interrupted; run the same command again to go on")
         sum_ = ", ".join(words) or "nothing to do"
         if self.counts["damaged"]:
             sum_ += f"; {self.counts['damaged']} damaged"
         self.log(f"{sum_} ({self.seconds:.1f} s)")
+        if number := sum(self.left_out.values()):
+            self.log(
+                f"{number} file{'s' * (number > 1)} left out, hidden or of kinds that are not "
+                f"read: {told_kinds(self.left_out)}"
+            )
         if self.verbose and self.stages:
             self.debug(
                 "work by stage: " + ", ".join(f"{k} {v:.2f} s" for k, v in self.stages.items())
@@ -211,6 +233,7 @@ class Report:
         self._event(
             "job_done",
             **{k: self.counts[k] for k in ("done", "skipped", "failed", "damaged")},
+            left_out=self.left_out,
             frames=self.frames,
             seconds=round(self.seconds, 3),
             stages={name: round(value, 3) for name, value in self.stages.items()},

@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stylepipe import plan
 from stylepipe.components import Reader, Sink
 from stylepipe.damage import DamageRule
-from stylepipe.errors import DamageError, ItemError, SetupError, StylepipeError
-from stylepipe.inputs import probe, writer_for
+from stylepipe.errors import DamageError, ItemError, SetupError, StylepipeError, sentence
 from stylepipe.journal import Journal, is_disk_trouble
 from stylepipe.queues import ByteQueue, Cancelled
 from stylepipe.types import Frame, Info, Item, Outcome, Status
@@ -206,14 +206,7 @@ class Stream:
 
     def _begin(self, item: Item) -> tuple[_Work, Reader]:
         started = time.perf_counter()
-        reader, info = probe(item.source, self.settings.readers)
-        writer = writer_for(info.kind, item.output, self.settings.writers)
-        if writer is None:
-            able = [s for w in self.settings.writers if w.kind == info.kind for s in w.patterns]
-            raise ItemError(
-                f"cannot write {'a video' if info.kind == 'video' else 'a picture'} as "
-                f"{item.output.suffix}; pass --format with one of: {' '.join(able)}"
-            )
+        reader, info, writer = plan.begin(item, self.settings)
         folder = self.journal.work(item)
         part = folder / f"part{item.output.suffix}"
         work = _Work(item, info, writer.open_sink(item, info, part, folder), part, started)
@@ -391,7 +384,7 @@ class Stream:
         try:
             work.sink.abort()
         except Exception as error:  # a full disk may well fail here again: the first error counts
-            self.report.debug(f"{work.item.source}: {_sentence(error)}")
+            self.report.debug(f"{work.item.source}: {sentence(error)}")
         if work.info.kind == "image":
             self.journal.discard(work.item)
         else:
@@ -399,19 +392,19 @@ class Stream:
 
     def _failed(self, item: Item, error: BaseException, work: _Work | None = None) -> None:
         if is_disk_trouble(error):
-            raise SetupError(f"cannot go on writing to {item.output.parent}: {_sentence(error)}")
+            raise SetupError(f"cannot go on writing to {item.output.parent}: {sentence(error)}")
         if not isinstance(error, StylepipeError):
             self.report.debug("".join(traceback.format_exception(error)))
         frames, seconds = 0, 0.0
         if work is not None:
             frames, seconds = work.frames, time.perf_counter() - work.started
-        sentence = _sentence(error)
-        damage = sentence if isinstance(error, DamageError) else ""
+        words = sentence(error)
+        damage = words if isinstance(error, DamageError) else ""
         left_out = bool(damage) and self.rule.rule == "skip"
         if left_out:
             self.journal.discard(item)
         status: Status = "skipped" if left_out else "failed"
-        self.outcomes.append((item, Outcome(status, sentence, frames, seconds, damage)))
+        self.outcomes.append((item, Outcome(status, words, frames, seconds, damage)))
         if self.abort_on_error and not left_out:
             raise _Aborted
 
@@ -426,12 +419,3 @@ def _before(picture: _Picture, result: Frame | None) -> Before | None:
 
 class _Aborted(Exception):
     """An item failed and the user wants no other."""
-
-
-def _sentence(error: BaseException) -> str:
-    if isinstance(error, StylepipeError):
-        return str(error)
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -488,8 +488,10 @@ def test_numbers_found_otherwise_are_not_taken(tuned: Any, files: Path) -> None:
     assert tuned("--overwrite", style_weight=2)[1], "another painting"
     save(files / "photos" / "photo.png", tinyencoder.picture(SIZE[1], SIZE[0], 9))
     assert tuned("--overwrite", style_weight=2)[1], "another photo of that name"
-    save(files / "others" / "photo.png", tinyencoder.picture(SIZE[1], SIZE[0], 9))
+    save(files / "others" / "photo.png", tinyencoder.picture(SIZE[1], SIZE[0], 8))
     assert tuned(inputs="others", out="out2", style_weight=2)[1], "photos elsewhere"
+    (files / "others").rename(files / "moved")
+    assert not tuned(inputs="moved", out="out3", style_weight=2)[1], "the same, moved"
 
 
 def test_tuning_leaves_alone_what_was_chosen(tuned: Any, cli: Any, files: Path) -> None:

@@ -1,6 +1,7 @@
 """Which files a run takes, and where their results go."""
 
 import os
+import re
 from pathlib import Path
 
 import fakes
@@ -23,7 +24,7 @@ def photos(tmp_path) -> Path:
 
 
 def test_folder_is_mirrored_in_order(photos, tmp_path):
-    items, _ = find_items((photos,), tmp_path / "out", settings())
+    items = find_items((photos,), tmp_path / "out", settings()).items
     found = [i.output.relative_to(tmp_path / "out").as_posix() for i in items]
     assert found == ["a.NPY", "b.npy", "sub/a.npy"]
     assert [i.relative.as_posix() for i in items] == found
@@ -31,7 +32,7 @@ def test_folder_is_mirrored_in_order(photos, tmp_path):
 
 def test_limit_and_name_template(photos, tmp_path):
     chosen = settings(name="{index:03d}-{stem}-{style}", style=("starry-night:0.5", "x/wave.png"))
-    items, _ = find_items((photos,), tmp_path / "out", chosen, limit=2)
+    items = find_items((photos,), tmp_path / "out", chosen, limit=2).items
     assert [i.output.name for i in items] == [
         "001-a-starry-night+wave.NPY",
         "002-b-starry-night+wave.npy",
@@ -42,10 +43,10 @@ def test_format_wins_over_the_source_where_it_can_be_written(photos, tmp_path, m
     monkeypatch.setattr(fakes.NpyWriter, "patterns", (".npy", ".raw", ".both"))
     monkeypatch.setattr(fakes.ClipWriter, "patterns", (".npy", ".both"))
     for wanted in ("raw", "both"):
-        items, _ = find_items((photos,), tmp_path / "out", settings(format=wanted))
+        items = find_items((photos,), tmp_path / "out", settings(format=wanted)).items
         assert {i.output.suffix for i in items} == {f".{wanted}"}
-    items, _ = find_items((photos,), tmp_path / "out", settings(format="unheard"))
-    assert {i.output.suffix.lower() for i in items} == {".npy"}
+    found = find_items((photos,), tmp_path / "out", settings(format="unheard"))
+    assert sorted(found.refused) == [0, 1, 2] and "--format unheard" in found.refused[0]
 
 
 def test_missing_input_is_named(tmp_path):
@@ -60,12 +61,12 @@ def test_nothing_matches(tmp_path):
 
 
 def test_pattern_is_expanded(photos, tmp_path):
-    items, _ = find_items((photos / "*.npy",), tmp_path / "out", settings())
+    items = find_items((photos / "*.npy",), tmp_path / "out", settings()).items
     assert [i.source.name for i in items] == ["b.npy"]
 
 
 def test_same_file_named_twice_is_done_once(photos, tmp_path):
-    items, _ = find_items((photos, photos / "b.npy"), tmp_path / "out", settings())
+    items = find_items((photos, photos / "b.npy"), tmp_path / "out", settings()).items
     assert len(items) == 3
 
 
@@ -77,8 +78,8 @@ def test_output_equal_to_input(photos):
 
 
 def test_output_of_a_file_into_its_own_folder(photos):
-    with pytest.raises(UsageError, match="would be overwritten by the result of"):
-        find_items((photos / "b.npy",), photos, settings())
+    found = find_items((photos / "b.npy",), photos, settings())
+    assert re.search(r"would replace .*b\.npy, which this run reads", found.refused[0])
 
 
 def test_output_inside_input(photos):
@@ -88,8 +89,8 @@ def test_output_inside_input(photos):
 
 def test_a_result_never_replaces_another_source(photos, tmp_path):
     np.save(photos / "x-b.npy", array())
-    with pytest.raises(UsageError, match=r"x-b\.npy would be overwritten by the result of .*b"):
-        find_items((photos / "b.npy", photos / "x-b.npy"), photos, settings(name="x-{stem}"))
+    found = find_items((photos / "b.npy", photos / "x-b.npy"), photos, settings(name="x-{stem}"))
+    assert list(found.refused) == [0] and "x-b.npy, which this run reads" in found.refused[0]
 
 
 def test_links_are_followed_once(photos, tmp_path):
@@ -100,7 +101,7 @@ def test_links_are_followed_once(photos, tmp_path):
     other.mkdir()
     np.save(other / "z.npy", array())
     (photos / "linked").symlink_to(other)
-    items, _ = find_items((photos,), tmp_path / "out", settings())
+    items = find_items((photos,), tmp_path / "out", settings()).items
     names = [i.relative.as_posix() for i in items]
     assert names == ["a.NPY", "b.npy", "link.npy", "loop.npy", "linked/z.npy", "sub/a.npy"]
 
@@ -114,7 +115,7 @@ def test_folder_that_cannot_be_read_becomes_an_item(photos, tmp_path, monkeypatc
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    items, _ = find_items((photos,), tmp_path / "out", settings())
+    items = find_items((photos,), tmp_path / "out", settings()).items
     assert [i.relative.as_posix() for i in items] == ["a.NPY", "b.npy", "sub"]
     with pytest.raises(ItemError, match="the folder cannot be read"):
         probe(items[2].source, settings().readers)
@@ -128,13 +129,14 @@ def test_suffix_that_cannot_be_written_is_no_folder(photos, tmp_path):
 
 
 def test_two_inputs_to_one_output(photos, tmp_path):
-    with pytest.raises(UsageError, match="would both be written to"):
-        other = tmp_path / "other"
-        other.mkdir()
-        np.save(other / "b.npy", array())
-        find_items((photos, other), tmp_path / "out", settings())
-    with pytest.raises(UsageError, match="would both be written to"):
-        find_items((photos,), tmp_path / "out", settings(name="same"))
+    other = tmp_path / "other"
+    other.mkdir()
+    np.save(other / "b.npy", array())
+    found = find_items((photos, other), tmp_path / "out", settings())
+    assert sorted(found.refused) == [1, 3]
+    assert f"out/b.npy would be that of {other / 'b.npy'}, too" in found.refused[1]
+    found = find_items((photos,), tmp_path / "out", settings(name="same"))
+    assert sorted(found.refused) == [0, 1], "the one in the sub-folder goes on"
 
 
 def test_output_is_a_file_but_many_inputs(photos, tmp_path):
@@ -144,8 +146,8 @@ def test_output_is_a_file_but_many_inputs(photos, tmp_path):
 
 
 def test_one_file_to_one_file(photos, tmp_path):
-    ((item,), single) = find_items((photos / "b.npy",), tmp_path / "result.npy", settings())
-    assert single and item.output == tmp_path / "result.npy"
+    found = find_items((photos / "b.npy",), tmp_path / "result.npy", settings())
+    assert found.single and [i.output for i in found.items] == [tmp_path / "result.npy"]
 
 
 @pytest.mark.parametrize(

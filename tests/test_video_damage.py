@@ -55,7 +55,7 @@ def read(path, **options):
     """Frames and what was told of damage, as a job that paints what decodes would have it."""
     told: list[str] = []
     reader = VideoReader(VideoReader.Options(**options))
-    reader.open(SimpleNamespace(damaged=told.append))
+    reader.open(SimpleNamespace(damaged=told.append, log=told.append))
     info = reader.probe(path)
     return list(reader.frames(item_for(path, path), info)), told
 
@@ -198,7 +198,7 @@ def test_the_log_of_ffmpeg_is_as_it_was(films, tmp_path):
     before = av.logging.get_level(), av.logging.get_skip_repeated()
     for _ in range(10):  # also where reading stops while decoders are at work
         reader = VideoReader(VideoReader.Options())
-        reader.open(SimpleNamespace(damaged=lambda what: None))
+        reader.open(SimpleNamespace(damaged=lambda what: None, log=lambda line: None))
         frames = reader.frames(item_for(path, path), reader.probe(path))
         next(frames)
         frames.close()

@@ -70,9 +70,14 @@ class FastStylizer(Stylizer):
         return bundled_styles()
 
     def files(self) -> Iterable[Path]:
-        """The files of the styles asked for."""
+        """The files of the styles asked for that are not bundled."""
+        bundled = [info.name for info in self.styles()]
         names = (parse_style(text).name for text in self.options.style)
-        return [Path(name.rpartition("#")[0] or name).expanduser() for name in names]
+        return [
+            Path(name.rpartition("#")[0] or name).expanduser()
+            for name in names
+            if name not in bundled
+        ]
 
     def open(self, context: Context) -> None:
         self._context = context

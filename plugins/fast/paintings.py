@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from stylepipe import Options, UsageError, option
+from stylepipe import Options, UsageError, option, read_toml
 
 if TYPE_CHECKING:
     from stylepipe.nst.training.styles import Painting
@@ -33,7 +32,7 @@ def read_paintings(path: Path) -> list[Painting]:
     from stylepipe.nst.training.styles import Painting
 
     try:
-        tables: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = read_toml(path)
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot read the table of paintings {path}: {error}") from error
     paintings = []

@@ -6,9 +6,10 @@ see stylepipe.nst.gatys for the method and its sources.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from stylepipe import (
@@ -45,13 +46,13 @@ class GatysStylizer(PaintingStylizer):
     Options = GatysOptions
     options: GatysOptions
     caps = Caps(strength="native", min_side=64)  # three patches of the deepest layer
-    _sources: frozenset[str] = frozenset()
-    """The absolute paths of the job's files."""
+    _sources: Mapping[str, Path] = MappingProxyType({})
+    """The job's files by their paths below the input root."""
 
     def expect(self, items: Sequence[Item]) -> None:
         """Learn of the job's items. Raises UsageError for a report that would replace one."""
         self.options.check_items(items)
-        self._sources = frozenset(os.path.abspath(item.source) for item in items)
+        self._sources = {item.relative.as_posix(): item.source for item in items}
 
     def open(self, context: Context) -> None:
         from .trace import Aside

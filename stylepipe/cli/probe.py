@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from contextlib import ExitStack
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from stylepipe.cli.app import App, app_of
 from stylepipe.cli.output import print_json, print_table
-from stylepipe.components import Context, Reader
+from stylepipe.components import Reader
 from stylepipe.damage import Damaged
 from stylepipe.errors import ItemError, NoInputError
 from stylepipe.inputs import probe
-from stylepipe.memory import available_memory
+from stylepipe.plan import open_lightly
 from stylepipe.types import Info
-
-if TYPE_CHECKING:
-    from stylepipe.device import Device
 
 
 @click.command("probe")
@@ -61,26 +58,9 @@ def command(ctx: click.Context, files: tuple[Path, ...], as_json: bool) -> int:
     return ItemError.exit_code if failed else 0
 
 
-class _Context(Context):
-    """A context whose device is there when a reader asks for it: torch takes two seconds."""
-
-    def __init__(self, damaged: Damaged) -> None:
-        log = partial(click.echo, err=True)  # beside the facts, which may be JSON
-        memory, quiet = available_memory() // 2, Context.progress
-        vars(self).update(memory=memory, log=log, progress=quiet, damaged=damaged)
-
-    @cached_property
-    def device(self) -> Device:
-        from stylepipe.device import pick
-
-        return pick("cpu")
-
-
 def _readers(app: App, stack: ExitStack, damaged: Damaged) -> list[Reader]:
     readers = [cls(cls.Options()) for cls in app.plugins.components(Reader).values()]
-    for reader in readers:
-        stack.callback(reader.close)
-        reader.open(_Context(damaged))
+    open_lightly(readers, stack, partial(click.echo, err=True), damaged)
     return readers
 
 

@@ -231,8 +231,18 @@ def _engine_flags() -> list[click.Parameter]:
             help="Optical flow that keeps frames of a video alike, or none.",
         ),
         *machine_flags(),
-        option(["-n", "--dry-run"], is_flag=True, help="Say what would be done, and do nothing."),
-        option(["--overwrite"], is_flag=True, help="Do again what is already there."),
+        option(
+            ["-n", "--dry-run"],
+            is_flag=True,
+            help="Look at each input, say what would be done and what would fail, do nothing.",
+        ),
+        option(
+            ["--overwrite"],
+            is_flag=True,
+            help="Replace outputs that other settings, sources or programs made; what this job "
+            "has done already stays.",
+        ),
+        option(["--redo"], is_flag=True, help="Do everything anew, whatever is there."),
         option(
             ["--skip-existing"],
             is_flag=True,
@@ -272,6 +282,7 @@ def _run(
     memory: int | None,
     on_error: Any,
     overwrite: bool,
+    redo: bool,
     skip_existing: bool,
     limit: int | None,
     dry_run: bool,
@@ -282,8 +293,9 @@ def _run(
 ) -> int:
     app = app_of(ctx)
     app.warn_of_broken()
-    if overwrite and skip_existing:
-        raise UsageError("--overwrite and --skip-existing contradict each other; choose one")
+    if skip_existing and (overwrite or redo):
+        other = "--redo" if redo else "--overwrite"
+        raise UsageError(f"{other} and --skip-existing contradict each other; choose one")
     settings = draft(app.plugins, preset, tables, os.environ).settings()
 
     from stylepipe.device import tune_allocator
@@ -301,6 +313,7 @@ def _run(
         memory=memory,
         on_error=on_error,
         overwrite=overwrite,
+        redo=redo,
         skip_existing=skip_existing,
         limit=limit,
         dry_run=dry_run,

@@ -27,6 +27,8 @@ _REGULAR = 0.9
 """Share of equal intervals from which on the rate is constant, and the rest are lost frames."""
 _STEP_BACK = 1
 """Seconds by which a single time may fall back and be nudged."""
+_MAX_RATE = 300
+"""Frames a second; a raw stream that declares more names the fineness of a clock."""
 _LEAP = 30 * 3600
 """Seconds that no film waits for its next picture; FFmpeg's figure."""
 _NUDGED = 3
@@ -141,7 +143,9 @@ def _rate(
             stream.base_rate,
         )
     )
-    order = (own, guessed, average) if is_raw(container) else (average, guessed, own, base)
+    order = [average, guessed, own, base]
+    if is_raw(container):
+        order = [own if own and own <= _MAX_RATE else None, guessed, average]
     declared = [rate for rate in order if rate]
     if pace.mean is None:
         return (declared[0] if declared else None), True

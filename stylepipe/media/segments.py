@@ -99,7 +99,7 @@ def read_index(path: Path) -> Index | None:
             raw = json.loads(file.read(length))
             raw["packets"] = [Packet(*p) for p in raw["packets"]]
             index = Index(**raw)
-    except (OSError, struct.error, ValueError, TypeError, LookupError):
+    except (OSError, struct.error, ValueError, TypeError, LookupError, RecursionError):
         return None
     payload = sum(p.size for p in index.packets)
     return index if magic == _MAGIC and payload + length + _FOOTER.size == size else None

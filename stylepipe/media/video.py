@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from stylepipe.components import Context, PixelLimit, Reader, Sink, Writer
 from stylepipe.damage import Damaged, refuse
-from stylepipe.errors import UsageError
+from stylepipe.errors import ItemError, UsageError
 from stylepipe.media.limits import check_size
 from stylepipe.options import Options as BaseOptions
 from stylepipe.options import option
+from stylepipe.texts import shown
 from stylepipe.types import Frame, Info, Item
 
 if TYPE_CHECKING:
@@ -143,6 +145,14 @@ class VideoWriter(Writer):
                 check_encoder(self.codec, self.crf)
                 check_pix_fmt(self.pix_fmt)
 
+    def check_item(self, item: Item, info: Info) -> None:
+        """Refuse a film as .png: who asks for that wants pictures, not one that moves."""
+        if item.output.suffix.lower() == ".png" and item.source.suffix.lower() not in ANIMATIONS:
+            raise ItemError(
+                "a film cannot be written as .png, nor as numbered pictures; write .mp4 or .mkv "
+                "and take it apart (ffmpeg -i film.mkv %04d.png), or .apng for an animated picture"
+            )
+
     _log: Callable[[str], None]
 
     def open(self, context: Context) -> None:
@@ -190,13 +200,15 @@ def parse_time(name: str, text: str | None) -> Fraction | None:
     if text is None:
         return None
     try:
+        if not re.fullmatch(r"[\d.:]{1,40}", text):  # 1e999999999 would fill the memory
+            raise ValueError
         parts = [Fraction(part) for part in text.split(":")]
-        if len(parts) > 3 or any(p < 0 for p in parts) or any(p >= 60 for p in parts[1:]):
+        if len(parts) > 3 or any(p >= 60 for p in parts[1:]):
             raise ValueError
     except (ValueError, ZeroDivisionError):
         raise UsageError(
             f"{name} takes seconds or [hours:]minutes:seconds, such as 12.5 or 1:02.5, "
-            f"not {text!r}"
+            f"not {shown(text)}"
         ) from None
     seconds = Fraction(0)
     for part in parts:

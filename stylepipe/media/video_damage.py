@@ -53,18 +53,19 @@ def tell_cut_off(
 @contextmanager
 def watching(
     container: InputContainer, stream: VideoStream, damaged: Damaged, begin: Fraction,
-    start: Fraction = Fraction(0), end: Fraction | None = None,
+    start: Fraction = Fraction(0), end: Fraction | None = None, joined: bool = False,
 ) -> Iterator[Watch]:
     """Watch what is decoded of a film.
 
     ``begin`` is the time that counts as its beginning; only damage between ``start`` and ``end``,
-    counted from there, is told.
+    counted from there, is told. ``joined``: its clock starts anew on the way, and with it the
+    counters by which FFmpeg finds that packets are missing.
     """
     codec = stream.codec_context
     names = {codec.name, codec.codec.name, codec.codec.canonical_name}
     stop = None if end is None else end + begin
     with listening(names, container.format.name) as complaints:
-        yield Watch(container, stream, complaints, damaged, begin, start + begin, stop)
+        yield Watch(container, stream, complaints, damaged, begin, start + begin, stop, joined)
 
 
 class Watch:
@@ -75,11 +76,11 @@ class Watch:
 
     def __init__(
         self, container: InputContainer, stream: VideoStream, complaints: Complaints,
-        damaged: Damaged, begin: Fraction, start: Fraction, end: Fraction | None,
+        damaged: Damaged, begin: Fraction, start: Fraction, end: Fraction | None, joined: bool,
     ) -> None:
         self._container, self._stream, self._complaints = container, stream, complaints
         self._damaged, self._begin, self._start, self._end = damaged, begin, start, end
-        self._live = is_live(container)
+        self._live, self._joined = is_live(container), joined
         self._time = begin
         self._reach = Fraction(0)
         self._pieces = 0
@@ -113,7 +114,7 @@ class Watch:
         if packet.size:
             self._pieces += 1
             self._last_byte = (packet.pos or 0) + packet.size
-        if packet.is_corrupt:
+        if packet.is_corrupt and not self._joined:
             self.torn("data is missing")
 
     def pictures(self, pictures: list[av.VideoFrame]) -> None:
@@ -122,7 +123,7 @@ class Watch:
         for picture in pictures:
             self._shown += 1
             self._sound |= not picture.is_corrupt
-            if picture.is_corrupt:
+            if picture.is_corrupt and not self._joined:
                 time = self._time if picture.time is None else Fraction(picture.time)
                 self.torn(complaint or "the picture was mended", time)
         if complaint:
@@ -152,7 +153,7 @@ class Watch:
             return
         if container.format.name == "yuv4mpegpipe" and container.size > self._last_byte:
             self._damaged(f"cut short: it ends in a picture, at {spell(self._reach - self._begin)}")
-        elif (missing := self._riff() - container.size) > 0:
+        elif (missing := self._missing_bytes()) > 0:
             self._damaged(f"cut short: {missing:,} bytes are missing at its end")
         missing = self._indexed() - self._pieces
         if missing > 0 and self._place is None:
@@ -161,19 +162,29 @@ class Watch:
     def _promised(self) -> Fraction | None:
         """When the film ends by its header."""
         container, stream = self._container, self._stream
-        if container.format.name == "avi" and stream.frames:
+        if container.format.name == "avi" and 0 < stream.frames <= container.size:
             return stream.frames * base_of(stream)  # its length in ticks, by FFmpeg's misnomer
         if container.format.name in _HEADED and container.duration:
             return Fraction(container.duration, 1_000_000)
         return None
 
-    def _riff(self) -> int:
-        """Bytes of an AVI file by its RIFF header; 0 for others."""
-        if self._container.format.name != "avi":
+    def _missing_bytes(self) -> int:
+        """Bytes that an AVI file lacks at its end, by its header; 0 or less for others.
+
+        One that ends with its list of pictures lacks its index only: recording never ended.
+        """
+        container, place, whole = self._container, 12, 0
+        if container.format.name != "avi":
             return 0
-        with Path(self._container.name.removeprefix("file:")).open("rb") as file:
-            head = file.read(8)
-        return 8 + int.from_bytes(head[4:], "little") if head[:4] == b"RIFF" else 0
+        with Path(container.name.removeprefix("file:")).open("rb") as file:
+            while len(head := (file.seek(place), file.read(12))[1]) == 12:
+                size = int.from_bytes(head[4:8], "little")
+                place += 8 + size + size % 2
+                if head[:4] == b"LIST" and head[8:] == b"movi":
+                    break
+            file.seek(4)
+            whole = 8 + int.from_bytes(file.read(4), "little")
+        return 0 if container.size == place else whole - container.size
 
     def _indexed(self) -> int:
         """Pictures in the index of a format that has one for the whole file."""

@@ -135,7 +135,9 @@ def probe(path: Path, span: Span, damaged: Damaged) -> Info:
         stream = video_stream(container)
         begin = _origin(container, times.begin)
         torn: list[str] = []  # which frames() will tell
-        with watching(container, stream, torn.append, begin) as watch:
+        with watching(
+            container, stream, torn.append, begin, joined=bool(times.timeline)
+        ) as watch:
             frame = next(_decode(container, stream, times.timeline, watch), None)
         if frame is None:
             why = f"nothing of it can be decoded: {torn[0]}; copy it again" if torn else ""
@@ -199,8 +201,9 @@ def frames(
         whitest = white(colour, Light.parse(info.details))
         to_rgb = ToRGB(colour, info.depth, info.alpha, whitest)
         begin = Fraction(info.details["origin"])
+        pieces = info.details["pieces"] or ()
         watch = stack.enter_context(
-            watching(container, stream, damaged, begin, span.start, span.end)
+            watching(container, stream, damaged, begin, span.start, span.end, bool(pieces))
         )
         steady = not info.details["variable_rate"]
         clock = Clock(container, base_of(stream), info.rate, steady, begin)
@@ -210,7 +213,7 @@ def frames(
         upright = None
         told: set[tuple[int, ...]] = set()
         held: Frame | None = None  # until the next one tells how long it stays
-        decoded = _whole(path, container, stream, info.details["pieces"] or (), watch, clock)
+        decoded = _whole(path, container, stream, pieces, watch, clock)
         for frame in whole_pictures(decoded, deinterlace, log):
             pts = clock.stamp(frame)
             if held is not None and held.pts is not None:
@@ -373,6 +376,7 @@ def _knows_length(container: InputContainer, stream: VideoStream) -> bool:
     """Whether the container tells how long the stream is, or FFmpeg estimates it from its bytes."""
     if is_live(container):
         return False
+    # An AVI's index gives the one, its header the other; without either there is a guess.
     return not is_unordered(container) or stream.duration == stream.frames
 
 

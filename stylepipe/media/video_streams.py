@@ -268,12 +268,13 @@ class Streams:
 
     def _run_up(self, packet: Any) -> float:
         """Seconds before zero at which the output's packets of a stream may begin."""
-        if self._suffix not in _RUN_UP or packet.stream.type != "audio":
-            return 0
         context = packet.stream.codec_context
+        if self._suffix not in _RUN_UP or packet.stream.type != "audio" or context is None:
+            return 0
         samples: int = context.delay
         if not samples and context.codec.canonical_name == "opus":  # an encoder does not tell
-            samples = int.from_bytes(context.extradata[10:12], "little")  # RFC 7845: pre-skip
+            header = context.extradata or b""
+            samples = int.from_bytes(header[10:12], "little")  # RFC 7845: pre-skip
         return samples / context.sample_rate + _CLOCK_OF_MKV if samples else 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -54,6 +55,15 @@ def load_picture(read: Read, path: Path, side: int, trim: float = 0.0) -> Tensor
     if min(picture.shape[:2]) > side:
         picture = scale_to(picture, side)
     return to_tensor(picture)[None]
+
+
+def told_apart(paths: Sequence[Path]) -> list[tuple[str, int]]:
+    """What a training remembers of its pictures: size, and place below the folder of all of them,
+    which may move.
+    """
+    real = [path.resolve() for path in paths]
+    common = Path(os.path.commonpath([path.parent for path in real]))
+    return [(path.relative_to(common).as_posix(), path.stat().st_size) for path in real]
 
 
 def check_crops(size: int, zoom: float, least: int) -> None:

@@ -27,7 +27,8 @@ def warp(picture: np.ndarray, flow: np.ndarray, *, cubic: bool = False) -> np.nd
 def settle(flow: np.ndarray) -> np.ndarray:
     """Set motion below STILL pixels to none, so that still areas are copied and never blur."""
     moving = np.maximum(np.abs(flow[..., 0]), np.abs(flow[..., 1])) >= STILL
-    return cast(np.ndarray, flow * moving[..., None])
+    settled: np.ndarray = flow * moving[..., None]
+    return settled
 
 
 def enlarge(flow: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from stylepipe.nst import losses
 from stylepipe.nst.decoders import Decoder, fingerprint, save_decoders
 from stylepipe.nst.encoders import Encoder
 from stylepipe.nst.files import digest
-from stylepipe.nst.photos import Photos, Read, check_crops, load_picture
+from stylepipe.nst.photos import Photos, Read, check_crops, load_picture, told_apart
 
 from .consistency import Motion, difference, inner, noise
 from .task import Measured, Rows, RunOptions, Task
@@ -227,7 +227,7 @@ class DecoderTask(Task):
         paths = [*self.photos.paths, *self.styles.paths]
         return {
             "encoder": fingerprint(self.encoder, self.layers),
-            "pictures": [(str(path.resolve()), path.stat().st_size) for path in paths],
+            "pictures": told_apart(paths),
             "networks to start from": digest(self.model.state_dict()),
             "layers": [self.layers, self.mix and self.mix.name],
         }

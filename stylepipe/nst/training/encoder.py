@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from stylepipe.nst.encoders import Encoder, save_encoder, stack_encoder
 from stylepipe.nst.files import digest
-from stylepipe.nst.photos import Photos, Read, check_crops, load_picture
+from stylepipe.nst.photos import Photos, Read, check_crops, load_picture, told_apart
 
 from .guess import guess_encoder
 from .task import Measured, Rows, RunOptions, Task
@@ -185,7 +185,7 @@ class EncoderTask(Task):
         paths = [*self.photos.paths, *(self.paintings.paths if self.paintings else [])]
         return {
             "teachers": [digest(teacher.state_dict()) for teacher, _ in self.teachers],
-            "pictures": [(str(path.resolve()), path.stat().st_size) for path in paths],
+            "pictures": told_apart(paths),
             "network to start from": digest(self.model.state_dict()),
         }
 

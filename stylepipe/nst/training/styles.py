@@ -24,7 +24,7 @@ from stylepipe.nst.networks import (
     StyleRecord,
     save_styles,
 )
-from stylepipe.nst.photos import Photos, Read, check_crops, load_picture
+from stylepipe.nst.photos import Photos, Read, check_crops, load_picture, told_apart
 
 from .consistency import Motion, difference, noise
 from .task import Measured, Rows, RunOptions, Task
@@ -262,7 +262,7 @@ class StyleTask(Task):
                 for p in self.paintings
             ],
             "judges": [(t.style, t.content, digest(t.encoder.state_dict())) for t in self.teachers],
-            "photos": [(str(path.resolve()), path.stat().st_size) for path in self.photos.paths],
+            "photos": told_apart(self.photos.paths),
             "networks to start from": [
                 (net.spec.to_json(), digest(net.state_dict())) for net in nets
             ],

@@ -1,0 +1,86 @@
+"""Places to read from and to write to: what cannot be meant, and what cannot be written."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from stylepipe.errors import ItemError, UsageError
+from stylepipe.types import Item
+
+_LONGEST = 255
+"""Bytes of a file's name that file systems hold."""
+
+
+def check_output(output: Path) -> None:
+    """Raise UsageError for an output that is no place on a disk, with what to type."""
+    if str(output) == "-":
+        raise UsageError(
+            "results cannot be written to standard output; name a file or a folder with --output"
+        )
+    if (address := _address(output)) and not output.parent.exists():
+        raise UsageError(f"results cannot be written to {address}; name a file or a folder")
+    if _is_numbered(output) and not output.exists():
+        raise UsageError(
+            f"numbered frames such as {output} are not written; write a film, as --output "
+            f"{output.parent / 'frames.mkv'}, and take it apart: ffmpeg -i frames.mkv {output.name}"
+        )
+
+
+def no_file(path: Path) -> str:
+    """What to say of an input that is not there."""
+    if str(path) == "-":
+        return "standard input is not read; name a file or a folder"
+    if (address := _address(path)) and address.startswith("file:"):
+        return f"{address} is an address; name the file itself: {address.removeprefix('file://')}"
+    if address:
+        return f"{address} is an address, and only files are read; download it, and name the file"
+    if _is_numbered(path):
+        return f"no such file: {path}; to paint numbered frames name their folder, {path.parent}"
+    return f"no such file or folder: {path}"
+
+
+def check_result(item: Item) -> None:
+    """Raise ItemError if the item's result cannot be put where it belongs."""
+    size = len(os.fsencode(item.output.name))
+    if size > _LONGEST:
+        raise ItemError(
+            f"the name of its result would have {size} bytes, of {_LONGEST} that a disk holds; "
+            "choose a shorter --name"
+        )
+    if os.path.isdir(item.output):  # noqa: PTH112 (raises nothing)
+        raise ItemError(
+            f"its result cannot be written: {item.output} is a folder; move it away, or choose "
+            "another --output"
+        )
+    if reason := obstacle(item.output.parent):
+        raise ItemError(f"its result cannot be written to {item.output.parent}: {reason}")
+
+
+def obstacle(folder: Path) -> str | None:
+    """Why nothing can be written into a folder, which may have to be made; None if it can."""
+    folder = nearest(folder)
+    if folder.is_symlink() and not os.path.exists(folder):  # noqa: PTH110
+        return f"{folder} is a link that leads nowhere"
+    if not folder.is_dir():
+        return f"{folder} is a file"
+    return None if os.access(folder, os.W_OK | os.X_OK) else f"no permission to write in {folder}"
+
+
+def nearest(path: Path) -> Path:
+    """The path itself, or the nearest folder above it that is there."""
+    while not os.path.lexists(path) and path.parent != path:
+        path = path.parent
+    return path
+
+
+def _address(path: Path) -> str | None:
+    """The path as the address it was meant to be, ``https://...``; None if it is none."""
+    if not re.match(r"[A-Za-z][A-Za-z0-9+.-]+:[/\\]", str(path)):  # C:\ has one letter
+        return None
+    return path.as_posix().replace(":/", ":///" if str(path).startswith("file:") else "://", 1)
+
+
+def _is_numbered(path: Path) -> bool:
+    return re.search(r"%\d*d", path.name) is not None

@@ -1,0 +1,49 @@
+"""Texts from outside, bounded before they are used or told."""
+
+from __future__ import annotations
+
+import reprlib
+import tomllib
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+_MOST = 1 << 16
+"""Bytes of a TOML file at most: presets are a few lines."""
+_DOTS = 200
+"""Dots of a line at most: for a key of n parts the parser takes n*n steps, and as much memory."""
+_KINDS = 12
+"""Kinds of files that are told by name."""
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 120
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file. Raises OSError, or ValueError, which says what is wrong."""
+    with path.open("rb") as file:
+        data = file.read(_MOST + 1)
+    if len(data) > _MOST:
+        raise ValueError(f"it is larger than {_MOST >> 10} KiB")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise ValueError("it is not UTF-8 text") from None
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.count(".") > _DOTS:
+            raise ValueError(f"it has more than {_DOTS} dots in line {number}")
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("its values are nested too deeply") from None
+
+
+def shown(value: object) -> str:
+    """A value as messages quote it, cut where it is long."""
+    return _SHORT.repr(value)
+
+
+def told_kinds(counts: Counter[str]) -> str:
+    """Suffixes with how often each came, the most frequent first: ``3 .cr2, 1 .psd``."""
+    shown = counts.most_common(_KINDS)
+    rest = sum(counts.values()) - sum(count for _, count in shown)
+    return ", ".join(f"{count} {kind}" for kind, count in shown) + (f", {rest} more" * bool(rest))
