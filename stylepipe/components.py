@@ -113,8 +113,9 @@ class PixelLimit(Options):
     """Options of readers of pictures; the limit holds for masks, paintings and maps as well."""
 
     max_pixels: int = option(
-        MAX_PIXELS, "Refuse pictures of more pixels: they may be made to fill the memory.", min=1
-    )
+        MAX_PIXELS, "Refuse pictures of more pixels: they may be made to fill the memory.", min=1,
+        aside=True,
+    )  # fmt: skip
 
 
 class MaskOptions(Options):
