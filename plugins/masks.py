@@ -20,18 +20,20 @@ from stylepipe import (
     Options,
     UsageError,
     hookimpl,
-    open_image,
+    open_picture,
     option,
 )
+
+from .proportions import mismatch
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from PIL import Image
 
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif")
-_TOLERANCE = 0.02
-"""A mask of another size is scaled if its aspect ratio is this near to the picture's."""
+_SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".heic", ".heif",
+)
 
 
 class FilesOptions(MaskOptions):
@@ -64,6 +66,7 @@ class FilesMasker(Masker):
     def open(self, context: stylepipe.Context) -> None:
         """Find the mask files. Raises UsageError if there are none."""
         self._files = self._looked_for()
+        self._max_pixels = context.max_pixels
         self._last: tuple[Path, np.ndarray] | None = None
 
     def check_item(self, item: Item, info: Info) -> None:
@@ -93,8 +96,9 @@ class FilesMasker(Masker):
         """The mask of one frame, HxW float32 in [0, 1], at the frame's size. Raises ItemError."""
         file = self._find(item, frame.index)
         if self._last is None or self._last[0] != file:
+            # A reader without the limit may have read the frame: a mask of its size is no surprise.
             height, width = frame.pixels.shape[:2]
-            self._last = file, _read(file, width * height)
+            self._last = file, _read(file, max(self._max_pixels, width * height))
         return _fitted(self._last[1], frame, file)
 
     def _find(self, item: Item, index: int) -> Path:
@@ -151,21 +155,17 @@ def _indexed(folder: Path) -> _Files:
     return found
 
 
-def _read(file: Path, pixels: int) -> np.ndarray:
+def _read(file: Path, max_pixels: int) -> np.ndarray:
     """The mask in ``file``, HxW float32 in [0, 1], upright: its transparency, else its lightness.
 
-    It may have as many ``pixels`` as its picture, whatever that was allowed to have. Raises
-    ItemError if the file cannot be read.
+    Raises ItemError if the file cannot be read, or has more than ``max_pixels``.
     """
     from PIL import ImageOps
 
     try:
-        with open_image(file, pixels) as image:
-            image.load()
+        with open_picture(file, max_pixels) as image:
             return _lightness(ImageOps.exif_transpose(image))
     except ItemError as error:
-        raise ItemError(f"the mask {file} cannot be read: {error}") from error
-    except Exception as error:  # Pillow raises anything on torn data
         raise ItemError(f"the mask {file} cannot be read: {error}") from error
 
 
@@ -189,11 +189,8 @@ def _fitted(mask: np.ndarray, frame: Frame, file: Path) -> np.ndarray:
     (h, w), (height, width) = mask.shape, frame.pixels.shape[:2]
     if (h, w) == (height, width):
         return mask
-    if abs(w * height / (h * width) - 1) > _TOLERANCE:
-        raise ItemError(
-            f"the mask {file} is {w}x{h}, but the picture {width}x{height}: a mask must have the "
-            "picture's size, or at least its proportions"
-        )
+    if reason := mismatch((h, w), (height, width)):
+        raise ItemError(f"the mask {file} {reason}")
     how = cv2.INTER_AREA if w > width else cv2.INTER_LINEAR
     fitted: np.ndarray = cv2.resize(mask, (width, height), interpolation=how)
     return fitted

@@ -133,7 +133,7 @@ class PaintingStylizer(Stylizer):
 
         if self.options.regions is not None:
             if self._maps is None:
-                self._maps = RegionFiles(self.options.regions, ())
+                self._maps = RegionFiles(self.options.regions, (), 0)  # to find, and not to read
             self._maps.find(item)
 
     def open_encoder(self, pooling: str = "max") -> Encoder:
@@ -163,12 +163,13 @@ class PaintingStylizer(Stylizer):
         options = self.options
         self._regions = None
         if options.regions is not None:
-            self._regions = RegionFiles(options.regions, options.style_regions)
+            limit = self._context.max_pixels
+            self._regions = RegionFiles(options.regions, options.style_regions, limit)
         self._names = [ref.name for ref in styles]
         self._too_small: set[str] = set()
         paintings = []
         for index, ref in enumerate(styles):
-            picture = given_picture(ref.path, self._context.device.torch)
+            picture = given_picture(ref.path, self._context)
             planes = None
             if self._regions is not None and options.style_regions:
                 found = self._regions.of_style(index, len(styles), picture.shape[2:])
@@ -217,12 +218,12 @@ def job_memory(needed: int) -> int:
     return ceil(min(needed + REST, needed / SHARE) / 2**20) << 20
 
 
-def given_picture(path: Path, device: torch.device) -> torch.Tensor:
+def given_picture(path: Path, context: Context) -> torch.Tensor:
     """A picture file that is part of the request, as 1 3 H W in [0,1]. Raises UsageError."""
     import torch
 
     try:
-        pixels = torch.from_numpy(read_picture(path)).to(device)
+        pixels = torch.from_numpy(read_picture(path, context.max_pixels))
     except ItemError as error:
         raise UsageError(str(error)) from error
-    return pixels.permute(2, 0, 1)[None].float() / 255.0
+    return pixels.to(context.device.torch).permute(2, 0, 1)[None].float() / 255.0

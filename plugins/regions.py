@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from stylepipe import Item, ItemError, UsageError, read_picture
 
+from .proportions import mismatch
+
 MOST = 16
 """Regions of a map; more colours mean that it is no map."""
 FLAT = 0.0005
@@ -18,24 +20,22 @@ CORE = 9
 """Side of the square, in pixels, that a region must hold somewhere: soft edges are thinner."""
 LEAST = 0.9
 """Part of the map that all regions must cover."""
-TOLERANCE = 0.02
-"""A map of another size is scaled if its aspect ratio is this near to the picture's."""
 _SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jpg", ".jpeg")
 
 
 class RegionFiles:
     """Finds and reads the maps of photos and paintings, and keeps their regions in one order."""
 
-    def __init__(self, photos: Path, styles: Sequence[Path]) -> None:
+    def __init__(self, photos: Path, styles: Sequence[Path], max_pixels: int) -> None:
         """photos: a map for all, or a folder of maps. Raises UsageError for an empty folder."""
-        self._photos = photos
+        self._photos, self._max_pixels = photos, max_pixels
         self._files = {}
         if photos.is_dir():
             files = [f for f in sorted(photos.rglob("*")) if f.suffix.lower() in _SUFFIXES]
             self._files = {f.relative_to(photos).with_suffix(""): f for f in files}
             if not files:
                 raise UsageError(f"the folder of regions {photos} holds no pictures")
-        self._styles = [_read(path, UsageError) for path in styles]
+        self._styles = [_read(path, max_pixels, UsageError) for path in styles]
         self._names = list(styles)
         self._colours: NDArray[np.uint32] | None = None
         if self._styles:
@@ -71,7 +71,7 @@ class RegionFiles:
         return self._last[1]
 
     def _planes_of_photo(self, path: Path, size: Sequence[int], least: int) -> NDArray[np.float32]:
-        labels = _read(path, ItemError)
+        labels = _read(path, self._max_pixels, ItemError)
         rest = [max(side, least) - side for side in labels.shape]
         if [a + b for a, b in zip(labels.shape, rest, strict=True)] == list(size):
             # As the engine extends the photo.
@@ -101,10 +101,12 @@ class RegionFiles:
         )
 
 
-def _read(path: Path, error: type[UsageError | ItemError]) -> NDArray[np.uint32]:
+def _read(
+    path: Path, max_pixels: int, error: type[UsageError | ItemError]
+) -> NDArray[np.uint32]:
     """The map's colours as numbers 0xRRGGBB, H W."""
     try:
-        pixels = read_picture(path)
+        pixels = read_picture(path, max_pixels)
     except ItemError as reason:
         raise error(str(reason)) from reason
     red, green, blue = (pixels[..., i].astype(np.uint32) for i in range(3))
@@ -158,11 +160,8 @@ def _planes(
 
     (h, w), (height, width) = labels.shape, size
     same = (h, w) == (height, width)
-    if not same and abs(w * height / (h * width) - 1) > TOLERANCE:
-        raise error(
-            f"the map of regions {path} is {w}x{h}, but the picture {width}x{height}: it must "
-            "have the picture's size, or at least its proportions"
-        )
+    if reason := mismatch((h, w), (height, width)):
+        raise error(f"the map of regions {path} {reason}")
     how = cv2.INTER_AREA if w > width else cv2.INTER_LINEAR
     planes = np.empty((len(colours), height, width), np.float32)
     for plane, colour in zip(planes, colours, strict=True):

@@ -38,10 +38,10 @@ from stylepipe.errors import (
 from stylepipe.fingerprints import digest, options_digest, stamp
 from stylepipe.hookspecs import hookimpl
 from stylepipe.options import Options, option
-from stylepipe.pictures import open_image, read_picture
+from stylepipe.pictures import open_picture, read_picture
 from stylepipe.styles import parse_style
 from stylepipe.texts import read_toml
-from stylepipe.types import Batch, Frame, Guide, Info, Item, Meta, Outcome
+from stylepipe.types import Batch, Frame, Guide, Info, Item, Meta, Original, Outcome, Text
 from stylepipe.version import __version__
 
 __all__ = [
@@ -62,6 +62,7 @@ __all__ = [
     "Meta",
     "NoInputError",
     "Options",
+    "Original",
     "Outcome",
     "Reader",
     "SetupError",
@@ -71,6 +72,7 @@ __all__ = [
     "StylepipeError",
     "Stylizer",
     "StylizerOptions",
+    "Text",
     "Training",
     "UsageError",
     "Writer",
@@ -80,7 +82,7 @@ __all__ = [
     "hookimpl",
     "is_out_of_memory",
     "native_bf16",
-    "open_image",
+    "open_picture",
     "option",
     "options_digest",
     "parse_style",

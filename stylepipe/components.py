@@ -6,7 +6,7 @@ done between :meth:`Component.open` and :meth:`Component.close`, in the thread t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from stylepipe.damage import Damaged, refuse
 from stylepipe.errors import UsageError, suggest
 from stylepipe.options import Options, option
+from stylepipe.pictures import MAX_PIXELS
 from stylepipe.types import Batch, Frame, Info, Item, Kind
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class Context:
     decodes is to be painted (``--on-damage warn``), and raises DamageError where not: let that
     pass. What cannot be decoded at all is no damage but an ItemError.
     """
+    max_pixels: int = MAX_PIXELS
+    """Most pixels of a picture that is read beside the inputs: a mask, a painting, a map."""
 
 
 class Component:
@@ -90,6 +93,8 @@ class Reader(Component):
     kind: ClassVar[Kind]
     patterns: ClassVar[tuple[str, ...]]
     """Lower-case suffixes it reads, such as ``.jpg``."""
+    instead: ClassVar[Mapping[str, str]] = {}
+    """What to write for suffixes that no writer has; the writer's first where it does not say."""
 
     def probe(self, path: Path) -> Info | None:
         """Describe the file without decoding all of it; None if another reader should have it.
@@ -102,6 +107,15 @@ class Reader(Component):
     def frames(self, item: Item, info: Info, start: int = 0) -> Iterator[Frame]:
         """Yield the frames in order of presentation, from frame number ``start``."""
         raise NotImplementedError
+
+
+class PixelLimit(Options):
+    """Options of readers of pictures; the limit holds for masks, paintings and maps as well."""
+
+    max_pixels: int = option(
+        MAX_PIXELS, "Refuse pictures of more pixels: they may be made to fill the memory.", min=1,
+        aside=True,
+    )  # fmt: skip
 
 
 class MaskOptions(Options):

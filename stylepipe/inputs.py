@@ -209,7 +209,8 @@ def _files_below(folder: Path, suffixes: set[str], left_out: Counter[str]) -> It
 
 def _suffix(source: Path, settings: Settings) -> str | None:
     """The suffix of the source's result; None if nothing of its kind can be what was asked for."""
-    kinds = [r.kind for r in readers_for(source, settings.readers)]
+    readers = readers_for(source, settings.readers)
+    kinds = [r.kind for r in readers]
     if settings.output.format is not None:
         wanted = f".{settings.output.format}"
         # A suffix may belong to writers of both kinds: .png is a picture or an animation.
@@ -218,7 +219,8 @@ def _suffix(source: Path, settings: Settings) -> str | None:
     if any(source.suffix.lower() in w.patterns for w in settings.writers):
         return source.suffix
     writer = next((w for w in settings.writers if w.kind == kinds[0]), None)
-    return writer.patterns[0] if writer else source.suffix
+    first = writer.patterns[0] if writer else source.suffix
+    return readers[0].instead.get(source.suffix.lower(), first)
 
 
 def _other_kind(settings: Settings) -> str:

@@ -1,4 +1,4 @@
-"""Still pictures that are no items: paintings, photos to train with, maps of regions."""
+"""Still pictures that are no items: paintings, photos to train with, masks, maps of regions."""
 
 from __future__ import annotations
 
@@ -7,49 +7,47 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stylepipe.media.limits import MOST_PIXELS, pillow_unlimited
+from stylepipe.errors import ItemError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL.Image import Image
 
+MAX_PIXELS = 300_000_000
+"""Most pixels of a picture of any kind, unless the user sets another limit."""
+_MOVES = "it moves: only still pictures can be used"
+
 
 @contextmanager
-def open_image(path: Path, allowed: int = 0) -> Iterator[Image]:
-    """A picture opened by Pillow, whose own limit of pixels does not count inside the block.
+def open_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[Image]:
+    """Open a still picture by Pillow, as it is stored, with the engine's safeguards.
 
-    Raises ItemError for more pixels than are ``allowed``, which are 300 million at least; and
-    whatever Pillow raises.
+    Only formats that the engine reads are opened, whatever the name says. Raises ItemError for
+    others, for more than ``max_pixels``, and for damage found while the picture is in use.
     """
-    from PIL import Image
+    from stylepipe.media import decode
 
-    from stylepipe.errors import ItemError
-
-    most = max(allowed, MOST_PIXELS)
-    with pillow_unlimited(), Image.open(path) as image:
-        if image.width * image.height > most:
-            raise ItemError(
-                f"it has {image.width}x{image.height} pixels, more than the {most:,} allowed: "
-                "scale it down"
-            )
-        yield image
+    with decode.opened(path, max_pixels) as file:
+        if file is None or file.moves:
+            raise ItemError(_MOVES)
+        decode.load(file.picture)
+        yield file.picture
 
 
-def read_picture(path: Path) -> NDArray[np.uint8]:
+def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Read a picture as the engine reads it: H W 3, sRGB, upright, what is transparent on white.
 
-    Raises ItemError where it cannot be read.
+    Raises ItemError where it cannot be read, or has more than ``max_pixels``.
     """
     import numpy as np
 
-    from stylepipe.errors import ItemError
     from stylepipe.media import decode
 
     try:
-        if decode.probe(path, MOST_PIXELS) is None:
-            raise ItemError("it moves: only still pictures can be used")
-        frame = decode.read(path, MOST_PIXELS)
+        if decode.probe(path, max_pixels) is None:
+            raise ItemError(_MOVES)
+        frame = decode.read(path, max_pixels)
     except ItemError as error:
         raise ItemError(f"cannot read {path}: {error}") from error
     pixels, alpha = _eight(frame.pixels), frame.alpha

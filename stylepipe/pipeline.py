@@ -207,9 +207,12 @@ def _opened(
     painters = painting(settings)
     if not painters:
         report.log("strength is 0: nothing is painted, pictures are copied as they are")
+    context = Context(
+        device, memory, report.log, report.progress, rule.damaged, settings.max_pixels
+    )
     for component in (*settings.readers, *settings.writers, *painters):
         stack.callback(component.close)
-        component.open(Context(device, memory, report.log, report.progress, rule.damaged))
+        component.open(context)
     check_used(items, settings, hands, report.log)
     guide: TemporalGuide | None = None
     painter: Painter | Copier = Copier()

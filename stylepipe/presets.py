@@ -30,10 +30,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylepipe.components import Component, Flow, Masker, Reader, Stylizer, Writer
+from stylepipe.components import Component, Flow, Masker, PixelLimit, Reader, Stylizer, Writer
 from stylepipe.damage import RULES
 from stylepipe.errors import UsageError, suggest
 from stylepipe.options import Options, OptionSpec, convert, option
+from stylepipe.pictures import MAX_PIXELS
 from stylepipe.texts import read_toml, shown
 
 if TYPE_CHECKING:
@@ -161,6 +162,12 @@ class Settings:
     writers: tuple[Writer, ...]
     output: OutputOptions
     input: InputOptions = field(default_factory=lambda: InputOptions.build({}))
+
+    @property
+    def max_pixels(self) -> int:
+        """The limit of the readers of pictures: the smallest, where a plugin's has its own."""
+        limits = [r.options.max_pixels for r in self.readers if isinstance(r.options, PixelLimit)]
+        return min(limits, default=MAX_PIXELS)
 
     def describe(self) -> dict[str, dict[str, Any]]:
         """Every setting as plain values by table; equal settings give equal descriptions.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,6 +56,26 @@ class Info:
     """Whatever else the reader wants shown by ``stylepipe probe`` or passed to a writer."""
 
 
+class Text(NamedTuple):
+    """A note in a file, as PNG has them; comments of JPEG and GIF have the keyword ``Comment``."""
+
+    keyword: str
+    text: str
+    language: str = ""
+    translated: str = ""
+    """The keyword in that language."""
+
+
+@dataclass(frozen=True)
+class Original:
+    """Where a reader converted the pixels to sRGB: what they were, so that it can be undone."""
+
+    icc: bytes
+    """The profile of the file."""
+    pixels: np.ndarray = field(compare=False)
+    """HxWx3, upright, in the colours of that profile."""
+
+
 @dataclass(frozen=True)
 class Meta:
     """Metadata to be written back. What was applied to the pixels is already gone from it."""
@@ -64,8 +84,17 @@ class Meta:
     """EXIF block (the TIFF structure, without ``Exif\\0\\0`` before it), orientation removed."""
     icc: bytes | None = None
     """ICC profile that describes the pixels as they are now."""
+    original: Original | None = None
+    """The colours before the reader converted them; None if it did not."""
     xmp: bytes | None = None
+    xmp_extended: bytes | None = None
+    """A second packet, of what did not fit into the first, as JPEG has it."""
+    iptc: bytes | None = None
+    """IPTC datasets: captions, bylines, keywords."""
+    texts: tuple[Text, ...] = ()
     dpi: tuple[float, float] | None = None
+    lost: tuple[str, ...] = ()
+    """What the file had and the reader could not take over, in words; the reader tells it."""
 
 
 @dataclass
@@ -88,7 +117,9 @@ class Frame:
     @property
     def nbytes(self) -> int:
         """Bytes of CPU memory held."""
-        return self.pixels.nbytes + (0 if self.alpha is None else self.alpha.nbytes)
+        original = self.meta.original
+        arrays = (self.pixels, self.alpha, original.pixels if original else None)
+        return sum(array.nbytes for array in arrays if array is not None)
 
     @property
     def white(self) -> int:

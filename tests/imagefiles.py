@@ -1,12 +1,17 @@
 """Files and shortcuts for the tests of pictures."""
 
 import io
+import struct
+import zlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
-from PIL import TiffImagePlugin
+from PIL import Image, TiffImagePlugin
 
+from stylepipe.damage import refuse
 from stylepipe.media.images import ImageReader, ImageWriter
 from stylepipe.types import Frame, Info, Item
 
@@ -72,7 +77,47 @@ def tiff(pixels: np.ndarray, photometric: int = 2, order: str = "<", **tags: Any
     } | {int(name.removeprefix("tag_")): value for name, value in tags.items()}
     for tag, value in values.items():
         ifd[tag] = value
+        if tag == 33723 and isinstance(value, tuple):  # of which Pillow would write the first only
+            ifd.tagtype[tag], ifd._tags_v2[tag] = 4, value
     ifd.tagtype[273] = ifd.tagtype[279] = 4
     file = io.BytesIO()
     ifd.save(file)
     return file.getvalue() + raw
+
+
+def through(source: Path, output: Path, **options: Any) -> list[str]:
+    """Copy a picture through reader and writer; returns what they tell the user."""
+    lines: list[str] = []
+    context: Any = SimpleNamespace(log=lines.append, damaged=refuse)
+    reader, writer = ImageReader(ImageReader.Options()), ImageWriter(ImageWriter.Options(**options))
+    reader.open(context)
+    writer.open(context)
+    info = reader.probe(source)
+    assert info is not None
+    (frame,) = reader.frames(item(source), info)
+    sink = writer.open_sink(item(output), info, output, output.parent)
+    sink.write(frame)
+    sink.close()
+    return lines
+
+
+def jpeg(*segments: tuple[int, bytes], pixels: np.ndarray | None = None, **options: Any) -> bytes:
+    """A JPEG with further segments, each a marker's second byte and a content."""
+    plain = io.BytesIO()
+    Image.fromarray(photo() if pixels is None else pixels).save(plain, "JPEG", **options)
+    data = plain.getvalue()
+    more = b"".join(struct.pack(">BBH", 255, m, len(body) + 2) + body for m, body in segments)
+    return data[:2] + more + data[2:]
+
+
+def png(
+    *chunks: tuple[bytes, bytes], behind: bool = False, pixels: np.ndarray | None = None
+) -> bytes:
+    """A PNG with further chunks, in front of its pixels or behind them."""
+    data = cv2.imencode(".png", (photo() if pixels is None else pixels)[:, :, ::-1])[1].tobytes()
+    more = b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in chunks
+    )
+    at = len(data) - 12 if behind else 33
+    return data[:at] + more + data[at:]

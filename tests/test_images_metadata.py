@@ -14,7 +14,7 @@ from stylepipe.types import Frame, Meta
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 
-P3 = icc.build("Display P3", ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)), icc._SRGB_CURVE)
+P3 = icc.build("Display P3", ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)), icc.SRGB_CURVE)
 PROPHOTO = icc.build("ProPhoto", ((0.7347, 0.2653), (0.1596, 0.8404), (0.0366, 0.0001)), (1.8,))
 LINEAR = icc.build("linear", icc.SRGB_PRIMARIES, (1.0,))
 MAKER_NOTE = b"maker's own \0\1\2"

@@ -226,7 +226,12 @@ def test_alpha_of_real_files(ugly):
         frame = read(ugly / name)
         assert (frame.alpha == expected[:, :, 3]).all()
         assert frame.alpha.min() == 0 < frame.alpha.max()
-        assert (frame.pixels == expected[:, :, :3]).all()
+        colors = expected[:, :, :3]
+        if name == "palette.png":  # its gAMA says that the values are linear
+            linear = colors / 255
+            curved = 1.055 * linear ** (1 / 2.4) - 0.055
+            colors = 255 * np.where(linear <= 0.0031308, 12.92 * linear, curved)
+        assert np.abs(frame.pixels - colors).max() <= (name == "palette.png")
 
 
 def test_ordinary_photos(shared_data, tmp_path):

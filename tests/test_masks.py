@@ -1,6 +1,7 @@
 """Masks from files and from transparency."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,9 +22,9 @@ def ask(masker, source="photo.jpg", size=(H, W), index=0, count=1):
     return masker.mask(Batch(torch.zeros(count, 3, *size), item), frames)
 
 
-def files(path, **options):
+def files(path, max_pixels=1000000, **options):
     masker = FilesMasker(FilesOptions(path=path, **options))
-    masker.open(None)
+    masker.open(SimpleNamespace(max_pixels=max_pixels))
     return masker
 
 
@@ -55,6 +56,14 @@ def test_no_path_a_missing_one_and_a_folder_without_pictures_are_refused(tmp_pat
         files(tmp_path / "nowhere")
     with pytest.raises(UsageError, match="holds no pictures"):
         files(tmp_path)
+
+
+def test_a_mask_that_lies_on_its_side_gets_a_hint(tmp_path):
+    path = save(half(), tmp_path / "m.png")
+    with pytest.raises(ItemError, match="EXIF orientation: turn it by 90 degrees"):
+        ask(files(path), size=(2 * W, 2 * H))
+    with pytest.raises(ItemError, match=r"at least its proportions$"):
+        ask(files(path), size=(H, 2 * W))
 
 
 def test_a_missing_mask_is_told_with_the_names_looked_for(tmp_path):

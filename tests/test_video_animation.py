@@ -11,6 +11,7 @@ from PIL import Image
 
 from stylepipe.errors import ItemError
 from stylepipe.inputs import probe as engine_probe
+from stylepipe.media.icc import adobe_rgb, to_srgb
 from stylepipe.media.images import ImageReader
 from stylepipe.media.video import VideoReader, VideoWriter
 from stylepipe.types import Frame, Info, Item
@@ -169,6 +170,45 @@ def test_same_bytes_twice(tmp_path):
         convert(source, tmp_path / f"a{suffix}")
         convert(source, tmp_path / f"b{suffix}")
         assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".png"])
+def test_a_profile_is_honoured_and_what_has_no_place_told(tmp_path, suffix):
+    frames = [Image.new("RGB", (16, 16), (0, 200, n)) for n in (0, 9)]
+    frames[0].save(
+        tmp_path / f"in{suffix}", save_all=True, append_images=frames[1:], duration=100,
+        icc_profile=adobe_rgb(), exif=Image.Exif().tobytes() + bytes(8), lossless=True,
+    )
+    _, (first, _) = read(tmp_path / f"in{suffix}")
+    assert first.pixels[4, 4].tolist() == to_srgb(np.array(frames[0]), adobe_rgb()).pixels[
+        4, 4
+    ].tolist() != [0, 200, 0]
+    log = Log()
+    convert(tmp_path / f"in{suffix}", tmp_path / f"out{suffix}", log)
+    (line,) = log.lines
+    assert line == (
+        f"in{suffix}: left out, as {suffix} cannot hold it: colour profile (sRGB is written), EXIF"
+    )
+
+
+def test_a_comment_of_an_animation_is_told(tmp_path):
+    frames = [Image.new("RGB", (16, 16), (0, 200, n)) for n in (0, 90)]
+    source = tmp_path / "in.gif"
+    frames[0].save(source, save_all=True, append_images=frames[1:], comment=b"a note")
+    log = Log()
+    convert(source, tmp_path / "out.gif", log)
+    assert log.lines == ["in.gif: left out, as .gif cannot hold it: comment"]
+
+
+@pytest.mark.parametrize("lossless", [True, False])
+def test_a_lossless_animation_stays_one(tmp_path, lossless):
+    source = make_animation(tmp_path / "in.webp", lossless=lossless)
+    assert probe(source).details["lossless"] is lossless
+    convert(source, tmp_path / "out.webp")
+    same = [(a == b).all() for (_, a), (_, b) in zip(
+        shown(source)[0], shown(tmp_path / "out.webp")[0], strict=True
+    )]
+    assert all(same) is lossless and probe(tmp_path / "out.webp").details["lossless"] is lossless
 
 
 def lenient(path, **options):

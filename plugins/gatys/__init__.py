@@ -80,7 +80,7 @@ class GatysStylizer(PaintingStylizer):
         paintings = self.read_paintings(styles)
         self._start = None
         if options.start is not None:
-            self._start = given_picture(options.start, self._context.device.torch)
+            self._start = given_picture(options.start, self._context)
         encoder = self.open_encoder(options.pooling)  # last: it may have to be fetched
         recipe = options.recipe(encoder)
         try:

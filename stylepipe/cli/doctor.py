@@ -165,11 +165,16 @@ def pictures(app: App) -> Iterator[Finding]:
     for name in ("jpg", "webp", "libtiff", "avif"):
         if not features.check(name):
             yield Finding("pictures", f"Pillow lacks {name}; install pillow from PyPI", ok=False)
-    heic = importlib.util.find_spec("pillow_heif")
-    extra = "HEIC" if heic else "HEIC needs: pip install 'stylepipe[heic]'"
-    rare = all(importlib.util.find_spec(name) for name in ("tifffile", "imagecodecs"))
-    extra += "; all kinds of TIFF" if rare else "; rare TIFF needs: pip install 'stylepipe[tiff]'"
-    yield Finding("pictures", f"JPEG, PNG, WebP, TIFF, AVIF, BMP, GIF; {extra}")
+    extras = [
+        what if all(map(importlib.util.find_spec, packages))
+        else f"{what} needs: pip install 'stylepipe[{extra}]'"
+        for what, packages, extra in (
+            ("HEIC", ("pillow_heif",), "heic"),
+            ("camera RAW", ("rawpy",), "raw"),
+            ("rare TIFF", ("tifffile", "imagecodecs"), "tiff"),
+        )
+    ]
+    yield Finding("pictures", "; ".join(["JPEG, PNG, WebP, TIFF, AVIF, BMP, GIF", *extras]))
 
 
 def _encodes(name: str) -> bool:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -15,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from stylepipe.components import Sink
 from stylepipe.damage import Damaged
 from stylepipe.errors import ItemError
-from stylepipe.media import limits
-from stylepipe.media.moving import whole_pictures
+from stylepipe.media.limits import check_size, pillow_unlimited
 from stylepipe.media.segments import SegmentFile, read_index, read_payloads
 from stylepipe.types import Frame, Info
 
@@ -24,79 +20,44 @@ if TYPE_CHECKING:
     import av
     from PIL.Image import Image
 
+    from stylepipe.media.decode import Opened
     from stylepipe.media.video_read import Span
 
 _BASE = Fraction(1, 1000)
 _UNSAID = 100
 """Milliseconds that browsers give a frame of no duration."""
+_METADATA = (
+    ("icc_profile", "colour profile (sRGB is written)"), ("exif", "EXIF"), ("xmp", "XMP"),
+    ("XML:com.adobe.xmp", "XMP"), ("comment", "comment"),
+)
+"""Pillow's name of what the file says about itself, which no animation is written with."""
 _SAMPLE = 16
 """Frames looked at to tell the rate."""
 
 
-@dataclass(frozen=True)
-class _Source:
-    """An animation opened for reading."""
-
-    image: Any
-    cut: bool
-    """Something of the file is missing behind the pictures that are whole."""
-
-    @property
-    def first(self) -> int:
-        """1 if the first picture is a stand-in that is not part of the animation (APNG)."""
-        return int(bool(getattr(self.image, "default_image", False)))
-
-    @property
-    def count(self) -> int:
-        """Pictures of the animation that are there."""
-        return int(getattr(self.image, "n_frames", 1)) - self.first
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[_Source]:
-    from PIL import Image
-
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ItemError(f"the file cannot be read: {error.strerror or error}") from error
-    whole = whole_pictures(data)
-    file = io.BytesIO(whole.data if whole else data)
-    with limits.pillow_unlimited():
-        image = Image.open(file)
-    with image:
-        yield _Source(image, whole is not None and whole.cut)
-
-
 def probe(path: Path, span: Span, max_pixels: int) -> Info | None:
-    """Describe an animation; None for a file of one frame, or that is no picture.
+    """Describe an animation; None for a still picture, or a film.
 
-    Raises ItemError if none of it can be decoded, or for pictures of more than ``max_pixels``.
+    Raises ItemError if it is no picture, if none of it can be decoded, or if its frames have more
+    than ``max_pixels``.
     """
-    from PIL import UnidentifiedImageError
+    from stylepipe.media import decode
 
-    try:
-        with _opened(path) as source:
-            if source.count < 2 and not source.cut:
-                return None
-            limits.check_size(source.image.width, source.image.height, max_pixels)
-            return _describe(source, path, span)
-    except (UnidentifiedImageError, SyntaxError):
-        return None  # the image reader says what is wrong
-    except ItemError:
-        raise
-    except Exception as error:  # Pillow raises anything on torn data
-        raise _unreadable(error) from error
+    with decode.opened(path, max_pixels) as source:
+        if source is None or not source.moves:
+            return None
+        lossless = source.picture.format == "WEBP" and decode.is_lossless(path)
+        return _describe(source, span, max_pixels, lossless)
 
 
-def _describe(source: _Source, path: Path, span: Span) -> Info:
-    image, durations, alpha = source.image, [], False
-    for number, shown in enumerate(_pictures(source)):
+def _describe(source: Opened, span: Span, max_pixels: int, lossless: bool) -> Info:
+    image, durations, alpha = source.picture, list[float](), False
+    for number, shown in enumerate(_pictures(source, max_pixels)):
         if number == _SAMPLE:
             break
         if isinstance(shown, Exception):
             if number == 0:
-                raise _unreadable(shown)
+                raise shown
             break
         picture, duration = shown
         durations.append(duration)
@@ -104,9 +65,10 @@ def _describe(source: _Source, path: Path, span: Span) -> Info:
             least, _ = picture.getchannel("A").getextrema()
             alpha = least < 255  # type: ignore[operator]
     total = sum(durations) / 1000
+    codec = str(image.format).lower()
     return Info(
         kind="video",
-        format=(image.format or path.suffix[1:]).lower(),
+        format=codec,
         width=image.width,
         height=image.height,
         frames=None if span else source.count,
@@ -114,16 +76,18 @@ def _describe(source: _Source, path: Path, span: Span) -> Info:
         rate=Fraction(len(durations) / total).limit_denominator(1001),
         duration=total if source.count == len(durations) and not span else None,
         details={
-            "codec": (image.format or "").lower(),
+            "codec": codec,
             "pix_fmt": "rgba" if alpha else "pal8",
             "variable_rate": max(durations) - min(durations) > 1,
             "loop": image.info.get("loop"),
+            "lossless": lossless,
+            "metadata": [words for key, words in _METADATA if image.info.get(key)],
         },
     )
 
 
 def frames(
-    path: Path, info: Info, span: Span, first: int, damaged: Damaged
+    path: Path, info: Info, span: Span, first: int, max_pixels: int, damaged: Damaged
 ) -> Iterator[Frame]:
     """Yield the frames of ``span`` from number ``first``, composed, timed in milliseconds.
 
@@ -131,14 +95,19 @@ def frames(
     """
     import numpy as np
 
+    from stylepipe.media import decode, icc
+
     time = Fraction(0)
     index = 0
-    with _opened(path) as source:
-        for number, shown in enumerate(_pictures(source)):
+    with decode.opened(path, max_pixels) as source:
+        if source is None:
+            raise ItemError("the file holds a film now, and was an animated picture before")
+        for number, shown in enumerate(_pictures(source, max_pixels)):
             if isinstance(shown, Exception):
+                detail = " ".join(str(shown).split()) or type(shown).__name__
                 damaged(
                     f"cut short or damaged: only {number} of its {source.count} pictures can be "
-                    f"decoded ({_detail(shown)})"
+                    f"decoded ({detail})"
                 )
                 break
             picture, duration = shown
@@ -150,8 +119,9 @@ def frames(
             if index >= first:
                 array = np.asarray(picture)
                 pts = round(begin)
+                colors = icc.to_srgb(array[..., :3], source.picture.info.get("icc_profile"))
                 yield Frame(
-                    np.ascontiguousarray(array[..., :3]),
+                    np.ascontiguousarray(colors.pixels),
                     np.ascontiguousarray(array[..., 3]) if info.alpha else None,
                     index, pts, _BASE, max(1, round(time) - pts),
                 )
@@ -163,29 +133,25 @@ def frames(
         raise ItemError("has no frames between --start and --end")
 
 
-def _pictures(source: _Source) -> Iterator[tuple[Image, float] | Exception]:
-    """Each composed frame in RGBA and its duration in milliseconds; at damage, what was raised."""
+def _pictures(source: Opened, max_pixels: int) -> Iterator[tuple[Image, float] | Exception]:
+    """Each composed frame in RGBA and its duration in milliseconds; at damage, what was raised.
+
+    Raises ItemError for a frame of more than ``max_pixels``.
+    """
+    image = source.picture
     for number in range(source.first, source.first + source.count):
         try:
-            with limits.pillow_unlimited():
-                source.image.seek(number)
-                source.image.load()
-                picture = source.image.convert("RGBA")
-        except Exception as error:  # as above
+            with pillow_unlimited():
+                image.seek(number)
+                check_size(*image.size, max_pixels)  # a GIF may grow on the way
+                image.load()
+                picture = image.convert("RGBA")
+        except ItemError:
+            raise
+        except Exception as error:  # Pillow raises anything on torn data
             yield error
             return
-        yield picture, source.image.info.get("duration") or _UNSAID
-
-
-def _unreadable(error: Exception) -> ItemError:
-    return ItemError(
-        f"cannot be read as an animated picture ({_detail(error)}): copy it again from where it "
-        "came"
-    )
-
-
-def _detail(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+        yield picture, image.info.get("duration") or _UNSAID
 
 
 # -- writing --------------------------------------------------------------------------------
@@ -279,7 +245,8 @@ class AnimationSink(Sink):
         context.pix_fmt, context.time_base = self._pix_fmt, self._base
         context.framerate = self._info.rate or Fraction(25)
         if self._codec == "libwebp_anim":
-            context.options = {"quality": "90"}
+            lossless = self._info.details.get("lossless")
+            context.options = {"lossless": "1"} if lossless else {"quality": "90"}
         return context
 
     def _picture(self, frame: Frame) -> av.VideoFrame:

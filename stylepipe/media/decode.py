@@ -7,13 +7,13 @@ values, and colour of sixteen bits a channel, which Pillow cuts to eight.
 from __future__ import annotations
 
 import io
-import math
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -21,12 +21,12 @@ from PIL import Image, ImageFile, MpoImagePlugin, UnidentifiedImageError
 
 from stylepipe.damage import Damaged, refuse
 from stylepipe.errors import ItemError
-from stylepipe.media import exif, icc, jpeg, png, tiff
+from stylepipe.media import about, exif, icc, jpeg, png, raw, tiff, xmp
 from stylepipe.media.limits import check_size, pillow_unlimited
 from stylepipe.media.moving import whole_pictures
 from stylepipe.media.terminal import stderr_caught
 from stylepipe.media.words import share
-from stylepipe.types import Frame, Info, Meta
+from stylepipe.types import Frame, Info, Meta, Original
 
 # OpenCV 5 moved it.
 _set_log_level = cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel
@@ -50,6 +50,8 @@ _LIBTIFF = (
     "LERC", "LZMA", "ZSTD", "LogL", "SGILog", "ThunderDecode", "NeXTDecode", "Using code",
 )
 """How the lines begin that libtiff prints: the name that Pillow gives the file, or a function."""
+_MOVING = ("GIF", "WEBP", "PNG", "AVIF")
+"""Formats of which a file may be an animation."""
 _LINE_BY_LINE = ("BMP", "GIF")
 """Formats of which Pillow decodes as many rows as are there."""
 _TURN_THEMSELVES = ("TIFF", "AVIF", "HEIF")
@@ -61,17 +63,18 @@ def probe(path: Path, max_pixels: int) -> Info | None:
 
     Raises ItemError if it is no picture, damaged in the header, or larger than ``max_pixels``.
     """
-    try:
-        with path.open("rb") as file:
-            is_tiff = _sniff(file.read(_HEAD)) == "TIFF"
-            file.seek(0)
-            picture = _open(tiff.readable(file, max_pixels) if is_tiff else file, max_pixels)
-            if picture is None:
-                return None
-            with _explained(str(picture.format)):
-                return _info(picture)
-    except OSError as error:
-        raise ItemError(f"the file cannot be read: {error.strerror or error}") from error
+    with _file(path) as file:
+        if kind := raw.kind(file):
+            return _raw_info(file, kind, max_pixels)
+        file.seek(0)
+        opened = _open(_header(file, max_pixels), max_pixels)
+        if opened is None or opened.moves:
+            return None
+        with _explained(opened.picture.format):
+            info = _info(opened.picture)
+    if info.format != "webp":
+        return info
+    return replace(info, details={**info.details, "lossless": is_lossless(path)})
 
 
 def read(path: Path, max_pixels: int, damaged: Damaged = refuse) -> Frame:
@@ -79,49 +82,127 @@ def read(path: Path, max_pixels: int, damaged: Damaged = refuse) -> Frame:
 
     ``damaged`` hears what of the file is torn or missing. Raises ItemError if nothing decodes.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ItemError(f"the file cannot be read: {error.strerror or error}") from error
-    torn: list[str] = []
-    if data.startswith(png.SIGNATURE):
-        data, what = png.mended(data, max_pixels)
-        torn += [what] if what else []
-    lost = 0
-    if _sniff(data[:_HEAD]) == "TIFF":
-        data, lost, what = tiff.cut_rows(data)
-        torn += [what] if what else []
-        data = tiff.readable(io.BytesIO(data), max_pixels).read()
-    picture = _open(io.BytesIO(jpeg.ended(data)), max_pixels)
-    if picture is None:
+    with _file(path) as file:
+        data = file.read()
+    if kind := raw.kind(io.BytesIO(data)):
+        return _read_raw(data, kind, max_pixels)
+    readable, lost_rows, torn = _mended(data, max_pixels)
+    opened = _open(io.BytesIO(jpeg.ended(readable)), max_pixels)
+    if opened is None or opened.moves:
         raise ItemError("the file holds a moving picture now, and was a still one before")
-    with _explained(str(picture.format)):
-        block, turn = _exif(picture)
-        profile = picture.info.get("icc_profile") or None
-        xmp, dpi = _xmp(picture), _dpi(picture, turn)
-        pixels, alpha = _pixels(picture, data, torn)
-    if lost:
-        pixels, alpha = _lengthened(pixels, lost), _lengthened(alpha, lost)
+    picture = opened.picture
+    with _explained(picture.format):
+        found = about.gather(picture, data if picture.format == "TIFF" else readable)
+        pixels, alpha = _pixels(picture, readable, torn)
+        bits = _source_bits(picture, data)
+    if lost_rows:
+        pixels, alpha = _lengthened(pixels, lost_rows), _lengthened(alpha, lost_rows)
     if torn:
         name = "JPEG" if picture.format in _JPEG else picture.format
         damaged(
             f"the {name} file is cut short or damaged: {'; '.join(torn)}; copy it again from where "
             "it came"
         )
-    if profile is None and pixels.ndim == 3 and exif.is_adobe_rgb(block):
-        profile = icc.adobe_rgb()
-    colors = icc.to_srgb(pixels, profile)
-    pixels = _upright(colors.pixels, turn)
-    if xmp and (turn > 1 or picture.format in _TURN_THEMSELVES):
-        xmp = exif.upright_xmp(xmp)
+    depth = 8 * pixels.dtype.itemsize
+    if bits > depth:
+        found.lost.append(f"{bits} bits a channel ({depth} are read)")
+    if picture.format in _TURN_THEMSELVES:
+        found.turned = True
+    return _frame(found, pixels, alpha)
+
+
+def _header(file: BinaryIO, max_pixels: int) -> BinaryIO:
+    """A file that opens as the picture will once :func:`_mended` has gone through it."""
+    name = _sniff(file.read(_HEAD))
+    file.seek(0)
+    if name == "PNG":
+        return io.BytesIO(png.head(file))
+    return tiff.readable(file, max_pixels) if name == "TIFF" else file
+
+
+def _mended(data: bytes, max_pixels: int) -> tuple[bytes, int, list[str]]:
+    """A file that decodes, the rows to be put below its picture, and what is torn or missing."""
+    name, lost_rows, what = _sniff(data[:_HEAD]), 0, ""
+    if name == "PNG":
+        data, what = png.mended(data, max_pixels)
+    elif name == "TIFF":
+        data, lost_rows, what = tiff.cut_rows(data)
+        data = tiff.readable(io.BytesIO(data), max_pixels).read()
+    return data, lost_rows, [what] if what else []
+
+
+def _frame(found: about.About, pixels: np.ndarray, alpha: np.ndarray | None) -> Frame:
+    """Apply what the file says to its pixels, and take it out of what is written back."""
+    colors = icc.to_srgb(pixels, found.icc)
+    pixels = _upright(colors.pixels, found.turn)
+    height, width = pixels.shape[:2]
+    block, packet, original = found.exif, found.xmp, None
+    if packet and (found.turn > 1 or found.turned):
+        packet = xmp.upright(packet, width, height)
     if block:
-        height, width = pixels.shape[:2]
         block = exif.upright(block, width, height, srgb=colors.changed)
+    if colors.original is not None and found.icc:
+        original = Original(found.icc, _upright(colors.original, found.turn))
     return Frame(
         pixels=pixels,
-        alpha=None if alpha is None else _upright(alpha, turn),
-        meta=Meta(exif=block, icc=colors.icc, xmp=xmp, dpi=dpi),
+        alpha=None if alpha is None else _upright(alpha, found.turn),
+        meta=Meta(
+            exif=block, icc=colors.icc, original=original, xmp=packet,
+            xmp_extended=found.xmp_extended if packet else None, iptc=found.iptc,
+            texts=found.texts, dpi=found.dpi, lost=(*found.lost, *colors.lost),
+        ),
     )
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A file of pictures, opened as far as its header."""
+
+    picture: ImageFile.ImageFile
+    begun: int = 0
+    """Pictures of a GIF or WebP that begin, whole or not."""
+    cut: bool = False
+    """Something of an animation is missing behind the pictures that are whole."""
+
+    @property
+    def first(self) -> int:
+        """1 if the first picture is a stand-in that is not part of the animation (APNG)."""
+        return int(bool(getattr(self.picture, "default_image", False)))
+
+    @property
+    def count(self) -> int:
+        """Pictures that are there, without the stand-in."""
+        return int(getattr(self.picture, "n_frames", 1)) - self.first
+
+    @property
+    def moves(self) -> bool:
+        """Whether the file is an animation, even one of which only the first picture is whole."""
+        return self.picture.format in _MOVING and max(self.count, self.begun) > 1
+
+
+@contextmanager
+def opened(path: Path, max_pixels: int) -> Iterator[Opened | None]:
+    """The one way into a file of pictures: of a known format, and no larger than ``max_pixels``.
+
+    The pictures are as they are stored, those of an animation as far as they are whole. Yields
+    None for a film. Raises ItemError, also for what a decoder raises while the picture is in use.
+    """
+    with _file(path) as file:
+        found = _open(file, max_pixels)
+        if found is None:
+            yield None
+            return
+        with _explained(found.picture.format):
+            yield found
+
+
+@contextmanager
+def _file(path: Path) -> Iterator[BinaryIO]:
+    try:
+        with path.open("rb") as file:
+            yield file
+    except OSError as error:
+        raise ItemError(f"the file cannot be read: {error.strerror or error}") from error
 
 
 # -- headers -------------------------------------------------------------------------------
@@ -147,27 +228,32 @@ def _sniff(head: bytes) -> str | None:
     return None
 
 
-def _open(file: Any, max_pixels: int) -> ImageFile.ImageFile | None:
-    """Open a picture as far as its header; None if it moves. Raises ItemError."""
+def _open(file: BinaryIO, max_pixels: int) -> Opened | None:
+    """Open a picture as far as its header; None if it is a film. Raises ItemError."""
     head = file.read(_HEAD)
     file.seek(0)
     if not head:
         raise ItemError("the file is empty: copy it again from where it came")
+    if kind := raw.kind(file):
+        raise ItemError(f"camera RAW ({kind}) can only be a photo: convert it to TIFF or PNG")
+    file.seek(0)
     name = _sniff(head)
     if name == "video":
         return None
     if name is None:
         raise ItemError(
             "the file is no picture, whatever its name says: its content is none of "
-            "JPEG, PNG, WebP, TIFF, BMP, AVIF, GIF and HEIC"
+            "JPEG, PNG, WebP, TIFF, BMP, AVIF, GIF, HEIC and camera RAW"
         )
     if name == "HEIF":
         enable_heif()
-    if name == "PNG" and not isinstance(file, io.BytesIO):
-        file = io.BytesIO(png.head(file))
+    begun, cut = 0, False
+    if name in ("GIF", "WEBP") and (whole := whole_pictures(file.read())):
+        begun = whole.begun
+        if begun > 1:  # of a still picture that is cut short more can be read
+            file, cut = io.BytesIO(whole.data), whole.cut
+    file.seek(0)
     with _explained(name), pillow_unlimited():
-        if _moves(file, name):
-            return None
         try:
             picture = Image.open(file, formats=_JPEG if name == "JPEG" else (name,))
         except Exception:
@@ -178,15 +264,7 @@ def _open(file: Any, max_pixels: int) -> ImageFile.ImageFile | None:
                 tiff.check_kind(file)
             raise
     check_size(*picture.size, max_pixels)
-    moves = name in ("PNG", "AVIF") and getattr(picture, "is_animated", False)
-    return None if moves else picture
-
-
-def _moves(file: Any, name: str) -> bool:
-    """Whether a GIF or WebP has several pictures, even if not all of them are whole."""
-    found = whole_pictures(file.read()) if name in ("GIF", "WEBP") else None
-    file.seek(0)
-    return found is not None and found.begun > 1
+    return Opened(picture, begun, cut)
 
 
 def enable_heif() -> None:
@@ -201,7 +279,7 @@ def enable_heif() -> None:
 
 
 @contextmanager
-def _explained(name: str) -> Iterator[None]:
+def _explained(name: str | None) -> Iterator[None]:
     """Turn what decoders raise on damaged data, which can be anything, into one sentence."""
     try:
         yield
@@ -227,7 +305,7 @@ def _explained(name: str) -> Iterator[None]:
 
 def _info(picture: ImageFile.ImageFile) -> Info:
     width, height = picture.size
-    block, turn = _exif(picture)
+    block, turn = about.exif_block(picture)
     if turn > 4:
         width, height = height, width
     details: dict[str, Any] = {}
@@ -247,10 +325,10 @@ def _info(picture: ImageFile.ImageFile) -> Info:
         details["profile"] = icc.describe(profile)
     elif exif.is_adobe_rgb(block):
         details["profile"] = "Adobe RGB (1998), by EXIF"
-    for name, value in (("exif", block), ("xmp", _xmp(picture))):
+    for name, value in (("exif", block), ("xmp", about.xmp_packet(picture))):
         if value:
             details[name] = f"{len(value):,} bytes"
-    dpi = _dpi(picture, turn)
+    dpi = about.dpi(picture, turn)
     if dpi:
         details["dpi"] = f"{dpi[0]:.4g}x{dpi[1]:.4g}"
     return Info(
@@ -262,6 +340,20 @@ def _info(picture: ImageFile.ImageFile) -> Info:
         alpha=picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info,
         details=details,
     )
+
+
+def is_lossless(path: Path) -> bool:
+    """Whether each picture of a WebP, still or moving, is stored without loss (VP8L)."""
+    found = set()
+    with _file(path) as file:
+        file.seek(12)
+        while len(head := file.read(8)) == 8:
+            size = int.from_bytes(head[4:], "little")
+            if head[:4] in (b"VP8 ", b"VP8L"):
+                found.add(head[:4])
+            # A frame of an animation begins with sixteen bytes of its own, then come its chunks.
+            file.seek(16 if head[:4] == b"ANMF" else size + size % 2, 1)
+    return found == {b"VP8L"}
 
 
 def _depth(picture: ImageFile.ImageFile) -> int:
@@ -278,62 +370,35 @@ def _depth(picture: ImageFile.ImageFile) -> int:
     return 8
 
 
-# -- metadata ------------------------------------------------------------------------------
+def _source_bits(picture: ImageFile.ImageFile, data: bytes) -> int:
+    """Bits a channel that the file holds, as far as it says; 0 where it does not."""
+    if picture.format == "TIFF" and picture.mode not in ("P", "PA", "1"):
+        tags: Any = tiff.directory(io.BytesIO(data)) or {}
+        return max(int(bits) for bits in tags.get(258, (0,)))
+    if picture.format in ("AVIF", "HEIF"):  # the box pixi: channels, and the bits of each
+        found = re.findall(rb"pixi\0\0\0\0([\1-\4])(.{4})", data[: 1 << 16], re.DOTALL)
+        return max((max(bits[: count[0]]) for count, bits in found), default=0)
+    return 0
 
 
-def _exif(picture: ImageFile.ImageFile) -> tuple[bytes | None, int]:
-    """The EXIF block, and the orientation that is still to be applied to the pixels."""
-    if picture.format == "TIFF":
-        return _tiff_exif(picture), 1  # Pillow turns TIFFs itself
-    block = picture.info.get("exif")
-    text = picture.info.get("Raw profile type exif")
-    if not block and isinstance(text, str):  # ImageMagick's way in older PNGs
-        try:
-            block = bytes.fromhex("".join(text.split("\n")[3:]))
-        except ValueError:
-            block = None
-    block = (block or b"").removeprefix(b"Exif\0\0")
-    if not exif.is_block(block):
-        return None, 1
-    return block, exif.orientation(block)
+# -- camera RAW ----------------------------------------------------------------------------
 
 
-def _tiff_exif(picture: ImageFile.ImageFile) -> bytes | None:
-    """What a TIFF says of the picture, as an EXIF block: there it stands among storage tags."""
-    try:
-        tags, kept = picture.getexif(), Image.Exif()
-        for tag in tiff.TEXT:
-            if tag in tags:
-                kept[tag] = tags[tag]
-        for group in exif.GROUPS:
-            values = tags.get_ifd(group) if group in tags else {}
-            if values:
-                kept.get_ifd(group).update(values)
-                kept[group] = dict(values)
-        return kept.tobytes().removeprefix(b"Exif\0\0") if len(kept) else None
-    except Exception:  # Pillow raises anything on odd tags; the picture itself is sound
-        return None
+def _raw_info(file: BinaryIO, kind: str, max_pixels: int) -> Info:
+    width, height = raw.size(file, kind)
+    check_size(width, height, max_pixels)
+    return Info("image", "raw", width, height, depth=16, details={"raw": kind})
 
 
-def _xmp(picture: ImageFile.ImageFile) -> bytes | None:
-    xmp = picture.info.get("xmp") or picture.info.get("XML:com.adobe.xmp")
-    return xmp.encode() if isinstance(xmp, str) else xmp or None
-
-
-def _dpi(picture: ImageFile.ImageFile, turn: int) -> tuple[float, float] | None:
-    """Pixels per inch of the upright picture; ``turn`` is its orientation as in :func:`_exif`."""
-    if picture.format == "TIFF":
-        tags = getattr(picture, "tag_v2", {})
-        if 282 not in tags:
-            return None  # Pillow makes up 1x1
-        turn = tags.get(exif.ORIENTATION, 1)  # which Pillow applies to the pixels alone
-    try:
-        x, y = (float(v) for v in picture.info.get("dpi", ()))
-    except (TypeError, ValueError, ZeroDivisionError):
-        return None
-    if not all(math.isfinite(v) and 0 < v < 65535 for v in (x, y)):
-        return None
-    return (y, x) if turn > 4 else (x, y)
+def _read_raw(data: bytes, kind: str, max_pixels: int) -> Frame:
+    _raw_info(io.BytesIO(data), kind, max_pixels)
+    pixels, preview = raw.develop(io.BytesIO(data), kind), None
+    if data[:4] in (b"II*\0", b"MM\0*"):
+        with suppress(UnidentifiedImageError), pillow_unlimited():
+            preview = Image.open(io.BytesIO(data), formats=("TIFF",))
+    found = about.of_raw(preview)
+    found.turned = True
+    return _frame(found, pixels, None)
 
 
 # -- pixels --------------------------------------------------------------------------------
@@ -355,24 +420,23 @@ def _pixels(
             return (_rgb(decoded) if decoded.ndim == 3 else decoded), None
     if _depth(picture) == 16 and (picture.format == "PNG" or picture.mode in ("RGB", "RGBA")):
         return _deep(picture, data)
-    with pillow_unlimited():
-        try:
-            _load(picture)
-        except OSError:
-            if picture.format not in _LINE_BY_LINE:
-                raise
-        else:
-            return _from_pillow(picture)
-    return _partly(data, str(picture.format), torn)
+    try:
+        load(picture)
+    except OSError:
+        if picture.format not in _LINE_BY_LINE:
+            raise
+        return _partly(data, str(picture.format), torn)
+    return _from_pillow(picture)
 
 
-def _load(picture: ImageFile.ImageFile) -> None:
+def load(picture: ImageFile.ImageFile) -> None:
     """Let Pillow decode; what libtiff prints meanwhile says why it failed."""
     if picture.format != "TIFF":
-        picture.load()
+        with pillow_unlimited():
+            picture.load()
         return
     try:
-        with stderr_caught(_LIBTIFF) as lines:
+        with pillow_unlimited(), stderr_caught(_LIBTIFF) as lines:
             picture.load()
     except OSError as error:
         raise OSError(lines[0].rstrip(".") if lines else str(error)) from error
@@ -383,9 +447,9 @@ def _partly(data: bytes, name: str, torn: list[str]) -> tuple[np.ndarray, np.nda
     with pillow_unlimited(partly=True):
         picture = Image.open(io.BytesIO(data), formats=(name,))
         picture.load()
-        raw = np.asarray(picture)
-        filled = (raw == 0).reshape(len(raw), -1).all(1)  # what was not decoded is zero
-        missing = max(_run(filled), _run(filled[::-1])) / len(raw)
+        array = np.asarray(picture)
+        filled = (array == 0).reshape(len(array), -1).all(1)  # what was not decoded is zero
+        missing = max(_run(filled), _run(filled[::-1])) / len(array)
         if missing == 1:
             raise ItemError(
                 "nothing of the picture can be decoded: copy it again from where it came"
@@ -436,7 +500,7 @@ def _deep(
     if picture.format == "PNG":
         with pillow_unlimited():
             Image.open(io.BytesIO(data), formats=("PNG",)).verify()  # says what is damaged
-        data = _bare_png(data)
+        data = png.bare(data)  # of other chunks libpng complains on the terminal
     decoded = _opencv(data)
     if decoded is None or decoded.dtype != np.uint16:
         raise ItemError("the sixteen-bit data is cut short or damaged: copy the file again")
@@ -461,17 +525,6 @@ def _keyed(pixels: np.ndarray, key: Any) -> np.ndarray | None:
     same = pixels == np.asarray(key, np.uint16)
     hidden = same.all(axis=2) if same.ndim == 3 else same
     return np.where(hidden, 0, 65535).astype(np.uint16)
-
-
-def _bare_png(data: bytes) -> bytes:
-    """The chunks that make the pixels: of others libpng complains on the terminal."""
-    kept, at = [data[:8]], 8
-    while at < len(data):
-        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
-        if data[at + 4 : at + 5].isupper():
-            kept.append(data[at:end])
-        at = end
-    return b"".join(kept)
 
 
 def _opencv(data: bytes) -> np.ndarray | None:

@@ -5,11 +5,13 @@ Every encoder is told all that decides the bytes, so that the same frame gives t
 
 from __future__ import annotations
 
+import hashlib
 import io
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any
 
@@ -18,17 +20,18 @@ import numpy as np
 from PIL import Image, TiffImagePlugin
 
 from stylepipe.errors import ItemError
-from stylepipe.media import exif, icc
+from stylepipe.media import exif, icc, iptc, png_texts, xmp
 from stylepipe.media.decode import enable_heif
+from stylepipe.media.png import Chunk
 from stylepipe.media.video_color import flatten
-from stylepipe.types import Frame, Meta
+from stylepipe.types import Frame, Meta, Text
 
 _MARKER = 65533  # bytes a JPEG segment can hold
 _STRIP = 1 << 18  # bytes of a TIFF strip before compression, about
 _TIFF_STORAGE = {
     254, 255, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 280, 281, 282, 283, 284,
     290, 291, 296, 301, 317, 318, 319, 320, 322, 323, 324, 325, 330, 338, 339, 513, 514, 529,
-    530, 531, 532, 700, 34675,
+    530, 531, 532, 700, 33723, 34675,
 }
 
 
@@ -43,33 +46,100 @@ class Settings:
     strip: bool
     """Leave metadata out."""
     log: Callable[[str], None]
+    keep_profile: bool = True
+    """Write the colours of the source's profile, where the format has a place for one."""
+    lossless: bool = False
+    """Lose nothing where the format leaves the choice."""
+    lost: list[str] = field(default_factory=list)
+    """What the file cannot hold, in words; :func:`encode` tells it in one line."""
 
 
 def encode(frame: Frame, suffix: str, settings: Settings) -> bytes:
     """The bytes of a file of the format that ``suffix`` stands for.
 
-    Sixteen bits stay in PNG and TIFF, others get eight. Alpha stays but for JPEG and BMP, which
-    show the picture on white, and GIF, where a pixel is seen or not. Raises ItemError.
+    What the format has no place for is told. Without alpha the picture is shown on white; GIF has
+    pixels that are seen or not. Raises ItemError.
     """
-    encoder, longest = _ENCODERS[suffix]
+    made = _FORMATS[suffix]
     height, width = frame.pixels.shape[:2]
-    if max(width, height) > longest:
+    if max(width, height) > made.longest:
         raise ItemError(
-            f"{suffix} pictures have at most {longest} pixels a side, not {width}x{height}: "
+            f"{suffix} pictures have at most {made.longest} pixels a side, not {width}x{height}: "
             f"choose another format, such as png"
         )
-    meta = frame.meta
-    block = (meta.exif or b"").removeprefix(b"Exif\0\0")
-    meta = replace(meta, exif=block if exif.is_block(block) else None)
-    if settings.strip:  # colours of another space than sRGB would be wrong without their profile
-        own = meta.icc if meta.icc and not icc.is_srgb(meta.icc) else None
-        meta = Meta(icc=own)
+    frame = _in_profile(frame, made.holds, settings)
+    _tell_pixels(frame, made.holds, settings)
+    meta = _fitting(frame.meta, made.holds, settings)
     try:
-        return encoder(frame, meta, settings)
+        data = made.encoder(frame, meta, settings)
     except ItemError:
         raise
     except Exception as error:  # encoders raise anything
         raise ItemError(f"the picture cannot be encoded as {suffix}: {error}") from error
+    if settings.lost:
+        settings.log(f"left out, as {suffix} cannot hold it: {', '.join(settings.lost)}")
+    return data
+
+
+def _in_profile(frame: Frame, holds: frozenset[str], settings: Settings) -> Frame:
+    """The frame in the colours that its source had, where that is wanted and possible."""
+    meta, original = frame.meta, frame.meta.original
+    if original is None:
+        return frame
+    pixels = None
+    if settings.keep_profile and "icc" in holds:
+        pixels = icc.from_srgb(frame.pixels, original)
+    if pixels is not None:
+        block = meta.exif and exif.in_profile(meta.exif, original.icc == icc.adobe_rgb())
+        return replace(frame, pixels=pixels, meta=replace(meta, icc=original.icc, exif=block))
+    if settings.keep_profile:
+        settings.lost.append(f"its colour profile ({icc.describe(original.icc)}; sRGB is written)")
+    packet = meta.xmp
+    if packet:
+        with suppress(ValueError):  # one that is not well-formed states nothing
+            packet = xmp.without_profile(packet)
+    return replace(frame, meta=replace(meta, xmp=packet))
+
+
+def _tell_pixels(frame: Frame, holds: frozenset[str], settings: Settings) -> None:
+    alpha = frame.alpha
+    if alpha is not None and "alpha" not in holds and alpha.min() < frame.white:
+        if "holes" not in holds:
+            settings.lost.append("transparency (it is shown on white)")
+        elif ((alpha > 0) & (alpha < frame.white)).any():
+            settings.lost.append("partial transparency (a pixel is seen or not)")
+    if frame.white > 255 and "deep" not in holds:
+        settings.lost.append("16 bits a channel (8 are written)")
+
+
+def _fitting(meta: Meta, holds: frozenset[str], settings: Settings) -> Meta:
+    """The metadata that the format can hold; the rest is told, unless nobody wants it."""
+    if settings.strip:  # colours of another space than sRGB would be wrong without their profile
+        return Meta(icc=meta.icc if meta.icc and not icc.is_srgb(meta.icc) else None)
+    block = (meta.exif or b"").removeprefix(b"Exif\0\0")
+    meta = replace(meta, exif=block if exif.is_block(block) else None)
+    absent: dict[str, Any] = {}
+    for name, words in (("exif", "EXIF"), ("xmp", "XMP"), ("iptc", "IPTC"), ("dpi", "resolution")):
+        if getattr(meta, name) and name not in holds:
+            settings.lost.append(words)
+            absent[name] = None
+    if meta.icc and "icc" not in holds and not icc.is_srgb(meta.icc):
+        settings.lost.append(f"its colour profile ({icc.describe(meta.icc)})")
+    texts = [t for t in meta.texts if "texts" in holds or (_is_comment(t) and "comment" in holds)]
+    if gone := [t.keyword for t in meta.texts if t not in texts]:
+        settings.lost.append(f"texts ({', '.join(dict.fromkeys(gone))})")
+    meta = replace(meta, texts=tuple(texts), **absent)
+    if not meta.xmp or not meta.xmp_extended or "segments" in holds:
+        return meta
+    try:
+        return replace(meta, xmp=xmp.merged(meta.xmp, meta.xmp_extended))
+    except ValueError:
+        settings.lost.append("extended XMP")
+        return meta
+
+
+def _is_comment(text: Text) -> bool:
+    return text.keyword == "Comment"
 
 
 def eight(values: np.ndarray) -> np.ndarray:
@@ -131,18 +201,46 @@ def _save(picture: Image.Image, name: str, **options: Any) -> bytes:
 
 
 def _jpeg(frame: Frame, meta: Meta, settings: Settings) -> bytes:
-    block = b"Exif\0\0" + meta.exif if meta.exif else None
-    if block and len(block) > _MARKER:
-        settings.log(f"EXIF of {len(block):,} bytes does not fit in a JPEG and is left out")
-        block = None
-    xmp = meta.xmp
-    if xmp and len(xmp) > _MARKER - 29:
-        settings.log(f"XMP of {len(xmp):,} bytes does not fit in a JPEG and is left out")
-        xmp = None
+    def fits(words: str, data: bytes | None, taken: int = 0) -> bytes | None:
+        if data and len(data) + taken > _MARKER:
+            settings.lost.append(f"{words} of {len(data):,} bytes, which does not fit in a JPEG")
+            return None
+        return data
+
+    packet, further = fits("XMP", meta.xmp, 29), b""
+    if packet and meta.xmp_extended:
+        guid = hashlib.md5(meta.xmp_extended, usedforsecurity=False).hexdigest().upper()
+        pointing = None
+        with suppress(ValueError):  # told below
+            pointing = xmp.pointing(packet, guid)
+        if pointing and len(pointing) + 29 <= _MARKER:
+            packet, further = pointing, _extended_xmp(meta.xmp_extended, guid)
+        else:
+            settings.lost.append("extended XMP, to which nothing can point")
+    resources = fits("IPTC", iptc.to_resources(meta.iptc) if meta.iptc else None, 14)
+    if resources:
+        further += _segment(0xED, iptc.SIGNATURE + resources)
+    comments = (fits("a comment", text.text.encode()) for text in meta.texts)
+    further += b"".join(_segment(0xFE, comment) for comment in comments if comment)
     return _save(
         _opaque(frame), "JPEG", quality=settings.quality,
-        subsampling=0 if settings.quality >= 90 else 2,
-        exif=block, icc_profile=meta.icc, xmp=xmp, dpi=meta.dpi,
+        subsampling=0 if settings.quality >= 90 else 2, icc_profile=meta.icc, dpi=meta.dpi,
+        exif=fits("EXIF", b"Exif\0\0" + meta.exif if meta.exif else None),
+        xmp=packet, extra=further,
+    )
+
+
+def _segment(marker: int, body: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
+
+
+def _extended_xmp(packet: bytes, guid: str) -> bytes:
+    """The segments of an extended packet (XMP specification, part 3, 1.1.3.1)."""
+    head = b"http://ns.adobe.com/xmp/extension/\0" + guid.encode()
+    room = _MARKER - len(head) - 8
+    return b"".join(
+        _segment(0xE1, head + struct.pack(">2I", len(packet), at) + packet[at : at + room])
+        for at in range(0, len(packet), room)
     )
 
 
@@ -161,22 +259,20 @@ def _png(frame: Frame, meta: Meta, settings: Settings) -> bytes:
         raise ItemError("OpenCV cannot encode the picture as PNG")
     chunks = b""
     if meta.icc:
-        chunks += _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(meta.icc, 9))
+        chunks += Chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(meta.icc, 9)).written()
     if meta.dpi:
         x, y = (round(v / 0.0254) for v in meta.dpi)
-        chunks += _chunk(b"pHYs", struct.pack(">2IB", x, y, 1))
+        chunks += Chunk(b"pHYs", struct.pack(">2IB", x, y, 1)).written()
     if meta.exif:
-        chunks += _chunk(b"eXIf", meta.exif)
+        chunks += Chunk(b"eXIf", meta.exif).written()
     if meta.xmp:
-        chunks += _chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + meta.xmp)
+        chunks += Chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + meta.xmp).written()
+    if meta.iptc:
+        chunks += png_texts.text_chunk(png_texts.as_profile("iptc", iptc.to_resources(meta.iptc)))
+    chunks += b"".join(map(png_texts.text_chunk, meta.texts))
     header = 33  # signature and IHDR
     raw = data.tobytes()
     return raw[:header] + chunks + raw[header:]
-
-
-def _chunk(name: bytes, data: bytes) -> bytes:
-    checksum = zlib.crc32(name + data)
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", checksum)
 
 
 def _tiff(frame: Frame, meta: Meta, settings: Settings) -> bytes:
@@ -210,6 +306,9 @@ def _tiff(frame: Frame, meta: Meta, settings: Settings) -> bytes:
         tags[282], tags[283], tags[296] = *meta.dpi, 2
     if meta.xmp:
         tags[700] = meta.xmp
+    if meta.iptc:
+        tags[33723] = meta.iptc
+        tags.tagtype[33723] = 7  # UNDEFINED
     if meta.icc:
         tags[34675] = meta.icc
     buffer = io.BytesIO()
@@ -228,7 +327,7 @@ def _sound_exif(meta: Meta, settings: Settings) -> Image.Exif | None:
             tags.get_ifd(group)
         tags.tobytes()
     except Exception as error:  # Pillow raises anything; the picture is worth more than the block
-        settings.log(f"the damaged EXIF block is left out ({error})")
+        settings.lost.append(f"EXIF, which is damaged ({error})")
         return None
     return tags
 
@@ -236,7 +335,8 @@ def _sound_exif(meta: Meta, settings: Settings) -> Image.Exif | None:
 def _webp(frame: Frame, meta: Meta, settings: Settings) -> bytes:
     return _save(
         _with_alpha(frame), "WEBP", quality=settings.quality, method=2, exact=True,
-        lossless=settings.quality == 100,  # else colours have half the resolution, at any quality
+        # Else colours have half the resolution, at any quality.
+        lossless=settings.lossless or settings.quality == 100,
         exif=meta.exif, icc_profile=meta.icc, xmp=meta.xmp,
     )
 
@@ -272,18 +372,35 @@ def _gif(frame: Frame, meta: Meta, settings: Settings) -> bytes:
     picture = Image.fromarray(indices)
     picture.putpalette(palette[:, 1:].tobytes())
     hole = None if frame.alpha is None else 255
-    return _save(picture, "GIF", transparency=hole, optimize=False)
+    comment = "\n".join(text.text for text in meta.texts).encode() or None
+    return _save(picture, "GIF", transparency=hole, optimize=False, comment=comment)
 
 
-_Encoder = Callable[[Frame, Meta, Settings], bytes]
-_ENCODERS: dict[str, tuple[_Encoder, int]] = {
-    ".jpg": (_jpeg, 65500), ".jpeg": (_jpeg, 65500), ".jpe": (_jpeg, 65500),
-    ".jfif": (_jpeg, 65500),
-    ".png": (_png, 1_000_000), ".apng": (_png, 1_000_000),
-    ".webp": (_webp, 16383),
-    ".tif": (_tiff, 1_000_000), ".tiff": (_tiff, 1_000_000),
-    ".bmp": (_bmp, 1_000_000),
-    ".avif": (_avif, 65536), ".gif": (_gif, 65535),
-    ".heic": (_heic, 16384), ".heif": (_heic, 16384), ".hif": (_heic, 16384),
+@dataclass(frozen=True)
+class _Format:
+    encoder: Callable[[Frame, Meta, Settings], bytes]
+    longest: int
+    """Side, in pixels."""
+    holds: frozenset[str]
+    """What of a frame and its metadata has a place in it."""
+
+
+def _format(encoder: Callable[[Frame, Meta, Settings], bytes], longest: int, holds: str) -> _Format:
+    return _Format(encoder, longest, frozenset(holds.split()))
+
+
+_JPEG = _format(_jpeg, 65500, "exif icc xmp segments iptc comment dpi")
+_PNG = _format(_png, 1_000_000, "alpha deep exif icc xmp iptc texts dpi")
+_TIFF = _format(_tiff, 1_000_000, "alpha deep exif icc xmp iptc dpi")
+_HEIC = _format(_heic, 16384, "alpha exif icc xmp")
+_FORMATS = {
+    ".jpg": _JPEG, ".jpeg": _JPEG, ".jpe": _JPEG, ".jfif": _JPEG,
+    ".png": _PNG, ".apng": _PNG,
+    ".webp": _format(_webp, 16383, "alpha exif icc xmp"),
+    ".tif": _TIFF, ".tiff": _TIFF,
+    ".bmp": _format(_bmp, 1_000_000, "dpi"),
+    ".avif": _format(_avif, 65536, "alpha exif icc xmp"),
+    ".gif": _format(_gif, 65535, "holes comment"),
+    ".heic": _HEIC, ".heif": _HEIC, ".hif": _HEIC,
 }
-"""Encoder and longest side in pixels, by suffix."""
+"""How each suffix is written, and what it can hold."""

@@ -6,7 +6,6 @@ blocks are common in real photos: what can be read is read, nothing here raises.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -66,9 +65,15 @@ def upright(exif: bytes, width: int, height: int, srgb: bool) -> bytes:
     return bytes(block.data)
 
 
-def upright_xmp(xmp: bytes) -> bytes:
-    """The same for the copy of the orientation that some programs put in the XMP packet."""
-    return re.sub(rb"(tiff:Orientation(?:\s*=\s*[\"']|>)\s*)[2-8]", rb"\g<1>1", xmp)
+def in_profile(exif: bytes, adobe_rgb: bool) -> bytes:
+    """The block for pixels in the colours of a profile: uncalibrated, or marked as Adobe RGB."""
+    block = _Block(exif)
+    details = block.child(block.first, _EXIF_IFD)
+    block.set(details.get(_COLOR_SPACE), 0xFFFF)
+    index = block.child(details, _INTEROP_IFD).get(_INTEROP_INDEX)
+    if adobe_rgb and index is not None:
+        block.data[index.at : index.at + 3] = b"R03"
+    return bytes(block.data)
 
 
 class _Block:

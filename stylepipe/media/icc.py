@@ -15,8 +15,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import cv2
 import numpy as np
 from PIL import Image, ImageCms
+
+from stylepipe.types import Original
 
 Curve = Callable[[np.ndarray], np.ndarray]
 
@@ -24,8 +27,10 @@ _BRADFORD = np.array(
     [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
 )
 _D50 = np.array([0.9642, 1.0, 0.8249])
-_D65 = (0.3127, 0.3290)
-_SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+D65 = (0.3127, 0.3290)
+SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+_NEAR = 0.125
+"""Change, as a share of white, from which a pixel counts as painted all through."""
 _PIXELS_AT_ONCE = 1 << 20  # converted at once: keeps the float copies small
 
 
@@ -39,6 +44,10 @@ class Converted:
     """The profile that describes them now."""
     changed: bool = False
     """The values are others than in the file, and are sRGB now."""
+    original: np.ndarray | None = None
+    """HxWx3 before, where they were RGB of another profile."""
+    lost: tuple[str, ...] = ()
+    """What of the file's colours cannot come back, in words."""
 
 
 def to_srgb(pixels: np.ndarray, icc: bytes | None) -> Converted:
@@ -46,8 +55,8 @@ def to_srgb(pixels: np.ndarray, icc: bytes | None) -> Converted:
 
     Pixels of an sRGB profile keep their values, and it is kept byte for byte. A profile that
     cannot be used (damaged, or of another number of colours) is dropped and the pixels are taken
-    for sRGB. CMYK without a profile is mixed as ideal inks. Sixteen-bit pixels of a profile made
-    of tables keep values and profile, for eight bits would spoil them.
+    for sRGB, which ``lost`` says. CMYK without a profile is mixed as ideal inks. Sixteen-bit pixels
+    of a profile made of tables keep values and profile, for eight bits would spoil them.
     """
     space = {2: "GRAY", 3: "RGB "}.get(pixels.ndim, "RGB ")
     if pixels.ndim == 3 and pixels.shape[2] == 4:
@@ -55,21 +64,67 @@ def to_srgb(pixels: np.ndarray, icc: bytes | None) -> Converted:
     own = color_space(icc) if icc else None
     if own == "RGB " and space == "GRAY":
         pixels, space = _gray_to_rgb(pixels), "RGB "
-    if icc is None or own != space:
-        return Converted(_plain_rgb(pixels), None)
+    lost = ("CMYK inks, which become sRGB",) if space == "CMYK" else ()
+    if icc is None:
+        return Converted(_plain_rgb(pixels), None, lost=lost)
+    useless = (*lost, "a colour profile that is damaged or does not fit")
+    if own != space:
+        return Converted(_plain_rgb(pixels), None, lost=useless)
     if space == "RGB " and is_srgb(icc):
         return Converted(pixels, icc)
+    original = pixels if space == "RGB " else None
+    if space == "GRAY":
+        lost = ("the profile of a gray picture, as the result has colours",)
     if pixels.dtype == np.uint16 or space == "GRAY":
         shaper = _shaper(icc)
         if shaper:
-            return Converted(shaper.apply(pixels), srgb(), changed=True)
+            return Converted(shaper.apply(pixels), srgb(), True, original, lost)
         if pixels.dtype == np.uint16:
-            return Converted(_plain_rgb(pixels), icc if space == "RGB " else None)
+            kept, lost = (icc, ()) if space == "RGB " else (None, useless)
+            return Converted(_plain_rgb(pixels), kept, lost=lost)
     transform = _transform(icc, {"GRAY": "L", "RGB ": "RGB", "CMYK": "CMYK"}[space])
     if transform is None:
-        return Converted(_plain_rgb(pixels), None)
+        return Converted(_plain_rgb(pixels), None, lost=useless)
     result = transform.apply(_inks(pixels) if space == "CMYK" else Image.fromarray(pixels))
-    return Converted(np.asarray(result), srgb(), changed=True)
+    return Converted(np.asarray(result), srgb(), True, original, lost)
+
+
+def from_srgb(pixels: np.ndarray, original: Original) -> np.ndarray | None:
+    """Turn sRGB, HxWx3, back into the colours of ``original``; None if its profile is one-way.
+
+    Pixels that are still what :func:`to_srgb` had made of the original become it again, beyond the
+    gamut of sRGB as well; those that are near to it do in part, so that no edge is seen.
+    """
+    back = _backward(original.icc, pixels.dtype)
+    if back is None:
+        return None
+    white = int(np.iinfo(pixels.dtype).max)
+    result = np.empty_like(pixels)
+    step = max(1, _PIXELS_AT_ONCE // pixels.shape[1])
+    for top in range(0, len(pixels), step):
+        rows, before = pixels[top : top + step], original.pixels[top : top + step]
+        start = to_srgb(before, original.icc).pixels
+        red, green, blue = cv2.split(cv2.absdiff(rows, start))
+        moved = np.maximum(np.maximum(red, green), blue)
+        result[top : top + step] = back(rows)
+        chosen = moved < _NEAR * white
+        if chosen.any():
+            near = 1 - moved[chosen].astype(np.float32) / (_NEAR * white)
+            beyond = before[chosen].astype(np.float32) - back(start[chosen][None])[0]
+            mixed = result[top : top + step][chosen] + near[:, None] * beyond
+            result[top : top + step][chosen] = np.rint(mixed).clip(0, white)
+    return result
+
+
+def _backward(icc: bytes, dtype: np.dtype[Any]) -> Callable[[np.ndarray], np.ndarray] | None:
+    """What turns sRGB of a depth into the colours of a profile; None where nothing can."""
+    if dtype == np.uint16:
+        shaper = _shaper(icc)
+        return shaper.undo if shaper else None
+    transform = _between(srgb(), "RGB", icc)
+    if transform is None:
+        return None
+    return lambda rows: np.asarray(transform.apply(Image.fromarray(rows)))
 
 
 def color_space(icc: bytes) -> str | None:
@@ -100,18 +155,23 @@ def is_srgb(icc: bytes) -> bool:
     return int(np.abs(moved.astype(int) - lattice).max()) <= 2
 
 
-@lru_cache(maxsize=8)
 def _transform(icc: bytes, mode: str) -> Any:
-    """LittleCMS transform to sRGB, relative colorimetric with black point compensation."""
+    """LittleCMS transform to sRGB; None for a profile that cannot be used."""
+    return _between(icc, mode, srgb())
+
+
+@lru_cache(maxsize=8)
+def _between(source: bytes, mode: str, target: bytes) -> Any:
+    """LittleCMS transform, relative colorimetric with black point compensation; None if none is."""
     try:
         return ImageCms.buildTransform(
-            ImageCms.ImageCmsProfile(io.BytesIO(icc)),
-            ImageCms.ImageCmsProfile(io.BytesIO(srgb())),
+            ImageCms.ImageCmsProfile(io.BytesIO(source)),
+            ImageCms.ImageCmsProfile(io.BytesIO(target)),
             mode, "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC,
             ImageCms.Flags.BLACKPOINTCOMPENSATION,
         )
     except (ImageCms.PyCMSError, OSError):
-        return None  # to_srgb says what happens to a profile that cannot be used
+        return None  # the callers say what happens then
 
 
 def lab_to_rgb(picture: Image.Image) -> Image.Image:
@@ -169,6 +229,21 @@ class _Shaper:
         return result
 
 
+    def undo(self, pixels: np.ndarray) -> np.ndarray:
+        """HxWx3 of sRGB, uint16, to the profile's own colours, of the same depth."""
+        assert self.matrix is not None
+        ramp = np.arange(65536) / 65535
+        linear = _srgb_decode(ramp).astype(np.float32)[pixels]
+        linear = np.clip(linear @ np.linalg.inv(self.matrix).astype(np.float32).T, 0, 1)
+        # By the square root, the steps of the table are fine where curves are steep.
+        place = np.rint(np.sqrt(linear) * 65535).astype(np.uint16)
+        result = np.empty_like(pixels)
+        for i, curve in enumerate(self.curves):
+            table = np.interp(ramp**2, np.asarray(curve(ramp), float), ramp)
+            result[:, :, i] = np.rint(table * 65535).astype(np.uint16)[place[:, :, i]]
+        return result
+
+
 def _shaper(icc: bytes) -> _Shaper | None:
     """The curves and matrix of a profile; None for profiles made of tables, and damaged ones."""
     tags = _tags(icc)
@@ -188,6 +263,11 @@ def _srgb_encode(linear: np.ndarray) -> np.ndarray:
     linear = np.clip(linear, 0, 1)
     high = 1.055 * np.power(np.maximum(linear, 0.0031308), 1 / 2.4) - 0.055
     return np.where(linear <= 0.0031308, linear * 12.92, high)
+
+
+def _srgb_decode(encoded: np.ndarray) -> np.ndarray:
+    high = ((encoded + 0.055) / 1.055) ** 2.4
+    return np.where(encoded <= 0.04045, encoded / 12.92, high)
 
 
 def _tags(icc: bytes) -> dict[str, bytes]:
@@ -238,21 +318,24 @@ SRGB_PRIMARIES = ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
 ADOBE_PRIMARIES = ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06))
 
 
-def _matrix(*primaries: tuple[float, float]) -> np.ndarray:
-    """3x3 from linear RGB with a D65 white to XYZ relative to D50."""
-    xyz = np.array([(x / y, 1, (1 - x - y) / y) for x, y in (*primaries, _D65)]).T
-    to_d65 = xyz[:, :3] * np.linalg.solve(xyz[:, :3], xyz[:, 3])
+def _matrix(*primaries: tuple[float, float], white: tuple[float, float] = D65) -> np.ndarray:
+    """3x3 from linear RGB to XYZ relative to D50."""
+    xyz = np.array([(x / y, 1, (1 - x - y) / y) for x, y in (*primaries, white)]).T
+    to_white = xyz[:, :3] * np.linalg.solve(xyz[:, :3], xyz[:, 3])
     cone = (_BRADFORD @ _D50) / (_BRADFORD @ xyz[:, 3])
-    return np.asarray(np.linalg.inv(_BRADFORD) @ np.diag(cone) @ _BRADFORD @ to_d65)
+    return np.asarray(np.linalg.inv(_BRADFORD) @ np.diag(cone) @ _BRADFORD @ to_white)
 
 
 def build(
-    name: str, primaries: tuple[tuple[float, float], ...], curve: tuple[float, ...]
+    name: str,
+    primaries: tuple[tuple[float, float], ...],
+    curve: tuple[float, ...],
+    white: tuple[float, float] = D65,
 ) -> bytes:
     """An ICC v4 display profile, the same bytes every time.
 
-    ``primaries`` are the xy of red, green and blue; white is D65. ``curve`` holds the numbers of
-    a parametric curve: one (a gamma) or five (the form of sRGB).
+    ``primaries`` are the xy of red, green and blue. ``curve`` holds the numbers of a parametric
+    curve: one (a gamma) or five (the form of sRGB). Raises LinAlgError for primaries on a line.
     """
     def fixed(*values: float) -> bytes:
         return struct.pack(f">{len(values)}i", *(round(v * 65536) for v in values))
@@ -264,7 +347,7 @@ def build(
     def xyz(values: Any) -> bytes:
         return b"XYZ \0\0\0\0" + fixed(*values)
 
-    matrix = _matrix(*primaries)
+    matrix = _matrix(*primaries, white=white)
     kind = {1: 0, 5: 3}[len(curve)]
     tone = b"para\0\0\0\0" + struct.pack(">2H", kind, 0) + fixed(*curve)
     tags = [
@@ -291,7 +374,7 @@ def build(
 @lru_cache(maxsize=1)
 def srgb() -> bytes:
     """The sRGB profile that goes with converted pixels."""
-    return build("sRGB", SRGB_PRIMARIES, _SRGB_CURVE)
+    return build("sRGB", SRGB_PRIMARIES, SRGB_CURVE)
 
 
 @lru_cache(maxsize=1)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylepipe.components import Context, Reader, Sink, Writer
+from stylepipe.components import Context, PixelLimit, Reader, Sink, Writer
 from stylepipe.damage import Damaged, refuse
 from stylepipe.errors import ItemError
-from stylepipe.media.limits import max_pixels_option
+from stylepipe.media import raw
 from stylepipe.options import Options as BaseOptions
 from stylepipe.options import option
 from stylepipe.types import Frame, Info, Item
@@ -24,19 +24,19 @@ _SUFFIXES = (
 
 
 class ImageReader(Reader):
-    """Pictures: JPEG, PNG, WebP, TIFF, BMP, AVIF, still GIF, and HEIC with stylepipe[heic].
+    """Pictures: JPEG, PNG, WebP, TIFF, BMP, AVIF, still GIF; with extras HEIC and camera RAW.
 
-    The content decides, not the suffix. Frames come out upright and in sRGB; the depth of PNG and
-    TIFF, alpha and metadata stay. Of a file of several pictures the first is read; what moves is
-    left to the video reader.
+    HEIC needs stylepipe[heic], camera RAW stylepipe[raw]. The content decides, not the suffix.
+    Frames come out upright and in sRGB; the depth of PNG, TIFF and RAW, alpha and metadata stay.
+    Of a file of several pictures the first is read; what moves is left to the video reader.
     """
 
     name = "image"
     kind = "image"
-    patterns = (*_SUFFIXES, ".mpo")
+    patterns = (*_SUFFIXES, ".mpo", *raw.SUFFIXES)
+    instead = dict.fromkeys(raw.SUFFIXES, ".tif")  # which holds the depth of RAW
 
-    class Options(BaseOptions):
-        max_pixels: int = max_pixels_option()
+    Options = PixelLimit
 
     def __init__(self, options: Any) -> None:
         super().__init__(options)
@@ -60,14 +60,18 @@ class ImageReader(Reader):
             # A JPEG's further pictures are previews and depth maps: nobody misses those.
             if info.format in ("tiff", "heif") and (pictures := info.details.get("pictures")):
                 self._log(f"{item.relative}: {pictures} pictures is stylized, the others are not")
-            yield decode.read(item.source, self.options.max_pixels, self._damaged)
+            frame = decode.read(item.source, self.options.max_pixels, self._damaged)
+            if frame.meta.lost:
+                self._log(f"{item.relative}: left out in reading: {', '.join(frame.meta.lost)}")
+            yield frame
 
 
 class ImageWriter(Writer):
     """Pictures: JPEG, PNG, WebP, TIFF, BMP, AVIF, GIF, and HEIC with stylepipe[heic].
 
     Sixteen bits stay in PNG and TIFF. JPEG and BMP cannot be transparent and show the picture on
-    white. EXIF, ICC profile, XMP and resolution are written wherever the format has a place.
+    white. Colours come back in the source's profile. EXIF, XMP, IPTC, texts and resolution are
+    written wherever the format has a place; what it cannot hold is told in one line.
     """
 
     name = "image"
@@ -75,16 +79,21 @@ class ImageWriter(Writer):
     patterns = _SUFFIXES
 
     class Options(BaseOptions):
-        image_quality: int = option(
-            95, "Quality of JPEG, WebP, AVIF and HEIC; from 90 colours keep their full "
-            "resolution (not in WebP, which at 100 is lossless).",
+        image_quality: int | None = option(
+            None, "Quality of JPEG, WebP, AVIF and HEIC; from 90 colours keep their full "
+            "resolution (not in WebP, which at 100 is lossless).  95 if not given; but what was a "
+            "lossless WebP stays one.",
             min=1, max=100,
         )
         png_level: int = option(
             2, "Compression of PNG and TIFF: 1 is fast, 9 is small.", min=1, max=9,
         )
+        profile: str = option(
+            "keep", "Colours: back in the source's own profile, or sRGB for all.",
+            choices=("keep", "srgb"),
+        )
         strip_metadata: bool = option(
-            False, "Leave out EXIF, XMP, resolution and the sRGB profile."
+            False, "Leave out EXIF, XMP, IPTC, texts, resolution and the sRGB profile."
         )
 
     def __init__(self, options: Any) -> None:
@@ -98,10 +107,13 @@ class ImageWriter(Writer):
         """Nothing is written before the frame comes."""
         from stylepipe.media.encode import Settings
 
+        options = self.options
         settings = Settings(
-            quality=self.options.image_quality,
-            level=self.options.png_level,
-            strip=self.options.strip_metadata,
+            quality=options.image_quality or 95,
+            level=options.png_level,
+            strip=options.strip_metadata,
+            keep_profile=options.profile == "keep",
+            lossless=options.image_quality is None and bool(info.details.get("lossless")),
             log=lambda line: self._log(f"{item.relative}: {line}"),
         )
         return _ImageSink(path, settings)

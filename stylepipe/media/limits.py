@@ -1,28 +1,16 @@
-"""How many pixels a picture may have: what the user allows, and no library's opinion."""
+"""How large a picture may be: what the user allows, and no library's opinion."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from stylepipe.errors import ItemError
-from stylepipe.options import option
 
-MOST_PIXELS = 300_000_000
-"""The limit where the user sets none."""
 _GUARD = threading.RLock()
 _MOST_TEXT = 64 << 20
-"""Bytes of a profile or text in a PNG."""
-
-
-def max_pixels_option() -> Any:
-    """The option of each reader of pictures; declared once, it is one key and one flag."""
-    return option(
-        MOST_PIXELS, "Refuse pictures of more pixels: they may be made to fill the memory.",
-        min=1, aside=True,
-    )
+"""Bytes of a profile or text in a PNG: one of megabytes is no reason to refuse the picture."""
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:

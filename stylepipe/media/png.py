@@ -1,4 +1,4 @@
-"""PNG files that are not whole: what can be kept of them, as files that any decoder reads.
+"""Chunks of PNG files; and of files that are not whole what can be kept, for any decoder to read.
 
 Layout: a signature of 8 bytes, then chunks of length, name, body and CRC-32 (PNG specification,
 section 5). Chunks whose name begins with a small letter are ancillary: the picture is whole
@@ -12,6 +12,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import BinaryIO
 
 from stylepipe.errors import ItemError
@@ -19,7 +20,7 @@ from stylepipe.media.words import share
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MOST = 64 << 20
-"""Bytes that a color profile may unfold to."""
+"""Bytes that a color profile or a text may unfold to."""
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
           (0, 1, 1, 2))
@@ -27,21 +28,44 @@ _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), 
 
 
 @dataclass(frozen=True)
-class _Chunk:
+class Chunk:
+    """A part of the file."""
+
     name: bytes
     body: bytes
-    sound: bool
-    """All of it is there, and its checksum is right."""
+    checksum: bytes | None = None
+    """As it is in the file; None if the chunk is not from one."""
+    cut: bool = False
+    """The body is shorter than it was."""
+
+    @cached_property
+    def sound(self) -> bool:
+        """All of it is there, and its checksum is right."""
+        return not self.cut and self.checksum in (None, self._sum())
 
     @property
     def ancillary(self) -> bool:
         return self.name[:1].islower()
 
     def written(self) -> bytes:
-        checksum = zlib.crc32(self.body, zlib.crc32(self.name))
-        return struct.pack(">I", len(self.body)) + self.name + self.body + struct.pack(
-            ">I", checksum
-        )
+        """As it stands in a file."""
+        return struct.pack(">I", len(self.body)) + self.name + self.body + self._sum()
+
+    def _sum(self) -> bytes:
+        return struct.pack(">I", zlib.crc32(self.body, zlib.crc32(self.name)))
+
+
+def chunks(data: bytes) -> Iterator[Chunk]:
+    """The chunks of a file."""
+    file = io.BytesIO(data)
+    file.seek(len(SIGNATURE))
+    return _chunks(file)
+
+
+def bare(data: bytes) -> bytes:
+    """The file without ancillary chunks."""
+    kept = [chunk.written() for chunk in chunks(data) if not chunk.ancillary]
+    return b"".join([SIGNATURE, *kept])
 
 
 def head(file: BinaryIO) -> bytes:
@@ -61,9 +85,9 @@ def mended(data: bytes, max_pixels: int) -> tuple[bytes, str]:
     Lost pixels are zero: black, or transparent. A file of more than ``max_pixels`` keeps its damage
     for whoever refuses it. Raises ItemError if none of its pixels are left.
     """
-    chunks = list(_chunks(data[8:]))
-    spoiled = [chunk.name.decode() for chunk in chunks if _spoiled(chunk)]
-    kept = [chunk for chunk in chunks if not _spoiled(chunk)]
+    every = list(chunks(data))
+    spoiled = [chunk.name.decode() for chunk in every if _spoiled(chunk)]
+    kept = [chunk for chunk in every if not _spoiled(chunk)]
     if not kept or kept[0].name != b"IHDR" or len(kept[0].body) != 13:
         return data, ""
     ended = kept[-1].name == b"IEND" and kept[-1].sound
@@ -82,42 +106,43 @@ def mended(data: bytes, max_pixels: int) -> tuple[bytes, str]:
             said.append(f"its {'data is torn' if ended else 'end is missing'}, {share(missing)}")
         first = next(i for i, chunk in enumerate(kept) if chunk.name == b"IDAT")
         others = [chunk for chunk in kept[first:] if chunk.name not in (b"IDAT", b"IEND")]
-        packed = _Chunk(b"IDAT", zlib.compress(pixels, 1), True)
-        kept = [*kept[:first], packed, *others, _Chunk(b"IEND", b"", True)]
+        packed = Chunk(b"IDAT", zlib.compress(pixels, 1))
+        kept = [*kept[:first], packed, *others, Chunk(b"IEND", b"")]
     if spoiled:
         said.append(f"its {', '.join(dict.fromkeys(spoiled))} is damaged and left out")
     return SIGNATURE + b"".join(chunk.written() for chunk in kept), "; ".join(said)
 
 
-def _chunks(source: bytes | BinaryIO, pixels: bool = True) -> Iterator[_Chunk]:
+def _chunks(file: BinaryIO, pixels: bool = True) -> Iterator[Chunk]:
     """The chunks after the signature; without ``pixels`` up to the first of those, without body."""
-    file = io.BytesIO(source) if isinstance(source, bytes) else source
     while len(start := file.read(8)) == 8:
         size, name = int.from_bytes(start[:4], "big"), start[4:]
         if not name.isalpha() or (name == b"IDAT" and not pixels):
             if name == b"IDAT":
-                yield _Chunk(name, b"", True)
+                yield Chunk(name, b"")
             return  # or lost: what a length leads to is no chunk
         body, checksum = file.read(size), file.read(4)
-        whole = len(body) == size and checksum == struct.pack(
-            ">I", zlib.crc32(body, zlib.crc32(name))
-        )
-        yield _Chunk(name, body, whole)
+        yield Chunk(name, body, checksum, cut=len(body) < size)
         if name == b"IEND":
             return
 
 
-def _spoiled(chunk: _Chunk) -> bool:
+def unpacked(data: bytes) -> bytes | None:
+    """A profile or text, decompressed; None if it is damaged, or too large."""
+    worker = zlib.decompressobj()
+    try:
+        content = worker.decompress(data, _MOST)
+    except zlib.error:
+        return None
+    return None if worker.unconsumed_tail else content
+
+
+def _spoiled(chunk: Chunk) -> bool:
     """Whether the chunk is better left out."""
     if not chunk.ancillary:
         return False
     if chunk.sound and chunk.name == b"iCCP":
-        packed = zlib.decompressobj()
-        try:
-            packed.decompress(chunk.body.partition(b"\0")[2][1:], _MOST)
-        except zlib.error:
-            return True
-        return bool(packed.unconsumed_tail)
+        return unpacked(chunk.body.partition(b"\0")[2][1:]) is None
     return not chunk.sound
 
 

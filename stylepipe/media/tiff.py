@@ -19,8 +19,15 @@ from stylepipe.media.words import share
 
 TEXT = (269, 270, 271, 272, 285, 305, 306, 315, 316, 18246, 33432, *range(40091, 40096))
 """Tags that describe the picture and not how it is stored: names, makers, dates, rights."""
-_KEPT = (*TEXT, 274, 282, 283, 296, 700, 34675)
-"""Text, orientation, resolution, XMP, ICC profile."""
+EARTH = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
+"""Where on earth the pixels lie (GeoTIFF, GDAL)."""
+KNOWN = {
+    *range(254, 302), *range(317, 348), *range(512, 533), 559, 700, 33421, 33422, 33723, 34377,
+    34665, 34675, 34853, 50341, *TEXT, *EARTH,
+}
+"""Those, and how the picture is stored, and what is read by other ways or shows the old picture."""
+_KEPT = (*TEXT, *EARTH, 274, 282, 283, 296, 700, 34675)
+"""Text, place, orientation, resolution, XMP, ICC profile."""
 _WIDTH, _HEIGHT, _BITS, _PACKING, _PHOTOMETRIC, _OFFSETS, _CHANNELS, _ROWS, _SIZES = (
     256, 257, 258, 259, 262, 273, 277, 278, 279
 )

@@ -8,10 +8,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylepipe.components import Context, Reader, Sink, Writer
+from stylepipe.components import Context, PixelLimit, Reader, Sink, Writer
 from stylepipe.damage import Damaged, refuse
 from stylepipe.errors import ItemError, UsageError
-from stylepipe.media.limits import check_size, max_pixels_option
+from stylepipe.media.limits import check_size
 from stylepipe.options import Options as BaseOptions
 from stylepipe.options import option
 from stylepipe.texts import shown
@@ -39,7 +39,7 @@ class VideoReader(Reader):
         ".ivf", ".amv", *ANIMATIONS,
     )
 
-    class Options(BaseOptions):
+    class Options(PixelLimit):
         start: str | None = option(
             None, "Begin here: seconds, or [hours:]minutes:seconds.", metavar="TIME"
         )
@@ -50,8 +50,6 @@ class VideoReader(Reader):
             "auto", "Rebuild whole pictures (bwdif) where film is flagged as interlaced, or never.",
             choices=("auto", "no"),
         )
-
-        max_pixels: int = max_pixels_option()
 
         def check(self) -> None:
             start, end = parse_time("start", self.start), parse_time("end", self.end)
@@ -95,7 +93,9 @@ class VideoReader(Reader):
         from stylepipe.media import animation, video_read
 
         if item.source.suffix.lower() in ANIMATIONS:
-            return animation.frames(item.source, info, self._span(), start, self._damaged)
+            return animation.frames(
+                item.source, info, self._span(), start, self.options.max_pixels, self._damaged
+            )
         return video_read.frames(
             item.source, info, self._span(), start, self._damaged,
             self.options.deinterlace == "auto",
@@ -164,6 +164,9 @@ class VideoWriter(Writer):
         Raises ItemError if the encoder refuses the clip's size or the suffix.
         """
         suffix = path.suffix.lower()
+        if absent := info.details.get("metadata"):
+            self._log(f"{item.source.name}: left out, as {suffix} cannot hold it: "
+                      f"{', '.join(absent)}")
         if suffix in ANIMATIONS:
             from stylepipe.media.animation import AnimationSink
             from stylepipe.media.video_color import Colour
