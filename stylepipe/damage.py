@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 from stylepipe.errors import DamageError, sentence
 from stylepipe.types import Outcome
 
-Rule = Literal["warn", "fail", "skip"]
-RULES: tuple[Rule, ...] = ("warn", "fail", "skip")
+RULES = ("warn", "fail", "skip")
 _MOST_TOLD = 2
 """Damages of one file that are spelled out."""
 
@@ -28,7 +26,8 @@ class DamageRule:
     Used in the reading thread only, which reads one file after another.
     """
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: str) -> None:
+        """``rule``: one of :data:`RULES`."""
         self.rule = rule
         self._told: list[str] = []
 

@@ -208,10 +208,12 @@ class Journal:
         self.discard(item)
 
     def confirm(self, item: Item) -> None:
-        """Note where a finished item's source lies now, lest the next run has to read it, too."""
+        """Note where a complete item's source lies now, lest the next run has to read it, too."""
         source = self._source(item)
         known = self._entries.get(self._key(item), ())
-        if all((e.place, e.version) != (source.place, source.version) for e in known):
+        if any((e.place, e.version) == (source.place, source.version) for e in known):
+            return
+        if self.state(item) == "complete":
             with suppress(OSError):  # a full disk: then it is read again
                 self._note(item, item.output.stat(), self.damage(item), safe=False)
 

@@ -16,7 +16,7 @@ from stylepipe.inhand import InHand
 from stylepipe.inputs import Found, find_items
 from stylepipe.journal import Journal
 from stylepipe.places import obstacle
-from stylepipe.plan import DONE, Plan, begin, check_used, decide, open_lightly, painting
+from stylepipe.plan import Plan, begin, check_used, decide, open_lightly, painting
 from stylepipe.styles import parse_styles
 from stylepipe.types import Item, Outcome
 
@@ -86,7 +86,7 @@ def _rehearse(job: Job, report: Report, found: Found, journal: Journal, stack: E
     """Say how each item would end, as far as a look at it tells."""
     hands = InHand(journal, job.memory)
     plan = decide(job, found, journal, hands)
-    rule = DamageRule(job.settings.input.on_damage)  # type: ignore[arg-type]  # one of its choices
+    rule = DamageRule(job.settings.input.on_damage)
     if plan.todo:
         root = job.output.parent if found.single else job.output
         if reason := obstacle(root):
@@ -129,7 +129,7 @@ def _do(
     closed: SetupError | None = None
     try:
         journal.open()
-    except SetupError as error:
+    except SetupError as error:  # no obstacle if all is there already
         closed = error
     hands = InHand(journal, job.memory)
     plan = decide(job, found, journal, hands)
@@ -138,7 +138,7 @@ def _do(
     if closed is None:
         stack.callback(hands.close)
         _tidy(plan, journal, hands)
-    elif plan.todo:  # else no obstacle: that the disk can only be read, or is in use
+    elif plan.todo:
         raise closed
     report.job_start(len(found.items))
     waiting = [(item, plan.known[item.index]) for item in plan.items if item.index in plan.known]
@@ -174,14 +174,13 @@ def _do(
 
 
 def _tidy(plan: Plan, journal: Journal, hands: InHand) -> None:
-    """Of what is done already, remove what a kill may have left, and note where it lies now."""
+    """Of what is there already, remove what a kill may have left, and note where it lies now."""
     for item in plan.items:
         outcome = plan.known.get(item.index)
-        if outcome is not None and outcome.status == "skipped":
+        if outcome is not None and (outcome.status == "skipped" or outcome.damage):
             journal.discard(item)
-            hands.settle(item)
-        if outcome is not None and outcome.message == DONE:
             journal.confirm(item)
+            hands.settle(item)
 
 
 def _opened(
@@ -202,7 +201,7 @@ def _opened(
     from stylepipe.stream import Stream
 
     settings, device = job.settings, pick(job.device, job.precision)
-    rule = DamageRule(settings.input.on_damage)  # type: ignore[arg-type]  # one of its choices
+    rule = DamageRule(settings.input.on_damage)
     memory = job.memory or available_memory() // 2
     painters = painting(settings)
     if not painters:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from stylepipe.pipeline import Job
     from stylepipe.presets import Settings
 
-DONE = "already done"
 _NAMES: dict[Kind, str] = {"image": "photo", "video": "film"}
 _WAYS = "pass --overwrite to replace it, --skip-existing to keep it, or choose another --output"
 
@@ -108,7 +107,7 @@ def _already_done(damage: str, rule: str) -> Outcome:
     """What is told of a result of an earlier run: that its source is damaged, each time anew."""
     if damage and rule == "fail":
         return Outcome("failed", f"{damage} (an earlier run painted the rest)", damage=damage)
-    return Outcome("skipped", DONE, damage=damage)
+    return Outcome("skipped", "already done", damage=damage)
 
 
 def painting(settings: Settings) -> list[Component]:
