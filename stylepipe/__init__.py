@@ -6,17 +6,7 @@ of others, fetched and checked) and stylepipe.testing (test files and contracts)
 documented in one of these may change.
 """
 
-import sys
-
-if (
-    sys.argv[:1] == ["-m"]
-    and not sys.flags.safe_path
-    and sys.orig_argv[-len(sys.argv)].removeprefix("-m").partition(".")[0] == "stylepipe"
-):
-    # python -m stylepipe: Python looks for modules in the current folder first, and a torch.py
-    # among someone's photos must not run. Later, in __main__, half of them would be imported.
-    del sys.path[0]
-
+import stylepipe.start  # before all others  # noqa: F401
 from stylepipe.api import convert
 from stylepipe.components import (
     Caps,

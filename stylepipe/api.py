@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from stylepipe.device import tune_threads
 from stylepipe.pipeline import Job, run
 from stylepipe.plugins import Plugins
 from stylepipe.presets import resolve
@@ -33,6 +34,8 @@ def convert(
 
         report = stylepipe.convert("photos", "painted", settings={"stylizer": {"strength": 0.7}})
     """
+    # Before anything imports torch, whose threads would else spin while they wait for each other.
+    tune_threads()
     found = plugins or Plugins()
     paths = [inputs] if isinstance(inputs, (str, PathLike)) else list(inputs)
     resolved = resolve(found, preset, settings)

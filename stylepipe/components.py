@@ -75,8 +75,9 @@ class Component:
     def check_item(self, item: Item, info: Info) -> None:
         """Raise ItemError if the item cannot be done, as far as is quickly seen: it has no mask ...
 
-        Asked of masker, stylizer and writer before the item is read, in the reading thread; by
-        ``--dry-run`` too, which opens none of them. Must not import torch, and writes nothing.
+        Asked of masker, flow, stylizer and writer before the item is read, in the reading thread;
+        where ``strength`` is 0, of the writer alone. ``--dry-run`` asks, too, and opens none of
+        them. Must not import torch, and writes nothing.
         """
 
     def open(self, context: Context) -> None:
@@ -112,8 +113,9 @@ class PixelLimit(Options):
     """Options of readers of pictures; the limit holds for masks, paintings and maps as well."""
 
     max_pixels: int = option(
-        MAX_PIXELS, "Refuse pictures of more pixels: they may be made to fill the memory.", min=1
-    )
+        MAX_PIXELS, "Refuse pictures of more pixels: they may be made to fill the memory.", min=1,
+        aside=True,
+    )  # fmt: skip
 
 
 class MaskOptions(Options):
@@ -207,7 +209,10 @@ class Caps:
     temporal: Literal["native", "blend"] = "blend"
     """native: ``batch.guide`` is used; blend: the engine blends the guide into the result."""
     strength: Literal["native", "blend"] = "blend"
-    """native: ``options.strength`` is used; blend: the engine mixes photo and result."""
+    """native: ``options.strength`` is used; blend: the engine mixes photo and result.
+
+    Where it is 0, the engine copies the photo: the stylizer is not even opened.
+    """
     batch: int = 1
     """Most frames at once that still gain speed on an accelerator."""
     min_side: int = 1

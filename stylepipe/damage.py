@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from stylepipe.errors import DamageError
+from stylepipe.errors import DamageError, sentence
+from stylepipe.types import Outcome
 
 Rule = Literal["warn", "fail", "skip"]
 RULES: tuple[Rule, ...] = ("warn", "fail", "skip")
@@ -48,3 +49,10 @@ class DamageRule:
         """One line about the file in hand; empty if it is whole."""
         more = len(self._told) - _MOST_TOLD
         return "; ".join(self._told[:_MOST_TOLD]) + (f"; and {more} more" if more > 0 else "")
+
+    def ended_by(self, error: BaseException) -> Outcome:
+        """How an item ends by an error: left out where damaged files are to be, else failed."""
+        words = sentence(error)
+        damage = words if isinstance(error, DamageError) else ""
+        left_out = bool(damage) and self.rule == "skip"
+        return Outcome("skipped" if left_out else "failed", words, damage=damage)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -104,10 +105,11 @@ def tune_threads() -> None:
 
     GNU OpenMP spins for milliseconds at the end of every layer, and so keeps the processor from
     whatever it waits for: beside other work a network takes several times as long. The environment
-    decides where it says something of this. For a program's start, before torch is imported; other
-    OpenMP libraries do not know the variable.
+    decides where it says something of this. Read when torch is imported: where it is already,
+    nothing can be changed, and nothing is. Other OpenMP libraries do not know the variable.
     """
-    if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
+    said = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys()
+    if not said and "torch" not in sys.modules:
         os.environ["GOMP_SPINCOUNT"] = _SPINS
 
 

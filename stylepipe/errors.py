@@ -45,7 +45,7 @@ def suggest(word: str, known: Iterable[str]) -> str:
 
 
 def sentence(error: BaseException) -> str:
-    """An error of any kind as one sentence."""
+    """What to tell a user of any error, in one line."""
     if isinstance(error, StylepipeError):
         return str(error)
     if isinstance(error, OSError) and error.strerror:

@@ -53,7 +53,10 @@ def stylepipe_job_start(job: Job, items: Sequence[Item]) -> None:
 
 @hookspec
 def stylepipe_item_done(job: Job, item: Item, outcome: Outcome) -> None:
-    """``item`` of ``job`` ended as ``outcome`` says. Called once per item, in order."""
+    """``item`` of ``job`` ended as ``outcome`` says. Called once per item, in order.
+
+    An item on which an earlier run died was set aside, and comes last.
+    """
 
 
 @hookspec

@@ -13,18 +13,21 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
 from stylepipe.errors import SetupError
 from stylepipe.fingerprints import Source, digest
+from stylepipe.lock import Lock
+from stylepipe.plainfile import open_plain, read_lines, refuse_link
 from stylepipe.types import Item
 from stylepipe.version import __version__
 
 WORK_FOLDER = ".stylepipe"
 State = Literal["absent", "complete", "stale", "other", "foreign"]
 _LINE = 1 << 16
-"""Characters of a line at most; longer ones are none of ours."""
+"""Bytes of a line at most; longer ones are none of ours."""
 
 
 @dataclass(frozen=True)
@@ -52,37 +55,32 @@ class Journal:
 
     def __init__(self, output: Path, single: bool, settings: str) -> None:
         self._root = output.parent if single else output
-        self._folder = self._root / (f".{output.name}{WORK_FOLDER}" if single else WORK_FOLDER)
-        self._file = self._folder / "journal.jsonl"
+        self.folder = self._root / (f".{output.name}{WORK_FOLDER}" if single else WORK_FOLDER)
+        """Where the engine keeps notes and work of its own."""
+        self._files = [self.folder / "journal.jsonl"]
         if single:
-            # Beside a single result nothing may stay behind, so it is remembered elsewhere.
-            from stylepipe.weights import cache_folder
-
-            # Not by its place: the folder may move. Size and time tell results of one name apart.
-            name = digest(output.name)[:32]
-            self._file = cache_folder() / "results" / f"{name}.jsonl"
-        self._single = single
+            # Beside a single result nothing should stay behind, so it is remembered elsewhere.
+            self._files = [*_in_cache(output), *self._files]
+        self._file = self._files[0]
         self._settings = settings
         self._sources: dict[int, Source] = {}
-        self._lock: int | None = None
+        self._lock: Lock | None = None
         self._made_root = False
         self._entries: dict[str, list[Entry]] = {}
         self._load()
 
     def _load(self) -> None:
+        refuse_link(self.folder)
         self._entries = {}
-        if not self._file.is_file():
-            return
-        with self._file.open(encoding="utf-8", errors="replace") as lines:
-            while line := lines.readline(_LINE):
-                try:
-                    record = json.loads(line)
-                    output = record.pop("output")
-                    entry = Entry(**record)
-                    hash(entry)  # TypeError for what holds more than texts and numbers
-                    self._entries.setdefault(output, []).append(entry)
-                except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-                    continue  # a line torn by a kill: its item is simply done again
+        for line in chain.from_iterable(read_lines(file, _LINE) for file in self._files):
+            try:
+                record = json.loads(line)
+                output = record.pop("output")
+                entry = Entry(**record)
+                hash(entry)  # TypeError for what holds more than texts and numbers
+                self._entries.setdefault(output, []).append(entry)
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+                continue  # a line torn by a kill: its item is simply done again
 
     def open(self) -> None:
         """Take the output for this run alone, and read the journal.
@@ -91,12 +89,9 @@ class Journal:
         """
         try:
             self._made_root = not self._root.exists()
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with suppress(OSError):
-                self._file.parent.mkdir(parents=True, exist_ok=True)
-            if not os.access(self._file.parent, os.W_OK):  # a cache that cannot be written
-                self._file = self._folder / "journal.jsonl"
-            self._lock = _lock(self._folder / "lock")
+            self._lock = Lock(self.folder)
+            refuse_link(self.folder / "work")
+            self._file = _first_writable(self._files)
         except BlockingIOError:
             raise SetupError(
                 f"another run is writing to {self._root}; wait for it, or choose another --output"
@@ -107,18 +102,17 @@ class Journal:
 
     def close(self) -> None:
         """Remove what no resume needs, and let the output go."""
-        work = self._folder / "work"
-        if work.is_dir() and not any(work.iterdir()):
-            work.rmdir()
-        spare = not work.exists() and (self._single or not self._entries)
-        if spare:
-            shutil.rmtree(self._folder, ignore_errors=True)
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
-        if spare:
-            shutil.rmtree(self._folder, ignore_errors=True)  # Windows keeps the open lock file
-            if self._made_root and self._root.is_dir() and not any(self._root.iterdir()):
+        if self._lock is None:
+            return
+        with suppress(OSError):  # there is work in it, or none
+            (self.folder / "work").rmdir()
+        with suppress(OSError):
+            if not self._file.stat().st_size:
+                self._file.unlink()
+        self._lock.release()
+        self._lock = None
+        if self._made_root:
+            with suppress(OSError):  # there are results in it
                 self._root.rmdir()
 
     def state(self, item: Item) -> State:
@@ -178,7 +172,9 @@ class Journal:
 
     def work(self, item: Item) -> Path:
         """The item's own work folder; what a run with other settings or sources left is removed."""
+        self._drop_carried(item)
         current = self._work_folder(item)  # reads the source now, before it is decoded
+        refuse_link(current)
         for old in self._leftovers(item):
             if old != current:
                 shutil.rmtree(old)
@@ -187,6 +183,7 @@ class Journal:
 
     def discard(self, item: Item) -> None:
         """Remove all that was begun for the item."""
+        self._drop_carried(item)
         for folder in self._leftovers(item):
             shutil.rmtree(folder)
 
@@ -202,9 +199,9 @@ class Journal:
         ``damage`` is remembered with it, to be told by later runs too.
         """
         item.output.parent.mkdir(parents=True, exist_ok=True)
-        if part.stat().st_dev != item.output.parent.stat().st_dev:
+        if not _on_one_disk(part, item.output.parent):
             # A folder below the output is on another disk, where a file cannot be moved in one go.
-            part = Path(shutil.copy2(part, item.output.with_name(f".{item.output.name}.part")))
+            part = self._brought_over(item, part)
         with part.open("rb+") as file:
             os.fsync(file.fileno())
         found = part.stat()
@@ -220,7 +217,18 @@ class Journal:
         source = self._source(item)
         known = self._entries.get(self._key(item), ())
         if all((e.place, e.version) != (source.place, source.version) for e in known):
-            self._note(item, item.output.stat(), self.damage(item), safe=False)
+            with suppress(OSError):  # a full disk: then it is read again
+                self._note(item, item.output.stat(), self.damage(item), safe=False)
+
+    def version(self, item: Item) -> str:
+        """A word for the item as it is now: another output, setting or source has another."""
+        source = self._source(item)
+        version = digest(__version__, self._settings, source.name, source.content)
+        return f"{self.output_name(item)}-{version[:16]}"
+
+    def output_name(self, item: Item) -> str:
+        """How its :meth:`version` begins, up to a dash; told without reading the source."""
+        return digest(self._key(item))[:16]
 
     def _note(self, item: Item, result: os.stat_result, damage: str, safe: bool) -> None:
         """Add an entry; ``safe``: wait until it is on the disk."""
@@ -235,12 +243,33 @@ class Journal:
             result.st_mtime_ns,
             damage,
         )
-        with self._file.open("a", encoding="utf-8") as journal:
-            journal.write("\n" + json.dumps({"output": key, **asdict(entry)}))
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+        with os.fdopen(open_plain(self._file, flags), "ab") as journal:
+            journal.write(f"\n{json.dumps({'output': key, **asdict(entry)})}".encode())
             journal.flush()
             if safe:
                 os.fsync(journal.fileno())
         self._entries.setdefault(key, []).append(entry)
+
+    def _brought_over(self, item: Item, part: Path) -> Path:
+        """A copy of ``part`` on the disk of the output."""
+        self._drop_carried(item)
+        copy = self._carried(item)
+        try:
+            with part.open("rb") as source, copy.open("xb") as target:
+                shutil.copyfileobj(source, target)
+        except BaseException:
+            self._drop_carried(item)
+            raise
+        return copy
+
+    def _drop_carried(self, item: Item) -> None:
+        """Remove the copy that a kill or an error left beside the output."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            self._carried(item).unlink()
+
+    def _carried(self, item: Item) -> Path:
+        return item.output.with_name(f"{WORK_FOLDER}-{self.output_name(item)}.part")
 
     def _source(self, item: Item) -> Source:
         if item.index not in self._sources:
@@ -251,15 +280,10 @@ class Journal:
         return item.output.relative_to(self._root).as_posix()
 
     def _work_folder(self, item: Item) -> Path:
-        source = self._source(item)
-        version = digest(__version__, self._settings, source.name, source.content)
-        return self._folder / "work" / f"{self._work_name(item)}-{version[:16]}"
-
-    def _work_name(self, item: Item) -> str:
-        return digest(self._key(item))[:16]
+        return self.folder / "work" / self.version(item)
 
     def _leftovers(self, item: Item) -> Sequence[Path]:
-        return list((self._folder / "work").glob(f"{self._work_name(item)}-*"))
+        return list((self.folder / "work").glob(f"{self.output_name(item)}-*"))
 
 
 def is_disk_trouble(error: BaseException) -> bool:
@@ -272,6 +296,36 @@ def is_disk_trouble(error: BaseException) -> bool:
     return False
 
 
+def _in_cache(output: Path) -> list[Path]:
+    """Where a single result is remembered; nowhere if there is no cache."""
+    from stylepipe.weights import cache_folder
+
+    try:
+        folder = cache_folder()
+    except RuntimeError:  # a user without a home
+        return []
+    # Not by its place: the folder may move. Size and time tell results of one name apart.
+    return [folder / "results" / f"{digest(output.name)[:32]}.jsonl"]
+
+
+def _first_writable(files: Sequence[Path]) -> Path:
+    """The first that can be added to; it is made if need be. Raises the last one's OSError."""
+    for file in files[:-1]:
+        with suppress(OSError):  # a cache that cannot be written: the next will do
+            return _made(file)
+    return _made(files[-1])
+
+
+def _made(file: Path) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    os.close(open_plain(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT))
+    return file
+
+
+def _on_one_disk(one: Path, other: Path) -> bool:
+    return one.stat().st_dev == other.stat().st_dev
+
+
 def _sync_folder(folder: Path) -> None:
     if os.name == "posix":  # elsewhere a folder cannot be opened
         handle = os.open(folder, os.O_RDONLY)
@@ -279,22 +333,3 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def _lock(path: Path) -> int:
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        import fcntl
-    except ImportError:  # Windows has no flock; two runs at once are then the user's to avoid
-        return handle
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise
-    except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL):
-            os.close(handle)
-            raise
-        # some network disks have no locks at all: go on without
-    return handle

@@ -35,6 +35,10 @@ class Painter:
         self._stylizer, self._masker = settings.stylizer, settings.masker
         self._device, self._guide = device, guide
 
+    def reset(self, item: Item) -> None:
+        """Another item begins."""
+        self._stylizer.reset(item)
+
     @torch.no_grad()
     def paint(
         self, item: Item, frames: Sequence[Frame], before: Before | None = None
@@ -98,6 +102,19 @@ class Painter:
             )
         options = self._masker.options
         return composite.prepare_mask(mask, options.invert, options.feather)
+
+
+class Copier:
+    """Stands in for a Painter where ``strength`` is 0, so that no network is loaded, or run."""
+
+    def reset(self, item: Item) -> None:
+        """Another item begins."""
+
+    def paint(
+        self, item: Item, frames: Sequence[Frame], before: Before | None = None
+    ) -> list[Frame]:
+        """Return the source frames, bit for bit."""
+        return list(frames)
 
 
 def _checked(painted: torch.Tensor, images: torch.Tensor, stylizer: Stylizer) -> torch.Tensor:

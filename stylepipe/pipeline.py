@@ -10,24 +10,23 @@ from typing import TYPE_CHECKING, Literal
 
 from stylepipe.components import Context, StyleRef, Stylizer
 from stylepipe.damage import DamageRule
-from stylepipe.errors import DamageError, SetupError, UsageError, sentence
+from stylepipe.errors import SetupError, UsageError
 from stylepipe.fingerprints import settings_fingerprint
+from stylepipe.inhand import InHand
 from stylepipe.inputs import Found, find_items
 from stylepipe.journal import Journal
 from stylepipe.places import obstacle
-from stylepipe.plan import begin, check_used, open_lightly
+from stylepipe.plan import DONE, Plan, begin, check_used, open_lightly, painting, settle
 from stylepipe.styles import parse_styles
-from stylepipe.types import Item, Outcome, Status
+from stylepipe.types import Item, Outcome
 
 if TYPE_CHECKING:
+    from stylepipe.paint import Copier, Painter
     from stylepipe.plugins import Plugins
     from stylepipe.presets import Settings
     from stylepipe.report import Report
+    from stylepipe.stream import Stream
     from stylepipe.temporal.guide import TemporalGuide
-
-
-_WAYS = "pass --overwrite to replace it, --skip-existing to keep it, or choose another --output"
-_DONE = "already done"
 
 
 @dataclass(frozen=True)
@@ -59,57 +58,63 @@ def run(job: Job, report: Report) -> Report:
     Raises NoInputError, UsageError or SetupError if the job as a whole cannot be done. Items that
     fail are told to the report and to the plugins, in order.
     """
-    found = find_items(job.inputs, job.output, job.settings, job.limit)
-    styles = _styles(job.settings.stylizer)
-    journal = Journal(job.output, found.single, settings_fingerprint(job.settings, job.precision))
-    report.left_out = found.left_out
-    job.plugins.job_start(job, found.items, report.log)
+    started = False
     try:
+        found = find_items(job.inputs, job.output, job.settings, job.limit)
+        styles = _styles(job.settings.stylizer)
+        fingerprint = settings_fingerprint(job.settings, job.precision)
+        journal = Journal(job.output, found.single, fingerprint)
+        report.left_out = found.left_out
+        job.plugins.job_start(job, found.items, report.log)
+        started = True
         with ExitStack() as stack:
             if job.dry_run:
                 _rehearse(job, report, found, journal, stack)
             else:
-                stack.callback(journal.close)
-                journal.open()
                 _do(job, report, found, styles, journal, stack)
         report.job_done()
     except BaseException as error:
         report.job_failed(error)
         raise
     finally:
-        job.plugins.job_done(job, report, report.log)
+        if started:
+            job.plugins.job_done(job, report, report.log)
     return report
 
 
 def _rehearse(job: Job, report: Report, found: Found, journal: Journal, stack: ExitStack) -> None:
     """Say how each item would end, as far as a look at it tells."""
-    root = job.output.parent if found.single else job.output
-    if reason := obstacle(root):
-        raise SetupError(f"cannot write to {root}: {reason}")
-    settled = _settled(found, journal, job)
+    hands = InHand(journal, job.memory)
+    plan = settle(job, found, journal, hands)
     rule = DamageRule(job.settings.input.on_damage)  # type: ignore[arg-type]  # one of its choices
-    if len(settled) < len(found.items):
-        from stylepipe.device import pick
-
+    if plan.todo:
+        root = job.output.parent if found.single else job.output
+        if reason := obstacle(root):
+            raise SetupError(f"cannot write to {root}: {reason}")
         # The processor is always there; asking for others takes as long as importing torch.
         if job.device not in ("auto", "cpu"):
+            from stylepipe.device import pick
+
             pick(job.device, job.precision)
         open_lightly(job.settings.readers, stack, report.log, rule.damaged)
-        check_used(found.items, job.settings, report.log)
-    for item in found.items:
-        outcome = settled.get(item.index)
+        check_used(found.items, job.settings, hands, report.log)
+    for item in plan.items:
+        outcome, story = plan.known.get(item.index), plan.stories.get(item.index, "")
         rule.begin()
-        if outcome is None:
-            try:
-                begin(item, job.settings)
-            except (SetupError, UsageError):
-                raise
-            except DamageError as error:
-                status: Status = "skipped" if rule.rule == "skip" else "failed"
-                outcome = Outcome(status, str(error), damage=str(error))
-            except Exception as error:  # a codec or plugin may raise anything for one file
-                outcome = Outcome("failed", sentence(error))
-        report.planned(item, outcome, outcome.damage if outcome else rule.summary())
+        if outcome is None and not story:  # a look may be what the run before died of
+            outcome = _look(item, job.settings, rule)
+        report.planned(item, outcome, outcome.damage if outcome else rule.summary(), story)
+
+
+def _look(item: Item, settings: Settings, rule: DamageRule) -> Outcome | None:
+    """How the item would fail; None if nothing is seen that speaks against it."""
+    try:
+        begin(item, settings)
+    except (SetupError, UsageError):
+        raise
+    except Exception as error:  # a codec or plugin may raise anything for one file
+        return rule.ended_by(error)
+    return None
 
 
 def _do(
@@ -120,122 +125,108 @@ def _do(
     journal: Journal,
     stack: ExitStack,
 ) -> None:
-    settled = _settled(found, journal, job)
-    items = found.items
+    stack.callback(journal.close)
+    closed: SetupError | None = None
+    try:
+        journal.open()
+    except SetupError as error:
+        closed = error
+    hands = InHand(journal, job.memory)
+    plan = settle(job, found, journal, hands)
     if job.on_error == "abort":
-        failed = [index for index, outcome in settled.items() if outcome.status == "failed"]
-        items = items[: min(failed, default=len(items)) + 1]
-    for item in items:
-        outcome = settled.get(item.index)
-        if outcome is not None and outcome.status == "skipped":
-            journal.discard(item)  # a kill may have left something behind
-        if outcome is not None and outcome.message == _DONE:
-            journal.confirm(item)
+        plan = plan.up_to_failure()
+    if closed is None:
+        stack.callback(hands.close)
+        _tidy(plan, journal, hands)
+    elif plan.todo:  # else no obstacle: that the disk can only be read, or is in use
+        raise closed
     report.job_start(len(found.items))
-    waiting = [(item, settled[item.index]) for item in items if item.index in settled]
+    waiting = [(item, plan.known[item.index]) for item in plan.items if item.index in plan.known]
 
     def tell(item: Item, outcome: Outcome) -> None:
         report.item_done(item, outcome)
         job.plugins.item_done(job, item, outcome, report.log)
 
     def tell_in_order(item: Item, outcome: Outcome) -> None:
+        hands.settle(item)
         while waiting and waiting[0][0].index < item.index:
             tell(*waiting.pop(0))
         tell(item, outcome)
 
-    todo = [item for item in items if item.index not in settled]
-    if job.redo:
-        for item in todo:
-            journal.discard(item)
-    if todo:
-        _stream(job, report, found.items, todo, styles, journal, stack, tell_in_order)
+    stopped = len(plan.items) < len(found.items)
+    if plan.todo:
+        hands.open()
+        if job.redo:
+            for item in plan.todo:
+                journal.discard(item)
+        stream = _opened(job, report, found.items, styles, journal, hands, stack, tell_in_order)
+        together = [item for item in plan.todo if item.index not in plan.stories]
+        alone = [item for item in plan.todo if item.index in plan.stories]
+        for item in alone:
+            report.set_aside(item, plan.stories[item.index])
+        if hands.trace:
+            report.debug(hands.trace)
+        stopped |= not stream.run(together, alone)
     for item, outcome in waiting:
         tell(item, outcome)
-    if len(items) < len(found.items):
+    if stopped:
         report.log("stopped at the first failure (--on-error abort)")
 
 
-def _stream(
+def _tidy(plan: Plan, journal: Journal, hands: InHand) -> None:
+    """Of what is done already, remove what a kill may have left, and note where it lies now."""
+    for item in plan.items:
+        outcome = plan.known.get(item.index)
+        if outcome is not None and outcome.status == "skipped":
+            journal.discard(item)
+            hands.settle(item)
+        if outcome is not None and outcome.message == DONE:
+            journal.confirm(item)
+
+
+def _opened(
     job: Job,
     report: Report,
     items: Sequence[Item],
-    todo: Sequence[Item],
     styles: Sequence[StyleRef],
     journal: Journal,
+    hands: InHand,
     stack: ExitStack,
     tell: Callable[[Item, Outcome], None],
-) -> None:
+) -> Stream:
+    """Open all that works on ``items``, for a stream, which tells ``tell`` of each that ends."""
     # torch comes in with these: not before there is something to do
     from stylepipe.device import pick
     from stylepipe.memory import available_memory
-    from stylepipe.paint import Painter
+    from stylepipe.paint import Copier, Painter
     from stylepipe.stream import Stream
 
     settings, device = job.settings, pick(job.device, job.precision)
     rule = DamageRule(settings.input.on_damage)  # type: ignore[arg-type]  # one of its choices
     memory = job.memory or available_memory() // 2
-    optional = [c for c in (settings.masker, settings.flow) if c is not None]
+    painters = painting(settings)
+    if not painters:
+        report.log("strength is 0: nothing is painted, pictures are copied as they are")
     context = Context(
         device, memory, report.log, report.progress, rule.damaged, settings.max_pixels
     )
-    for component in (*settings.readers, *settings.writers, *optional, settings.stylizer):
+    for component in (*settings.readers, *settings.writers, *painters):
         stack.callback(component.close)
         component.open(context)
-    check_used(items, settings, report.log)
-    settings.stylizer.prepare(styles)
+    check_used(items, settings, hands, report.log)
     guide: TemporalGuide | None = None
-    if settings.flow is not None:
-        from stylepipe.temporal.guide import TemporalGuide
+    painter: Painter | Copier = Copier()
+    if painters:
+        settings.stylizer.prepare(styles)
+        if settings.flow is not None:
+            from stylepipe.temporal.guide import TemporalGuide
 
-        guide = TemporalGuide(settings.flow, settings.flow.options.blend)
-    painter = Painter(settings, device, guide)
+            guide = TemporalGuide(settings.flow, settings.flow.options.blend)
+        painter = Painter(settings, device, guide)
     abort = job.on_error == "abort"
-    stream = Stream(settings, painter, guide, device, memory, journal, report, tell, abort, rule)
-    stream.run(todo)
-
-
-def _settled(found: Found, journal: Journal, job: Job) -> dict[int, Outcome]:
-    """How the items end that need not, or cannot, be done. Raises UsageError for the whole job."""
-    settled = {index: Outcome("failed", why) for index, why in found.refused.items()}
-    items = [item for item in found.items if item.index not in settled]
-    if job.settings.output.numbered and (renamed := journal.renamed(items)):
-        item, before = renamed
-        raise UsageError(
-            f"{{index}} in --name counts the inputs, and some came or went: {item.source} was "
-            f"{before} and would be {item.output.name} now; name results by {{stem}}, or choose "
-            "another --output"
-        )
-    if job.redo:
-        return settled
-    states = {item.index: journal.state(item) for item in items}
-    there = [item for item in items if states[item.index] == "other"]
-    more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
-    ours = {"complete", "stale"} & set(states.values())
-    if there and not (ours or job.overwrite or job.skip_existing):
-        raise UsageError(
-            f"{there[0].output} exists and was not made from this source by these settings, but by "
-            f"others{more}; {_WAYS}"
-        )
-    for item in items:
-        state = states[item.index]
-        if state == "complete":
-            settled[item.index] = _already_done(journal.damage(item), job.settings.input.on_damage)
-        elif state != "absent" and job.skip_existing:
-            settled[item.index] = Outcome("skipped", "exists")
-        elif state in ("foreign", "other") and not job.overwrite:
-            settled[item.index] = Outcome(
-                "failed",
-                f"{item.output} exists and was not made from this source by these settings; "
-                f"{_WAYS}",
-            )
-    return settled
-
-
-def _already_done(damage: str, rule: str) -> Outcome:
-    """What is told of a result of an earlier run: that its source is damaged, each time anew."""
-    if damage and rule == "fail":
-        return Outcome("failed", f"{damage} (an earlier run painted the rest)", damage=damage)
-    return Outcome("skipped", _DONE, damage=damage)
+    return Stream(
+        settings, painter, guide, device, memory, journal, hands, report, tell, abort, rule
+    )
 
 
 def _styles(stylizer: Stylizer) -> list[StyleRef]:

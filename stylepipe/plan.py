@@ -2,24 +2,119 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from stylepipe.components import Context, Reader, Writer
+from stylepipe.components import Component, Context, Reader, Writer
 from stylepipe.damage import Damaged, refuse
 from stylepipe.errors import ItemError, UsageError
-from stylepipe.inputs import probe, readers_for, writer_for
+from stylepipe.inhand import InHand
+from stylepipe.inputs import Found, probe, readers_for, writer_for
+from stylepipe.journal import Journal
 from stylepipe.memory import available_memory
 from stylepipe.places import check_result
-from stylepipe.types import Info, Item, Kind
+from stylepipe.types import Info, Item, Kind, Outcome
 
 if TYPE_CHECKING:
     from stylepipe.device import Device
+    from stylepipe.pipeline import Job
     from stylepipe.presets import Settings
 
+DONE = "already done"
 _NAMES: dict[Kind, str] = {"image": "photo", "video": "film"}
+_WAYS = "pass --overwrite to replace it, --skip-existing to keep it, or choose another --output"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How each item ends, or that it is to be done."""
+
+    items: Sequence[Item]
+    known: Mapping[int, Outcome]
+    """By its index, how an item ends that need not, or cannot, be done."""
+    stories: Mapping[int, str]
+    """By the index of one to be done, what it did to an earlier run: it comes last, by itself."""
+
+    @property
+    def todo(self) -> list[Item]:
+        """The items to be done."""
+        return [item for item in self.items if item.index not in self.known]
+
+    def up_to_failure(self) -> Plan:
+        """The same plan, ended by the first item that is known to fail."""
+        for position, item in enumerate(self.items):
+            if item.index in self.known and self.known[item.index].status == "failed":
+                return replace(self, items=self.items[: position + 1])
+        return self
+
+
+def settle(job: Job, found: Found, journal: Journal, hands: InHand) -> Plan:
+    """Say of each item how it ends, or that it is to be done, from what is there already.
+
+    Raises UsageError if the job as a whole is refused.
+    """
+    known = {index: Outcome("failed", why) for index, why in found.refused.items()}
+    items = [item for item in found.items if item.index not in known]
+    if job.settings.output.numbered and (renamed := journal.renamed(items)):
+        item, before = renamed
+        raise UsageError(
+            f"{{index}} in --name counts the inputs, and some came or went: {item.source} was "
+            f"{before} and would be {item.output.name} now; name results by {{stem}}, or choose "
+            "another --output"
+        )
+    if not job.redo:
+        known |= _kept(job, items, journal)
+    stories: dict[int, str] = {}
+    for item in items:
+        if item.index not in known and (deaths := hands.deaths(item)):
+            if why := deaths.verdict(job.memory):
+                known[item.index] = Outcome("failed", why)
+            else:
+                stories[item.index] = deaths.story()
+    return Plan(found.items, known, stories)
+
+
+def _kept(job: Job, items: Sequence[Item], journal: Journal) -> dict[int, Outcome]:
+    """How the items end whose result, or something in its place, is there."""
+    states = {item.index: journal.state(item) for item in items}
+    there = [item for item in items if states[item.index] == "other"]
+    more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
+    ours = {"complete", "stale"} & set(states.values())
+    if there and not (ours or job.overwrite or job.skip_existing):
+        raise UsageError(
+            f"{there[0].output} exists and was not made from this source by these settings, but by "
+            f"others{more}; {_WAYS}"
+        )
+    kept: dict[int, Outcome] = {}
+    for item in items:
+        state = states[item.index]
+        if state == "complete":
+            kept[item.index] = _already_done(journal.damage(item), job.settings.input.on_damage)
+        elif state != "absent" and job.skip_existing:
+            kept[item.index] = Outcome("skipped", "exists")
+        elif state in ("foreign", "other") and not job.overwrite:
+            kept[item.index] = Outcome(
+                "failed",
+                f"{item.output} exists and was not made from this source by these settings; "
+                f"{_WAYS}",
+            )
+    return kept
+
+
+def _already_done(damage: str, rule: str) -> Outcome:
+    """What is told of a result of an earlier run: that its source is damaged, each time anew."""
+    if damage and rule == "fail":
+        return Outcome("failed", f"{damage} (an earlier run painted the rest)", damage=damage)
+    return Outcome("skipped", DONE, damage=damage)
+
+
+def painting(settings: Settings) -> list[Component]:
+    """Who paints: nobody where ``strength`` is 0, and pictures are copied as they are."""
+    chosen = (settings.masker, settings.flow, settings.stylizer)
+    return [c for c in chosen if c is not None and settings.stylizer.options.strength != 0]
 
 
 def begin(item: Item, settings: Settings) -> tuple[Reader, Info, Writer]:
@@ -37,9 +132,8 @@ def begin(item: Item, settings: Settings) -> tuple[Reader, Info, Writer]:
             f"cannot write {'a video' if info.kind == 'video' else 'a picture'} as "
             f"{item.output.suffix}; pass --format with one of: {' '.join(able)}"
         )
-    for component in (settings.masker, settings.stylizer, writer):
-        if component is not None:
-            component.check_item(item, info)
+    for component in (*painting(settings), writer):
+        component.check_item(item, info)
     return reader, info, writer
 
 
@@ -67,13 +161,15 @@ def open_lightly(
         reader.open(_LateContext(log, damaged))
 
 
-def check_used(items: Sequence[Item], settings: Settings, log: Callable[[str], None]) -> None:
+def check_used(
+    items: Sequence[Item], settings: Settings, hands: InHand, log: Callable[[str], None]
+) -> None:
     """Tell of options that change nothing, as no item is of the kind they are for.
 
     Raises UsageError where a flow was chosen and nothing moves.
     """
     flow = settings.flow
-    if flow is not None and not _is_any("video", items, settings):
+    if flow is not None and not _is_any("video", items, settings, hands):
         raise UsageError(
             f"--temporal {flow.name} holds the frames of a film together, and no input is a film; "
             "pass --temporal none, or first make numbered frames a film: "
@@ -85,20 +181,28 @@ def check_used(items: Sequence[Item], settings: Settings, log: Callable[[str], N
         given[part.kind] |= part.options.given()
     both = given["image"] & given["video"]
     for kind, names in given.items():
-        if names - both and not _is_any(kind, items, settings):
+        if names - both and not _is_any(kind, items, settings, hands):
             flags = " and ".join(f"--{name.replace('_', '-')}" for name in sorted(names - both))
             log(f"without effect, as no input is a {_NAMES[kind]}: {flags}")
 
 
-def _is_any(kind: Kind, items: Sequence[Item], settings: Settings) -> bool:
-    """Whether any item is of a kind; only files whose suffix does not tell are opened."""
+def _is_any(kind: Kind, items: Sequence[Item], settings: Settings, hands: InHand) -> bool:
+    """Whether any item is of a kind; only files whose suffix does not tell are opened.
+
+    One on which a run died may be of any kind: it is not looked at before its turn.
+    """
     claims = [{r.kind for r in readers_for(item.source, settings.readers)} for item in items]
     if {kind} in claims:
         return True
     for item, kinds in zip(items, claims, strict=True):
+        if kind not in kinds:
+            continue
+        if hands.deaths(item):
+            return True
         try:
-            if kind in kinds and probe(item.source, settings.readers)[1].kind == kind:
-                return True
+            with hands.hold("reading", item):
+                if probe(item.source, settings.readers)[1].kind == kind:
+                    return True
         except ItemError:
             continue  # what is wrong with it is told in its turn
     return False

@@ -19,6 +19,7 @@ import pluggy
 from stylepipe import hookspecs
 from stylepipe.components import Component, Flow, Masker, Reader, Stylizer, Training, Writer
 from stylepipe.errors import SetupError, StylepipeError, UsageError, suggest
+from stylepipe.streams import tell
 
 if TYPE_CHECKING:
     import click
@@ -204,7 +205,7 @@ class Plugins:
                     continue
                 self._complained_of.add(record.name)
                 what = f"{type(error).__name__}: {error}".strip().splitlines()[0]
-                (log or _warn)(
+                (log or tell)(
                     f"warning: plugin {record.name} broke in {hook}: {what}; the job goes on, "
                     "and more of this kind is not told"
                 )
@@ -227,10 +228,6 @@ def _check_options(cls: type[Component], base: type[Component]) -> None:
             f"the Options of component {cls.name!r} must derive from stylepipe."
             f"{base.Options.__name__}, whose values the engine uses"
         )
-
-
-def _warn(line: str) -> None:
-    print(line, file=sys.stderr)
 
 
 def _plugin_name(spec: str) -> str:

@@ -7,10 +7,12 @@ import sys
 import threading
 import time
 from collections import Counter, defaultdict
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylepipe.errors import StylepipeError
+from stylepipe.errors import SetupError, StylepipeError, sentence
+from stylepipe.streams import is_terminal, printable, tell
 from stylepipe.texts import told_kinds
 from stylepipe.types import Info, Item, Outcome
 
@@ -28,6 +30,7 @@ class Report:
     ``json``: one JSON object a line on stdout for each event; ``event`` is its name, such as
     ``item_start`` or ``job_done``. While a stylizer takes long over a picture there is a
     ``progress`` every second or so, with ``source``, ``share`` (0..1 of the picture) and ``text``.
+    Where stdout or stderr is closed or full, the job goes on all the same.
     ``quiet``: errors only.
     ``bars``: progress bars; by default only when stderr is a terminal.
     """
@@ -50,10 +53,14 @@ class Report:
         """How many files of each kind were passed over in folders: hidden, or no reader has it."""
         self.seconds = 0.0
         self.frames = 0
+        self._unheard = False
+        """Standard output could not be written, so that events were lost."""
         self._json = json
         self._quiet = quiet
         self.verbose = verbose
-        self._show_bars = (sys.stderr.isatty() if bars is None else bars) and not quiet
+        if bars is None:
+            bars = is_terminal(sys.stderr)
+        self._show_bars = bars and not quiet
         self._start = time.perf_counter()
         self._files: tqdm[Any] | None = None
         self._frames: dict[int, tqdm[Any]] = {}
@@ -65,22 +72,27 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 all done, 1 some items failed or are damaged, 130 interrupted, or as the error says."""
-        if self.interrupted or isinstance(self.error, KeyboardInterrupt):
+        """0 all done, 1 some items failed or are damaged, 130 interrupted, or as the error says.
+
+        4 where all is done, but events could not be written.
+        """
+        if self.interrupted:
             return 130
         if self.error is not None:
             return self.error.exit_code if isinstance(self.error, StylepipeError) else 1
-        return 1 if self.counts["failed"] or self.counts["damaged"] else 0
+        if self.counts["failed"] or self.counts["damaged"]:
+            return 1
+        return SetupError.exit_code if self._unheard else 0
 
     def log(self, line: str) -> None:
         """Say one line to the user, unless quiet."""
         if not self._quiet:
-            self._say(line)
+            self._say(printable(line))
 
     def debug(self, text: str) -> None:
-        """Say it only if the user asked for details."""
+        """Say it, in as many lines as it has, only if the user asked for details."""
         if self.verbose:
-            self._say(text)
+            self._say("\n".join(map(printable, text.splitlines())))
 
     def job_start(self, items: int) -> None:
         """The job has this many items."""
@@ -91,14 +103,17 @@ class Report:
 
             self._files = tqdm(total=items, unit="file", dynamic_ncols=True, position=0)
 
-    def planned(self, item: Item, outcome: Outcome | None, damage: str = "") -> None:
+    def planned(
+        self, item: Item, outcome: Outcome | None, damage: str = "", story: str = ""
+    ) -> None:
         """A dry run sees that the item would end like this already; None: it would be done.
 
-        damage: what is seen to be torn or missing in the source.
+        ``damage``: what is seen to be torn or missing in the source. ``story``: what it did to an
+        earlier run, for which it would come last.
         """
         action = outcome.status if outcome else "do"
         failed = action == "failed"
-        message = outcome.message if outcome and failed else damage
+        message = outcome.message if outcome and failed else damage or story
         self.counts["to do" if action == "do" else action] += 1
         if damage:
             self.counts["damaged"] += 1
@@ -109,7 +124,13 @@ class Report:
             told = {"source": item.source, "output": item.output, "action": action}
             self._event("planned", **told, message=message)
         else:
-            print(*(action, item.source, item.output), *([message] if message else []), sep="\t")
+            words = (action, str(item.source), str(item.output), *([message] if message else []))
+            print(*map(printable, words), sep="\t")
+
+    def set_aside(self, item: Item, why: str) -> None:
+        """The item comes last, by itself, because of what happened with it before."""
+        self.log(f"{item.source} {why}: it comes last, by itself")
+        self._event("set_aside", source=item.source, reason=why)
 
     def item_start(self, item: Item, info: Info, done: int) -> None:
         """The item is about to be painted; ``done`` frames are from an earlier run."""
@@ -128,7 +149,7 @@ class Report:
                     total=total,
                     initial=done,
                     unit="frame",
-                    desc=item.source.name,
+                    desc=printable(item.source.name),
                     dynamic_ncols=True,
                     leave=False,
                     position=1,
@@ -159,7 +180,7 @@ class Report:
                 self._steps = tqdm(
                     total=1.0, bar_format=layout, dynamic_ncols=True, leave=False, position=2
                 )
-            self._steps.set_postfix_str(text, refresh=False)
+            self._steps.set_postfix_str(printable(text), refresh=False)
             self._steps.update(share - self._steps.n)
             if share >= 1:
                 self._close_steps()
@@ -184,10 +205,10 @@ class Report:
                 self.damages.append((item.source, outcome.damage))
             if outcome.status == "failed":
                 self.failures.append((item.source, outcome.message))
-                self._say(f"failed: {item.source}: {outcome.message}")
+                self._say(printable(f"failed: {item.source}: {outcome.message}"))
             elif outcome.damage:
                 left_out = "" if outcome.message != outcome.damage else ", left out"
-                self._say(f"damaged{left_out}: {item.source}: {outcome.damage}")
+                self._say(printable(f"damaged{left_out}: {item.source}: {outcome.damage}"))
             elif outcome.message:
                 self.debug(f"{outcome.status}: {item.source}: {outcome.message}")
         self._event("item_done", source=item.source, output=item.output, **vars(outcome))
@@ -221,6 +242,7 @@ class Report:
     def job_failed(self, error: BaseException) -> None:
         """The job as a whole ended by ``error``, which whoever called it will say."""
         self.error = error
+        self.interrupted = self.interrupted or isinstance(error, KeyboardInterrupt)
         self._finish()
 
     def _finish(self) -> None:
@@ -238,17 +260,25 @@ class Report:
             seconds=round(self.seconds, 3),
             stages={name: round(value, 3) for name, value in self.stages.items()},
             interrupted=self.interrupted,
+            error=None if self.error is None or self.interrupted else sentence(self.error),
             exit_code=self.exit_code,
         )
 
     def _event(self, event: str, **values: Any) -> None:
-        if self._json:
-            with self._guard:
-                print(json.dumps({"event": event, **values}, default=str), flush=True)
-
-    def _say(self, line: str) -> None:
+        if not self._json:
+            return
         with self._guard:
-            if self._files is not None:
-                self._files.write(line, file=sys.stderr)
+            try:
+                print(json.dumps({"event": event, **values}, default=str), flush=True)
+            except (OSError, ValueError) as error:  # nobody reads: no reason to end hours of work
+                self._json, self._unheard = False, True
+                why = sentence(error)
+                self._say(f"error: events are lost, as standard output cannot be written: {why}")
+
+    def _say(self, text: str) -> None:
+        with self._guard:
+            if self._files is None:
+                tell(text)
             else:
-                print(line, file=sys.stderr, flush=True)
+                with suppress(OSError):  # the terminal is gone
+                    self._files.write(text, file=sys.stderr)

@@ -17,21 +17,22 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylepipe import plan
 from stylepipe.components import Reader, Sink
 from stylepipe.damage import DamageRule
-from stylepipe.errors import DamageError, ItemError, SetupError, StylepipeError, sentence
+from stylepipe.errors import ItemError, SetupError, StylepipeError, sentence
+from stylepipe.inhand import InHand
 from stylepipe.journal import Journal, is_disk_trouble
+from stylepipe.plan import begin
 from stylepipe.queues import ByteQueue, Cancelled
-from stylepipe.types import Frame, Info, Item, Outcome, Status
+from stylepipe.types import Frame, Info, Item, Outcome
 
 if TYPE_CHECKING:
     from stylepipe.device import Device
-    from stylepipe.paint import Before, Painter
+    from stylepipe.paint import Before, Copier, Painter
     from stylepipe.presets import Settings
     from stylepipe.report import Report
     from stylepipe.temporal.guide import Motion, TemporalGuide
@@ -91,18 +92,19 @@ class Stream:
     def __init__(
         self,
         settings: Settings,
-        painter: Painter,
+        painter: Painter | Copier,
         guide: TemporalGuide | None,
         device: Device,
         memory: int,
         journal: Journal,
+        hands: InHand,
         report: Report,
         tell: Callable[[Item, Outcome], None],
         abort_on_error: bool,
         rule: DamageRule,
     ) -> None:
         self.settings, self.painter, self.guide, self.device = settings, painter, guide, device
-        self.journal, self.report, self.tell = journal, report, tell
+        self.journal, self.hands, self.report, self.tell = journal, hands, report, tell
         self.abort_on_error, self.rule = abort_on_error, rule
         # Decoded and painted pictures wait in a queue each: a few are enough to keep all busy.
         limit = min(max(memory // 16, 4 << 20), 16 << 20)
@@ -113,8 +115,20 @@ class Stream:
         self.stopping = threading.Event()
         self.fatal: BaseException | None = None
 
-    def run(self, items: Sequence[Item]) -> None:
-        """Stream the items; raise what stopped the whole job, if anything did."""
+    def run(self, items: Sequence[Item], alone: Sequence[Item] = ()) -> bool:
+        """Stream the items; raise what stopped the whole job, if anything did.
+
+        ``alone``: then each of these while nothing else is in hand, as the process may die of it.
+        Returns False if an item failed and the user wants no other.
+        """
+        for group in (items, *([item] for item in alone)):
+            if group and self.fatal is None:
+                self._run(group)
+        if self.fatal is not None and not isinstance(self.fatal, _Aborted):
+            raise self.fatal
+        return self.fatal is None
+
+    def _run(self, items: Sequence[Item]) -> None:
         reading = threading.Thread(target=self._guarded, args=(self._read, items), name="reading")
         writing = threading.Thread(target=self._guarded, args=(self._write,), name="writing")
         with self._interruptible():
@@ -134,10 +148,6 @@ class Stream:
         for work in self.begun:
             self._give_up(work)
         self._tell_outcomes()
-        if isinstance(self.fatal, _Aborted):
-            self.report.log("stopped at the first failure (--on-error abort)")
-        elif self.fatal is not None:
-            raise self.fatal
 
     def _guarded(self, work: Callable[..., None], *args: Any) -> None:
         try:
@@ -189,7 +199,8 @@ class Stream:
                 work: _Work | None = None
                 self.rule.begin()
                 try:
-                    work, reader = self._begin(item)
+                    with self.hands.hold("reading", item):
+                        work, reader = self._begin(item)
                     self.decoded.put(work)
                     stopped = not self._read_frames(work, reader, flows)
                     damage = self.rule.summary()
@@ -206,7 +217,7 @@ class Stream:
 
     def _begin(self, item: Item) -> tuple[_Work, Reader]:
         started = time.perf_counter()
-        reader, info, writer = plan.begin(item, self.settings)
+        reader, info, writer = begin(item, self.settings)
         folder = self.journal.work(item)
         part = folder / f"part{item.output.suffix}"
         work = _Work(item, info, writer.open_sink(item, info, part, folder), part, started)
@@ -218,7 +229,7 @@ class Stream:
         guided = self.guide is not None and work.info.kind == "video"
         done = work.sink.done
         # A guided resume needs one source frame before the first: flow leads from it to that.
-        frames = reader.frames(work.item, work.info, max(0, done - guided))
+        frames = self._decoded(work, reader, max(0, done - guided))
         previous: Frame | None = next(frames, None) if guided and done else None
         clock = time.perf_counter()
         for frame in frames:
@@ -229,17 +240,28 @@ class Stream:
                 return True
             motion, nbytes = None, frame.nbytes
             if guided and previous is not None:
-                motion = flows.submit(self._advance, frame, previous)
+                motion = flows.submit(self._advance, work.item, frame, previous)
                 nbytes += _MOTION  # which waits with the picture
             self.decoded.put(_Picture(work, frame, motion, previous), nbytes)
             previous = frame if guided else None
             clock = time.perf_counter()
         return True
 
-    def _advance(self, frame: Frame, previous: Frame) -> Motion:
+    def _decoded(self, work: _Work, reader: Reader, start: int) -> Iterator[Frame]:
+        frames: Iterator[Frame] | None = None
+        while True:
+            with self.hands.hold("reading", work.item):
+                frames = frames or reader.frames(work.item, work.info, start)
+                frame = next(frames, None)
+            if frame is None:
+                return
+            yield frame
+
+    def _advance(self, item: Item, frame: Frame, previous: Frame) -> Motion:
         assert self.guide is not None
         clock = time.perf_counter()
-        motion = self.guide.advance(frame, previous)
+        with self.hands.hold("flow", item):
+            motion = self.guide.advance(frame, previous)
         self.report.spent("flow", time.perf_counter() - clock)
         return motion
 
@@ -277,7 +299,8 @@ class Stream:
     def _start(self, work: _Work) -> None:
         self.report.item_start(work.item, work.info, work.sink.done)
         try:
-            self.settings.stylizer.reset(work.item)
+            with self.hands.hold("painting", work.item):
+                self.painter.reset(work.item)
         except Exception as error:  # the stylizer is a plugin: its bug costs this item only
             self._end(work, _End(work.item, work, error))
 
@@ -306,7 +329,8 @@ class Stream:
         try:
             before = _before(pictures[0], previous)
             clock = time.perf_counter()
-            results = self.painter.paint(work.item, [p.frame for p in pictures], before)
+            with self.hands.hold("painting", work.item):
+                results = self.painter.paint(work.item, [p.frame for p in pictures], before)
             self.report.spent("model", time.perf_counter() - clock)
         except (Cancelled, SetupError):
             raise
@@ -326,9 +350,11 @@ class Stream:
             if message is None:
                 return
             if isinstance(message, _Picture) and not message.work.ended:
-                self._write_frame(message.work, message.frame)
+                with self.hands.hold("writing", message.work.item):
+                    self._write_frame(message.work, message.frame)
             elif isinstance(message, _End):
-                self._finish(message)
+                with self.hands.hold("writing", message.item):
+                    self._finish(message)
 
     def _write_frame(self, work: _Work, frame: Frame) -> None:
         clock = time.perf_counter()
@@ -398,14 +424,11 @@ class Stream:
         frames, seconds = 0, 0.0
         if work is not None:
             frames, seconds = work.frames, time.perf_counter() - work.started
-        words = sentence(error)
-        damage = words if isinstance(error, DamageError) else ""
-        left_out = bool(damage) and self.rule.rule == "skip"
-        if left_out:
+        outcome = replace(self.rule.ended_by(error), frames=frames, seconds=seconds)
+        self.outcomes.append((item, outcome))
+        if outcome.status == "skipped":
             self.journal.discard(item)
-        status: Status = "skipped" if left_out else "failed"
-        self.outcomes.append((item, Outcome(status, words, frames, seconds, damage)))
-        if self.abort_on_error and not left_out:
+        elif self.abort_on_error:
             raise _Aborted
 
 

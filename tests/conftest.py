@@ -4,9 +4,16 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
+
+from stylepipe.device import tune_threads
+
+# As every program of ours does, before torch comes in: beside other work a network takes 3 to 60
+# times as long while threads spin, and tests would fail that only wait for one another.
+tune_threads()
+
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -624,13 +624,20 @@ def test_another_program_keeps_its_folder(tmp_path):
 
 @pytest.mark.parametrize("args", [["--version"], ["--help"]])
 @pytest.mark.skipif(sys.platform == "win32", reason="counts CPU time as Unix does")
-def test_the_program_starts_in_a_third_of_a_second(args):
+def test_the_program_starts_about_as_soon_as_what_it_is_built_on(args):
+    """Measured against an import of what it needs, beside it: a busy machine slows both."""
     import resource
 
-    seconds = []
-    for _ in range(3):
+    needs = "import click, pluggy, dataclasses, hashlib, importlib.metadata, json, tomllib"
+
+    def seconds(*call: str) -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-m", "stylepipe", *args], capture_output=True, check=True)
+        subprocess.run([sys.executable, *call], capture_output=True, check=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert sorted(seconds)[1] < 0.3, seconds
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    runs = [
+        (seconds("-m", "stylepipe", *args), seconds("-c", needs)) for _ in range(3)
+    ]
+    own, base = (min(times) for times in zip(*runs, strict=True))
+    assert own < 4 * base, runs  # 2.5 as a rule; with torch it would be 15

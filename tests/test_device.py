@@ -153,9 +153,42 @@ def test_the_commands_threads_do_not_spin_for_long_unless_the_user_says_so(
     told = {"OMP_DISPLAY_ENV": "VERBOSE"}  # by GNU OpenMP, when it comes in with torch
     done = subprocess.run(
         [sys.executable, "-m", "stylepipe", "doctor"],
-        env={**os.environ, **told, **own}, capture_output=True, text=True,
+        env={**silent(), **told, **own}, capture_output=True, text=True,
     )  # fmt: skip
     assert f"GOMP_SPINCOUNT = '{spins}'" in done.stderr
+
+
+def silent() -> dict[str, str]:
+    """The environment, but for what it says of OpenMP: the tests' own setting, too."""
+    said = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}
+    return {name: value for name, value in os.environ.items() if name not in said}
+
+
+@pytest.mark.parametrize(
+    ("before", "own", "spins"),
+    [
+        ("", {}, "1000"),
+        ("", {"GOMP_SPINCOUNT": "7"}, "7"),
+        ("", {"OMP_WAIT_POLICY": "passive"}, None),
+        ("import sys; sys.modules['torch'] = sys", {}, None),  # too late: it read the variable
+    ],
+)
+def test_from_python_threads_do_not_spin_for_long_either(
+    before: str, own: dict[str, str], spins: str | None
+) -> None:
+    code = (
+        f"{before}\nimport os, stylepipe\n"
+        "try: stylepipe.convert('nowhere', 'out')\n"
+        "except stylepipe.NoInputError: print(os.environ.get('GOMP_SPINCOUNT'))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**silent(), **own}, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == str(spins), done.stderr
+
+
+def test_the_tests_themselves_do_not_spin() -> None:
+    assert {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc only")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stylepipe.errors import SetupError
+from stylepipe.streams import printable, tell
 
 if TYPE_CHECKING:
     from stylepipe.plugins import Plugins
@@ -37,9 +38,8 @@ class App:
             why = record.error.strip().splitlines()[-1]
             if record.origin in self.asked:
                 raise SetupError(f"plugin {record.origin} cannot be loaded: {why}")
-            click.echo(
-                f"warning: plugin {record.name} is broken: {why} (see stylepipe plugins)", err=True
-            )
+            warning = f"warning: plugin {record.name} is broken: {why} (see stylepipe plugins)"
+            tell(printable(warning))
 
 
 def app_of(ctx: click.Context) -> App:
@@ -102,9 +102,10 @@ def peek(args: Iterable[str], names: set[str], short: str = "", flags: str = "nv
 def unexpected(error: BaseException, verbose: bool) -> str:
     """What to print for an error that is a mistake of the program or of a plugin."""
     if verbose:
-        return "".join(traceback.format_exception(error)).rstrip()
+        lines = "".join(traceback.format_exception(error)).splitlines()
+        return "\n".join(map(printable, lines))
     what = f"{type(error).__name__}: {error}".strip().splitlines()[0]
-    return (
+    return printable(
         f"error: unexpected {what}; run the same command with -v for the traceback, and report it "
         "together with the output of stylepipe doctor"
     )

@@ -19,6 +19,7 @@ import click
 from stylepipe.cli.app import App, app_of
 from stylepipe.cli.output import print_json
 from stylepipe.errors import SetupError, StylepipeError
+from stylepipe.streams import printable, tell
 from stylepipe.version import __version__
 
 if TYPE_CHECKING:
@@ -72,12 +73,12 @@ def command(ctx: click.Context, as_json: bool) -> int:
                 if finding.ok
                 else click.style("problem", fg="red", bold=True)
             )
-            click.echo(f"{mark}  {finding.topic:<9} {finding.text}")
+            click.echo(f"{mark}  {finding.topic:<9} {printable(finding.text)}")
     if as_json:
         print_json([vars(f) for f in findings])
     problems = sum(not f.ok for f in findings)
     if problems and not as_json:
-        click.echo(f"{problems} problem{'s' if problems > 1 else ''} found", err=True)
+        tell(f"{problems} problem{'s' if problems > 1 else ''} found")
     return SetupError.exit_code if problems else 0
 
 

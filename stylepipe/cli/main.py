@@ -8,13 +8,18 @@ import re
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 import click
 
 from stylepipe.cli.app import App, app_of, help_unless_completing, split_plugins, unexpected
+from stylepipe.cli.output import complain, sentence_of
 from stylepipe.device import tune_threads
-from stylepipe.errors import StylepipeError, suggest
+from stylepipe.errors import SetupError, StylepipeError, sentence, suggest
+from stylepipe.inhand import watch_crashes
+from stylepipe.start import heed_ctrl_c, leave_at_ctrl_c
+from stylepipe.streams import secure_streams, tell
 from stylepipe.version import __version__
 
 VERBS = {
@@ -116,33 +121,45 @@ def make_cli() -> Cli:
 
 def run(args: Sequence[str]) -> int:
     """Run the program; errors are printed to stderr. Returns the exit code."""
+    code = _run(args)
+    if (failed := _output_error()) is None:
+        return code
+    if isinstance(failed, BrokenPipeError):
+        # the reader of our output went away, as `head` does: not worth a word
+        return code or 1
+    if not code:
+        code = SetupError.exit_code
+        complain(f"standard output cannot be written: {sentence(failed)}")
+    return code
+
+
+def _output_error() -> OSError | None:
+    """Why standard output could not be written, if it could not."""
+    with suppress(OSError):  # which it remembers
+        sys.stdout.flush()
+    return getattr(sys.stdout, "failed", None)
+
+
+def _run(args: Sequence[str]) -> int:
     verbose = any(re.fullmatch("--verbose|-[nq]*v[nvq]*", arg) for arg in args)
     try:
         result = make_cli().main(list(args), prog_name="stylepipe", standalone_mode=False)
-        sys.stdout.flush()
     except click.exceptions.Abort:
         return 130
     except click.ClickException as error:
-        message = error.format_message().rstrip(".")
-        _say(message[:1].lower() + message[1:])
+        complain(sentence_of(error))
         if isinstance(error, click.UsageError) and error.ctx is not None:
-            click.echo(f"See: {error.ctx.command_path} --help", err=True)
-        return 2
-    except StylepipeError as error:
-        _say(str(error))
+            tell(f"See: {error.ctx.command_path} --help")
         return error.exit_code
-    except BrokenPipeError:
-        # the reader of our output went away, as `head` does: not worth a word
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except StylepipeError as error:
+        complain(str(error))
+        return error.exit_code
     except Exception as error:
-        click.echo(unexpected(error, verbose), err=True)
+        if _output_error() is not None:
+            return 0  # and that is told when all is over
+        tell(unexpected(error, verbose))
         return 1
     return result if isinstance(result, int) else 0
-
-
-def _say(message: str) -> None:
-    click.echo(f"error: {message}", err=True)
 
 
 def _hush() -> None:
@@ -153,6 +170,13 @@ def _hush() -> None:
 
 def main() -> NoReturn:
     """The console script."""
-    _hush()
-    tune_threads()
-    sys.exit(run(sys.argv[1:]))
+    code = 130
+    with suppress(KeyboardInterrupt):
+        heed_ctrl_c()
+        secure_streams()
+        watch_crashes()
+        _hush()
+        tune_threads()
+        code = run(sys.argv[1:])
+        leave_at_ctrl_c()
+    sys.exit(code)

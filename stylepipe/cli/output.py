@@ -1,4 +1,4 @@
-"""Tables and JSON on stdout."""
+"""Tables and JSON on stdout, errors in one sentence on stderr."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from typing import Any
 
 import click
 
+from stylepipe.streams import printable, tell
+
 
 def print_table(rows: Sequence[Sequence[str]], head: Sequence[str] = ()) -> None:
     """Print rows in columns; on a terminal the last column is wrapped, elsewhere never."""
-    lines = (
-        [list(head), *map(list, rows)] if head and sys.stdout.isatty() else list(map(list, rows))
-    )
+    lines = [list(map(printable, row)) for row in rows]
+    if head and sys.stdout.isatty():
+        lines.insert(0, list(head))
     if not lines:
         return
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]) - 1)]
@@ -30,5 +32,16 @@ def print_table(rows: Sequence[Sequence[str]], head: Sequence[str] = ()) -> None
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON document."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    """Print one JSON document. It is ASCII: names may hold what the stream's encoding cannot."""
+    click.echo(json.dumps(value, indent=2, default=str))
+
+
+def complain(message: str) -> None:
+    """Tell an error, in one line."""
+    tell(f"error: {printable(message)}")
+
+
+def sentence_of(error: click.ClickException) -> str:
+    """The message as ours are written: without a capital or a full stop."""
+    message = error.format_message().rstrip(".")
+    return message[:1].lower() + message[1:]

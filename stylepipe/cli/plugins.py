@@ -11,6 +11,7 @@ from stylepipe.cli.app import app_of
 from stylepipe.cli.output import print_json
 from stylepipe.components import Component
 from stylepipe.plugins import STAGES, stage_of
+from stylepipe.streams import printable
 
 
 @click.command("plugins")
@@ -36,12 +37,14 @@ def command(ctx: click.Context, as_json: bool) -> None:
         return
     for record in plugins.records:
         broken = click.style("  BROKEN", fg="red", bold=True) if record.error else ""
-        click.echo(f"{click.style(record.name, bold=True)}  ({record.origin}){broken}")
+        name = click.style(printable(record.name), bold=True)
+        click.echo(f"{name}  ({printable(record.origin)}){broken}")
         for cls in brought.get(record.name, []):
             facts = _facts(cls)
             click.echo(f"    {facts['stage']:<9} {cls.name:<14} {facts['summary']}")
         if record.error:
-            click.echo(textwrap.indent(record.error.rstrip(), "    "))
+            lines = map(printable, record.error.rstrip().splitlines())
+            click.echo(textwrap.indent("\n".join(lines), "    "))
 
 
 def _facts(cls: type[Component]) -> dict[str, Any]:

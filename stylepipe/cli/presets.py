@@ -10,9 +10,10 @@ from typing import Any
 import click
 
 from stylepipe.cli.app import app_of
-from stylepipe.cli.output import print_json, print_table
+from stylepipe.cli.output import complain, print_json, print_table
 from stylepipe.errors import StylepipeError
 from stylepipe.presets import available, draft, explain, find, load, user_folder
+from stylepipe.streams import printable
 
 
 @click.group("presets", invoke_without_command=True)
@@ -86,10 +87,10 @@ def validate(ctx: click.Context, files: tuple[Path, ...]) -> int:
         try:
             draft(app_of(ctx).plugins, path).settings()
         except StylepipeError as error:
-            click.echo(f"error: {error}", err=True)
+            complain(str(error))
             code = error.exit_code
         else:
-            click.echo(f"{path}: ok")
+            click.echo(f"{printable(str(path))}: ok")
     return code
 
 

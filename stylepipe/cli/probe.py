@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from stylepipe.cli.app import App, app_of
-from stylepipe.cli.output import print_json, print_table
+from stylepipe.cli.output import complain, print_json, print_table
 from stylepipe.components import Reader
 from stylepipe.damage import Damaged
 from stylepipe.errors import ItemError, NoInputError
 from stylepipe.inputs import probe
 from stylepipe.plan import open_lightly
+from stylepipe.streams import printable, tell
 from stylepipe.types import Info
 
 
@@ -44,14 +44,14 @@ def command(ctx: click.Context, files: tuple[Path, ...], as_json: bool) -> int:
                 facts = _facts(path, readers)
             except (ItemError, NoInputError) as error:
                 failed = True
-                click.echo(f"error: {path}: {error}", err=True)
+                complain(f"{path}: {error}")
                 continue
             if damages:
                 failed = True
                 facts["damage"] = "; ".join(damages)
             found.append(facts)
             if not as_json:
-                click.echo(click.style(str(path), bold=True))
+                click.echo(click.style(printable(str(path)), bold=True))
                 print_table([(f"  {k}", _words(v)) for k, v in facts.items() if k != "path"])
     if as_json:
         print_json(found)
@@ -60,7 +60,7 @@ def command(ctx: click.Context, files: tuple[Path, ...], as_json: bool) -> int:
 
 def _readers(app: App, stack: ExitStack, damaged: Damaged) -> list[Reader]:
     readers = [cls(cls.Options()) for cls in app.plugins.components(Reader).values()]
-    open_lightly(readers, stack, partial(click.echo, err=True), damaged)
+    open_lightly(readers, stack, lambda line: tell(printable(line)), damaged)
     return readers
 
 

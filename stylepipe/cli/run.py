@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from click.shell_completion import CompletionItem
 
 from stylepipe.cli.app import App, app_of, help_unless_completing, peek
 from stylepipe.cli.flags import Flag, add_flags, given, machine_flags, talk_flags
+from stylepipe.cli.output import sentence_of
 from stylepipe.components import Component, Masker, Stylizer
 from stylepipe.errors import StylepipeError, UsageError, suggest
 from stylepipe.options import OptionSpec
@@ -58,6 +60,16 @@ class RunCommand(click.Command):
         )
         self.stylizer = stylizer
         self.fixed = len(self.params)
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **more: Any,
+    ) -> click.Context:
+        with _told_as_event("--json" in args):
+            return super().make_context(info_name, args, parent, **more)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         del self.params[self.fixed :]
@@ -268,6 +280,24 @@ def _engine_flags() -> list[click.Parameter]:
     ]
 
 
+@contextmanager
+def _told_as_event(events: bool) -> Iterator[None]:
+    """If the job ends before it has begun, its events end as those of any job."""
+    try:
+        yield
+    except click.exceptions.Exit:  # --help
+        raise
+    except BaseException as error:
+        if events:
+            from stylepipe.report import Report
+
+            told: BaseException = error
+            if isinstance(error, click.ClickException):
+                told = UsageError(sentence_of(error))
+            Report(json=True, quiet=True).job_failed(told)
+        raise
+
+
 @click.pass_context
 def _run(
     ctx: click.Context,
@@ -292,11 +322,12 @@ def _run(
     **seen: Any,
 ) -> int:
     app = app_of(ctx)
-    app.warn_of_broken()
-    if skip_existing and (overwrite or redo):
-        other = "--redo" if redo else "--overwrite"
-        raise UsageError(f"{other} and --skip-existing contradict each other; choose one")
-    settings = draft(app.plugins, preset, tables, os.environ).settings()
+    with _told_as_event(json):
+        app.warn_of_broken()
+        if skip_existing and (overwrite or redo):
+            other = "--redo" if redo else "--overwrite"
+            raise UsageError(f"{other} and --skip-existing contradict each other; choose one")
+        settings = draft(app.plugins, preset, tables, os.environ).settings()
 
     from stylepipe.device import tune_allocator
     from stylepipe.pipeline import Job, run

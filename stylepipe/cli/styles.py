@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 
 from stylepipe.cli.app import app_of
-from stylepipe.cli.output import print_json, print_table
+from stylepipe.cli.output import complain, print_json, print_table
 from stylepipe.components import StyleInfo, Stylizer
 from stylepipe.errors import StylepipeError
+from stylepipe.streams import tell
 
 
 @click.command("styles")
@@ -22,7 +23,7 @@ def command(ctx: click.Context, as_json: bool) -> int:
         try:
             found += [(name, style) for style in cls.styles()]
         except StylepipeError as error:
-            click.echo(f"error: {error}", err=True)
+            complain(str(error))
             code = error.exit_code
     if as_json:
         print_json([{"stylizer": name, **vars(style)} for name, style in found])
@@ -30,5 +31,5 @@ def command(ctx: click.Context, as_json: bool) -> int:
     rows = [(s.name, name, s.title, s.license) for name, s in found]
     print_table(rows, ("STYLE", "STYLIZER", "TITLE", "LICENCE"))
     if not found and not code:
-        click.echo("no style is bundled; train one: stylepipe train --help", err=True)
+        tell("no style is bundled; train one: stylepipe train --help")
     return code

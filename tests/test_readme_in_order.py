@@ -1,0 +1,109 @@
+"""The README to the letter: all its commands, one after the other, in one folder."""
+
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import pytest
+from PIL import Image
+from stylepipe_plugins.fast import FastStylizer
+from test_docs import DUOTONE, ROOT
+
+import stylepipe
+from stylepipe.cli import main
+from stylepipe.paint import Copier
+from stylepipe.plugins import Plugins
+
+SMALL = 72
+"""Pixels of the longer side of pictures that networks paint for a test."""
+
+
+def steps(page: str) -> Iterator[list[str] | str]:
+    """The arguments of each call of the program, and the pieces of Python, as they come."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(sh|python)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    for language, block in blocks:
+        if language == "python" and "convert(" in block:
+            yield block
+        for line in block.replace("\\\n", " ").splitlines() if language == "sh" else ():
+            for call in shlex.join(shlex.split(line, comments=True)).split(" '&&' "):
+                program, *args = shlex.split(call) or [""]
+                if program == "stylepipe" and args[0] != "doctor":  # which looks, and takes long
+                    yield args
+
+
+def follow(page: str) -> None:
+    """Do all that the page says, in the current folder; whatever fails is named."""
+    outputs = set()
+    for step in steps(page):
+        if isinstance(step, str):
+            exec(compile(step, page, "exec"), {"__name__": "readme"})
+            continue
+        more = ["--plugin", "stylepipe_duotone"] if "duotone" in " ".join(step) else []
+        if step[0] == "train":
+            more += ["--steps", "1"]
+        assert main.run([*step, *more]) == 0, " ".join(step)
+        for before, value in pairwise(step):
+            if before in ("-o", "--output"):
+                outputs.add(value)
+                assert Path(value).exists(), value
+    assert outputs
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, make_clip):
+    """A clone with small pictures and clips, and a painting of the reader's own."""
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    for path in [*tmp_path.rglob("*.jpg"), *tmp_path.rglob("*.png")]:
+        with Image.open(path) as picture:
+            exif, size = picture.getexif(), picture.size
+            flat = "masks" in path.parts  # a map of regions stays one: no colours in between
+            how = Image.Resampling.NEAREST if flat else Image.Resampling.BICUBIC
+            small = picture.resize([max(1, side * SMALL // max(size)) for side in size], how)
+            small.save(path, exif=exif)
+    for name in ("clip", "cut"):
+        make_clip(f"examples/{name}.mp4", frames=30, rate=10, sound=True, cut=15)
+    (tmp_path / "presets").symlink_to(ROOT / "presets")
+    shutil.copy(ROOT / "examples/paintings/ink.jpg", tmp_path / "painting.jpg")
+    monkeypatch.setattr("click.get_app_dir", lambda name: str(tmp_path / "config"))
+    monkeypatch.syspath_prepend(str(DUOTONE))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+PAGES = ["README.md", "examples/README.md", "examples/stylepipe-duotone/README.md"]
+
+
+@pytest.fixture
+def no_networks(monkeypatch):
+    """What would be painted is copied, and what would be trained is bundled already."""
+    for cls in Plugins().components(stylepipe.Stylizer).values():
+        for method in ("open", "prepare"):
+            monkeypatch.setattr(cls, method, lambda self, given: None)
+    monkeypatch.setattr("stylepipe.paint.Painter", lambda settings, device, guide: Copier())
+    bundled = sorted((ROOT / "plugins/fast/styles").iterdir())[0]
+
+    def train(options, context):
+        shutil.copy(bundled, options.output)
+
+    monkeypatch.setattr(FastStylizer, "train", train)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_command_is_in_the_way_of_another(page, folder, no_networks):
+    follow(page)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("page", PAGES)
+def test_all_is_painted_as_the_page_says(page, folder):
+    follow(page)
+    results = [p for p in folder.rglob("*.jpg") if "examples" not in p.parts]
+    assert results or page != "README.md"
+    for path in results:
+        assert cv2.imread(str(path)) is not None, path
