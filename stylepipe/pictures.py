@@ -26,12 +26,12 @@ def open_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[Image]:
     Only formats that the engine reads are opened, whatever the name says. Raises ItemError for
     others, for more than ``max_pixels``, and for damage found while the picture is in use.
     """
-    from stylepipe.media import decode
+    from stylepipe.media.opener import load, opened
 
-    with decode.opened(path, max_pixels) as file:
+    with opened(path, max_pixels) as file:
         if file is None or file.moves:
             raise ItemError(_MOVES)
-        decode.load(file.picture)
+        load(file.picture)
         yield file.picture
 
 

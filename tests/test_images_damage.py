@@ -13,6 +13,7 @@ from PIL import Image, ImageCms
 
 from stylepipe.errors import ItemError
 from stylepipe.media import terminal
+from stylepipe.media.icc import adobe_rgb
 from stylepipe.media.images import ImageReader
 
 PHOTO = photo(240, 320)
@@ -226,6 +227,19 @@ def test_long_texts_do_not_cost_the_picture(tmp_path):
     text = chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(3 << 20)))
     frame, told = read(saved(tmp_path, with_chunk(CUT["png"][1], text), ".png"))
     assert (frame.pixels == PHOTO).all() and told == []
+
+
+def test_what_a_damaged_file_says_of_itself_is_kept(tmp_path):
+    exif = Image.Exif()
+    exif[315] = "a painter"
+    for suffix in (".jpg", ".png"):
+        data = encoded(suffix, exif=exif, icc_profile=adobe_rgb())
+        if suffix == ".png":
+            data = with_chunk(data, chunk(b"tEXt", b"Author\0someone"))
+        frame, told = read(saved(tmp_path, data[: len(data) // 2], suffix))
+        assert len(told) == 1 and b"a painter" in frame.meta.exif
+        assert frame.meta.original.icc == adobe_rgb()
+        assert suffix == ".jpg" or [t.text for t in frame.meta.texts] == ["someone"]
 
 
 # -- the terminal --------------------------------------------------------------------------

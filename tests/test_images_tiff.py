@@ -11,6 +11,7 @@ from PIL import Image
 from stylepipe.errors import ItemError
 from stylepipe.media.images import ImageReader
 
+IPTC = b"\x1c\x02\x78\0\x06a lake"
 DEEP = deep()
 GRAY, ALPHA = DEEP[:, :, 0], DEEP[:, :, 2] | 1
 FLOAT = DEEP.astype(np.float32) / 65535
@@ -40,6 +41,15 @@ def test_rare_kinds_of_numbers_are_read(tmp_path, kind):
     assert np.abs(frame.pixels.astype(int) - expected).max() <= allowed
     assert (frame.alpha is not None) == ("alpha" in kind)
     assert frame.alpha is None or (frame.alpha == ALPHA).all()
+
+
+def test_what_a_rare_kind_says_of_itself_is_kept_and_what_it_loses_told(tmp_path):
+    pytest.importorskip("tifffile")
+    data = tiff(FLOAT, tag_270="a lake", tag_33723=IPTC, tag_42113="-9999", tag_65000=7)
+    (tmp_path / "a.tif").write_bytes(data)
+    meta = read(tmp_path / "a.tif").meta
+    assert meta.iptc == IPTC and b"a lake" in meta.exif and b"-9999" in meta.exif
+    assert meta.lost == ("TIFF tags 65000", "32 bits a channel (16 are read)")
 
 
 @pytest.mark.parametrize("kind", RARE)
@@ -145,7 +155,7 @@ def test_what_libtiff_prints_of_torn_data_is_said_of_the_file(tmp_path, compress
 # -- cut short -----------------------------------------------------------------------------
 
 
-def strips(pixels, compression):
+def strips(pixels, compression, **tags):
     """A TIFF with its tags in front, as those that are written while they are made."""
     import zlib
 
@@ -154,7 +164,7 @@ def strips(pixels, compression):
         blocks = [zlib.compress(block) for block in blocks]
     starts = np.cumsum([0, *map(len, blocks)])[:-1].tolist()
     head = tiff(pixels, tag_259=compression, tag_273=starts, tag_278=10,
-                tag_279=[len(block) for block in blocks])
+                tag_279=[len(block) for block in blocks], **tags)
     return head[: -pixels.nbytes] + b"".join(blocks)
 
 
@@ -176,3 +186,13 @@ def test_the_rows_that_are_there_are_read(tmp_path, pixels, compression, capfd):
     assert len(told) == 1
     assert "the TIFF file is cut short or damaged: its end is missing, with about" in told[0]
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("compression", [1, 8])
+def test_what_a_cut_tiff_says_of_itself_is_kept(tmp_path, compression):
+    data = strips(photo(), compression, tag_270="a lake", tag_33723=IPTC)
+    (tmp_path / "a.tif").write_bytes(data[: -len(data) // 4])
+    reader = ImageReader(ImageReader.Options())
+    reader._damaged = lambda what: None
+    (frame,) = reader.frames(item(tmp_path / "a.tif"), reader.probe(tmp_path / "a.tif"))
+    assert frame.meta.iptc == IPTC and b"a lake" in frame.meta.exif and frame.meta.lost == ()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import av
     from PIL.Image import Image
 
-    from stylepipe.media.decode import Opened
+    from stylepipe.media.opener import Opened
     from stylepipe.media.video_read import Span
 
 _BASE = Fraction(1, 1000)
@@ -41,12 +41,13 @@ def probe(path: Path, span: Span, max_pixels: int) -> Info | None:
     Raises ItemError if it is no picture, if none of it can be decoded, or if its frames have more
     than ``max_pixels``.
     """
-    from stylepipe.media import decode
+    from stylepipe.media.decode import is_lossless
+    from stylepipe.media.opener import opened
 
-    with decode.opened(path, max_pixels) as source:
+    with opened(path, max_pixels) as source:
         if source is None or not source.moves:
             return None
-        lossless = source.picture.format == "WEBP" and decode.is_lossless(path)
+        lossless = source.picture.format == "WEBP" and is_lossless(path)
         return _describe(source, span, max_pixels, lossless)
 
 
@@ -95,11 +96,12 @@ def frames(
     """
     import numpy as np
 
-    from stylepipe.media import decode, icc
+    from stylepipe.media import icc
+    from stylepipe.media.opener import opened
 
     time = Fraction(0)
     index = 0
-    with decode.opened(path, max_pixels) as source:
+    with opened(path, max_pixels) as source:
         if source is None:
             raise ItemError("the file holds a film now, and was an animated picture before")
         for number, shown in enumerate(_pictures(source, max_pixels)):

@@ -1,4 +1,4 @@
-"""Reads one picture of any still format. Imports Pillow and OpenCV, so it is imported late.
+"""Reads one picture of any still format, whole or not. Imports Pillow and OpenCV: import it late.
 
 Pillow reads headers, metadata and most pixels. OpenCV decodes plain JPEG, faster and to the same
 values, and colour of sixteen bits a channel, which Pillow cuts to eight.
@@ -11,20 +11,19 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
-from PIL import Image, ImageFile, MpoImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from stylepipe.damage import Damaged, refuse
 from stylepipe.errors import ItemError
 from stylepipe.media import about, exif, icc, jpeg, png, raw, tiff, xmp
 from stylepipe.media.limits import check_size, pillow_unlimited
-from stylepipe.media.moving import whole_pictures
-from stylepipe.media.terminal import stderr_caught
+from stylepipe.media.opener import HEAD, JPEG, explained, file_at, load, open_file, sniff
 from stylepipe.media.words import share
 from stylepipe.types import Frame, Info, Meta, Original
 
@@ -33,25 +32,9 @@ _set_log_level = cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.l
 _LOG_LOCK = threading.Lock()
 _opencv_users: list[int] = []
 """The log level to go back to, once for each call of OpenCV in progress."""
-_JPEG = ("JPEG", MpoImagePlugin.MpoImageFile.format)
-"""Pillow's names for it: with several pictures in the file it has another."""
-_HEAD = 4096
-_BOXES = {b"avif": "AVIF", b"avis": "AVIF"} | dict.fromkeys(
-    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"),
-    "HEIF",
-)
-_FOREIGN = re.compile("unsupported|not supported|unknown|unrecognized|cannot handle", re.I)
-"""What Pillow says where it lacks the means to decode what may well be sound."""
 _ROTATION = {3: cv2.ROTATE_180, 6: cv2.ROTATE_90_CLOCKWISE, 8: cv2.ROTATE_90_COUNTERCLOCKWISE}
 _OPENCV_PIXELS, _OPENCV_SIDE = 1 << 30, 1 << 20
 """The most that OpenCV decodes."""
-_LIBTIFF = (
-    "tempfile.tif", "TIFF", "_TIFF", "LZW", "ZIP", "Fax", "JPEG", "OJPEG", "PackBits", "Pixar",
-    "LERC", "LZMA", "ZSTD", "LogL", "SGILog", "ThunderDecode", "NeXTDecode", "Using code",
-)
-"""How the lines begin that libtiff prints: the name that Pillow gives the file, or a function."""
-_MOVING = ("GIF", "WEBP", "PNG", "AVIF")
-"""Formats of which a file may be an animation."""
 _LINE_BY_LINE = ("BMP", "GIF")
 """Formats of which Pillow decodes as many rows as are there."""
 _TURN_THEMSELVES = ("TIFF", "AVIF", "HEIF")
@@ -63,14 +46,14 @@ def probe(path: Path, max_pixels: int) -> Info | None:
 
     Raises ItemError if it is no picture, damaged in the header, or larger than ``max_pixels``.
     """
-    with _file(path) as file:
+    with file_at(path) as file:
         if kind := raw.kind(file):
             return _raw_info(file, kind, max_pixels)
         file.seek(0)
-        opened = _open(_header(file, max_pixels), max_pixels)
+        opened = open_file(_header(file, max_pixels), max_pixels)
         if opened is None or opened.moves:
             return None
-        with _explained(opened.picture.format):
+        with explained(opened.picture.format):
             info = _info(opened.picture)
     if info.format != "webp":
         return info
@@ -82,23 +65,23 @@ def read(path: Path, max_pixels: int, damaged: Damaged = refuse) -> Frame:
 
     ``damaged`` hears what of the file is torn or missing. Raises ItemError if nothing decodes.
     """
-    with _file(path) as file:
+    with file_at(path) as file:
         data = file.read()
     if kind := raw.kind(io.BytesIO(data)):
         return _read_raw(data, kind, max_pixels)
     readable, lost_rows, torn = _mended(data, max_pixels)
-    opened = _open(io.BytesIO(jpeg.ended(readable)), max_pixels)
+    opened = open_file(io.BytesIO(jpeg.ended(readable)), max_pixels)
     if opened is None or opened.moves:
         raise ItemError("the file holds a moving picture now, and was a still one before")
     picture = opened.picture
-    with _explained(picture.format):
+    with explained(picture.format):
         found = about.gather(picture, data if picture.format == "TIFF" else readable)
         pixels, alpha = _pixels(picture, readable, torn)
         bits = _source_bits(picture, data)
     if lost_rows:
         pixels, alpha = _lengthened(pixels, lost_rows), _lengthened(alpha, lost_rows)
     if torn:
-        name = "JPEG" if picture.format in _JPEG else picture.format
+        name = "JPEG" if picture.format in JPEG else picture.format
         damaged(
             f"the {name} file is cut short or damaged: {'; '.join(torn)}; copy it again from where "
             "it came"
@@ -113,7 +96,7 @@ def read(path: Path, max_pixels: int, damaged: Damaged = refuse) -> Frame:
 
 def _header(file: BinaryIO, max_pixels: int) -> BinaryIO:
     """A file that opens as the picture will once :func:`_mended` has gone through it."""
-    name = _sniff(file.read(_HEAD))
+    name = sniff(file.read(HEAD))
     file.seek(0)
     if name == "PNG":
         return io.BytesIO(png.head(file))
@@ -122,7 +105,7 @@ def _header(file: BinaryIO, max_pixels: int) -> BinaryIO:
 
 def _mended(data: bytes, max_pixels: int) -> tuple[bytes, int, list[str]]:
     """A file that decodes, the rows to be put below its picture, and what is torn or missing."""
-    name, lost_rows, what = _sniff(data[:_HEAD]), 0, ""
+    name, lost_rows, what = sniff(data[:HEAD]), 0, ""
     if name == "PNG":
         data, what = png.mended(data, max_pixels)
     elif name == "TIFF":
@@ -154,153 +137,7 @@ def _frame(found: about.About, pixels: np.ndarray, alpha: np.ndarray | None) -> 
     )
 
 
-@dataclass(frozen=True)
-class Opened:
-    """A file of pictures, opened as far as its header."""
-
-    picture: ImageFile.ImageFile
-    begun: int = 0
-    """Pictures of a GIF or WebP that begin, whole or not."""
-    cut: bool = False
-    """Something of an animation is missing behind the pictures that are whole."""
-
-    @property
-    def first(self) -> int:
-        """1 if the first picture is a stand-in that is not part of the animation (APNG)."""
-        return int(bool(getattr(self.picture, "default_image", False)))
-
-    @property
-    def count(self) -> int:
-        """Pictures that are there, without the stand-in."""
-        return int(getattr(self.picture, "n_frames", 1)) - self.first
-
-    @property
-    def moves(self) -> bool:
-        """Whether the file is an animation, even one of which only the first picture is whole."""
-        return self.picture.format in _MOVING and max(self.count, self.begun) > 1
-
-
-@contextmanager
-def opened(path: Path, max_pixels: int) -> Iterator[Opened | None]:
-    """The one way into a file of pictures: of a known format, and no larger than ``max_pixels``.
-
-    The pictures are as they are stored, those of an animation as far as they are whole. Yields
-    None for a film. Raises ItemError, also for what a decoder raises while the picture is in use.
-    """
-    with _file(path) as file:
-        found = _open(file, max_pixels)
-        if found is None:
-            yield None
-            return
-        with _explained(found.picture.format):
-            yield found
-
-
-@contextmanager
-def _file(path: Path) -> Iterator[BinaryIO]:
-    try:
-        with path.open("rb") as file:
-            yield file
-    except OSError as error:
-        raise ItemError(f"the file cannot be read: {error.strerror or error}") from error
-
-
 # -- headers -------------------------------------------------------------------------------
-
-
-def _sniff(head: bytes) -> str | None:
-    """Pillow's name of the format that the first bytes show, or ``"video"``."""
-    if head[:4] == b"RIFF":
-        return {b"WEBP": "WEBP", b"AVI ": "video"}.get(head[8:12])
-    if head[4:8] == b"ftyp":
-        size = min(int.from_bytes(head[:4], "big"), len(head))
-        brands = [head[8:12], *(head[i : i + 4] for i in range(16, size, 4))]
-        found = {_BOXES[brand] for brand in brands if brand in _BOXES}
-        # Brands such as mif1 are general: an AVIF may name one of them first.
-        return "AVIF" if "AVIF" in found else "HEIF" if found else "video"
-    for start, name in (
-        (b"\xff\xd8\xff", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"GIF8", "GIF"),
-        (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"), (b"II+\0", "TIFF"), (b"MM\0+", "TIFF"),
-        (b"BM", "BMP"), (b"\x1aE\xdf\xa3", "video"),
-    ):
-        if head.startswith(start):
-            return name
-    return None
-
-
-def _open(file: BinaryIO, max_pixels: int) -> Opened | None:
-    """Open a picture as far as its header; None if it is a film. Raises ItemError."""
-    head = file.read(_HEAD)
-    file.seek(0)
-    if not head:
-        raise ItemError("the file is empty: copy it again from where it came")
-    if kind := raw.kind(file):
-        raise ItemError(f"camera RAW ({kind}) can only be a photo: convert it to TIFF or PNG")
-    file.seek(0)
-    name = _sniff(head)
-    if name == "video":
-        return None
-    if name is None:
-        raise ItemError(
-            "the file is no picture, whatever its name says: its content is none of "
-            "JPEG, PNG, WebP, TIFF, BMP, AVIF, GIF, HEIC and camera RAW"
-        )
-    if name == "HEIF":
-        enable_heif()
-    begun, cut = 0, False
-    if name in ("GIF", "WEBP") and (whole := whole_pictures(file.read())):
-        begun = whole.begun
-        if begun > 1:  # of a still picture that is cut short more can be read
-            file, cut = io.BytesIO(whole.data), whole.cut
-    file.seek(0)
-    with _explained(name), pillow_unlimited():
-        try:
-            picture = Image.open(file, formats=_JPEG if name == "JPEG" else (name,))
-        except Exception:
-            file.seek(0)
-            if name == "JPEG":
-                jpeg.check_kind(jpeg.parts(file.read()))
-            elif name == "TIFF":
-                tiff.check_kind(file)
-            raise
-    check_size(*picture.size, max_pixels)
-    return Opened(picture, begun, cut)
-
-
-def enable_heif() -> None:
-    """Let Pillow read and write HEIC. Raises ItemError where the package for it is missing."""
-    try:
-        import pillow_heif
-    except ImportError:
-        raise ItemError(
-            "HEIC pictures need one more package: pip install 'stylepipe[heic]'"
-        ) from None
-    pillow_heif.register_heif_opener()
-
-
-@contextmanager
-def _explained(name: str | None) -> Iterator[None]:
-    """Turn what decoders raise on damaged data, which can be anything, into one sentence."""
-    try:
-        yield
-    except ItemError:
-        raise
-    except MemoryError as error:
-        raise ItemError("the picture does not fit in memory") from error
-    except Exception as error:
-        detail = str(error).split("\n")[0].strip() or type(error).__name__
-        if isinstance(error, UnidentifiedImageError):
-            detail = "its header cannot be read"
-            if name == "AVIF":
-                detail += ", or it is larger than the 268 megapixels the AVIF decoder takes"
-        if _FOREIGN.search(detail):
-            raise ItemError(
-                f"the {name} file is of a kind not supported, or damaged ({detail}): convert it to "
-                "PNG, or copy it again"
-            ) from error
-        raise ItemError(
-            f"the {name} file is cut short or damaged ({detail}): copy it again from where it came"
-        ) from error
 
 
 def _info(picture: ImageFile.ImageFile) -> Info:
@@ -345,7 +182,7 @@ def _info(picture: ImageFile.ImageFile) -> Info:
 def is_lossless(path: Path) -> bool:
     """Whether each picture of a WebP, still or moving, is stored without loss (VP8L)."""
     found = set()
-    with _file(path) as file:
+    with file_at(path) as file:
         file.seek(12)
         while len(head := file.read(8)) == 8:
             size = int.from_bytes(head[4:], "little")
@@ -411,7 +248,7 @@ def _pixels(
 
     What of them is torn or missing goes to ``torn``.
     """
-    if picture.format in _JPEG:
+    if picture.format in JPEG:
         with _opencv_silent():
             decoded, what = jpeg.decoded(data)
         torn += [what] if what else []
@@ -427,19 +264,6 @@ def _pixels(
             raise
         return _partly(data, str(picture.format), torn)
     return _from_pillow(picture)
-
-
-def load(picture: ImageFile.ImageFile) -> None:
-    """Let Pillow decode; what libtiff prints meanwhile says why it failed."""
-    if picture.format != "TIFF":
-        with pillow_unlimited():
-            picture.load()
-        return
-    try:
-        with pillow_unlimited(), stderr_caught(_LIBTIFF) as lines:
-            picture.load()
-    except OSError as error:
-        raise OSError(lines[0].rstrip(".") if lines else str(error)) from error
 
 
 def _partly(data: bytes, name: str, torn: list[str]) -> tuple[np.ndarray, np.ndarray | None]:

@@ -21,7 +21,7 @@ from PIL import Image, TiffImagePlugin
 
 from stylepipe.errors import ItemError
 from stylepipe.media import exif, icc, iptc, png_texts, xmp
-from stylepipe.media.decode import enable_heif
+from stylepipe.media.opener import enable_heif
 from stylepipe.media.png import Chunk
 from stylepipe.media.video_color import flatten
 from stylepipe.types import Frame, Meta, Text

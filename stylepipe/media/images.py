@@ -26,9 +26,10 @@ _SUFFIXES = (
 class ImageReader(Reader):
     """Pictures: JPEG, PNG, WebP, TIFF, BMP, AVIF, still GIF; with extras HEIC and camera RAW.
 
-    HEIC needs stylepipe[heic], camera RAW stylepipe[raw]. The content decides, not the suffix.
-    Frames come out upright and in sRGB; the depth of PNG, TIFF and RAW, alpha and metadata stay.
-    Of a file of several pictures the first is read; what moves is left to the video reader.
+    HEIC needs stylepipe[heic], camera RAW stylepipe[raw], TIFF of rarer kinds stylepipe[tiff]. The
+    content decides, not the suffix. Frames come out upright and in sRGB; the depth of PNG, TIFF and
+    RAW, alpha and metadata stay. Of a file of several pictures the first is read; what moves is
+    left to the video reader.
     """
 
     name = "image"
