@@ -168,7 +168,7 @@ def test_set_reaches_any_key_and_repeats_what_is_repeatable(job):
         "--set", "stylizer.strength=0.1", "--set", "stylizer.strength=0.2",
     )  # fmt: skip
     assert options(request.settings.stylizer)[1] == {
-        "style": ["a", "b"], "strength": 0.2, "keep_colors": True, "quality": "light",
+        "style": ["a", "b"], "strength": 0.2, "keep_colors": True, "quality": "quality",
         "limit": 5,
     }  # fmt: skip
     assert options(request.settings.masker)[1]["width"] == 4
