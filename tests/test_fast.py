@@ -190,7 +190,7 @@ def test_a_quick_check_refuses_in_the_same_words(bundled: Path, tmp_path: Path) 
     file = save(tmp_path / "mine.safetensors", "mine")
     pickled = tmp_path / "mine.pth"
     pickled.write_bytes(b"")
-    unopened = FastStylizer(FastOptions())
+    unopened = FastStylizer(FastOptions(quality="quality"))
     for styles in ((), ("waves",), ("absent.safetensors",), (str(pickled),), ("wave", str(file))):
         with pytest.raises(UsageError) as caught:
             unopened.check(refs(*styles))

@@ -6,7 +6,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import stylepipe_plugins.fast as plugin
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -251,7 +250,7 @@ def test_the_file_tells_teacher_and_licence_but_no_folder(media: Path) -> None:
 
 
 def test_starts_from_the_bundled_network(media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugin, "STYLES", media / "none")
+    monkeypatch.setattr("stylepipe_plugins.fast.training.STYLES", media / "none")
     with pytest.raises(UsageError, match="pass --init random"):
         FastStylizer.train(options(media, init="bundled"), context())
 

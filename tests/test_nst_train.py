@@ -14,7 +14,7 @@ from stylepipe import ItemError, read_picture
 from stylepipe.nst.encoders import stack_encoder
 from stylepipe.nst.networks import NetworkSpec, StyleNetwork, StyleRecord, load_styles
 from stylepipe.nst.photos import Photos, load_picture, recoloured
-from stylepipe.nst.training.consistency import Motion, difference
+from stylepipe.nst.training.consistency import Motion, relative_difference
 from stylepipe.nst.training.loop import CheckpointError, Progress, Trainer, TrainingFailed
 from stylepipe.nst.training.styles import (
     Painting,
@@ -290,16 +290,16 @@ def test_consistent_networks_move_their_strokes_with_the_photo(make: Make) -> No
     """What a shifted, noisy photo changes in the picture is less after training for it."""
 
     def change(weight: float) -> float:
-        options = replace(OPTIONS, steps=60, size=64, batch=4, learning_rate=5e-3, copy_steps=0,
+        options = replace(OPTIONS, steps=40, size=48, batch=2, learning_rate=5e-3, copy_steps=0,
                           content_weight=0.1, consistency_weight=weight)  # fmt: skip
         torch.manual_seed(0)
         trainer = make(f"weight{weight}", options, net=StyleNetwork(SPEC, 2))
         trainer.run()
         photo = trainer.task.batch(999)[0]
-        styles = torch.eye(2)[[0, 1, 0, 1]]
+        styles = torch.eye(2)
         with torch.no_grad():
             picture, moved = trainer.model(photo, styles), trainer.model(photo[..., 3:, 1:], styles)
-        return float(difference(moved, picture[..., 3:, 1:]).mean())
+        return float(relative_difference(moved, picture[..., 3:, 1:]).mean())
 
     assert change(20.0) < 0.6 * change(0.0)
 

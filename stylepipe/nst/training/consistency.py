@@ -68,14 +68,14 @@ def noise(shape: torch.Size, rng: np.random.Generator) -> Tensor:
 
 
 def difference(picture: Tensor, other: Tensor) -> Tensor:
-    """Squared error over the variance, N C H W -> N.
+    """Mean squared error, N C H W -> N."""
+    return (inner(picture) - inner(other)).square().flatten(1).mean(dim=1)
 
-    The variance is taken as given: more contrast, which a network could add without end, does not
-    lower the difference.
-    """
-    first, second = inner(picture), inner(other)
-    spread = second.detach().flatten(2).var(dim=2, correction=0).mean(dim=1)
-    return (first - second).square().flatten(1).mean(dim=1) / (spread + losses.EPS)
+
+def relative_difference(picture: Tensor, other: Tensor) -> Tensor:
+    """The same over the other's variance: of fainter pictures it is not less."""
+    spread = inner(other).flatten(2).var(dim=2, correction=0).mean(dim=1)
+    return difference(picture, other) / (spread + losses.EPS)
 
 
 def inner(maps: Tensor) -> Tensor:

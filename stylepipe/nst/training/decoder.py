@@ -19,7 +19,7 @@ from stylepipe.nst.encoders import Encoder
 from stylepipe.nst.files import digest
 from stylepipe.nst.photos import Photos, Read, check_crops, load_picture, told_apart
 
-from .consistency import Motion, difference, inner, noise
+from .consistency import Motion, inner, noise, relative_difference
 from .task import Measured, Rows, RunOptions, Task
 
 SKIES = 0.3
@@ -175,7 +175,7 @@ class DecoderTask(Task):
             terms = self._terms(layer, output, photos, copied, seen, aims[layer], styled)
             if steady:
                 again = model[layer](others[layer])[..., : shaken.shape[2], : shaken.shape[3]]
-                terms["steady"] = steady * difference(again, motion(output))
+                terms["steady"] = steady * relative_difference(again, motion(output))
             for name, value in terms.items():
                 total[name].append(value.mean())
             spreads.append(output.flatten(1).std(dim=1))

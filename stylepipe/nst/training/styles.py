@@ -212,7 +212,9 @@ class StyleTask(Task):
         if self.options.consistency_weight and step >= self.options.copy_steps:
             motion = Motion.drawn(np.random.default_rng((self.options.seed, 4, step)))
             again = model(motion((photos + added).clamp(0.0, 1.0)), weights).float()
-            apart = difference(again, motion(output))
+            # Over the painting's variance, which a network cannot change as it can its own.
+            variance = self.palettes[1][styles].square().mean(dim=1) + losses.EPS
+            apart = difference(again, motion(output)) / variance
             terms["consistency"] = self.options.consistency_weight * apart
         terms["spikes"] = self.options.spike_weight * torch.stack(spikes).sum(dim=0)
         means = {key: value.mean() for key, value in terms.items()}
