@@ -8,6 +8,9 @@ The first form stylizes each clip frame by frame and guided by the preset's flow
 clip's own error: the floor. ``gone`` is the share of what frame-by-frame stylization adds to that
 floor which the guide takes away again. Errors are times 1000, RGB in [0, 1]; flow by dense inverse
 search, medium, on full-size frames.
+
+Blur lowers the error too, so beside each stands how crisp the frames are: the variance of their
+luminance's Laplacian, mean over the frames (guided: over that of the frames one by one).
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from stylepipe_plugins.flow_dis import DisFlow, DisOptions
 
@@ -43,6 +47,16 @@ def error(source: Path, result: Path, seconds: float | None = None) -> float:
         return search.flow(a, b)[0].permute(1, 2, 0).contiguous().numpy()
 
     return warping_error(frames(source, seconds), frames(result, seconds), flow)
+
+
+def sharpness(path: Path, seconds: float | None = None) -> float:
+    """Variance of the Laplacian of the luminance, 0 to 255, mean over the frames."""
+    grays = (cv2.cvtColor(_eight(f), cv2.COLOR_RGB2GRAY) for f in frames(path, seconds))
+    return float(np.mean([cv2.Laplacian(gray, cv2.CV_64F).var() for gray in grays]))
+
+
+def _eight(frame: Frame) -> np.ndarray:
+    return (frame.pixels * (255 / frame.white)).astype(np.uint8)
 
 
 def stylized(clip: Path, folder: Path, args: argparse.Namespace, guided: bool) -> Path:
@@ -77,9 +91,13 @@ def main() -> None:
         parser.error("give either clips, or --source and --styled")
     if args.source:
         for path in (args.source, *args.styled):
-            print(f"{error(args.source, path, args.seconds) * 1e3:8.3f}  {path}")
+            found = error(args.source, path, args.seconds) * 1e3
+            print(f"{found:8.3f} {sharpness(path, args.seconds):8.0f}  {path}")
         return
-    print(f"{'clip':28} {'source':>8} {'per frame':>10} {'guided':>8} {'gone':>6}")
+    print(
+        f"{'clip':28} {'source':>8} {'per frame':>10} {'guided':>8} {'gone':>6} {'crisp':>8} "
+        f"{'guided':>7}"
+    )
     with tempfile.TemporaryDirectory() as folder:
         for clip in args.clips:
             single, guided = (stylized(clip, Path(folder), args, g) for g in (False, True))
@@ -87,7 +105,11 @@ def main() -> None:
                 error(clip, path, args.seconds) * 1e3 for path in (clip, single, guided)
             )
             gone = (before - after) / (before - floor)
-            print(f"{clip.name:28} {floor:8.3f} {before:10.3f} {after:8.3f} {gone:6.0%}")
+            crisp, kept = (sharpness(path, args.seconds) for path in (single, guided))
+            print(
+                f"{clip.name:28} {floor:8.3f} {before:10.3f} {after:8.3f} {gone:6.0%} {crisp:8.0f} "
+                f"{kept / crisp:7.0%}"
+            )
 
 
 if __name__ == "__main__":
