@@ -11,10 +11,12 @@ import pytest
 from imagefiles import deep, item, photo
 from PIL import Image, ImageCms
 
+from stylepipe import open_picture, read_picture
 from stylepipe.errors import ItemError
 from stylepipe.media import terminal
 from stylepipe.media.icc import adobe_rgb
 from stylepipe.media.images import ImageReader
+from stylepipe.media.video import VideoReader
 
 PHOTO = photo(240, 320)
 
@@ -209,7 +211,24 @@ def test_a_bad_checksum_beside_the_pixels_does_not_cost_the_picture(tmp_path, ki
     body = b"Title\0\0" + zlib.compress(b"words")
     frame, told = read(saved(tmp_path, with_chunk(data, chunk(name, body, wrong=True)), ".png"))
     assert (frame.pixels == whole).all()
-    assert len(told) == 1 and f"its {name.decode()} is damaged and left out" in told[0]
+    assert told == []  # else --on-damage fail and skip would cost the picture
+    assert f"{name.decode()}, which is damaged" in frame.meta.lost
+
+
+@pytest.mark.parametrize("place", [33, -12])  # before the pixels and after
+def test_a_bad_checksum_costs_no_painting_mask_or_animation(tmp_path, place):
+    pair = [Image.fromarray(PHOTO), Image.fromarray(PHOTO[::-1])]
+    text = chunk(b"tEXt", b"Title\0words", wrong=True)
+    for name, data in (("still", encoded(".png")), ("moves", encoded(
+        ".png", save_all=True, append_images=pair[1:]
+    ))):
+        (tmp_path / f"{name}.png").write_bytes(data[:place] + text + data[place:])
+    assert (read_picture(tmp_path / "still.png") == PHOTO).all()
+    with open_picture(tmp_path / "still.png") as picture:
+        assert (np.asarray(picture) == PHOTO).all()
+    reader = VideoReader(VideoReader.Options())
+    info = reader.probe(tmp_path / "moves.png")
+    assert len(list(reader.frames(item(tmp_path / "moves.png"), info))) == 2
 
 
 @pytest.mark.parametrize("kind", ["png", "png of 16 bits"])

@@ -69,13 +69,14 @@ def read(path: Path, max_pixels: int, damaged: Damaged = refuse) -> Frame:
         data = file.read()
     if kind := raw.kind(io.BytesIO(data)):
         return _read_raw(data, kind, max_pixels)
-    readable, lost_rows, torn = _mended(data, max_pixels)
+    readable, lost_rows, torn, lost = _mended(data, max_pixels)
     opened = open_file(io.BytesIO(jpeg.ended(readable)), max_pixels)
     if opened is None or opened.moves:
         raise ItemError("the file holds a moving picture now, and was a still one before")
     picture = opened.picture
     with explained(picture.format):
         found = about.gather(picture, data if picture.format == "TIFF" else readable)
+        found.lost += lost
         pixels, alpha = _pixels(picture, readable, torn)
         bits = _source_bits(picture, data)
     if lost_rows:
@@ -103,15 +104,18 @@ def _header(file: BinaryIO, max_pixels: int) -> BinaryIO:
     return tiff.readable(file, max_pixels) if name == "TIFF" else file
 
 
-def _mended(data: bytes, max_pixels: int) -> tuple[bytes, int, list[str]]:
-    """A file that decodes, the rows to be put below its picture, and what is torn or missing."""
-    name, lost_rows, what = sniff(data[:HEAD]), 0, ""
+def _mended(data: bytes, max_pixels: int) -> tuple[bytes, int, list[str], list[str]]:
+    """A file that decodes, and the rows to be put below its picture.
+
+    Then what of the picture is torn or missing, and what beside it is left out.
+    """
+    name, lost_rows, what, lost = sniff(data[:HEAD]), 0, "", list[str]()
     if name == "PNG":
-        data, what = png.mended(data, max_pixels)
+        data, what, lost = png.mended(data, max_pixels)
     elif name == "TIFF":
         data, lost_rows, what = tiff.cut_rows(data)
         data = tiff.readable(io.BytesIO(data), max_pixels).read()
-    return data, lost_rows, [what] if what else []
+    return data, lost_rows, [what] if what else [], lost
 
 
 def _frame(found: about.About, pixels: np.ndarray, alpha: np.ndarray | None) -> Frame:
