@@ -62,6 +62,14 @@ CUT = {
 }
 
 
+def test_of_an_interlaced_gif_the_missing_rows_are_counted(tmp_path):
+    data = encoded(".gif", PHOTO[:, :, 1], interlace=1)
+    frame, told = read(saved(tmp_path, data[: len(data) * 6 // 10], ".gif"))
+    missing = 100 * (np.ptp(frame.pixels, (1, 2)) == 0).mean()
+    assert 25 < missing < 60
+    assert f"its end is missing, with about {round(missing)} % of the picture" in told[0]
+
+
 @pytest.mark.parametrize("kind", CUT)
 @pytest.mark.parametrize("share", [0.5, 0.95])
 def test_of_a_file_that_is_cut_short_the_rest_is_read(tmp_path, kind, share, capfd):

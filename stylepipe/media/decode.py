@@ -120,6 +120,8 @@ def _mended(data: bytes, max_pixels: int) -> tuple[bytes, int, list[str], list[s
 
 def _frame(found: about.About, pixels: np.ndarray, alpha: np.ndarray | None) -> Frame:
     """Apply what the file says to its pixels, and take it out of what is written back."""
+    if found.icc and icc.color_space(found.icc) == "Lab ":
+        found.icc = None  # all of these mean the same, and the decoder has made them sRGB
     colors = icc.to_srgb(pixels, found.icc)
     pixels = _upright(colors.pixels, found.turn)
     height, width = pixels.shape[:2]
@@ -277,7 +279,9 @@ def _partly(data: bytes, name: str, torn: list[str]) -> tuple[np.ndarray, np.nda
         picture.load()
         array = np.asarray(picture)
         filled = (array == 0).reshape(len(array), -1).all(1)  # what was not decoded is zero
-        missing = max(_run(filled), _run(filled[::-1])) / len(array)
+        # A bitmap may be stored from its foot, and what is missing of a GIF be every other row.
+        ends = max(_run(filled), _run(filled[::-1])) / len(array)
+        missing = float(filled.mean()) if name == "GIF" else ends
         if missing == 1:
             raise ItemError(
                 "nothing of the picture can be decoded: copy it again from where it came"
