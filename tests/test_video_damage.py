@@ -20,7 +20,7 @@ FAMILIES = {
     "mp4": ("libx264", "yuv420p"), "mov": ("png", "rgb24"), "mkv": ("libx264", "yuv420p"),
     "webm": ("libvpx", "yuv420p"), "avi": ("mpeg4", "yuv420p"), "ts": ("libx264", "yuv420p"),
     "flv": ("flv", "yuv420p"), "nut": ("ffv1", "yuv420p"), "wmv": ("wmv2", "yuv420p"),
-    "y4m": ("wrapped_avframe", "yuv420p"),
+    "y4m": ("wrapped_avframe", "yuv420p"), "ogv": ("libvpx", "yuv420p"),
 }
 FRAMES = 50
 
@@ -89,6 +89,15 @@ def test_cut_films_are_told_and_read_as_far_as_they_go(films, tmp_path, family, 
     assert FRAMES * 0.4 <= len(frames) < FRAMES
     assert any(word in " ".join(told) for word in ("cut", "damaged at 0:01"))
     assert capfd.readouterr() == ("", "")
+
+
+def test_half_a_picture_of_dv_is_told(tmp_path):
+    """FFmpeg fills it up with what was in memory."""
+    film = make_clip(
+        tmp_path / "in.dv", range(4), codec="dvvideo", size=(720, 576), time_base=Fraction(1, 25)
+    )
+    assert len(read(film)[0]) == 4
+    assert "cut short: it ends in a picture, at 0:00.120" in read(cut(film, 0.6, tmp_path))[1]
 
 
 @pytest.mark.parametrize("family", ["mp4", "mov", "mkv", "webm", "avi", "ts", "flv", "nut"])
