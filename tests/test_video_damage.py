@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import av
 import numpy as np
 import pytest
-from clips import item_for, make_clip
+from clips import Log, convert, item_for, make_clip
 
 from stylepipe.cli import main
 from stylepipe.errors import DamageError, ItemError
@@ -213,3 +213,22 @@ def test_the_log_of_ffmpeg_is_as_it_was(films, tmp_path):
         frames.close()
     assert (av.logging.get_level(), av.logging.get_skip_repeated()) == before
     assert threading.active_count() < 20
+
+
+def test_a_torn_packet_of_sound_costs_no_more_than_itself(tmp_path):
+    """Where it has to be decoded: in a container that cannot hold it as it is."""
+    film = make_clip(tmp_path / "in.mp4", range(0, 2000, 40), sound=True)
+    with av.open(str(film)) as opened:
+        packets = [(p.pos, p.size) for p in opened.demux(audio=0) if p.size]
+    place, size = packets[len(packets) // 2]
+    data = bytearray(film.read_bytes())
+    data[place : place + size] = b"\xff" * size
+    film.write_bytes(data)
+    log = Log()
+    convert(film, tmp_path / "out.webm", log)
+    assert "in.mp4: sound is damaged from 0:0" in log.lines[-1] and len(log.lines) == 2
+    with av.open(str(tmp_path / "out.webm")) as out, av.open(str(film)) as opened:
+        heard = [float(p.pts * p.time_base) for p in out.demux(audio=0) if p.size]
+        whole = [float(p.pts * p.time_base) for p in opened.demux(audio=0) if p.size]
+    assert heard[-1] == pytest.approx(whole[-1], abs=0.06)
+    assert max(np.diff(heard)) < 0.1
