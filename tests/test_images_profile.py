@@ -107,6 +107,7 @@ def test_srgb_for_all_by_option(tmp_path):
 
 
 def test_the_mask_keeps_wide_colours_in_a_run(tmp_path):
+    pytest.importorskip("torch")
     pixels = photo()
     pixels[:, 45:] = (0, 255, 0)
     stored(tmp_path / "a.png", pixels, P3)
