@@ -128,6 +128,16 @@ def test_where_no_pixel_is_left_there_is_nothing_to_paint(tmp_path, kind):
         read(saved(tmp_path, data[:start], suffix))
 
 
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+def test_the_first_of_several_pictures_is_read_though_the_others_are_cut_off(tmp_path, compression):
+    two = Image.fromarray(PHOTO[:, ::-1])
+    data = encoded(
+        ".tiff", compression=compression, save_all=True, append_images=[two, two]
+    )
+    frame, told = read(saved(tmp_path, data[: len(data) // 2], ".tif"))
+    assert (frame.pixels == PHOTO).all() and told == []
+
+
 # -- torn ----------------------------------------------------------------------------------
 
 

@@ -160,9 +160,6 @@ def _info(picture: ImageFile.ImageFile) -> Info:
         details["cmyk"] = True
     if turn > 1:
         details["orientation"] = turn
-    count = getattr(picture, "n_frames", 1)
-    if count > 1:
-        details["pictures"] = f"the first of {count}"
     profile = picture.info.get("icc_profile")
     if profile:
         details["profile"] = icc.describe(profile)
@@ -174,7 +171,7 @@ def _info(picture: ImageFile.ImageFile) -> Info:
     dpi = about.dpi(picture, turn)
     if dpi:
         details["dpi"] = f"{dpi[0]:.4g}x{dpi[1]:.4g}"
-    return Info(
+    info = Info(
         kind="image",
         format=str(picture.format).lower(),
         width=width,
@@ -183,6 +180,13 @@ def _info(picture: ImageFile.ImageFile) -> Info:
         alpha=picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info,
         details=details,
     )
+    try:  # at last, for Pillow goes through them all and stays where it fails
+        count = getattr(picture, "n_frames", 1)
+    except Exception:  # anything, where those behind the first are cut off
+        details["pictures"] = "the first of several"
+    else:
+        details |= {"pictures": f"the first of {count}"} if count > 1 else {}
+    return info
 
 
 def is_lossless(path: Path) -> bool:
