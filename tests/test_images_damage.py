@@ -11,10 +11,12 @@ import pytest
 from imagefiles import deep, item, photo
 from PIL import Image, ImageCms
 
+from stylepipe import open_picture, read_picture
 from stylepipe.errors import ItemError
 from stylepipe.media import terminal
 from stylepipe.media.icc import adobe_rgb
 from stylepipe.media.images import ImageReader
+from stylepipe.media.video import VideoReader
 
 PHOTO = photo(240, 320)
 
@@ -58,6 +60,14 @@ CUT = {
     "png of 16 bits": (".png", DEEP, deep(240, 320)),
     "gif": (".gif", encoded(".gif", PHOTO[:, :, 1], interlace=0), PHOTO[:, :, [1, 1, 1]]),
 }
+
+
+def test_of_an_interlaced_gif_the_missing_rows_are_counted(tmp_path):
+    data = encoded(".gif", PHOTO[:, :, 1], interlace=1)
+    frame, told = read(saved(tmp_path, data[: len(data) * 6 // 10], ".gif"))
+    missing = 100 * (np.ptp(frame.pixels, (1, 2)) == 0).mean()
+    assert 25 < missing < 60
+    assert f"its end is missing, with about {round(missing)} % of the picture" in told[0]
 
 
 @pytest.mark.parametrize("kind", CUT)
@@ -116,6 +126,16 @@ def test_where_no_pixel_is_left_there_is_nothing_to_paint(tmp_path, kind):
              "gif": 6 + 7 + 768 + 10 + 2}[kind]
     with pytest.raises(ItemError, match=r"cut short or damaged|nothing of the picture"):
         read(saved(tmp_path, data[:start], suffix))
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+def test_the_first_of_several_pictures_is_read_though_the_others_are_cut_off(tmp_path, compression):
+    two = Image.fromarray(PHOTO[:, ::-1])
+    data = encoded(
+        ".tiff", compression=compression, save_all=True, append_images=[two, two]
+    )
+    frame, told = read(saved(tmp_path, data[: len(data) // 2], ".tif"))
+    assert (frame.pixels == PHOTO).all() and told == []
 
 
 # -- torn ----------------------------------------------------------------------------------
@@ -209,7 +229,24 @@ def test_a_bad_checksum_beside_the_pixels_does_not_cost_the_picture(tmp_path, ki
     body = b"Title\0\0" + zlib.compress(b"words")
     frame, told = read(saved(tmp_path, with_chunk(data, chunk(name, body, wrong=True)), ".png"))
     assert (frame.pixels == whole).all()
-    assert len(told) == 1 and f"its {name.decode()} is damaged and left out" in told[0]
+    assert told == []  # else --on-damage fail and skip would cost the picture
+    assert f"{name.decode()}, which is damaged" in frame.meta.lost
+
+
+@pytest.mark.parametrize("place", [33, -12])  # before the pixels and after
+def test_a_bad_checksum_costs_no_painting_mask_or_animation(tmp_path, place):
+    pair = [Image.fromarray(PHOTO), Image.fromarray(PHOTO[::-1])]
+    text = chunk(b"tEXt", b"Title\0words", wrong=True)
+    for name, data in (("still", encoded(".png")), ("moves", encoded(
+        ".png", save_all=True, append_images=pair[1:]
+    ))):
+        (tmp_path / f"{name}.png").write_bytes(data[:place] + text + data[place:])
+    assert (read_picture(tmp_path / "still.png") == PHOTO).all()
+    with open_picture(tmp_path / "still.png") as picture:
+        assert (np.asarray(picture) == PHOTO).all()
+    reader = VideoReader(VideoReader.Options())
+    info = reader.probe(tmp_path / "moves.png")
+    assert len(list(reader.frames(item(tmp_path / "moves.png"), info))) == 2
 
 
 @pytest.mark.parametrize("kind", ["png", "png of 16 bits"])

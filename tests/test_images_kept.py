@@ -447,6 +447,7 @@ def test_who_strips_metadata_is_not_told_of_it(tmp_path):
 
 
 def test_a_run_tells_all_that_a_file_loses_in_one_line(tmp_path, capsys):
+    pytest.importorskip("torch")
     rgba = np.dstack([deep(), deep()[:, :, 0]])
     (tmp_path / "a.png").write_bytes(png(*TEXT_CHUNKS, pixels=rgba[:, :, [0, 1, 2, 3]]))
     job = ["posterize", str(tmp_path / "a.png"), "-o", str(tmp_path / "b.jpg")]

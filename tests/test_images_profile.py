@@ -107,6 +107,7 @@ def test_srgb_for_all_by_option(tmp_path):
 
 
 def test_the_mask_keeps_wide_colours_in_a_run(tmp_path):
+    pytest.importorskip("torch")
     pixels = photo()
     pixels[:, 45:] = (0, 255, 0)
     stored(tmp_path / "a.png", pixels, P3)
@@ -305,3 +306,13 @@ def test_a_profile_that_leads_one_way_only_is_told(tmp_path, monkeypatch):
     assert line.endswith("its colour profile (Display P3; sRGB is written)")
     assert Image.open(tmp_path / "b.png").info["icc_profile"] == icc.srgb()
     icc._between.cache_clear()
+
+
+def test_the_profile_of_a_lab_picture_is_not_said_to_be_lost(tmp_path):
+    picture = Image.fromarray(photo())
+    picture.convert("LAB").save(tmp_path / "a.tif")
+    with Image.open(tmp_path / "a.tif") as saved:
+        assert saved.mode == "LAB" and saved.info["icc_profile"][16:20] == b"Lab "
+    frame = read(tmp_path / "a.tif")
+    assert frame.meta.lost == () and frame.meta.icc is None
+    assert np.abs(frame.pixels.astype(int) - photo()).mean() < 3

@@ -131,6 +131,7 @@ def test_raw_is_told_by_its_content(tmp_path, without_rawpy, kind, name):
 
 def test_a_preview_is_never_painted(tmp_path, without_rawpy, capsys):
     """In a folder, too, where the suffix decides what is looked at."""
+    pytest.importorskip("torch")
     for name in ("a.dng", "b.nef", "c.tif"):
         (tmp_path / "in" / name).parent.mkdir(exist_ok=True)
         (tmp_path / "in" / name).write_bytes(dng())
@@ -212,6 +213,7 @@ def test_what_the_camera_says_is_kept(tmp_path):
 
 
 def test_raw_becomes_a_deep_tiff_beside_its_jpeg(tmp_path, capsys):
+    pytest.importorskip("torch")
     pytest.importorskip("rawpy")
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.dng").write_bytes(dng(6))

@@ -63,12 +63,14 @@ def mask_of(path, frame, max_pixels=300_000_000):
 
 
 def test_masks(tmp_path):
+    pytest.importorskip("torch")
     Image.fromarray(photo()[:, :, 0]).save(tmp_path / "mask.png")
     assert mask_of(tmp_path / "mask.png", Frame(photo())).shape == (1, 1, 60, 90)
 
 
 def test_a_mask_may_be_as_large_as_its_picture_whatever_the_limit(tmp_path):
     """The picture may come from a reader without the limit."""
+    pytest.importorskip("torch")
     Image.fromarray(photo()[:, :, 0]).save(tmp_path / "mask.png")
     assert mask_of(tmp_path / "mask.png", Frame(photo()), 1000).shape == (1, 1, 60, 90)
     words = "the mask .* cannot be read: the picture claims 90x60 pixels, more than the 1,350 allow"
@@ -77,6 +79,7 @@ def test_a_mask_may_be_as_large_as_its_picture_whatever_the_limit(tmp_path):
 
 
 def test_a_torn_mask_is_one_sentence(tmp_path):
+    pytest.importorskip("torch")
     body = b"IHDR" + struct.pack(">2I5B", 4, 4, 8, 0, 0, 0, 0)
     data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + body
     (tmp_path / "mask.png").write_bytes(data + struct.pack(">I", zlib.crc32(body)) + b"\0\0\0")

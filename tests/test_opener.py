@@ -52,6 +52,7 @@ def test_formats_that_are_not_ours_are_opened_by_nobody(tmp_path, kind):
 
 
 def test_a_mask_of_postscript_starts_nothing_and_costs_its_item(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("torch")
     monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *a, **k: pytest.fail("it runs"))
     picture().save(tmp_path / "photo.png")
     picture().save(tmp_path / "m.png", "EPS")
@@ -60,6 +61,7 @@ def test_a_mask_of_postscript_starts_nothing_and_costs_its_item(tmp_path, monkey
 
 
 def test_an_animation_is_no_mask(tmp_path, capsys):
+    pytest.importorskip("torch")
     picture().save(tmp_path / "photo.png")
     mask = animation(tmp_path / "m.gif", (40, 30), (40, 30))
     assert run(tmp_path / "photo.png", "-o", tmp_path / "out", "--mask", mask) == 1
@@ -67,6 +69,7 @@ def test_an_animation_is_no_mask(tmp_path, capsys):
 
 
 def test_max_pixels_holds_for_masks_too(tmp_path, capsys):
+    pytest.importorskip("torch")
     picture().save(tmp_path / "photo.png")
     picture(80, 60).save(tmp_path / "m.png")
     job = [tmp_path / "photo.png", "-o", tmp_path / "out", "--mask", tmp_path / "m.png"]
@@ -105,6 +108,7 @@ def test_the_limit_of_pillow_decides_nothing(tmp_path, monkeypatch):
 
 
 def test_paintings_and_maps_obey_the_limit_of_the_job(tmp_path):
+    pytest.importorskip("torch")
     from stylepipe_plugins.paintings import given_picture
 
     picture().save(tmp_path / "p.png")
@@ -120,6 +124,7 @@ def test_paintings_and_maps_obey_the_limit_of_the_job(tmp_path):
 
 
 def test_the_readers_limit_reaches_the_mask(tmp_path, monkeypatch):
+    pytest.importorskip("torch")
     seen = []
     monkeypatch.setattr(FilesMasker, "open", lambda self, context: seen.append(context.max_pixels))
     monkeypatch.setattr(FilesMasker, "mask", lambda self, batch, frames: batch.images[:, :1])

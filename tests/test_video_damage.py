@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import av
 import numpy as np
 import pytest
-from clips import item_for, make_clip
+from clips import Log, convert, item_for, make_clip
 
 from stylepipe.cli import main
 from stylepipe.errors import DamageError, ItemError
@@ -20,7 +20,7 @@ FAMILIES = {
     "mp4": ("libx264", "yuv420p"), "mov": ("png", "rgb24"), "mkv": ("libx264", "yuv420p"),
     "webm": ("libvpx", "yuv420p"), "avi": ("mpeg4", "yuv420p"), "ts": ("libx264", "yuv420p"),
     "flv": ("flv", "yuv420p"), "nut": ("ffv1", "yuv420p"), "wmv": ("wmv2", "yuv420p"),
-    "y4m": ("wrapped_avframe", "yuv420p"),
+    "y4m": ("wrapped_avframe", "yuv420p"), "ogv": ("libvpx", "yuv420p"),
 }
 FRAMES = 50
 
@@ -89,6 +89,15 @@ def test_cut_films_are_told_and_read_as_far_as_they_go(films, tmp_path, family, 
     assert FRAMES * 0.4 <= len(frames) < FRAMES
     assert any(word in " ".join(told) for word in ("cut", "damaged at 0:01"))
     assert capfd.readouterr() == ("", "")
+
+
+def test_half_a_picture_of_dv_is_told(tmp_path):
+    """FFmpeg fills it up with what was in memory."""
+    film = make_clip(
+        tmp_path / "in.dv", range(4), codec="dvvideo", size=(720, 576), time_base=Fraction(1, 25)
+    )
+    assert len(read(film)[0]) == 4
+    assert "cut short: it ends in a picture, at 0:00.120" in read(cut(film, 0.6, tmp_path))[1]
 
 
 @pytest.mark.parametrize("family", ["mp4", "mov", "mkv", "webm", "avi", "ts", "flv", "nut"])
@@ -204,3 +213,22 @@ def test_the_log_of_ffmpeg_is_as_it_was(films, tmp_path):
         frames.close()
     assert (av.logging.get_level(), av.logging.get_skip_repeated()) == before
     assert threading.active_count() < 20
+
+
+def test_a_torn_packet_of_sound_costs_no_more_than_itself(tmp_path):
+    """Where it has to be decoded: in a container that cannot hold it as it is."""
+    film = make_clip(tmp_path / "in.mp4", range(0, 2000, 40), sound=True)
+    with av.open(str(film)) as opened:
+        packets = [(p.pos, p.size) for p in opened.demux(audio=0) if p.size]
+    place, size = packets[len(packets) // 2]
+    data = bytearray(film.read_bytes())
+    data[place : place + size] = b"\xff" * size
+    film.write_bytes(data)
+    log = Log()
+    convert(film, tmp_path / "out.webm", log)
+    assert "in.mp4: sound is damaged from 0:0" in log.lines[-1] and len(log.lines) == 2
+    with av.open(str(tmp_path / "out.webm")) as out, av.open(str(film)) as opened:
+        heard = [float(p.pts * p.time_base) for p in out.demux(audio=0) if p.size]
+        whole = [float(p.pts * p.time_base) for p in opened.demux(audio=0) if p.size]
+    assert heard[-1] == pytest.approx(whole[-1], abs=0.06)
+    assert max(np.diff(heard)) < 0.1

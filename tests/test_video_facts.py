@@ -240,6 +240,15 @@ def test_chapters_are_kept(tmp_path, suffix):
     assert not log.lines
 
 
+def test_that_ffmpeg_wrote_the_source_is_no_loss(tmp_path):
+    log = Log()
+    source = film(tmp_path / "in.avi", codec="mpeg4")
+    with av.open(str(source)) as opened:
+        assert opened.metadata["software"].startswith("Lavf")
+    convert(source, tmp_path / "out.avi", log)
+    assert not log.lines
+
+
 def test_a_track_of_chapter_titles_is_no_loss(tmp_path):
     log = Log()
     convert(film(tmp_path / "in.mov", chapters=CHAPTERS), tmp_path / "out.mkv", log)

@@ -48,6 +48,7 @@ def test_a_start_after_the_change_still_means_the_size_of_the_file(changing):
 
 
 def test_the_line_reaches_the_user(tmp_path, changing, capsys):
+    pytest.importorskip("torch")
     plugin = Path(__file__).parents[1] / "examples" / "posterize.py"
     argv = ["posterize", str(changing), "-o", str(tmp_path / "out.mp4"), "--plugin", str(plugin)]
     assert main.run(argv) == 0

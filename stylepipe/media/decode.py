@@ -69,13 +69,14 @@ def read(path: Path, max_pixels: int, damaged: Damaged = refuse) -> Frame:
         data = file.read()
     if kind := raw.kind(io.BytesIO(data)):
         return _read_raw(data, kind, max_pixels)
-    readable, lost_rows, torn = _mended(data, max_pixels)
+    readable, lost_rows, torn, lost = _mended(data, max_pixels)
     opened = open_file(io.BytesIO(jpeg.ended(readable)), max_pixels)
     if opened is None or opened.moves:
         raise ItemError("the file holds a moving picture now, and was a still one before")
     picture = opened.picture
     with explained(picture.format):
         found = about.gather(picture, data if picture.format == "TIFF" else readable)
+        found.lost += lost
         pixels, alpha = _pixels(picture, readable, torn)
         bits = _source_bits(picture, data)
     if lost_rows:
@@ -103,19 +104,24 @@ def _header(file: BinaryIO, max_pixels: int) -> BinaryIO:
     return tiff.readable(file, max_pixels) if name == "TIFF" else file
 
 
-def _mended(data: bytes, max_pixels: int) -> tuple[bytes, int, list[str]]:
-    """A file that decodes, the rows to be put below its picture, and what is torn or missing."""
-    name, lost_rows, what = sniff(data[:HEAD]), 0, ""
+def _mended(data: bytes, max_pixels: int) -> tuple[bytes, int, list[str], list[str]]:
+    """A file that decodes, and the rows to be put below its picture.
+
+    Then what of the picture is torn or missing, and what beside it is left out.
+    """
+    name, lost_rows, what, lost = sniff(data[:HEAD]), 0, "", list[str]()
     if name == "PNG":
-        data, what = png.mended(data, max_pixels)
+        data, what, lost = png.mended(data, max_pixels)
     elif name == "TIFF":
         data, lost_rows, what = tiff.cut_rows(data)
         data = tiff.readable(io.BytesIO(data), max_pixels).read()
-    return data, lost_rows, [what] if what else []
+    return data, lost_rows, [what] if what else [], lost
 
 
 def _frame(found: about.About, pixels: np.ndarray, alpha: np.ndarray | None) -> Frame:
     """Apply what the file says to its pixels, and take it out of what is written back."""
+    if found.icc and icc.color_space(found.icc) == "Lab ":
+        found.icc = None  # all of these mean the same, and the decoder has made them sRGB
     colors = icc.to_srgb(pixels, found.icc)
     pixels = _upright(colors.pixels, found.turn)
     height, width = pixels.shape[:2]
@@ -154,9 +160,6 @@ def _info(picture: ImageFile.ImageFile) -> Info:
         details["cmyk"] = True
     if turn > 1:
         details["orientation"] = turn
-    count = getattr(picture, "n_frames", 1)
-    if count > 1:
-        details["pictures"] = f"the first of {count}"
     profile = picture.info.get("icc_profile")
     if profile:
         details["profile"] = icc.describe(profile)
@@ -168,7 +171,7 @@ def _info(picture: ImageFile.ImageFile) -> Info:
     dpi = about.dpi(picture, turn)
     if dpi:
         details["dpi"] = f"{dpi[0]:.4g}x{dpi[1]:.4g}"
-    return Info(
+    info = Info(
         kind="image",
         format=str(picture.format).lower(),
         width=width,
@@ -177,6 +180,13 @@ def _info(picture: ImageFile.ImageFile) -> Info:
         alpha=picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info,
         details=details,
     )
+    try:  # at last, for Pillow goes through them all and stays where it fails
+        count = getattr(picture, "n_frames", 1)
+    except Exception:  # anything, where those behind the first are cut off
+        details["pictures"] = "the first of several"
+    else:
+        details |= {"pictures": f"the first of {count}"} if count > 1 else {}
+    return info
 
 
 def is_lossless(path: Path) -> bool:
@@ -273,7 +283,9 @@ def _partly(data: bytes, name: str, torn: list[str]) -> tuple[np.ndarray, np.nda
         picture.load()
         array = np.asarray(picture)
         filled = (array == 0).reshape(len(array), -1).all(1)  # what was not decoded is zero
-        missing = max(_run(filled), _run(filled[::-1])) / len(array)
+        # A bitmap may be stored from its foot, and what is missing of a GIF be every other row.
+        ends = max(_run(filled), _run(filled[::-1])) / len(array)
+        missing = float(filled.mean()) if name == "GIF" else ends
         if missing == 1:
             raise ItemError(
                 "nothing of the picture can be decoded: copy it again from where it came"

@@ -228,7 +228,6 @@ class _Shaper:
             result[top : top + step] = np.rint(_srgb_encode(linear) * white)
         return result
 
-
     def undo(self, pixels: np.ndarray) -> np.ndarray:
         """HxWx3 of sRGB, uint16, to the profile's own colours, of the same depth."""
         assert self.matrix is not None

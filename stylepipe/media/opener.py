@@ -75,6 +75,10 @@ def opened(path: Path, max_pixels: int) -> Iterator[Opened | None]:
     None for a film. Raises ItemError, also for what a decoder raises while the picture is in use.
     """
     with file_at(path) as file:
+        if sniff(file.read(HEAD)) == "PNG":
+            file.seek(0)
+            file = io.BytesIO(png.tidy(file.read()))
+        file.seek(0)
         found = open_file(file, max_pixels)
         if found is None:
             yield None

@@ -21,6 +21,8 @@ from stylepipe.media.words import share
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MOST = 64 << 20
 """Bytes that a color profile or a text may unfold to."""
+_MOVING = (b"acTL", b"fcTL", b"fdAT")
+"""Chunks that are ancillary by name, and hold the pictures of an animation."""
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
           (0, 1, 1, 2))
@@ -51,6 +53,10 @@ class Chunk:
         """As it stands in a file."""
         return struct.pack(">I", len(self.body)) + self.name + self.body + self._sum()
 
+    def stored(self) -> bytes:
+        """As it stood in the file that it is from, right or wrong."""
+        return struct.pack(">I", len(self.body)) + self.name + self.body + (self.checksum or b"")
+
     def _sum(self) -> bytes:
         return struct.pack(">I", zlib.crc32(self.body, zlib.crc32(self.name)))
 
@@ -79,38 +85,50 @@ def head(file: BinaryIO) -> bytes:
     return b"".join(kept)
 
 
-def mended(data: bytes, max_pixels: int) -> tuple[bytes, str]:
-    """A PNG that decodes, and what of ``data`` is torn or missing; ``data`` itself if it is whole.
+def tidy(data: bytes) -> bytes:
+    """The file without ancillary chunks that are damaged; what moves stays, and all else as it is.
 
-    Lost pixels are zero: black, or transparent. A file of more than ``max_pixels`` keeps its damage
-    for whoever refuses it. Raises ItemError if none of its pixels are left.
+    For Pillow, which refuses a picture for the sake of a text.
     """
     every = list(chunks(data))
-    spoiled = [chunk.name.decode() for chunk in every if _spoiled(chunk)]
+    kept = [chunk for chunk in every if not _spoiled(chunk) or chunk.name in _MOVING]
+    if len(kept) == len(every):
+        return data
+    return b"".join([SIGNATURE, *(chunk.stored() for chunk in kept)])
+
+
+def mended(data: bytes, max_pixels: int) -> tuple[bytes, str, list[str]]:
+    """A PNG that decodes; what of the picture is torn or missing; ancillary parts left out.
+
+    ``data`` itself if it is whole. Lost pixels are zero: black, or transparent. A file of more than
+    ``max_pixels`` keeps its damage for whoever refuses it. Raises ItemError if none of its pixels
+    are left.
+    """
+    every = list(chunks(data))
+    spoiled = dict.fromkeys(chunk.name.decode() for chunk in every if _spoiled(chunk))
     kept = [chunk for chunk in every if not _spoiled(chunk)]
     if not kept or kept[0].name != b"IHDR" or len(kept[0].body) != 13:
-        return data, ""
+        return data, "", []
     ended = kept[-1].name == b"IEND" and kept[-1].sound
     torn = [chunk for chunk in kept if not chunk.sound]
     if ended and not torn and not spoiled:
-        return data, ""
-    said = []
+        return data, "", []
+    said = ""
     if torn or not ended:
         header = struct.unpack(">2I5B", kept[0].body)
         if header[0] * header[1] > max_pixels:
-            return data, ""
+            return data, "", []
         pixels, missing = _inflated(header, [c.body for c in kept if c.name == b"IDAT"])
         if ended and not missing:
-            said.append("its checksums do not fit, so that part of the picture may be wrong")
+            said = "its checksums do not fit, so that part of the picture may be wrong"
         else:
-            said.append(f"its {'data is torn' if ended else 'end is missing'}, {share(missing)}")
+            said = f"its {'data is torn' if ended else 'end is missing'}, {share(missing)}"
         first = next(i for i, chunk in enumerate(kept) if chunk.name == b"IDAT")
         others = [chunk for chunk in kept[first:] if chunk.name not in (b"IDAT", b"IEND")]
         packed = Chunk(b"IDAT", zlib.compress(pixels, 1))
         kept = [*kept[:first], packed, *others, Chunk(b"IEND", b"")]
-    if spoiled:
-        said.append(f"its {', '.join(dict.fromkeys(spoiled))} is damaged and left out")
-    return SIGNATURE + b"".join(chunk.written() for chunk in kept), "; ".join(said)
+    lost = [f"{name}, which is damaged" for name in spoiled]
+    return SIGNATURE + b"".join(chunk.written() for chunk in kept), said, lost
 
 
 def _chunks(file: BinaryIO, pixels: bool = True) -> Iterator[Chunk]:

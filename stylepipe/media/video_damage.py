@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from stylepipe.damage import Damaged
 from stylepipe.media.clock import is_live
@@ -25,6 +25,10 @@ _HEADED = ("matroska,webm", "asf", "flv", "mxf", "rm")
 """Containers whose header says how long the film is; of others FFmpeg reckons it from the rest."""
 _SHORT = Fraction(1, 2)
 """Seconds by which such a header may be wrong."""
+_HALVED = (("yuv4mpegpipe", True), ("dv", False))
+"""Formats of pictures of one size: whether FFmpeg drops half a one at the end, or fills it up."""
+_OGG_PAGE = 65_307
+"""Bytes of the largest page of an Ogg file."""
 _ONE_PLACE = 1
 """Seconds within which damages are told as one."""
 
@@ -151,8 +155,13 @@ class Watch:
                 f"{spell(promised - self._begin)}"
             )
             return
-        if container.format.name == "yuv4mpegpipe" and container.size > self._last_byte:
+        beyond = self._last_byte - container.size
+        if (container.format.name, beyond < 0) in _HALVED and beyond:
             self._damaged(f"cut short: it ends in a picture, at {spell(self._reach - self._begin)}")
+        elif container.format.name == "ogg" and not self._ends_ogg():
+            self._damaged(
+                f"cut short: it ends at {spell(self._reach - self._begin)}, without a last page"
+            )
         elif (missing := self._missing_bytes()) > 0:
             self._damaged(f"cut short: {missing:,} bytes are missing at its end")
         missing = self._indexed() - self._pieces
@@ -176,7 +185,7 @@ class Watch:
         container, place, whole = self._container, 12, 0
         if container.format.name != "avi":
             return 0
-        with Path(container.name.removeprefix("file:")).open("rb") as file:
+        with self._file() as file:
             while len(head := (file.seek(place), file.read(12))[1]) == 12:
                 size = int.from_bytes(head[4:8], "little")
                 place += 8 + size + size % 2
@@ -185,6 +194,20 @@ class Watch:
             file.seek(4)
             whole = 8 + int.from_bytes(file.read(4), "little")
         return 0 if container.size == place else whole - container.size
+
+    def _ends_ogg(self) -> bool:
+        """Whether the last page of an Ogg file is whole, and the last of its stream (RFC 3533)."""
+        with self._file() as file:
+            file.seek(max(0, self._container.size - 2 * _OGG_PAGE))
+            data = file.read()
+        page = data[max(0, data.rfind(b"OggS\0")) :]
+        if len(page) < 27 or not page[5] & 4:
+            return False
+        parts = page[27 : 27 + page[26]]
+        return len(page) >= 27 + page[26] + sum(parts)
+
+    def _file(self) -> BinaryIO:
+        return Path(self._container.name.removeprefix("file:")).open("rb")
 
     def _indexed(self) -> int:
         """Pictures in the index of a format that has one for the whole file."""

@@ -17,13 +17,18 @@ _CONTAINER_OWN = re.compile(
     re.IGNORECASE,
 )
 """Metadata keys that describe the source file and not the work in it, or are written elsewhere."""
+_MUXER = "Lavf"
+"""How FFmpeg signs what it writes, in AVI as ``software``."""
 _APPLE = "com."
 """How keys of QuickTime's own kind begin, for place, camera and the like."""
 
 
 def work_tags(container: Any) -> dict[str, str]:
     """The tags of an open file that stay true of the painted film."""
-    return {k: v for k, v in container.metadata.items() if not _CONTAINER_OWN.fullmatch(k)}
+    return {
+        k: v for k, v in container.metadata.items()
+        if not _CONTAINER_OWN.fullmatch(k) and not v.startswith(_MUXER)
+    }
 
 
 def needs_keys(tags: Mapping[str, str]) -> bool:

@@ -243,6 +243,7 @@ class Streams:
         incoming = self._container.demux([self._container.streams[i] for i in self._feeds])
         time = 0.0
         latest: dict[int, int] = {}
+        torn: set[int] = set()
         while True:
             try:
                 packet: Any = next(incoming, None)
@@ -253,10 +254,17 @@ class Streams:
                     self._timeline.put(packet)
                     if not _follows(packet, latest) or not _inside(packet, cut):
                         continue
-                outgoing = list(self._feeds[packet.stream.index](packet))
             except av.FFmpegError as error:
                 self.notes.append(f"sound and subtitles end at {spell(time)}: {reason(error)}")
                 return
+            index = packet.stream.index
+            try:
+                outgoing = list(self._feeds[index](packet))
+            except av.FFmpegError:  # this packet cannot be decoded, the next ones may be
+                if index not in torn:
+                    self.notes.append(f"sound is damaged from {spell(time)} on: gaps are left")
+                    torn.add(index)
+                continue
             for ready in outgoing:
                 base = base_of(ready)
                 shift = round(cut.shift / base)
@@ -340,6 +348,7 @@ def _copy(target: Any) -> Callable[[Any], Iterator[Any]]:
 def _sound(
     source: Any, out: OutputContainer, codec: str
 ) -> tuple[Any, Callable[[Any], Iterator[Any]]]:
+    import av
     from av.audio.resampler import AudioResampler
 
     rate = 48_000 if codec == "libopus" else source.rate
@@ -362,7 +371,7 @@ def _sound(
         return frame
 
     def feed(packet: Any) -> Iterator[Any]:
-        nonlocal resampler
+        nonlocal resampler, heard
         if resampler is None:
             out.start_encoding()  # opens the encoder, which then tells its frame size
             context = target.codec_context
@@ -370,7 +379,12 @@ def _sound(
                 context.format, context.layout, context.rate, context.frame_size or None
             )
         last = packet.dts is None and packet.pts is None
-        frames = [timed(frame) for frame in packet.decode()]
+        try:
+            decoded = packet.decode()
+        except av.FFmpegError:
+            heard = None  # what was lost must not move what follows
+            raise
+        frames = [timed(frame) for frame in decoded]
         for frame in [*frames, None] if last else frames:
             for piece in resampler.resample(frame):
                 if piece is not None:
