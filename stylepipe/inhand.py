@@ -22,6 +22,7 @@ from typing import BinaryIO, Literal
 from stylepipe.errors import SetupError
 from stylepipe.journal import Journal
 from stylepipe.plainfile import open_plain, read_lines
+from stylepipe.texts import as_record
 from stylepipe.types import Item
 
 Stage = Literal["reading", "flow", "painting", "writing"]
@@ -76,6 +77,23 @@ class Deaths:
             "the program died of it twice, as memory ran out; lower --memory, which tries it "
             "again, or --max-pixels, which leaves out what is as large"
         )
+
+
+@dataclass(frozen=True)
+class _Circumstances:
+    """Of a run when it began to take notes."""
+
+    memory: int | None = None
+    """Bytes of ``--memory``."""
+    boot: str = ""
+    """The machine's life; empty if unknown."""
+    kills: int = 0
+    """Made in it by the kernel so far, for want of memory."""
+
+    def kills_rose(self) -> bool:
+        """Whether the kernel has killed since."""
+        boot, kills = _kills_for_memory()
+        return bool(boot) and boot == self.boot and kills > self.kills
 
 
 class InHand:
@@ -176,8 +194,7 @@ class InHand:
         """Deaths and empty notes, in one go: no death is counted twice, and none is lost."""
         head = {
             "deaths": {name: asdict(deaths) for name, deaths in self._deaths.items()},
-            "memory": self._memory,
-            "kills": _kills_for_memory(),
+            "began": asdict(_Circumstances(self._memory, *_kills_for_memory())),
         }
         data = json.dumps(head).encode() + b"\n"
         self._first = len(data)
@@ -192,17 +209,17 @@ class InHand:
         head, _, notes = b"".join(read_lines(self._path)).partition(b"\n")
         try:
             record = json.loads(head or b"{}")
-            deaths = {name: Deaths(**d) for name, d in record.get("deaths", {}).items()}
-            kills, memory = record.get("kills"), record.get("memory")
+            deaths = {name: as_record(Deaths, d) for name, d in record.get("deaths", {}).items()}
+            began = as_record(_Circumstances, record.get("began", {}))
         except (ValueError, TypeError, AttributeError, RecursionError):
             return {}  # not what was written here: then nothing is known
         for name in {word.decode("ascii", "replace") for word in notes.split()}:
             before = deaths.get(name, Deaths())
             if crash := re.search("(?:Fatal Python error|fatal exception): (.+)", self.trace):
                 now = replace(before, crashes=before.crashes + 1, how=f"crashed ({crash[1]})")
-            elif _rose(kills):
+            elif began.kills_rose():
                 how = "was killed when memory ran out"
-                now = replace(before, starved=before.starved + 1, how=how, memory=memory)
+                now = replace(before, starved=before.starved + 1, how=how, memory=began.memory)
             else:
                 now = replace(before, killed=before.killed + 1, how="was killed")
             deaths[name] = now
@@ -221,18 +238,13 @@ def _slot(name: str) -> bytes:
     return name.ljust(_SLOT - 1).encode() + b"\n"
 
 
-def _kills_for_memory() -> tuple[str, int] | None:
+def _kills_for_memory() -> tuple[str, int]:
     """The machine's present life, and how often in it the kernel killed for want of memory.
 
-    None where nothing tells, as everywhere but on Linux.
+    Of no life where nothing tells, as everywhere but on Linux.
     """
     try:
         counts = dict(line.split() for line in _VMSTAT.read_text().splitlines())
         return _BOOT.read_text().strip(), int(counts["oom_kill"])
     except (OSError, ValueError, KeyError):
-        return None
-
-
-def _rose(before: tuple[str, int] | None) -> bool:
-    now = _kills_for_memory()
-    return bool(before and now and now[0] == before[0] and now[1] > before[1])
+        return "", 0

@@ -21,6 +21,7 @@ from stylepipe.errors import SetupError
 from stylepipe.fingerprints import Source, digest
 from stylepipe.lock import Lock
 from stylepipe.plainfile import open_plain, read_lines, refuse_link
+from stylepipe.texts import as_record
 from stylepipe.types import Item
 from stylepipe.version import __version__
 
@@ -76,9 +77,9 @@ class Journal:
             try:
                 record = json.loads(line)
                 output = record.pop("output")
-                entry = Entry(**record)
-                hash(entry)  # TypeError for what holds more than texts and numbers
-                self._entries.setdefault(output, []).append(entry)
+                if not isinstance(output, str):
+                    continue
+                self._entries.setdefault(output, []).append(as_record(Entry, record))
             except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
                 continue  # a line torn by a kill: its item is simply done again
 
@@ -156,7 +157,8 @@ class Journal:
         known: dict[str, list[tuple[str, Entry]]] = {}
         for key, entries in self._entries.items():
             for entry in entries:
-                if entry.settings == self._settings and (self._root / key).exists():
+                # os.path raises nothing, whatever the name that a line holds
+                if entry.settings == self._settings and os.path.exists(self._root / key):  # noqa: PTH110
                     known.setdefault(entry.name, []).append((key, entry))
         for item in items:
             source, own = self._source(item), self._key(item)
