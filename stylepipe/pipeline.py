@@ -60,6 +60,9 @@ def run(job: Job, report: Report) -> Report:
     """
     started = False
     try:
+        if job.skip_existing and (job.overwrite or job.redo):
+            other = "redo" if job.redo else "overwrite"
+            raise UsageError(f"--{other} and --skip-existing contradict each other; choose one")
         found = find_items(job.inputs, job.output, job.settings, job.limit)
         styles = _styles(job.settings.stylizer)
         fingerprint = settings_fingerprint(job.settings, job.precision)

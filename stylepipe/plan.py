@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from stylepipe.components import Component, Context, Reader, Writer
-from stylepipe.damage import Damaged, refuse
+from stylepipe.damage import Damaged
 from stylepipe.errors import ItemError, SetupError, UsageError
 from stylepipe.inhand import InHand
 from stylepipe.inputs import Found, probe, readers_for, writer_for
@@ -126,14 +126,23 @@ def begin(item: Item, settings: Settings) -> tuple[Reader, Info, Writer]:
     reader, info = probe(item.source, settings.readers)
     writer = writer_for(info.kind, item.output, settings.writers)
     if writer is None:
-        able = [s for w in settings.writers if w.kind == info.kind for s in w.patterns]
         raise ItemError(
-            f"cannot write {'a video' if info.kind == 'video' else 'a picture'} as "
-            f"{item.output.suffix}; pass --format with one of: {' '.join(able)}"
+            f"a {_NAMES[info.kind]} cannot be written as {item.output.suffix}; give its result "
+            "one of these suffixes, in --output or by --format: "
+            + " ".join(_able(item, info, settings))
         )
     for component in (*painting(settings), writer):
         component.check_item(item, info)
     return reader, info, writer
+
+
+def _able(item: Item, info: Info, settings: Settings) -> Iterator[str]:
+    """The suffixes under which the item's result can be written."""
+    for writer in settings.writers:
+        for suffix in writer.patterns if writer.kind == info.kind else ():
+            with suppress(ItemError):
+                writer.check_item(replace(item, output=item.output.with_suffix(suffix)), info)
+                yield suffix
 
 
 class _LateContext(Context):
@@ -151,8 +160,7 @@ class _LateContext(Context):
 
 
 def open_lightly(
-    readers: Iterable[Reader], stack: ExitStack, log: Callable[[str], None],
-    damaged: Damaged = refuse,
+    readers: Iterable[Reader], stack: ExitStack, log: Callable[[str], None], damaged: Damaged
 ) -> None:
     """Open readers for a look at files; what they find ``damaged`` hears."""
     for reader in readers:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import reprlib
 import tomllib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, cast, get_type_hints
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ def as_record(kind: type[T], values: Mapping[str, Any]) -> T:
     Its fields are plain: texts, numbers, None. Raises TypeError for an unknown or a missing field,
     and for a value of another type.
     """
-    record, hints = kind(**values), _hints(kind)
+    record, hints = kind(**values), _hints(cast(Hashable, kind))
     for name, value in values.items():
         if not isinstance(value, hints[name]):
             raise TypeError(f"{name} cannot be {shown(value)}")
@@ -55,7 +55,7 @@ def as_record(kind: type[T], values: Mapping[str, Any]) -> T:
 
 
 @cache
-def _hints(kind: type) -> dict[str, Any]:
+def _hints(kind: Hashable) -> dict[str, Any]:
     return get_type_hints(kind)
 
 

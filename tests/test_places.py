@@ -44,7 +44,7 @@ def media(tmp_path) -> Path:
         ("clip.mp4", ["-o", "-"], 2, "standard output; name a file or a folder with --output"),
         ("clip.mp4", ["-o", "https://x.org/a"], 2, "cannot be written to https://x.org/a; name"),
         ("clip.mp4", ["-o", "clip.png"], 1, "a film cannot be written as .png"),
-        ("clip.mp4", ["-o", "clip.jpg"], 1, "cannot write a video as .jpg; pass --format with"),
+        ("clip.mp4", ["-o", "clip.jpg"], 1, "as .jpg; give its result one of"),
         ("clip.mp4", ["-o", "out", "--format", "png"], 1, ".apng for an animated picture"),
         ("clip.mp4", ["-o", "out", "--format", "jpg"], 1, "--format jpg is for photos, and this"),
         ("photo.jpg", ["-o", "out", "--format", "mp4"], 1, "--format mp4 is for films, and this"),
@@ -67,6 +67,13 @@ def test_what_cannot_be_honored_is_refused_with_what_to_type(
     got, out, err = cli(there if there.exists() else source, *args, *more)
     assert got == code and words in out + err
     assert "Traceback" not in err and sorted(Path().iterdir()) == before, "nothing is left behind"
+
+
+def test_a_suffix_that_is_named_can_be_written(cli, media):
+    _, _, err = cli(media / "clip.mp4", "-o", "clip.jpg")
+    named = [word for word in err.split() if word.startswith(".") and word != ".jpg"]
+    assert ".mkv" in named and ".png" not in named
+    assert cli(media / "clip.mp4", "-o", f"clip{named[-1]}")[0] == 0
 
 
 def test_a_numbered_folder_that_is_there_is_a_folder(cli, media):
