@@ -173,16 +173,19 @@ class Journal:
         current = self._work_folder(item)  # reads the source now, before it is decoded
         refuse_link(current)
         for old in self._leftovers(item):
-            if old != current:
-                shutil.rmtree(old)
+            if old != current:  # one that cannot be removed is in nobody's way
+                shutil.rmtree(old, ignore_errors=True)
         current.mkdir(parents=True, exist_ok=True)
         return current
 
     def discard(self, item: Item) -> None:
-        """Remove all that was begun for the item."""
+        """Remove all that was begun for the item. Raises SetupError."""
         self._drop_carried(item)
         for folder in self._leftovers(item):
-            shutil.rmtree(folder)
+            try:
+                shutil.rmtree(folder)
+            except OSError as error:
+                raise SetupError(f"cannot remove {folder}: {error.strerror}") from error
 
     def keep(self, item: Item) -> None:
         """Leave what was begun to a later run, unless there is nothing."""
@@ -207,7 +210,8 @@ class Journal:
         self._note(item, found, damage, safe=True)
         part.replace(item.output)
         _sync_folder(item.output.parent)
-        self.discard(item)
+        with suppress(SetupError):  # the result is in its place
+            self.discard(item)
 
     def confirm(self, item: Item) -> None:
         """Note where a complete item's source lies now, lest the next run has to read it, too."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -36,6 +36,8 @@ class Plan:
     """By its index, how an item ends that need not, or cannot, be done."""
     stories: Mapping[int, str]
     """By the index of one to be done, what it did to an earlier run: it comes last, by itself."""
+    complete: Collection[int]
+    """The indexes of items whose result is there."""
 
     @property
     def todo(self) -> list[Item]:
@@ -64,8 +66,10 @@ def decide(job: Job, found: Found, journal: Journal, hands: InHand) -> Plan:
             f"{before} and would be {item.output.name} now; name results by {{stem}}, or choose "
             "another --output"
         )
+    complete: set[int] = set()
     if not job.redo:
-        known |= _kept(job, items, journal)
+        kept, complete = _kept(job, items, journal)
+        known |= kept
     stories: dict[int, str] = {}
     for item in items:
         if item.index not in known and (deaths := hands.deaths(item)):
@@ -73,11 +77,13 @@ def decide(job: Job, found: Found, journal: Journal, hands: InHand) -> Plan:
                 known[item.index] = Outcome("failed", why)
             else:
                 stories[item.index] = deaths.story()
-    return Plan(found.items, known, stories)
+    return Plan(found.items, known, stories, complete)
 
 
-def _kept(job: Job, items: Sequence[Item], journal: Journal) -> dict[int, Outcome]:
-    """How the items end whose result, or something in its place, is there."""
+def _kept(
+    job: Job, items: Sequence[Item], journal: Journal
+) -> tuple[dict[int, Outcome], set[int]]:
+    """How the items end whose result, or something in its place, is there; whose result it is."""
     states = {item.index: journal.state(item) for item in items}
     there = [item for item in items if states[item.index] == "other"]
     more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
@@ -100,7 +106,7 @@ def _kept(job: Job, items: Sequence[Item], journal: Journal) -> dict[int, Outcom
                 f"{item.output} exists and was not made from this source by these settings; "
                 f"{_WAYS}",
             )
-    return kept
+    return kept, {index for index, state in states.items() if state == "complete"}
 
 
 def _already_done(damage: str, rule: str) -> Outcome:
