@@ -181,43 +181,50 @@ def check_used(
 
     Raises UsageError where a flow was chosen and nothing moves.
     """
-    flow = settings.flow
-    if flow is not None and not _is_any("video", items, settings, hands):
-        raise UsageError(
-            f"--temporal {flow.name} holds the frames of a film together, and no input is a film; "
-            "pass --temporal none, or first make numbered frames a film: "
-            "ffmpeg -framerate 25 -i %04d.png film.mkv"
-        )
     given: dict[Kind, set[str]] = {"image": set(), "video": set()}
     parts: list[Reader | Writer] = [*settings.readers, *settings.writers]
     for part in parts:
         given[part.kind] |= part.options.given()
     both = given["image"] & given["video"]
-    for kind, names in given.items():
-        if names - both and not _is_any(kind, items, settings, hands):
-            flags = " and ".join(f"--{name.replace('_', '-')}" for name in sorted(names - both))
-            log(f"without effect, as no input is a {_NAMES[kind]}: {flags}")
+    needed: dict[Kind, set[str]] = {kind: names - both for kind, names in given.items()}
+    wanted = {kind for kind, names in needed.items() if names}
+    flow = settings.flow
+    if flow is not None:
+        wanted.add("video")
+    there = _kinds(wanted, items, settings, hands)
+    if flow is not None and "video" not in there:
+        raise UsageError(
+            f"--temporal {flow.name} holds the frames of a film together, and no input is a film; "
+            "pass --temporal none, or first make numbered frames a film: "
+            "ffmpeg -framerate 25 -i %04d.png film.mkv"
+        )
+    for kind in (kind for kind in needed if kind in wanted - there):
+        flags = " and ".join(f"--{name.replace('_', '-')}" for name in sorted(needed[kind]))
+        log(f"without effect, as no input is a {_NAMES[kind]}: {flags}")
 
 
-def _is_any(kind: Kind, items: Sequence[Item], settings: Settings, hands: InHand) -> bool:
-    """Whether any item is of a kind; only files whose suffix does not tell are opened.
+def _kinds(
+    wanted: Collection[Kind], items: Sequence[Item], settings: Settings, hands: InHand
+) -> set[Kind]:
+    """Which of the ``wanted`` kinds are there; only files whose suffix does not tell are opened.
 
     One on which a run died may be of any kind: it is not looked at before its turn.
     """
     claims = [{r.kind for r in readers_for(item.source, settings.readers)} for item in items]
-    if {kind} in claims:
-        return True
+    there = {kind for kind in wanted if {kind} in claims}
     for item, kinds in zip(items, claims, strict=True):
-        if kind not in kinds:
+        if there.issuperset(wanted):
+            break
+        if not (kinds & set(wanted)) - there:
             continue
         if hands.deaths(item):
-            return True
+            there |= kinds
+            continue
         try:
             with hands.hold("reading", item):
-                if probe(item.source, settings.readers)[1].kind == kind:
-                    return True
+                there.add(probe(item.source, settings.readers)[1].kind)
         except (SetupError, UsageError):
             raise
         except Exception:  # a codec or plugin may raise anything for one file
             continue  # what is wrong with it is told in its turn
-    return False
+    return there

@@ -7,7 +7,12 @@ import pytest
 from clips import make_clip
 from PIL import Image
 
+from stylepipe import Info, Item, plan
 from stylepipe.cli import main
+from stylepipe.inhand import InHand
+from stylepipe.journal import Journal
+from stylepipe.plugins import Plugins
+from stylepipe.presets import resolve
 
 POSTERIZE = str(Path(__file__).parents[1] / "examples" / "posterize.py")
 
@@ -108,3 +113,22 @@ def test_options_without_effect_are_told(cli, media, more):
 def test_what_is_no_file_is_no_input(cli):
     code, _, err = cli("/dev/null", "-o", "out")
     assert code == 3 and "/dev/null is neither a file nor a folder" in err
+
+
+def test_a_look_for_films_opens_each_file_once(media, monkeypatch):
+    looked = []
+
+    def look(path, readers):
+        looked.append(path.name)
+        return None, Info("image", "webp", 1, 1)
+
+    monkeypatch.setattr(plan, "probe", look)
+    items = [Item(i, media / f"{i}.webp", media, Path(f"{i}.webp")) for i in range(3)]
+    chosen = resolve(
+        Plugins(), "default", {"input": {"start": 1}, "output": {"image_quality": 90}}
+    )
+    hands = InHand(Journal(Path("out"), False, ""), None)
+    told: list[str] = []
+    plan.check_used(items, chosen, hands, told.append)
+    assert looked == ["0.webp", "1.webp", "2.webp"]
+    assert told == ["without effect, as no input is a film: --start"]
