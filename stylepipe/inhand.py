@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -29,16 +30,21 @@ Stage = Literal["reading", "flow", "painting", "writing"]
 _STAGES: tuple[Stage, ...] = ("reading", "flow", "painting", "writing")
 _SLOT = 64
 """Bytes of a stage's note: a word of the journal's, spaces, and the end of the line."""
+_PIECE, _PIECES = 1 << 16, 16
+"""Bytes of a line that are read at once, and how many such pieces of a file."""
 _BOOT, _VMSTAT = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/vmstat")
 _ours = False
 
 
 def watch_crashes() -> None:
-    """For a program's start: let a crash print where it was, or note it while a job runs."""
+    """For a program's start: let a crash print where it was, or note it while a job runs.
+
+    Also where PYTHONFAULTHANDLER has turned that on before us: what is only printed is held against
+    no file, and each run would die of it anew.
+    """
     global _ours
-    if _ours or not faulthandler.is_enabled():
-        _ours = True
-        faulthandler.enable()
+    _ours = True
+    faulthandler.enable(2)  # the file, whatever takes the place of sys.stderr
 
 
 @dataclass(frozen=True)
@@ -106,7 +112,7 @@ class InHand:
         """``memory``: bytes that the user allows. Raises SetupError if notes cannot be read."""
         self._journal, self._memory = journal, memory
         self._path, self._trace_path = journal.folder / "inhand", journal.folder / "crash"
-        self.trace = b"".join(read_lines(self._trace_path)).decode("utf-8", "replace").strip()
+        self.trace = _head(self._trace_path).decode("utf-8", "replace").strip()
         """What the crash that ended the run before left, if one did."""
         self._deaths = self._read()
         self._names: dict[int, str] = {}
@@ -206,7 +212,7 @@ class InHand:
 
     def _read(self) -> dict[str, Deaths]:
         """The deaths of earlier runs; that of the last is added, if it died."""
-        head, _, notes = b"".join(read_lines(self._path)).partition(b"\n")
+        head, _, notes = _head(self._path).partition(b"\n")
         try:
             record = json.loads(head or b"{}")
             deaths = {name: as_record(Deaths, d) for name, d in record.get("deaths", {}).items()}
@@ -232,6 +238,11 @@ class InHand:
         except OSError as error:
             folder = self._path.parent
             raise SetupError(f"cannot go on writing to {folder}: {error.strerror}") from error
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes of a file, of which ours have no more."""
+    return b"".join(islice(read_lines(path, _PIECE), _PIECES))
 
 
 def _slot(name: str) -> bytes:

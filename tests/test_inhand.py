@@ -71,7 +71,7 @@ def child(*args: object, **options: object) -> int:
     if number == 0:
         code = 99
         try:
-            faulthandler.disable()  # pytest's own, which would see the crash instead
+            inhand.watch_crashes()  # as the program does, whoever has turned it on before
             code = go(*args, **options).exit_code  # type: ignore[arg-type]
         finally:
             sys.stdout.flush()
