@@ -16,28 +16,35 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 from stylepipe.errors import SetupError
 from stylepipe.journal import Journal
 from stylepipe.plainfile import open_plain, read_lines
+from stylepipe.texts import as_record
 from stylepipe.types import Item
 
 Stage = Literal["reading", "flow", "painting", "writing"]
 _STAGES: tuple[Stage, ...] = ("reading", "flow", "painting", "writing")
 _SLOT = 64
 """Bytes of a stage's note: a word of the journal's, spaces, and the end of the line."""
+_PIECE, _PIECES = 1 << 16, 16
+"""Bytes of a line that are read at once, and how many such pieces of a file."""
 _BOOT, _VMSTAT = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/vmstat")
 _ours = False
 
 
 def watch_crashes() -> None:
-    """For a program's start: let a crash print where it was, or note it while a job runs."""
+    """For a program's start: let a crash print where it was, or note it while a job runs.
+
+    Also where PYTHONFAULTHANDLER has turned that on before us: what is only printed is held against
+    no file, and each run would die of it anew.
+    """
     global _ours
-    if _ours or not faulthandler.is_enabled():
-        _ours = True
-        faulthandler.enable()
+    _ours = True
+    faulthandler.enable(2)  # the file, whatever takes the place of sys.stderr
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,23 @@ class Deaths:
         )
 
 
+@dataclass(frozen=True)
+class _Circumstances:
+    """Of a run when it began to take notes."""
+
+    memory: int | None = None
+    """Bytes of ``--memory``."""
+    boot: str = ""
+    """The machine's life; empty if unknown."""
+    kills: int = 0
+    """Made in it by the kernel so far, for want of memory."""
+
+    def kills_rose(self) -> bool:
+        """Whether the kernel has killed since."""
+        boot, kills = _kills_for_memory()
+        return bool(boot) and boot == self.boot and kills > self.kills
+
+
 class InHand:
     """The notes of one output: what died before, and what is in hand now.
 
@@ -88,7 +112,7 @@ class InHand:
         """``memory``: bytes that the user allows. Raises SetupError if notes cannot be read."""
         self._journal, self._memory = journal, memory
         self._path, self._trace_path = journal.folder / "inhand", journal.folder / "crash"
-        self.trace = b"".join(read_lines(self._trace_path)).decode("utf-8", "replace").strip()
+        self.trace = _head(self._trace_path).decode("utf-8", "replace").strip()
         """What the crash that ended the run before left, if one did."""
         self._deaths = self._read()
         self._names: dict[int, str] = {}
@@ -176,8 +200,7 @@ class InHand:
         """Deaths and empty notes, in one go: no death is counted twice, and none is lost."""
         head = {
             "deaths": {name: asdict(deaths) for name, deaths in self._deaths.items()},
-            "memory": self._memory,
-            "kills": _kills_for_memory(),
+            "began": asdict(_Circumstances(self._memory, *_kills_for_memory())),
         }
         data = json.dumps(head).encode() + b"\n"
         self._first = len(data)
@@ -189,20 +212,20 @@ class InHand:
 
     def _read(self) -> dict[str, Deaths]:
         """The deaths of earlier runs; that of the last is added, if it died."""
-        head, _, notes = b"".join(read_lines(self._path)).partition(b"\n")
+        head, _, notes = _head(self._path).partition(b"\n")
         try:
             record = json.loads(head or b"{}")
-            deaths = {name: Deaths(**d) for name, d in record.get("deaths", {}).items()}
-            kills, memory = record.get("kills"), record.get("memory")
+            deaths = {name: as_record(Deaths, d) for name, d in record.get("deaths", {}).items()}
+            began = as_record(_Circumstances, record.get("began", {}))
         except (ValueError, TypeError, AttributeError, RecursionError):
             return {}  # not what was written here: then nothing is known
         for name in {word.decode("ascii", "replace") for word in notes.split()}:
             before = deaths.get(name, Deaths())
             if crash := re.search("(?:Fatal Python error|fatal exception): (.+)", self.trace):
                 now = replace(before, crashes=before.crashes + 1, how=f"crashed ({crash[1]})")
-            elif _rose(kills):
+            elif began.kills_rose():
                 how = "was killed when memory ran out"
-                now = replace(before, starved=before.starved + 1, how=how, memory=memory)
+                now = replace(before, starved=before.starved + 1, how=how, memory=began.memory)
             else:
                 now = replace(before, killed=before.killed + 1, how="was killed")
             deaths[name] = now
@@ -217,22 +240,22 @@ class InHand:
             raise SetupError(f"cannot go on writing to {folder}: {error.strerror}") from error
 
 
+def _head(path: Path) -> bytes:
+    """The first bytes of a file, of which ours have no more."""
+    return b"".join(islice(read_lines(path, _PIECE), _PIECES))
+
+
 def _slot(name: str) -> bytes:
     return name.ljust(_SLOT - 1).encode() + b"\n"
 
 
-def _kills_for_memory() -> tuple[str, int] | None:
+def _kills_for_memory() -> tuple[str, int]:
     """The machine's present life, and how often in it the kernel killed for want of memory.
 
-    None where nothing tells, as everywhere but on Linux.
+    Of no life where nothing tells, as everywhere but on Linux.
     """
     try:
         counts = dict(line.split() for line in _VMSTAT.read_text().splitlines())
         return _BOOT.read_text().strip(), int(counts["oom_kill"])
     except (OSError, ValueError, KeyError):
-        return None
-
-
-def _rose(before: tuple[str, int] | None) -> bool:
-    now = _kills_for_memory()
-    return bool(before and now and now[0] == before[0] and now[1] > before[1])
+        return "", 0

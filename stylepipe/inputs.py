@@ -36,6 +36,8 @@ def probe(path: Path, readers: Sequence[Reader]) -> tuple[Reader, Info]:
     if path.is_dir():
         raise ItemError("the folder cannot be read; see to its permissions")
     if not path.is_file():
+        if path.exists():
+            raise ItemError("it is a pipe, a device or the like; only files are read")
         raise ItemError("the file is gone, or a link that leads nowhere")
     for reader in readers_for(path, readers):
         info = reader.probe(path)

@@ -21,6 +21,7 @@ from stylepipe.errors import SetupError
 from stylepipe.fingerprints import Source, digest
 from stylepipe.lock import Lock
 from stylepipe.plainfile import open_plain, read_lines, refuse_link
+from stylepipe.texts import as_record
 from stylepipe.types import Item
 from stylepipe.version import __version__
 
@@ -76,9 +77,9 @@ class Journal:
             try:
                 record = json.loads(line)
                 output = record.pop("output")
-                entry = Entry(**record)
-                hash(entry)  # TypeError for what holds more than texts and numbers
-                self._entries.setdefault(output, []).append(entry)
+                if not isinstance(output, str):
+                    continue
+                self._entries.setdefault(output, []).append(as_record(Entry, record))
             except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
                 continue  # a line torn by a kill: its item is simply done again
 
@@ -156,7 +157,8 @@ class Journal:
         known: dict[str, list[tuple[str, Entry]]] = {}
         for key, entries in self._entries.items():
             for entry in entries:
-                if entry.settings == self._settings and (self._root / key).exists():
+                # os.path raises nothing, whatever the name that a line holds
+                if entry.settings == self._settings and os.path.exists(self._root / key):  # noqa: PTH110
                     known.setdefault(entry.name, []).append((key, entry))
         for item in items:
             source, own = self._source(item), self._key(item)
@@ -171,16 +173,19 @@ class Journal:
         current = self._work_folder(item)  # reads the source now, before it is decoded
         refuse_link(current)
         for old in self._leftovers(item):
-            if old != current:
-                shutil.rmtree(old)
+            if old != current:  # one that cannot be removed is in nobody's way
+                shutil.rmtree(old, ignore_errors=True)
         current.mkdir(parents=True, exist_ok=True)
         return current
 
     def discard(self, item: Item) -> None:
-        """Remove all that was begun for the item."""
+        """Remove all that was begun for the item. Raises SetupError."""
         self._drop_carried(item)
         for folder in self._leftovers(item):
-            shutil.rmtree(folder)
+            try:
+                shutil.rmtree(folder)
+            except OSError as error:
+                raise SetupError(f"cannot remove {folder}: {error.strerror}") from error
 
     def keep(self, item: Item) -> None:
         """Leave what was begun to a later run, unless there is nothing."""
@@ -205,7 +210,8 @@ class Journal:
         self._note(item, found, damage, safe=True)
         part.replace(item.output)
         _sync_folder(item.output.parent)
-        self.discard(item)
+        with suppress(SetupError):  # the result is in its place
+            self.discard(item)
 
     def confirm(self, item: Item) -> None:
         """Note where a complete item's source lies now, lest the next run has to read it, too."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -60,6 +60,9 @@ def run(job: Job, report: Report) -> Report:
     """
     started = False
     try:
+        if job.skip_existing and (job.overwrite or job.redo):
+            other = "redo" if job.redo else "overwrite"
+            raise UsageError(f"--{other} and --skip-existing contradict each other; choose one")
         found = find_items(job.inputs, job.output, job.settings, job.limit)
         styles = _styles(job.settings.stylizer)
         fingerprint = settings_fingerprint(job.settings, job.precision)
@@ -174,11 +177,11 @@ def _do(
 
 
 def _tidy(plan: Plan, journal: Journal, hands: InHand) -> None:
-    """Of what is there already, remove what a kill may have left, and note where it lies now."""
+    """Of results that are there, remove what a kill may have left, and note where sources lie."""
     for item in plan.items:
-        outcome = plan.known.get(item.index)
-        if outcome is not None and (outcome.status == "skipped" or outcome.damage):
-            journal.discard(item)
+        if item.index in plan.complete:
+            with suppress(SetupError):  # all is done: what cannot be removed is in nobody's way
+                journal.discard(item)
             journal.confirm(item)
             hands.settle(item)
 

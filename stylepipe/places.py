@@ -9,7 +9,7 @@ from pathlib import Path
 from stylepipe.errors import ItemError, UsageError
 from stylepipe.types import Item
 
-_LONGEST = 255
+LONGEST_NAME = 255
 """Bytes of a file's name that file systems hold."""
 
 
@@ -44,9 +44,9 @@ def no_file(path: Path) -> str:
 def check_result(item: Item) -> None:
     """Raise ItemError if the item's result cannot be put where it belongs."""
     size = len(os.fsencode(item.output.name))
-    if size > _LONGEST:
+    if size > LONGEST_NAME:
         raise ItemError(
-            f"the name of its result would have {size} bytes, of {_LONGEST} that a disk holds; "
+            f"the name of its result would have {size} bytes, of {LONGEST_NAME} that a disk holds; "
             "choose a shorter --name"
         )
     if os.path.isdir(item.output):  # noqa: PTH112 (raises nothing)

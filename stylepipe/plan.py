@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from stylepipe.components import Component, Context, Reader, Writer
-from stylepipe.damage import Damaged, refuse
+from stylepipe.damage import Damaged
 from stylepipe.errors import ItemError, SetupError, UsageError
 from stylepipe.inhand import InHand
 from stylepipe.inputs import Found, probe, readers_for, writer_for
@@ -36,6 +36,8 @@ class Plan:
     """By its index, how an item ends that need not, or cannot, be done."""
     stories: Mapping[int, str]
     """By the index of one to be done, what it did to an earlier run: it comes last, by itself."""
+    complete: Collection[int]
+    """The indexes of items whose result is there."""
 
     @property
     def todo(self) -> list[Item]:
@@ -64,8 +66,10 @@ def decide(job: Job, found: Found, journal: Journal, hands: InHand) -> Plan:
             f"{before} and would be {item.output.name} now; name results by {{stem}}, or choose "
             "another --output"
         )
+    complete: set[int] = set()
     if not job.redo:
-        known |= _kept(job, items, journal)
+        kept, complete = _kept(job, items, journal)
+        known |= kept
     stories: dict[int, str] = {}
     for item in items:
         if item.index not in known and (deaths := hands.deaths(item)):
@@ -73,11 +77,13 @@ def decide(job: Job, found: Found, journal: Journal, hands: InHand) -> Plan:
                 known[item.index] = Outcome("failed", why)
             else:
                 stories[item.index] = deaths.story()
-    return Plan(found.items, known, stories)
+    return Plan(found.items, known, stories, complete)
 
 
-def _kept(job: Job, items: Sequence[Item], journal: Journal) -> dict[int, Outcome]:
-    """How the items end whose result, or something in its place, is there."""
+def _kept(
+    job: Job, items: Sequence[Item], journal: Journal
+) -> tuple[dict[int, Outcome], set[int]]:
+    """How the items end whose result, or something in its place, is there; whose result it is."""
     states = {item.index: journal.state(item) for item in items}
     there = [item for item in items if states[item.index] == "other"]
     more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
@@ -100,7 +106,7 @@ def _kept(job: Job, items: Sequence[Item], journal: Journal) -> dict[int, Outcom
                 f"{item.output} exists and was not made from this source by these settings; "
                 f"{_WAYS}",
             )
-    return kept
+    return kept, {index for index, state in states.items() if state == "complete"}
 
 
 def _already_done(damage: str, rule: str) -> Outcome:
@@ -126,14 +132,23 @@ def begin(item: Item, settings: Settings) -> tuple[Reader, Info, Writer]:
     reader, info = probe(item.source, settings.readers)
     writer = writer_for(info.kind, item.output, settings.writers)
     if writer is None:
-        able = [s for w in settings.writers if w.kind == info.kind for s in w.patterns]
         raise ItemError(
-            f"cannot write {'a video' if info.kind == 'video' else 'a picture'} as "
-            f"{item.output.suffix}; pass --format with one of: {' '.join(able)}"
+            f"a {_NAMES[info.kind]} cannot be written as {item.output.suffix}; give its result "
+            "one of these suffixes, in --output or by --format: "
+            + " ".join(_able(item, info, settings))
         )
     for component in (*painting(settings), writer):
         component.check_item(item, info)
     return reader, info, writer
+
+
+def _able(item: Item, info: Info, settings: Settings) -> Iterator[str]:
+    """The suffixes under which the item's result can be written."""
+    for writer in settings.writers:
+        for suffix in writer.patterns if writer.kind == info.kind else ():
+            with suppress(ItemError):
+                writer.check_item(replace(item, output=item.output.with_suffix(suffix)), info)
+                yield suffix
 
 
 class _LateContext(Context):
@@ -151,8 +166,7 @@ class _LateContext(Context):
 
 
 def open_lightly(
-    readers: Iterable[Reader], stack: ExitStack, log: Callable[[str], None],
-    damaged: Damaged = refuse,
+    readers: Iterable[Reader], stack: ExitStack, log: Callable[[str], None], damaged: Damaged
 ) -> None:
     """Open readers for a look at files; what they find ``damaged`` hears."""
     for reader in readers:
@@ -167,43 +181,50 @@ def check_used(
 
     Raises UsageError where a flow was chosen and nothing moves.
     """
-    flow = settings.flow
-    if flow is not None and not _is_any("video", items, settings, hands):
-        raise UsageError(
-            f"--temporal {flow.name} holds the frames of a film together, and no input is a film; "
-            "pass --temporal none, or first make numbered frames a film: "
-            "ffmpeg -framerate 25 -i %04d.png film.mkv"
-        )
     given: dict[Kind, set[str]] = {"image": set(), "video": set()}
     parts: list[Reader | Writer] = [*settings.readers, *settings.writers]
     for part in parts:
         given[part.kind] |= part.options.given()
     both = given["image"] & given["video"]
-    for kind, names in given.items():
-        if names - both and not _is_any(kind, items, settings, hands):
-            flags = " and ".join(f"--{name.replace('_', '-')}" for name in sorted(names - both))
-            log(f"without effect, as no input is a {_NAMES[kind]}: {flags}")
+    needed: dict[Kind, set[str]] = {kind: names - both for kind, names in given.items()}
+    wanted = {kind for kind, names in needed.items() if names}
+    flow = settings.flow
+    if flow is not None:
+        wanted.add("video")
+    there = _kinds(wanted, items, settings, hands)
+    if flow is not None and "video" not in there:
+        raise UsageError(
+            f"--temporal {flow.name} holds the frames of a film together, and no input is a film; "
+            "pass --temporal none, or first make numbered frames a film: "
+            "ffmpeg -framerate 25 -i %04d.png film.mkv"
+        )
+    for kind in (kind for kind in needed if kind in wanted - there):
+        flags = " and ".join(f"--{name.replace('_', '-')}" for name in sorted(needed[kind]))
+        log(f"without effect, as no input is a {_NAMES[kind]}: {flags}")
 
 
-def _is_any(kind: Kind, items: Sequence[Item], settings: Settings, hands: InHand) -> bool:
-    """Whether any item is of a kind; only files whose suffix does not tell are opened.
+def _kinds(
+    wanted: Collection[Kind], items: Sequence[Item], settings: Settings, hands: InHand
+) -> set[Kind]:
+    """Which of the ``wanted`` kinds are there; only files whose suffix does not tell are opened.
 
     One on which a run died may be of any kind: it is not looked at before its turn.
     """
     claims = [{r.kind for r in readers_for(item.source, settings.readers)} for item in items]
-    if {kind} in claims:
-        return True
+    there = {kind for kind in wanted if {kind} in claims}
     for item, kinds in zip(items, claims, strict=True):
-        if kind not in kinds:
+        if there.issuperset(wanted):
+            break
+        if not (kinds & set(wanted)) - there:
             continue
         if hands.deaths(item):
-            return True
+            there |= kinds
+            continue
         try:
             with hands.hold("reading", item):
-                if probe(item.source, settings.readers)[1].kind == kind:
-                    return True
+                there.add(probe(item.source, settings.readers)[1].kind)
         except (SetupError, UsageError):
             raise
         except Exception:  # a codec or plugin may raise anything for one file
             continue  # what is wrong with it is told in its turn
-    return False
+    return there

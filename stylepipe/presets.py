@@ -35,6 +35,7 @@ from stylepipe.damage import RULES
 from stylepipe.errors import UsageError, suggest
 from stylepipe.options import Options, OptionSpec, convert, option
 from stylepipe.pictures import MAX_PIXELS
+from stylepipe.places import LONGEST_NAME
 from stylepipe.texts import read_toml, shown
 
 if TYPE_CHECKING:
@@ -54,8 +55,6 @@ DEFAULT = {"mask": "files", "temporal": "dis"}
 
 _COMMAND_LINE = "command line"
 _ENVIRONMENT = "environment"
-_LONGEST = 255
-"""Characters of a file's name that file systems hold."""
 _NAME_SAMPLE: dict[str, Any] = {
     "stem": "photo",
     "suffix": "jpg",
@@ -94,8 +93,8 @@ class OutputOptions(Options):
 
     def check(self) -> None:
         """Raises UsageError for a template that names no file."""
-        if len(self.name) > _LONGEST:
-            raise UsageError(f"name has {len(self.name)} characters, of {_LONGEST} allowed")
+        if len(self.name) > LONGEST_NAME:
+            raise UsageError(f"name has {len(self.name)} characters, of {LONGEST_NAME} allowed")
         if re.search(r"%\d*d", self.name):
             raise UsageError(f"name {self.name!r} numbers nothing; write {{index:04d}} for %04d")
         fields = ", ".join("{" + f + "}" for f in _NAME_SAMPLE)
@@ -105,8 +104,8 @@ class OutputOptions(Options):
                     continue
                 if "{" in (spec or ""):
                     raise ValueError("a field inside a field")
-                if any(int(number) > _LONGEST for number in re.findall(r"\d+", spec or "")):
-                    raise ValueError(f"a field wider than {_LONGEST} characters")
+                if any(int(number) > LONGEST_NAME for number in re.findall(r"\d+", spec or "")):
+                    raise ValueError(f"a field wider than {LONGEST_NAME} characters")
                 if name not in _NAME_SAMPLE:
                     hint = suggest(name, _NAME_SAMPLE)
                     raise UsageError(f"name {self.name!r} has {{{name}}}{hint}; known: {fields}")

@@ -5,8 +5,12 @@ from __future__ import annotations
 import reprlib
 import tomllib
 from collections import Counter
+from collections.abc import Hashable, Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast, get_type_hints
+
+T = TypeVar("T")
 
 _MOST = 1 << 16
 """Bytes of a TOML file at most: presets are a few lines."""
@@ -35,6 +39,24 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(text)
     except RecursionError:
         raise ValueError("its values are nested too deeply") from None
+
+
+def as_record(kind: type[T], values: Mapping[str, Any]) -> T:
+    """The dataclass ``kind`` from the values of a JSON object, which anybody may have written.
+
+    Its fields are plain: texts, numbers, None. Raises TypeError for an unknown or a missing field,
+    and for a value of another type.
+    """
+    record, hints = kind(**values), _hints(cast(Hashable, kind))
+    for name, value in values.items():
+        if not isinstance(value, hints[name]):
+            raise TypeError(f"{name} cannot be {shown(value)}")
+    return record
+
+
+@cache
+def _hints(kind: Hashable) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def shown(value: object) -> str:

@@ -248,3 +248,24 @@ def test_a_file_named_twice_by_a_link_is_done_once(photos, tmp_path):
     (tmp_path / "link").symlink_to(photos)
     found = find_items((photos, tmp_path / "link"), tmp_path / "out", settings())
     assert [i.source.name for i in found.items] == ["a.npy", "b.npy", "c.npy"]
+
+
+def test_to_keep_what_is_in_the_way_costs_no_unfinished_work(tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    np.save(tmp_path / "in" / "clip.npy", np.stack([array(seed=i) for i in range(6)]))
+    write = fakes.NpySink.write
+
+    def broken(self, frame):
+        if frame.index == 3:
+            raise OSError("no")
+        write(self, frame)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fakes.NpySink, "write", broken)
+        assert go(tmp_path / "in", tmp_path / "out")[0].exit_code == 1
+    (tmp_path / "out" / "clip.npy").write_text("mine")
+    report, _ = go(tmp_path / "in", tmp_path / "out", skip_existing=True)
+    assert report.counts == {"skipped": 1}
+    (tmp_path / "out" / "clip.npy").unlink()
+    report, _ = go(tmp_path / "in", tmp_path / "out")
+    assert report.counts["done"] == 1 and report.frames == 3, "it goes on"

@@ -71,7 +71,7 @@ def child(*args: object, **options: object) -> int:
     if number == 0:
         code = 99
         try:
-            faulthandler.disable()  # pytest's own, which would see the crash instead
+            inhand.watch_crashes()  # as the program does, whoever has turned it on before
             code = go(*args, **options).exit_code  # type: ignore[arg-type]
         finally:
             sys.stdout.flush()
@@ -273,8 +273,12 @@ def test_a_finished_job_takes_no_notes(photos, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "notes", [b"", b"\xff\n", b"[]\n", b'{"deaths": 3}\n', b'{"deaths": {"a": 1}}']
-)
+    "notes",
+    [
+        b"", b"\xff\n", b"[]\n", b'{"deaths": 3}\n', b'{"deaths": {"a": 1}}', b'{"began": 5}\na-b',
+        b'{"deaths": {"a-b": {"crashes": "x"}}}\na-b', b'{"began": {"kills": []}}\na-b',
+    ],
+)  # fmt: skip
 def test_notes_that_make_no_sense_say_nothing(photos, tmp_path, notes):
     (tmp_path / "out" / ".stylepipe").mkdir(parents=True)
     (tmp_path / "out" / ".stylepipe" / "inhand").write_bytes(notes)

@@ -148,6 +148,19 @@ def test_a_finished_job_needs_nothing_of_the_disk(photos, tmp_path, monkeypatch,
         go(photos, tmp_path / "out")
 
 
+def test_what_cannot_be_removed_costs_nothing_that_is_done(photos, tmp_path, monkeypatch):
+    def refuse(folder: Path, ignore_errors: bool = False) -> None:
+        if not ignore_errors:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(journal.shutil, "rmtree", refuse)
+    assert go(photos, tmp_path / "out").counts == {"done": 2}
+    assert any((tmp_path / "out" / ".stylepipe" / "work").iterdir())
+    assert go(photos, tmp_path / "out").counts == {"skipped": 2}
+    with pytest.raises(SetupError, match=r"cannot remove .*Permission denied"):
+        go(photos, tmp_path / "out", redo=True)
+
+
 # -- links and pipes in the place of notes -------------------------------------------------------
 
 

@@ -7,7 +7,12 @@ import pytest
 from clips import make_clip
 from PIL import Image
 
+from stylepipe import Info, Item, plan
 from stylepipe.cli import main
+from stylepipe.inhand import InHand
+from stylepipe.journal import Journal
+from stylepipe.plugins import Plugins
+from stylepipe.presets import resolve
 
 POSTERIZE = str(Path(__file__).parents[1] / "examples" / "posterize.py")
 
@@ -44,7 +49,7 @@ def media(tmp_path) -> Path:
         ("clip.mp4", ["-o", "-"], 2, "standard output; name a file or a folder with --output"),
         ("clip.mp4", ["-o", "https://x.org/a"], 2, "cannot be written to https://x.org/a; name"),
         ("clip.mp4", ["-o", "clip.png"], 1, "a film cannot be written as .png"),
-        ("clip.mp4", ["-o", "clip.jpg"], 1, "cannot write a video as .jpg; pass --format with"),
+        ("clip.mp4", ["-o", "clip.jpg"], 1, "as .jpg; give its result one of"),
         ("clip.mp4", ["-o", "out", "--format", "png"], 1, ".apng for an animated picture"),
         ("clip.mp4", ["-o", "out", "--format", "jpg"], 1, "--format jpg is for photos, and this"),
         ("photo.jpg", ["-o", "out", "--format", "mp4"], 1, "--format mp4 is for films, and this"),
@@ -67,6 +72,13 @@ def test_what_cannot_be_honored_is_refused_with_what_to_type(
     got, out, err = cli(there if there.exists() else source, *args, *more)
     assert got == code and words in out + err
     assert "Traceback" not in err and sorted(Path().iterdir()) == before, "nothing is left behind"
+
+
+def test_a_suffix_that_is_named_can_be_written(cli, media):
+    _, _, err = cli(media / "clip.mp4", "-o", "clip.jpg")
+    named = [word for word in err.split() if word.startswith(".") and word != ".jpg"]
+    assert ".mkv" in named and ".png" not in named
+    assert cli(media / "clip.mp4", "-o", f"clip{named[-1]}")[0] == 0
 
 
 def test_a_numbered_folder_that_is_there_is_a_folder(cli, media):
@@ -101,3 +113,22 @@ def test_options_without_effect_are_told(cli, media, more):
 def test_what_is_no_file_is_no_input(cli):
     code, _, err = cli("/dev/null", "-o", "out")
     assert code == 3 and "/dev/null is neither a file nor a folder" in err
+
+
+def test_a_look_for_films_opens_each_file_once(media, monkeypatch):
+    looked = []
+
+    def look(path, readers):
+        looked.append(path.name)
+        return None, Info("image", "webp", 1, 1)
+
+    monkeypatch.setattr(plan, "probe", look)
+    items = [Item(i, media / f"{i}.webp", media, Path(f"{i}.webp")) for i in range(3)]
+    chosen = resolve(
+        Plugins(), "default", {"input": {"start": 1}, "output": {"image_quality": 90}}
+    )
+    hands = InHand(Journal(Path("out"), False, ""), None)
+    told: list[str] = []
+    plan.check_used(items, chosen, hands, told.append)
+    assert looked == ["0.webp", "1.webp", "2.webp"]
+    assert told == ["without effect, as no input is a film: --start"]

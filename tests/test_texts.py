@@ -53,19 +53,22 @@ def test_journal_lines_of_others_cost_nothing(tmp_path):
     np.save(tmp_path / "a.npy", array())
 
     def go():
-        job = Job((tmp_path / "a.npy",), tmp_path / "out", settings(), fakes.Plugins(),
+        job = Job((tmp_path / "a.npy",), tmp_path / "out", chosen, fakes.Plugins(),
                   device="cpu")  # fmt: skip
         return run(job, Report(quiet=True)).counts
 
+    # Names that tell a number are looked for under all names that the journal has.
+    chosen = settings(name="{stem}-{index}")
     assert go() == {"done": 1}
     journal = tmp_path / "out" / ".stylepipe" / "journal.jsonl"
     lines = [DEEP[:60_000], "x" * 200_000, '{"output": []}', '{"output": {"a": 1}}', "[]", "1" * 99]
     entry = json.loads(journal.read_text())
     lines.append(json.dumps({**entry, "content": 3, "version": None, "settings": 4}))
     lines.append(json.dumps({**entry, "name": []}))
+    lines += [json.dumps({**entry, "output": name}) for name in (5, "a\0b", "x" * 5000)]
     journal.write_text("\n".join([*lines, journal.read_text()]))
     assert go() == {"skipped": 1}
-    journal.write_text(json.dumps({**entry, "content": 3, "version": None}))
+    journal.write_text(json.dumps({**entry, "content": "3", "version": ""}))
     assert go() == {"done": 1}, "it is ours, of a source that was something else"
 
 

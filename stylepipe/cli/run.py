@@ -324,9 +324,6 @@ def _run(
     app = app_of(ctx)
     with _told_as_event(json):
         app.warn_of_broken()
-        if skip_existing and (overwrite or redo):
-            other = "--redo" if redo else "--overwrite"
-            raise UsageError(f"{other} and --skip-existing contradict each other; choose one")
         settings = draft(app.plugins, preset, tables, os.environ).settings()
 
     from stylepipe.device import tune_allocator
