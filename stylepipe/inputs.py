@@ -39,11 +39,27 @@ def probe(path: Path, readers: Sequence[Reader]) -> tuple[Reader, Info]:
         if path.exists():
             raise ItemError("it is a pipe, a device or the like; only files are read")
         raise ItemError("the file is gone, or a link that leads nowhere")
-    for reader in readers_for(path, readers):
+    asked = readers_for(path, readers)
+    for reader in asked:
         info = reader.probe(path)
         if info is not None:
             return reader, info
+    for reader in readers:
+        if reader not in asked and (info := _looked_at(path, reader)):
+            kind = "a film" if info.kind == "video" else "a picture"
+            raise ItemError(
+                f"its content is {kind} ({info.format}), unlike what {path.suffix} says; give it a "
+                f"suffix of its kind, such as {reader.patterns[0]}"
+            )
     raise ItemError(f"no reader knows what is in this {path.suffix or 'file'}")
+
+
+def _looked_at(path: Path, reader: Reader) -> Info | None:
+    """What a reader makes of a file that its suffix gives to others."""
+    try:
+        return reader.probe(path)
+    except ItemError:
+        return None
 
 
 @dataclass(frozen=True)

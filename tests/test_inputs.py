@@ -11,6 +11,7 @@ from fakes import array, np, settings
 from stylepipe.errors import ItemError, NoInputError, UsageError
 from stylepipe.inputs import find_items, probe
 from stylepipe.styles import parse_style, parse_styles
+from stylepipe.types import Info
 
 
 @pytest.fixture
@@ -52,6 +53,25 @@ def test_format_wins_over_the_source_where_it_can_be_written(photos, tmp_path, m
 def test_missing_input_is_named(tmp_path):
     with pytest.raises(NoInputError, match=r"no such file or folder: .*nowhere"):
         find_items((tmp_path / "nowhere",), tmp_path / "out", settings())
+
+
+def test_a_film_with_the_name_of_a_photo_is_told_to_be_one(tmp_path):
+    class Films(fakes.NpyReader):
+        name, kind, patterns = "films", "video", (".film",)
+
+        def probe(self, path):
+            return Info("video", "matroska", 64, 48)
+
+    class Photos(fakes.NpyReader):
+        name, patterns = "photos", (".jpg",)
+
+        def probe(self, path):
+            return None
+
+    (tmp_path / "a.jpg").write_bytes(b"film")
+    readers = [Photos(Photos.Options()), Films(Films.Options())]
+    with pytest.raises(ItemError, match=r"is a film \(matroska\), unlike what \.jpg says.*\.film"):
+        probe(tmp_path / "a.jpg", readers)
 
 
 def test_nothing_matches(tmp_path):

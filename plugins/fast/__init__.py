@@ -45,7 +45,8 @@ _PICKLES = (".pth", ".pt", ".pkl", ".pickle", ".ckpt", ".bin", ".t7")
 class FastOptions(StylizerOptions):
     quality: str = option(
         "light",
-        "Bundled network: one for every style, or a larger, older and milder one for eight.",
+        "light: a quick network for every style. quality: an older, larger one of eight milder "
+        "styles.",
         choices=NETWORKS,
     )
     style_scale: float = option(

@@ -93,7 +93,7 @@ def plan(source: Path, info: Info, suffix: str) -> Plan:
     covers: list[Any] = []
     if pieces := info.details.get("pieces"):
         result.notes.append(
-            f"its clock starts anew ({len(pieces) - 1} times): the parts are put end to end"
+            f"its times start anew on the way, {len(pieces)} parts are put end to end"
         )
     with open_video(source) as container:
         timecode = find_timecode(container, container.streams[video])
