@@ -6,7 +6,7 @@ of others, fetched and checked) and stylepipe.testing (test files and contracts)
 documented in one of these may change.
 """
 
-import stylepipe.start  # before all others  # noqa: F401
+import stylepipe.startup  # before all others  # noqa: F401
 from stylepipe.api import convert
 from stylepipe.components import (
     Caps,

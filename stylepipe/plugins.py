@@ -19,7 +19,7 @@ import pluggy
 from stylepipe import hookspecs
 from stylepipe.components import Component, Flow, Masker, Reader, Stylizer, Training, Writer
 from stylepipe.errors import SetupError, StylepipeError, UsageError, suggest
-from stylepipe.streams import tell
+from stylepipe.stdio import tell
 
 if TYPE_CHECKING:
     import click

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylepipe.errors import SetupError, StylepipeError, sentence
-from stylepipe.streams import is_terminal, printable, tell
+from stylepipe.stdio import is_terminal, printable, tell
 from stylepipe.texts import told_kinds
 from stylepipe.types import Info, Item, Outcome
 

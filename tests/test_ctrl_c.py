@@ -53,7 +53,7 @@ def test_a_program_that_imports_stylepipe_keeps_its_ctrl_c(tmp_path):
     code = "try:\n import stylepipe\nexcept KeyboardInterrupt:\n print('mine')"
     assert press(tmp_path, "pluggy", "-c", code).stdout == "mine\n"
     # as a shell starts what is to run in the background
-    code = "import signal, stylepipe.start as s; s.leave_at_ctrl_c(); s.heed_ctrl_c(); "
+    code = "import signal, stylepipe.startup as s; s.leave_at_ctrl_c(); s.heed_ctrl_c(); "
     code = f"import signal; signal.signal(2, signal.SIG_IGN); {code}"
     code += "print(signal.getsignal(2) is signal.SIG_IGN)"
     assert press(tmp_path, "", "-c", code).stdout == "True\n"

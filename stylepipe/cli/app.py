@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stylepipe.errors import SetupError
-from stylepipe.streams import printable, tell
+from stylepipe.stdio import printable, tell
 
 if TYPE_CHECKING:
     from stylepipe.plugins import Plugins

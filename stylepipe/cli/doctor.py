@@ -19,7 +19,7 @@ import click
 from stylepipe.cli.app import App, app_of
 from stylepipe.cli.output import print_json
 from stylepipe.errors import SetupError, StylepipeError
-from stylepipe.streams import printable, tell
+from stylepipe.stdio import printable, tell
 from stylepipe.version import __version__
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from stylepipe.cli.output import complain, sentence_of
 from stylepipe.device import tune_threads
 from stylepipe.errors import SetupError, StylepipeError, sentence, suggest
 from stylepipe.inhand import watch_crashes
-from stylepipe.start import heed_ctrl_c, leave_at_ctrl_c
-from stylepipe.streams import secure_streams, tell
+from stylepipe.startup import heed_ctrl_c, leave_at_ctrl_c
+from stylepipe.stdio import secure_streams, tell
 from stylepipe.version import __version__
 
 VERBS = {

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from stylepipe.streams import printable, tell
+from stylepipe.stdio import printable, tell
 
 
 def print_table(rows: Sequence[Sequence[str]], head: Sequence[str] = ()) -> None:

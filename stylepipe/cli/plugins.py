@@ -11,7 +11,7 @@ from stylepipe.cli.app import app_of
 from stylepipe.cli.output import print_json
 from stylepipe.components import Component
 from stylepipe.plugins import STAGES, stage_of
-from stylepipe.streams import printable
+from stylepipe.stdio import printable
 
 
 @click.command("plugins")

@@ -13,7 +13,7 @@ from stylepipe.cli.app import app_of
 from stylepipe.cli.output import complain, print_json, print_table
 from stylepipe.errors import StylepipeError
 from stylepipe.presets import available, draft, explain, find, load, user_folder
-from stylepipe.streams import printable
+from stylepipe.stdio import printable
 
 
 @click.group("presets", invoke_without_command=True)

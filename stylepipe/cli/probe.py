@@ -16,7 +16,7 @@ from stylepipe.damage import Damaged
 from stylepipe.errors import ItemError, NoInputError
 from stylepipe.inputs import probe
 from stylepipe.plan import open_lightly
-from stylepipe.streams import printable, tell
+from stylepipe.stdio import printable, tell
 from stylepipe.types import Info
 
 

@@ -8,7 +8,7 @@ from stylepipe.cli.app import app_of
 from stylepipe.cli.output import complain, print_json, print_table
 from stylepipe.components import StyleInfo, Stylizer
 from stylepipe.errors import StylepipeError
-from stylepipe.streams import tell
+from stylepipe.stdio import tell
 
 
 @click.command("styles")

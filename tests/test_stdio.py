@@ -17,7 +17,7 @@ from stylepipe.cli.output import print_json
 from stylepipe.pipeline import Job
 from stylepipe.pipeline import run as run_job
 from stylepipe.report import Report
-from stylepipe.streams import printable
+from stylepipe.stdio import printable
 
 TOY = str(Path(__file__).parent / "toy_plugin.py")
 posix = pytest.mark.skipif(os.name != "posix", reason="streams are closed by a Unix shell")
