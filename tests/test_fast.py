@@ -45,7 +45,7 @@ def save(
 def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "styles"
     folder.mkdir()
-    save(folder / "quality" / "all.safetensors", "wave", "night", "scream", seed=1)
+    save(folder / "quality" / "all.safetensors", "wave", "night", "scream", "relief", seed=1)
     save(folder / "light" / "all.safetensors", "wave", "night", seed=2, family="a")
     save(folder / "light" / "scream.safetensors", "scream", seed=3, family="a")
     save(folder / "light" / "mosaic.safetensors", "mosaic", seed=4, family="b")
@@ -82,7 +82,7 @@ def refused(*styles: str) -> str:
 
 def test_bundled_styles_are_listed_with_titles(bundled: Path) -> None:
     infos = FastStylizer.styles()
-    assert [i.name for i in infos] == ["wave", "night", "scream", "mosaic"]
+    assert [i.name for i in infos] == ["wave", "night", "mosaic", "scream", "relief"]
     assert infos[0].title == "The Wave, Somebody, 1900" and infos[0].license == "MIT"
 
 
@@ -166,6 +166,19 @@ def test_blends_mix_networks_of_one_family(bundled: Path, tmp_path: Path) -> Non
         opened("light").prepare(refs("scream", str(other)))
 
 
+def test_the_quick_network_is_taken_unless_only_the_other_knows_a_style(bundled: Path) -> None:
+    def auto(*styles: str) -> torch.Tensor:
+        return painted(*((style, 1 / len(styles)) for style in styles), quality="auto")
+
+    assert torch.equal(auto("wave"), painted(("wave", 1.0), quality="light"))
+    assert torch.equal(auto("relief"), painted(("relief", 1.0), quality="quality"))
+    assert torch.equal(
+        auto("wave", "relief"), painted(("wave", 0.5), ("relief", 0.5), quality="quality")
+    )
+    with pytest.raises(UsageError, match="'relief' is not in the package for --quality light"):
+        opened("auto").prepare(refs("mosaic", "relief"))
+
+
 def test_a_style_that_one_network_lacks_is_refused_with_the_other(bundled: Path) -> None:
     message = refused("mosaic")
     assert "'mosaic' is not in the package for --quality quality, only for --quality light" in (
@@ -182,7 +195,7 @@ def test_own_file(bundled: Path, tmp_path: Path) -> None:
 
 
 def test_no_style_and_unknown_style_list_the_bundled_ones(bundled: Path) -> None:
-    assert "bundled: wave, night, scream" in refused()
+    assert "bundled: wave, night, mosaic, scream, relief" in refused()
     assert "unknown style 'waves' (did you mean 'wave'?)" in refused("waves")
 
 

@@ -331,8 +331,8 @@ def test_the_shipped_presets_do_what_their_names_say():
     plugins = Plugins()
     assert resolve(plugins, "default").stylizer.options.style == ("starry-night",)
     fast, smooth = resolve(plugins, "video-fast"), resolve(plugins, "video-smooth")
-    assert fast.stylizer.options.quality == "light" and fast.flow is not None
-    assert smooth.stylizer.options.quality == "light" and smooth.flow.options.blend >= 0.7
+    assert fast.stylizer.options.quality == "auto" and fast.flow is not None
+    assert smooth.stylizer.options.quality == "auto" and smooth.flow.options.blend >= 0.7
     assert resolve(plugins, "background").masker.options.invert is True
     assert resolve(plugins, "subject").masker.options.invert is False
     assert resolve(plugins, "keep-colors").stylizer.options.keep_colors is True

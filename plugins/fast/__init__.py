@@ -44,10 +44,10 @@ _PICKLES = (".pth", ".pt", ".pkl", ".pickle", ".ckpt", ".bin", ".t7")
 
 class FastOptions(StylizerOptions):
     quality: str = option(
-        "light",
-        "light: a quick network for every style. quality: an older, larger one of eight milder "
-        "styles.",
-        choices=NETWORKS,
+        "auto",
+        "light: quick networks. quality: an older, larger one of eight milder styles. auto: light, "
+        "unless a style is in quality only.",
+        choices=("auto", *NETWORKS),
     )
     style_scale: float = option(
         1.0,
@@ -143,7 +143,8 @@ class FastStylizer(Stylizer):
         """Each style by :meth:`_resolve`; they can be blended, and there is at least one."""
         if not styles:
             raise UsageError(f"name a style with --style; {self._offer()}")
-        asked = [self._resolve(ref) for ref in styles]
+        network = self._network(styles)
+        asked = [self._resolve(ref, network) for ref in styles]
         files = list(dict.fromkeys(file for file, _ in asked))
         families = {_family(file) for file in files} if len(files) > 1 else set()
         if len(families) > 1 or "" in families:
@@ -155,17 +156,27 @@ class FastStylizer(Stylizer):
             )
         return asked
 
-    def _resolve(self, ref: StyleRef) -> tuple[Path, str | None]:
+    def _network(self, styles: Sequence[StyleRef]) -> str:
+        """The bundled network to take: the first that knows all the bundled styles asked for."""
+        chosen: str = self.options.quality
+        if chosen != "auto":
+            return chosen
+        known = bundled_files()
+        asked = [known[ref.name] for ref in styles if ref.name in known]
+        able = [network for network in NETWORKS if all(network in files for files in asked)]
+        return able[0] if able else NETWORKS[0]
+
+    def _resolve(self, ref: StyleRef, network: str) -> tuple[Path, str | None]:
         """The file that holds a style, and the style's name in it (None: its only one)."""
         known = bundled_files()
         if ref.name in known:
             networks = known[ref.name]
-            if self.options.quality not in networks:
+            if network not in networks:
                 raise UsageError(
-                    f"the style {ref.name!r} is not in the package for --quality "
-                    f"{self.options.quality}, only for --quality {' and '.join(networks)}"
+                    f"the style {ref.name!r} is not in the package for --quality {network}, only "
+                    f"for --quality {' and '.join(networks)}"
                 )
-            return networks[self.options.quality][1], ref.name
+            return networks[network][1], ref.name
         text, mark, style = ref.name.rpartition("#")
         if mark and text.lower().endswith(".safetensors"):
             path, name = Path(text).expanduser(), style

@@ -11,7 +11,8 @@ from stylepipe import SetupError, StyleInfo
 
 STYLES = Path(__file__).with_name("styles")
 """Holds a folder for each network, with a file for each style, or for several of one network."""
-NETWORKS = ("quality", "light")
+NETWORKS = ("light", "quality")
+"""The preferred one first."""
 
 
 @dataclass(frozen=True)
