@@ -23,7 +23,7 @@ def refuse(what: str) -> None:
 class DamageRule:
     """Applies the job's rule to what readers tell of the file in hand, and remembers it.
 
-    Used in the reading thread only, which reads one file after another.
+    All but :meth:`ended_by` is for the reading thread only, which reads one file after another.
     """
 
     def __init__(self, rule: str) -> None:

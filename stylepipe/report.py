@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 
+_COUNTED = ("to do", "done", "skipped", "failed")
+"""What the last line and the last event count; ``to do`` in a dry run only."""
 PROGRESS_EVERY = 1.0
 """Seconds between two events of progress."""
 
@@ -221,8 +223,7 @@ class Report:
     def job_done(self) -> None:
         """Say the sum."""
         self._finish()
-        kinds = ("to do", "done", "skipped", "failed")
-        words = [f"{self.counts[k]} {k}" for k in kinds if self.counts[k]]
+        words = [f"{self.counts[k]} {k}" for k in _COUNTED if self.counts[k]]
         if self.interrupted:
             words.append("interrupted; run the same command again to go on")
         sum_ = ", ".join(words) or "nothing to do"
@@ -254,7 +255,7 @@ class Report:
             self._steps, self._frames, self._files = None, {}, None
         self._event(
             "job_done",
-            **{k: self.counts[k] for k in ("done", "skipped", "failed", "damaged")},
+            **{k.replace(" ", "_"): self.counts[k] for k in (*_COUNTED, "damaged")},
             left_out=self.left_out,
             frames=self.frames,
             seconds=round(self.seconds, 3),

@@ -150,6 +150,7 @@ def test_what_a_plugin_raises_at_a_look_costs_its_item(tmp_path, monkeypatch, ca
     told = [(e["action"], e["message"]) for e in events if e["event"] == "planned"]
     assert told == [("failed", "ZeroDivisionError: of a plugin"), ("do", "")]
     assert report.exit_code == 1 and report.counts == {"failed": 1, "to do": 1}
+    assert events[-1]["to_do"] == events[-1]["failed"] == 1
 
 
 def test_what_is_done_is_not_looked_at_again(plan, tmp_path):
