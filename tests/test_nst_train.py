@@ -290,7 +290,7 @@ def test_consistent_networks_move_their_strokes_with_the_photo(make: Make) -> No
     """What a shifted, noisy photo changes in the picture is less after training for it."""
 
     def change(weight: float) -> float:
-        options = replace(OPTIONS, steps=40, size=48, batch=2, learning_rate=5e-3, copy_steps=0,
+        options = replace(OPTIONS, steps=30, size=48, batch=2, learning_rate=5e-3, copy_steps=0,
                           content_weight=0.1, consistency_weight=weight)  # fmt: skip
         torch.manual_seed(0)
         trainer = make(f"weight{weight}", options, net=StyleNetwork(SPEC, 2))

@@ -100,7 +100,7 @@ def test_a_steady_decoder_moves_its_strokes_with_the_photo(make: Make, tmp_path:
     style = encoder(tinyencoder.picture(64, 64, 12), ["relu2_1"])["relu2_1"]
 
     def change(steady_weight: float) -> float:
-        options = replace(OPTIONS, steps=80, batch=4, learning_rate=1e-2, copies=0.0)
+        options = replace(OPTIONS, steps=45, batch=4, learning_rate=1e-2, copies=0.0)
         options = replace(options, steady_weight=steady_weight)
         trainer = make(f"steady{steady_weight}", options, photos=files[:3], paintings=files[3:])
         trainer.run()
