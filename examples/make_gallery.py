@@ -1,7 +1,7 @@
 """Compose the README's pictures: the example photos above, each bundled style below; and a photo
-after each example painting, by every stylizer that takes any.
+after each example painting, by every stylizer that takes any; and one by nearest neighbors.
 
-python examples/make_gallery.py [-o FOLDER] [--only gallery|any_painting]
+python examples/make_gallery.py [-o FOLDER] [--only gallery|any_painting|motifs]
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ ANY = ("adain", "style-swap", "wct", "gatys")
 PHOTOS = ("photos/lake.jpg", "photos/town/harbour.jpg", "portraits/cat.jpg")
 TILE, GAP, LIMIT = (264, 198), 4, 500_000
 """Size of a picture, space between two, and the most bytes of the result."""
+MOTIFS_HEIGHT = 480
 
 
 def names() -> list[str]:
@@ -110,6 +111,24 @@ def any_painting(folder: Path) -> Image.Image:
     return sheet
 
 
+def motifs(folder: Path) -> Image.Image:
+    """A photo, a painting, and the photo after it by nearest neighbors, at one height."""
+    photo, painting = HERE / "photos" / "still-life.jpg", HERE / "paintings" / "mosaic.jpg"
+    painted([photo], folder, use="nnst", style=str(painting), content=0.7, max_side=512)
+    pictures = []
+    for path in (photo, painting, folder / photo.name):
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+        size = round(upright.width * MOTIFS_HEIGHT / upright.height), MOTIFS_HEIGHT
+        pictures.append(upright.resize(size, Image.Resampling.LANCZOS))
+    width = sum(picture.width + GAP for picture in pictures) - GAP
+    sheet, left = Image.new("RGB", (width, MOTIFS_HEIGHT), "white"), 0
+    for picture in pictures:
+        sheet.paste(picture, (left, 0))
+        left += picture.width + GAP
+    return sheet
+
+
 def main() -> None:
     """Paint, compose, and write the sheets."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -122,7 +141,7 @@ def main() -> None:
                 write(args.output / f"{make.__name__}.jpg", make(Path(folder)))
 
 
-SHEETS = (gallery, any_painting)
+SHEETS = (gallery, any_painting, motifs)
 
 
 def write(output: Path, sheet: Image.Image) -> None:
