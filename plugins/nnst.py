@@ -20,7 +20,7 @@ from stylepipe import (
     option,
 )
 
-from .paintings import PaintingOptions, PaintingStylizer, job_memory, working_memory
+from .paintings import PaintingOptions, PaintingStylizer, too_large, working_memory
 
 if TYPE_CHECKING:
     import torch
@@ -114,9 +114,7 @@ class NnstStylizer(PaintingStylizer):
         try:
             return self._painter.paint(photo, self.regions_of(batch.item, photo), self._tell)
         except NotEnoughMemory as error:
-            # A GPU's memory is what it is.
-            flag = "" if photo.is_cuda else f" (--memory {job_memory(error.needed) >> 20}M)"
-            raise ItemError(f"{error}{flag}") from error
+            raise too_large(error, photo) from error
         except ValueError as error:
             raise ItemError(str(error)) from error
 

@@ -26,6 +26,7 @@ from .training import halved
 if TYPE_CHECKING:
     import torch
 
+    from stylepipe.nst.budget import NotEnoughMemory
     from stylepipe.nst.encoders import Encoder
     from stylepipe.nst.paintings import Painting
 
@@ -216,6 +217,13 @@ def working_memory(context: Context) -> int:
 def job_memory(needed: int) -> int:
     """The job's memory that leaves so much for the work on a picture: in whole MiB."""
     return ceil(min(needed + REST, needed / SHARE) / 2**20) << 20
+
+
+def too_large(error: NotEnoughMemory, photo: torch.Tensor) -> ItemError:
+    """What to tell of a photo that does not fit, with the --memory that would suffice."""
+    # A GPU's memory is what it is.
+    flag = "" if photo.is_cuda else f" (--memory {job_memory(error.needed) >> 20}M)"
+    return ItemError(f"{error}{flag}")
 
 
 def given_picture(path: Path, context: Context) -> torch.Tensor:

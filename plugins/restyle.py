@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from stylepipe import Batch, Context, ItemError, SetupError, StyleRef, UsageError, option
 
-from .paintings import PaintingOptions, PaintingStylizer, job_memory, working_memory
+from .paintings import PaintingOptions, PaintingStylizer, too_large, working_memory
 
 if TYPE_CHECKING:
     import torch
@@ -144,9 +144,7 @@ class RestyleStylizer(PaintingStylizer):
             try:
                 painted.append(self._restyler.paint(photo, self.regions_of(batch.item, photo)))
             except NotEnoughMemory as error:
-                # A GPU's memory is what it is.
-                flag = "" if photo.is_cuda else f" (--memory {job_memory(error.needed) >> 20}M)"
-                raise ItemError(f"{error}{flag}") from error
+                raise too_large(error, photo) from error
             except ValueError as error:
                 raise ItemError(str(error)) from error
         return torch.cat(painted)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -86,6 +89,21 @@ class NpySink(Sink):
 
     def abort(self):
         self.aborted = True
+
+
+@contextmanager
+def writing_fails_at(frame: int, monkeypatch: Any) -> Iterator[None]:
+    """Inside, the sinks fail at this frame, as a full disk would."""
+    write = NpySink.write
+
+    def broken(self: NpySink, picture: Frame) -> None:
+        if picture.index == frame:
+            raise OSError("no")
+        write(self, picture)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(NpySink, "write", broken)
+        yield
 
 
 class NpyWriter(Writer):

@@ -150,15 +150,7 @@ def test_overwrite_leaves_what_is_done_and_redo_forces(photos, tmp_path):
 
 def test_redo_begins_an_unfinished_film_anew(tmp_path, monkeypatch):
     np.save(tmp_path / "clip.npy", np.stack([array(seed=i) for i in range(6)]))
-    write = fakes.NpySink.write
-
-    def broken(self, frame):
-        if frame.index == 3:
-            raise OSError("no")
-        write(self, frame)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(fakes.NpySink, "write", broken)
+    with fakes.writing_fails_at(3, monkeypatch):
         assert go(tmp_path / "clip.npy", tmp_path / "out.npy")[0].exit_code == 1
     report, _ = go(tmp_path / "clip.npy", tmp_path / "out.npy", redo=True)
     assert report.counts["done"] == 1 and report.frames == 6
@@ -253,15 +245,7 @@ def test_a_file_named_twice_by_a_link_is_done_once(photos, tmp_path):
 def test_to_keep_what_is_in_the_way_costs_no_unfinished_work(tmp_path, monkeypatch):
     (tmp_path / "in").mkdir()
     np.save(tmp_path / "in" / "clip.npy", np.stack([array(seed=i) for i in range(6)]))
-    write = fakes.NpySink.write
-
-    def broken(self, frame):
-        if frame.index == 3:
-            raise OSError("no")
-        write(self, frame)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(fakes.NpySink, "write", broken)
+    with fakes.writing_fails_at(3, monkeypatch):
         assert go(tmp_path / "in", tmp_path / "out")[0].exit_code == 1
     (tmp_path / "out" / "clip.npy").write_text("mine")
     report, _ = go(tmp_path / "in", tmp_path / "out", skip_existing=True)

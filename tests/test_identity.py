@@ -91,15 +91,7 @@ def test_a_single_result_is_known_after_a_move(place):
 
 def test_an_unfinished_film_goes_on_after_a_move(place, monkeypatch):
     np.save(place / "clip.npy", np.stack([array(seed=i) for i in range(6)]))
-    write = fakes.NpySink.write
-
-    def broken(self, frame):
-        if frame.index == 3:
-            raise OSError("no")
-        write(self, frame)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(fakes.NpySink, "write", broken)
+    with fakes.writing_fails_at(3, monkeypatch):
         assert go(place / "clip.npy", place / "out") == {"failed": 1}
     moved = place.rename(place.with_name("E"))
     job = Job((moved / "clip.npy",), moved / "out", settings(), fakes.Plugins(), device="cpu")

@@ -29,7 +29,7 @@ from stylepipe import (
 )
 
 from . import training
-from .bundled import NETWORKS, STYLES, bundled_files, bundled_styles, read_head
+from .bundled import NETWORKS, STYLES, Bundled, bundled_files, bundled_styles, read_head
 
 if TYPE_CHECKING:
     import torch
@@ -143,8 +143,9 @@ class FastStylizer(Stylizer):
         """Each style by :meth:`_resolve`; they can be blended, and there is at least one."""
         if not styles:
             raise UsageError(f"name a style with --style; {self._offer()}")
-        network = self._network(styles)
-        asked = [self._resolve(ref, network) for ref in styles]
+        known = bundled_files()
+        network = self._network(styles, known)
+        asked = [self._resolve(ref, network, known) for ref in styles]
         files = list(dict.fromkeys(file for file, _ in asked))
         families = {_family(file) for file in files} if len(files) > 1 else set()
         if len(families) > 1 or "" in families:
@@ -156,19 +157,17 @@ class FastStylizer(Stylizer):
             )
         return asked
 
-    def _network(self, styles: Sequence[StyleRef]) -> str:
+    def _network(self, styles: Sequence[StyleRef], known: Bundled) -> str:
         """The bundled network to take: the first that knows all the bundled styles asked for."""
         chosen: str = self.options.quality
         if chosen != "auto":
             return chosen
-        known = bundled_files()
         asked = [known[ref.name] for ref in styles if ref.name in known]
         able = [network for network in NETWORKS if all(network in files for files in asked)]
         return able[0] if able else NETWORKS[0]
 
-    def _resolve(self, ref: StyleRef, network: str) -> tuple[Path, str | None]:
+    def _resolve(self, ref: StyleRef, network: str, known: Bundled) -> tuple[Path, str | None]:
         """The file that holds a style, and the style's name in it (None: its only one)."""
-        known = bundled_files()
         if ref.name in known:
             networks = known[ref.name]
             if network not in networks:

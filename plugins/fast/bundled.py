@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,9 @@ STYLES = Path(__file__).with_name("styles")
 """Holds a folder for each network, with a file for each style, or for several of one network."""
 NETWORKS = ("light", "quality")
 """The preferred one first."""
+
+Bundled = Mapping[str, Mapping[str, tuple[StyleInfo, Path]]]
+"""Name of a style -> network -> what is known of it, and its file."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,8 @@ def _title(record: dict[str, str]) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def bundled_files() -> dict[str, dict[str, tuple[StyleInfo, Path]]]:
-    """Name of a style -> network -> what is known of it, and its file.
+def bundled_files() -> Bundled:
+    """What is in the package, from the heads of its files.
 
     Raises SetupError if a file is damaged.
     """

@@ -25,7 +25,7 @@ from stylepipe import (
     is_out_of_memory,
 )
 
-from ..paintings import PaintingStylizer, given_picture, job_memory, working_memory
+from ..paintings import PaintingStylizer, given_picture, too_large, working_memory
 from .options import GatysOptions
 
 if TYPE_CHECKING:
@@ -144,9 +144,7 @@ class GatysStylizer(PaintingStylizer):
                     on_step=on_step,
                 )
         except NotEnoughMemory as error:
-            # A GPU's memory is what it is.
-            flag = "" if photo.is_cuda else f" (--memory {job_memory(error.needed) >> 20}M)"
-            raise ItemError(f"{error}{flag}") from error
+            raise too_large(error, photo) from error
         except (Diverged, ValueError) as error:
             raise ItemError(str(error)) from error
         except (RuntimeError, MemoryError) as error:

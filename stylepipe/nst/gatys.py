@@ -19,7 +19,6 @@ from torch import Tensor
 
 from stylepipe.device import trim_allocator
 
-from . import losses
 from .budget import Footprint, NotEnoughMemory
 from .encoders import Encoder
 from .margin import Margin
@@ -35,7 +34,7 @@ from .optimise import (
     size_of,
     sizes,
 )
-from .paintings import Painting, area, check_regions, recoloured
+from .paintings import Painting, area, check_regions, in_colors_of, recoloured
 from .terms import (
     Content,
     FeatureTerm,
@@ -296,11 +295,7 @@ class Gatys:
             generator = torch.Generator().manual_seed(seed)
             noise = torch.randn(photo.shape, generator=generator).to(photo)
             return (0.5 + 0.1 * noise).clamp(0.0, 1.0)
-        total = sum(p.weight for p in paintings)
-        mean = torch.stack([p.picture.mean(dim=(2, 3)) * (p.weight / total) for p in paintings])
-        std = torch.stack([p.picture.std(dim=(2, 3)) * (p.weight / total) for p in paintings])
-        coloured = losses.recolour(photo, mean.sum(dim=0), std.sum(dim=0)).clamp(0.0, 1.0)
-        return torch.lerp(photo, coloured, self.recipe.strength)
+        return torch.lerp(photo, in_colors_of(paintings, photo), self.recipe.strength)
 
     def _objective(
         self,

@@ -24,7 +24,7 @@ from .budget import Footprint, NotEnoughMemory
 from .encoders import Encoder
 from .margin import Margin
 from .optimise import Size, Step, resize, size_of, sizes
-from .paintings import Painting, area, check_regions, recoloured
+from .paintings import Painting, area, check_regions, in_colors_of, recoloured
 
 CELL = 4
 """Side in pixels of what a hypercolumn stands for."""
@@ -140,9 +140,9 @@ class Neighbors:
         planes = None if regions is None else margin.extend(area(regions, size_of(small)))
         first = -(-self._least * max(margin.outer) // min(margin.outer))
         stages = sizes(*margin.outer, max(self.recipe.first_side, first), factor=2.0)
-        if len(self._banks) > len(stages):  # of photos of another size
-            self._banks.clear()
-        picture = self._start(resize(whole, stages[0]), paintings)
+        # Those of a photo of another size would only take memory.
+        self._banks = {key: bank for key, bank in self._banks.items() if key[0] in stages}
+        picture = in_colors_of(paintings, resize(whole, stages[0]))
         for index, size in enumerate(stages):
             scene = resize(whole, size)
             bank = self._bank(size, paintings, planes is not None)
@@ -195,13 +195,6 @@ class Neighbors:
             optimizer.step()
             tell(done + 1, float(distance.detach()), picture.detach().clamp(0.0, 1.0))
         return _folded(levels).detach().clamp(0.0, 1.0)
-
-    def _start(self, photo: Tensor, paintings: Sequence[Painting]) -> Tensor:
-        """The photo in the paintings' mean colors."""
-        total = sum(p.weight for p in paintings)
-        mean = torch.stack([p.picture.mean(dim=(2, 3)) * (p.weight / total) for p in paintings])
-        std = torch.stack([p.picture.std(dim=(2, 3)) * (p.weight / total) for p in paintings])
-        return losses.recolour(photo, mean.sum(dim=0), std.sum(dim=0)).clamp(0.0, 1.0)
 
     def _columns(self, picture: Tensor, grid: Size, gains: Sequence[float]) -> Tensor:
         """Hypercolumns C P of a picture 1 3 H W: all layers' features of each cell of the grid.

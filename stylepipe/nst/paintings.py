@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from . import losses
 from .palette import matched
 
 Size = tuple[int, int]
@@ -37,6 +39,14 @@ class Painting:
 def recoloured(paintings: Sequence[Painting], photo: Tensor, how: str) -> list[Painting]:
     """The paintings with a photo's colours, see palette.matched."""
     return [Painting(matched(p.picture, photo, how), p.weight, p.regions) for p in paintings]
+
+
+def in_colors_of(paintings: Sequence[Painting], photo: Tensor) -> Tensor:
+    """A photo N 3 H W in the mean colors of paintings, by their weights, in [0,1]."""
+    total = sum(p.weight for p in paintings)
+    mean = torch.stack([p.picture.mean(dim=(2, 3)) * (p.weight / total) for p in paintings])
+    std = torch.stack([p.picture.std(dim=(2, 3)) * (p.weight / total) for p in paintings])
+    return losses.recolour(photo, mean.sum(dim=0), std.sum(dim=0)).clamp(0.0, 1.0)
 
 
 def check_regions(paintings: Sequence[Painting], regions: Tensor | None) -> None:
