@@ -7,7 +7,7 @@ Prints tables and writes sheets of pictures into FOLDER:
 1. style-layers.png: the painting's texture from noise, one style layer at a time; and content from
    each layer in turn with the style of block 3 (Yuan, Huang, "Learning with Image Style Transfer",
    2021, figures 2 and 3).
-2. The table of intensity and contrast: squared and perceptual distance of white, grey and black
+2. The table of intensity and contrast: squared and perceptual distance of white, gray and black
    pictures, and of a photo at three contrasts (the same, figures 5 and 6).
 3. conv2.png: style from the second instead of the first convolution of the deep blocks (Goyal,
    Neogy, "Neural Style Transfer: Analysis and Improvement"). They compare the final losses of two
@@ -25,8 +25,8 @@ from torch import Tensor
 from stylepipe import read_picture
 from stylepipe.nst.encoders import Encoder, open_encoder
 from stylepipe.nst.gatys import Gatys, Recipe
-from stylepipe.nst.objective import Viewer
-from stylepipe.nst.optimise import LoopOptions
+from stylepipe.nst.objective import TiledEncoder
+from stylepipe.nst.optimize import LoopOptions
 from stylepipe.nst.paintings import Painting
 from stylepipe.nst.photos import load_picture, write_grid
 from stylepipe.nst.terms import Perceptual
@@ -53,9 +53,9 @@ def paint(encoder: Encoder, photo: Tensor, painting: Tensor, how: Recipe) -> tup
 def perceptual(encoder: Encoder, a: Tensor, b: Tensor) -> float:
     """LPIPS-like distance of two pictures of one size over the first layers of all blocks."""
     layers = [layer for layer in FIRST if layer in encoder.layers]
-    viewer = Viewer(encoder, layers)
-    term = Perceptual(viewer.maps(b, layers), dict.fromkeys(layers, 1.0))
-    return float(term.value(viewer.measure(a, [term])[0])[0])
+    tiled_encoder = TiledEncoder(encoder, layers)
+    term = Perceptual(tiled_encoder.maps(b, layers), dict.fromkeys(layers, 1.0))
+    return float(term.value(tiled_encoder.measure(a, [term])[0])[0])
 
 
 def layers_one_by_one(
@@ -82,12 +82,12 @@ def layers_one_by_one(
 
 def intensity_and_contrast(encoder: Encoder, photo: Tensor) -> None:
     flat = {name: torch.full_like(photo, v) for name, v in
-            (("white", 1.0), ("grey", 0.5), ("black", 0.0))}  # fmt: skip
-    grey = photo.mean(dim=(2, 3), keepdim=True)
-    contrast = {f"contrast {c}": grey + c * (photo - grey) for c in (1.0, 0.75, 0.5)}
+            (("white", 1.0), ("gray", 0.5), ("black", 0.0))}  # fmt: skip
+    gray = photo.mean(dim=(2, 3), keepdim=True)
+    contrast = {f"contrast {c}": gray + c * (photo - gray) for c in (1.0, 0.75, 0.5)}
     print(f"\n{'two pictures':28} {'squared':>9} {'perceptual':>11}")
     for pictures, pairs in (
-        (flat, (("white", "black"), ("white", "grey"), ("grey", "black"))),
+        (flat, (("white", "black"), ("white", "gray"), ("gray", "black"))),
         (contrast, (("contrast 1.0", "contrast 0.75"), ("contrast 1.0", "contrast 0.5"))),
     ):
         for a, b in pairs:

@@ -4,7 +4,7 @@ from stylepipe import Caps, Stylizer, StylizerOptions, hookimpl, option
 
 
 class PosterizeOptions(StylizerOptions):
-    levels: int = option(5, "Tones of each colour.", min=2, max=64)
+    levels: int = option(5, "Tones of each color.", min=2, max=64)
     ink: float = option(0.8, "Darkness of the outlines.", min=0, max=1)
 
 

@@ -19,7 +19,7 @@ sys.path.insert(0, str(HERE))
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
-from scenes import cat, film, forest, harbour, lake, lighthouse, paintings, still_life  # noqa: E402
+from scenes import cat, film, forest, harbor, lake, lighthouse, paintings, still_life  # noqa: E402
 from scenes.noise import develop  # noqa: E402
 
 ORIENTATION, MAKER, DESCRIPTION = 0x0112, 0x010F, 0x010E
@@ -53,8 +53,8 @@ def photos(size: int) -> dict[str, Callable[[], None]]:
 
     def draw_cat() -> None:
         w, h = s // 2, s * 5 // 8
-        colour, outline = cat.layers(w * 3 // 2, h * 3 // 2)
-        small = [cv2.resize(a, (w, h), interpolation=cv2.INTER_AREA) for a in (colour, outline)]
+        color, outline = cat.layers(w * 3 // 2, h * 3 // 2)
+        small = [cv2.resize(a, (w, h), interpolation=cv2.INTER_AREA) for a in (color, outline)]
         rgb, mask = develop(small[0]), np.uint8(small[1] * 255 + 0.5)
         save_photo(HERE / "portraits" / "cat.jpg", rgb, "A ginger cat")
         (HERE / "masks").mkdir(exist_ok=True)
@@ -82,8 +82,8 @@ def photos(size: int) -> dict[str, Callable[[], None]]:
         "lighthouse": lambda: save_photo(
             folder / "lighthouse.jpg", picture(lighthouse.render, s, t, 1.5), "A lighthouse"
         ),
-        "harbour": lambda: save_photo(
-            folder / "town" / "harbour.jpg", picture(harbour.render, s, t, 2), "A harbour town"
+        "harbor": lambda: save_photo(
+            folder / "town" / "harbor.jpg", picture(harbor.render, s, t, 2), "A harbor town"
         ),
         "still-life": lambda: save_photo(
             folder / "still-life.jpg",

@@ -1,4 +1,4 @@
-"""The ``adain`` stylizer: a painting's colours and textures in one pass, from any painting."""
+"""The ``adain`` stylizer: a painting's colors and textures in one pass, from any painting."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class AdainFlags(MixFlags):
     """What ``stylepipe train adain`` can be told."""
 
     style_weight: float = option(0.4, "Weight of the painting's style.", min=0)
-    steady_weight: float = option(
+    temporal_consistency_weight: float = option(
         5.0, "Weight of staying the same when the photo moves a little: for films.", min=0
     )
 

@@ -44,10 +44,10 @@ class DecoderFlags(TrainFlags):
     )
     batch: int = option(8, "Photos a step.", min=1)
     size: int = option(192, "Side in pixels of the pieces of photos.", min=64)
-    vivid: float = option(
-        0.3, "Part of the pieces that get stronger, weaker or other colours.", min=0, max=1
+    color_jitter: float = option(
+        0.3, "Part of the pieces that get stronger, weaker or other colors.", min=0, max=1
     )
-    copy_weight: float = option(1.0, "Weight of the pixels of these.", min=0)
+    reconstruction_weight: float = option(1.0, "Weight of the pixels of these.", min=0)
     feature_weight: float = option(1.0, "Weight of what the encoder sees in the result.", min=0)
     tv_weight: float = option(0.1, "Weight of smoothness (total variation).", min=0)
 
@@ -65,7 +65,7 @@ class MixFlags(DecoderFlags):
         0.25, "Part of the rows that are decoded without any style.", min=0, max=1
     )
     style_weight: float = option(0.0, "Weight of the painting's style.", min=0)
-    steady_weight: float = option(
+    temporal_consistency_weight: float = option(
         0.0, "Weight of staying the same when the photo moves a little: for films.", min=0
     )
 

@@ -20,8 +20,8 @@ class EncoderFlags(TrainFlags):
 
     batch: int = option(8, "Pictures a step.", min=1)
     size: int = option(144, "Side in pixels of the pieces of pictures.", min=64)
-    vivid: float = option(
-        0.4, "Part of the pieces that get stronger, weaker or other colours.", min=0, max=1
+    color_jitter: float = option(
+        0.4, "Part of the pieces that get stronger, weaker or other colors.", min=0, max=1
     )
     paintings: tuple[Path, ...] = option(
         (), "Folder of paintings, a quarter of each batch, for an encoder judges these too.",

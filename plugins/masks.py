@@ -32,7 +32,17 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _SUFFIXES = (
-    ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".heic", ".heif",
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".webp",
+    ".tif",
+    ".tiff",
+    ".bmp",
+    ".gif",
+    ".avif",
+    ".heic",
+    ".heif",
 )
 
 
@@ -119,9 +129,7 @@ class FilesMasker(Masker):
             )
         files = folders[bare]
         if index >= len(files):
-            raise ItemError(
-                f"frame {index + 1} has no mask; {folder / bare} holds {len(files)}"
-            )
+            raise ItemError(f"frame {index + 1} has no mask; {folder / bare} holds {len(files)}")
         return files[index]
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import torch
 
     from stylepipe.nst.neighbors import Neighbors
-    from stylepipe.nst.optimise import Step
+    from stylepipe.nst.optimize import Step
 
 
 class NnstOptions(PaintingOptions):

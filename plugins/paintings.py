@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 REST = 768 << 20
 """Bytes of the job's memory that are not for the work on a picture: the program itself takes them,
 and the engine."""
-SHARE = 0.6
+USABLE_MEMORY = 0.6
 """Of the job's memory, for the work on a picture where REST would leave less."""
 
 
@@ -57,18 +57,18 @@ class PaintingOptions(StylizerOptions):
     )
     match_colors: str = option(
         "no",
-        "First give the painting the photo's colours.",
+        "First give the painting the photo's colors.",
         choices=("no", "linear", "histogram"),
     )
     regions: Path | None = option(
         None,
-        "Map of regions, a picture with one flat colour a region, for all photos; or a folder with "
+        "Map of regions, a picture with one flat color a region, for all photos; or a folder with "
         "one for each, of the same name.",
         metavar="PATH",
     )
     style_regions: tuple[Path, ...] = option(
         (),
-        "Map of the painting's regions in the same colours; repeat for each --style. Without it "
+        "Map of the painting's regions in the same colors; repeat for each --style. Without it "
         "the first style paints the darkest region, and so on.",
         metavar="FILE",
     )
@@ -171,11 +171,11 @@ class PaintingStylizer(Stylizer):
         paintings = []
         for index, ref in enumerate(styles):
             picture = given_picture(ref.path, self._context)
-            planes = None
+            region_masks = None
             if self._regions is not None and options.style_regions:
                 found = self._regions.of_style(index, len(styles), picture.shape[2:])
-                planes = torch.from_numpy(found)[None].to(picture)
-            paintings.append(Painting(picture, ref.weight, planes))
+                region_masks = torch.from_numpy(found)[None].to(picture)
+            paintings.append(Painting(picture, ref.weight, region_masks))
         return paintings
 
     def regions_of(self, item: Item, photo: torch.Tensor) -> torch.Tensor | None:
@@ -184,8 +184,8 @@ class PaintingStylizer(Stylizer):
 
         if self._regions is None:
             return None
-        planes = self._regions.of_photo(item, photo.shape[2:], self.caps.min_side)
-        return torch.from_numpy(planes)[None].to(photo)
+        region_masks = self._regions.of_photo(item, photo.shape[2:], self.caps.min_side)
+        return torch.from_numpy(region_masks)[None].to(photo)
 
     def tell_scale(self, photo: torch.Tensor, paintings: Sequence[Painting]) -> None:
         """Say once of each painting that it is too small for --style-scale."""
@@ -211,12 +211,12 @@ def working_memory(context: Context) -> int:
 
         # What the engine knows of is the host's.
         memory = min(memory, torch.cuda.mem_get_info(context.device.torch)[0])
-    return max(memory - REST, int(memory * SHARE))
+    return max(memory - REST, int(memory * USABLE_MEMORY))
 
 
 def job_memory(needed: int) -> int:
     """The job's memory that leaves so much for the work on a picture: in whole MiB."""
-    return ceil(min(needed + REST, needed / SHARE) / 2**20) << 20
+    return ceil(min(needed + REST, needed / USABLE_MEMORY) / 2**20) << 20
 
 
 def too_large(error: NotEnoughMemory, photo: torch.Tensor) -> ItemError:

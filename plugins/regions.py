@@ -1,4 +1,4 @@
-"""Maps of regions: pictures with one flat colour a region."""
+"""Maps of regions: pictures with one flat color a region."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from stylepipe import Item, ItemError, UsageError, read_picture
 
 from .proportions import mismatch
 
-MOST = 16
-"""Regions of a map; more colours mean that it is no map."""
+MAX_REGIONS = 16
+"""Regions of a map; more colors mean that it is no map."""
 FLAT = 0.0005
-"""Part of the map that a colour must cover to be a region; others are soft edges, or JPEG's."""
+"""Part of the map that a color must cover to be a region; others are soft edges, or JPEG's."""
 CORE = 9
 """Side of the square, in pixels, that a region must hold somewhere: soft edges are thinner."""
-LEAST = 0.9
+MIN_COVERED = 0.9
 """Part of the map that all regions must cover."""
 _SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jpg", ".jpeg")
 
@@ -37,14 +37,14 @@ class RegionFiles:
                 raise UsageError(f"the folder of regions {photos} holds no pictures")
         self._styles = [_read(path, max_pixels, UsageError) for path in styles]
         self._names = list(styles)
-        self._colours: NDArray[np.uint32] | None = None
+        self._colors: NDArray[np.uint32] | None = None
         if self._styles:
-            self._colours = _sorted(np.concatenate(self._styles, axis=None))
+            self._colors = _sorted(np.concatenate(self._styles, axis=None))
             for path, labels in zip(styles, self._styles, strict=True):
-                missing = np.setdiff1d(self._colours, labels)
+                missing = np.setdiff1d(self._colors, labels)
                 if len(missing):
                     raise UsageError(
-                        f"the region of colour #{missing[0]:06x} is missing in {path}: the maps "
+                        f"the region of color #{missing[0]:06x} is missing in {path}: the maps "
                         "of all styles must have the same regions"
                     )
         self._last: tuple[tuple[Path, tuple[int, ...]], NDArray[np.float32]] | None = None
@@ -56,8 +56,8 @@ class RegionFiles:
                 f"there are {count} styles and {len(self._styles)} maps of style regions: give one "
                 "--style-regions for each --style"
             )
-        assert self._colours is not None
-        return _planes(self._styles[index], self._colours, size, self._names[index], UsageError)
+        assert self._colors is not None
+        return _planes(self._styles[index], self._colors, size, self._names[index], UsageError)
 
     def of_photo(self, item: Item, size: Sequence[int], least: int) -> NDArray[np.float32]:
         """The regions K H W of a photo, in the order of the styles' regions; without maps of
@@ -77,17 +77,17 @@ class RegionFiles:
             # As the engine extends the photo.
             labels = np.pad(labels, [(0, r) for r in rest], mode="reflect")
         own = _sorted(labels)
-        colours = self._colours
-        if colours is None:
-            colours = own
+        colors = self._colors
+        if colors is None:
+            colors = own
         else:
-            missing = np.setdiff1d(own, colours)
+            missing = np.setdiff1d(own, colors)
             if len(missing):
                 raise ItemError(
-                    f"the region of colour #{missing[0]:06x} in {path} is missing in the style's "
-                    f"regions, which have {', '.join(f'#{c:06x}' for c in colours)}"
+                    f"the region of color #{missing[0]:06x} in {path} is missing in the style's "
+                    f"regions, which have {', '.join(f'#{c:06x}' for c in colors)}"
                 )
-        return _planes(labels, colours, size, path, ItemError)
+        return _planes(labels, colors, size, path, ItemError)
 
     def find(self, item: Item) -> Path:
         """The map of a photo. Raises ItemError if there is none."""
@@ -101,34 +101,32 @@ class RegionFiles:
         )
 
 
-def _read(
-    path: Path, max_pixels: int, error: type[UsageError | ItemError]
-) -> NDArray[np.uint32]:
-    """The map's colours as numbers 0xRRGGBB, H W."""
+def _read(path: Path, max_pixels: int, error: type[UsageError | ItemError]) -> NDArray[np.uint32]:
+    """The map's colors as numbers 0xRRGGBB, H W."""
     try:
         pixels = read_picture(path, max_pixels)
     except ItemError as reason:
         raise error(str(reason)) from reason
     red, green, blue = (pixels[..., i].astype(np.uint32) for i in range(3))
     labels: NDArray[np.uint32] = red * 65536 + green * 256 + blue
-    colours, counts = np.unique(labels, return_counts=True)
-    wide = colours[counts >= FLAT * labels.size]
+    colors, counts = np.unique(labels, return_counts=True)
+    wide = colors[counts >= FLAT * labels.size]
     flat = np.array([c for c in wide[:1000] if _has_core(labels == c)], np.uint32)
     covered = np.isin(labels, flat)
-    if len(flat) > MOST or covered.mean() < LEAST:
+    if len(flat) > MAX_REGIONS or covered.mean() < MIN_COVERED:
         raise error(
-            f"{path} is no map of regions: paint each region in one flat colour, {MOST} regions at "
-            f"most (it has {len(colours)} colours, of which {len(flat)} fill areas)"
+            f"{path} is no map of regions: paint each region in one flat color, {MAX_REGIONS} "
+            f"regions at most (it has {len(colors)} colors, of which {len(flat)} fill areas)"
         )
     labels[~covered] = flat[_nearest(pixels[~covered], flat)]
     return labels
 
 
 def _sorted(labels: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """The colours there are, from dark to bright."""
-    colours = np.unique(labels)
-    light = 299 * (colours >> 16) + 587 * (colours >> 8 & 255) + 114 * (colours & 255)
-    return colours[np.argsort(light, kind="stable")]
+    """The colors there are, from dark to bright."""
+    colors = np.unique(labels)
+    light = 299 * (colors >> 16) + 587 * (colors >> 8 & 255) + 114 * (colors & 255)
+    return colors[np.argsort(light, kind="stable")]
 
 
 def _has_core(region: NDArray[np.bool_]) -> bool:
@@ -141,9 +139,9 @@ def _has_core(region: NDArray[np.bool_]) -> bool:
     return bool(eroded.any())
 
 
-def _nearest(pixels: NDArray[np.uint8], colours: NDArray[np.uint32]) -> NDArray[np.intp]:
-    """The index of the colour 0xRRGGBB that is nearest to each pixel, P 3 -> P."""
-    known = np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=1).astype(np.int64)
+def _nearest(pixels: NDArray[np.uint8], colors: NDArray[np.uint32]) -> NDArray[np.intp]:
+    """The index of the color 0xRRGGBB that is nearest to each pixel, P 3 -> P."""
+    known = np.stack([colors >> 16, colors >> 8 & 255, colors & 255], axis=1).astype(np.int64)
     distance = ((pixels[:, None].astype(np.int64) - known) ** 2).sum(axis=2)
     nearest: NDArray[np.intp] = distance.argmin(axis=1)
     return nearest
@@ -151,7 +149,7 @@ def _nearest(pixels: NDArray[np.uint8], colours: NDArray[np.uint32]) -> NDArray[
 
 def _planes(
     labels: NDArray[np.uint32],
-    colours: NDArray[np.uint32],
+    colors: NDArray[np.uint32],
     size: Sequence[int],
     path: Path,
     error: type[UsageError | ItemError],
@@ -163,10 +161,10 @@ def _planes(
     if reason := mismatch((h, w), (height, width)):
         raise error(f"the map of regions {path} {reason}")
     how = cv2.INTER_AREA if w > width else cv2.INTER_LINEAR
-    planes = np.empty((len(colours), height, width), np.float32)
-    for plane, colour in zip(planes, colours, strict=True):
-        own = labels == colour
+    region_masks = np.empty((len(colors), height, width), np.float32)
+    for plane, color in zip(region_masks, colors, strict=True):
+        own = labels == color
         plane[:] = (
             own if same else cv2.resize(own.astype(np.float32), (width, height), None, 0, 0, how)
         )
-    return planes
+    return region_masks

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
 
     from stylepipe.nst.encoders import Encoder
-    from stylepipe.nst.inverses import Inverse
+    from stylepipe.nst.inverses import FeatureInverter
     from stylepipe.nst.restyle import FeatureTransform, Restyler
 
 DECODERS = Path(__file__).with_name("decoders")
@@ -112,10 +112,10 @@ class RestyleStylizer(PaintingStylizer):
         except ValueError as error:
             raise UsageError(str(error)) from error
 
-    def inverses(self, encoder: Encoder) -> dict[str, Inverse]:
+    def inverses(self, encoder: Encoder) -> dict[str, FeatureInverter]:
         """The way back from each layer that is changed. Raises UsageError, SetupError."""
         from stylepipe.nst.decoders import load_decoders
-        from stylepipe.nst.inverses import ByNetwork
+        from stylepipe.nst.inverses import DecoderInverter
 
         path = self.options.decoder or DECODERS / self.decoder_file
         try:
@@ -127,7 +127,7 @@ class RestyleStylizer(PaintingStylizer):
             raise UsageError(str(error)) from error
         device = self._context.device.torch
         return {
-            layer: ByNetwork(file.decoders[layer].placed(device, encoder.dtype))
+            layer: DecoderInverter(file.decoders[layer].placed(device, encoder.dtype))
             for layer in self.layers(file.decoders)
         }
 

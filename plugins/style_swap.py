@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import torch
 
     from stylepipe.nst.encoders import Encoder
-    from stylepipe.nst.inverses import Inverse
-    from stylepipe.nst.optimise import Step
+    from stylepipe.nst.inverses import FeatureInverter
+    from stylepipe.nst.optimize import Step
     from stylepipe.nst.restyle import FeatureTransform
 
 LAYER = "relu3_1"
@@ -46,11 +46,11 @@ class SwapOptions(RestyleOptions):
         False, "Compare patches in full precision where the job's is half; hardly visible."
     )
     steps: int = option(
-        0, "Find the picture by so many steps of optimisation instead of by the decoder; 0: not.",
+        0, "Find the picture by so many steps of optimization instead of by the decoder; 0: not.",
         min=0,
     )  # fmt: skip
-    learning_rate: float = option(0.02, "Of the optimisation.", min=1e-6)
-    tv_weight: float = option(0.5, "Weight of smoothness in the optimisation.", min=0)
+    learning_rate: float = option(0.02, "Of the optimization.", min=1e-6)
+    tv_weight: float = option(0.5, "Weight of smoothness in the optimization.", min=0)
 
     def check(self) -> None:
         super().check()
@@ -122,16 +122,18 @@ class SwapStylizer(RestyleStylizer):
             )
         return [self.options.layer]
 
-    def inverses(self, encoder: Encoder) -> dict[str, Inverse]:
+    def inverses(self, encoder: Encoder) -> dict[str, FeatureInverter]:
         options = self.options
         if not options.steps:
             return super().inverses(encoder)
-        from stylepipe.nst.inverses import ByOptimisation
-        from stylepipe.nst.optimise import LoopOptions
+        from stylepipe.nst.inverses import OptimizationInverter
+        from stylepipe.nst.optimize import LoopOptions
 
         loop = LoopOptions(steps=options.steps, rate=options.learning_rate)
         try:
-            found = ByOptimisation(encoder, options.layer, loop, options.tv_weight, self._tell)
+            found = OptimizationInverter(
+                encoder, options.layer, loop, options.tv_weight, self._tell
+            )
         except ValueError as error:
             raise UsageError(str(error)) from error
         return {options.layer: found}
@@ -141,7 +143,7 @@ class SwapStylizer(RestyleStylizer):
         self._context.progress(step.number / step.steps, terms)
 
     def stylize(self, batch: Batch) -> torch.Tensor:
-        from stylepipe.nst.optimise import Diverged
+        from stylepipe.nst.optimize import Diverged
 
         try:
             return super().stylize(batch)

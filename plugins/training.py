@@ -38,12 +38,12 @@ class TrainFlags(Options):
     output: Path | None = option(
         None, "File to write, NAME.safetensors.", metavar="FILE", short="o"
     )
-    steps: int = option(8000, "Steps of the optimiser.", min=1)
+    steps: int = option(8000, "Steps of the optimizer.", min=1)
     minutes: float | None = option(None, "Follow the clock instead of counting steps.", min=0.01)
     batch: int = option(4, "Photos a step.", min=1)
     size: int = option(256, "Side in pixels of the pieces of photos.", min=64)
-    vivid: float = option(
-        0.5, "Part of the pieces that get stronger, weaker or other colours.", min=0, max=1
+    color_jitter: float = option(
+        0.5, "Part of the pieces that get stronger, weaker or other colors.", min=0, max=1
     )
     learning_rate: float = option(1e-3, "Learning rate at its highest.", min=1e-7, max=1)
     seed: int = option(0, "The same seed gives the same result, on the CPU.", min=0)

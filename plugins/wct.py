@@ -1,4 +1,4 @@
-"""The ``wct`` stylizer: whitening and colouring, one or several levels deep."""
+"""The ``wct`` stylizer: whitening and coloring, one or several levels deep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The photo's colours under the painting's strokes."""
+"""The photo's colors under the painting's strokes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _CONTRAST = (0.7, 1.25)
 
 
 def keep_colors(images: torch.Tensor, painted: torch.Tensor) -> torch.Tensor:
-    """Give ``painted`` the colours of ``images``: both, and the result, are N3HW in [0, 1].
+    """Give ``painted`` the colors of ``images``: both, and the result, are N3HW in [0, 1].
 
     Luminance comes from the painting, chrominance from the photo, in YIQ (Gatys et al.,
     "Preserving Color in Neural Artistic Style Transfer", 2016, sec. 3.2). The painting's luminance
     is first given the photo's mean and, within limits, its contrast, so that a dark style does not
-    make the photo dull. Colours that do not exist at the new luminance lose saturation, not hue.
+    make the photo dull. Colors that do not exist at the new luminance lose saturation, not hue.
     """
     light = _luma(images)
     strokes = _matched(_luma(painted), light).clamp_(0, 1)

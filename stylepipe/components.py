@@ -114,7 +114,7 @@ class PixelLimit(Options):
 
     max_pixels: int = option(
         MAX_PIXELS, "Refuse pictures of more pixels: they may be made to fill the memory.", min=1,
-        aside=True,
+        affects_output=False,
     )  # fmt: skip
 
 
@@ -169,7 +169,7 @@ class StylizerOptions(Options):
         short="s",
     )
     strength: float = option(1.0, "How much of the style shows: 0 the photo, 1 all.", min=0, max=1)
-    keep_colors: bool = option(False, "Keep the photo's colours; take only the strokes.")
+    keep_colors: bool = option(False, "Keep the photo's colors; take only the strokes.")
 
 
 @dataclass(frozen=True)
@@ -218,8 +218,8 @@ class Caps:
     min_side: int = 1
     """Shortest side it can work on; smaller pictures are enlarged for it by reflection."""
     tileable: bool = False
-    """The result of a tile depends on its neighbourhood only: the engine may cut large pictures."""
-    reach: int = 0
+    """The result of a tile depends on its neighborhood only: the engine may cut large pictures."""
+    receptive_radius: int = 0
     """For tileable: how many pixels around a tile influence it."""
 
 

@@ -14,15 +14,15 @@ from stylepipe.types import Frame
 _SLAB = 256
 """Rows worked on at once, so that floats are never held for a whole large picture."""
 _VISIBLE = 0.125
-"""Opacity, 0 to 1, from which a pixel's own colour counts: soft shadows do, stray edges do not."""
+"""Opacity, 0 to 1, from which a pixel's own color counts: soft shadows do, stray edges do not."""
 _STEP = 4
 """The fill is smooth: a quarter of the resolution is enough to work it out."""
 
 
 def fill_transparent(frame: Frame) -> Frame:
-    """Extend the opaque colours smoothly under the transparent pixels.
+    """Extend the opaque colors smoothly under the transparent pixels.
 
-    What lies hidden there would be painted too, and would run into the visible part. Colours that
+    What lies hidden there would be painted too, and would run into the visible part. Colors that
     can be seen, from ``_VISIBLE`` opacity on, stay as they are; fainter ones are mixed with their
     surroundings (push-pull interpolation: Gortler et al., "The Lumigraph", 1996). Returns the same
     frame if nothing is transparent, or nothing visible.
@@ -32,9 +32,7 @@ def fill_transparent(frame: Frame) -> Frame:
     if frame.alpha.min() >= frame.white * _VISIBLE:
         return frame
     pixels = frame.pixels.copy()
-    fill = cv2.resize(
-        _smooth_fill(frame), pixels.shape[1::-1], interpolation=cv2.INTER_LINEAR
-    )
+    fill = cv2.resize(_smooth_fill(frame), pixels.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     for rows in _slabs(pixels.shape[0]):
         known = np.minimum(1, _opacity(frame, rows) / _VISIBLE)
         under = fill[rows].astype(np.float32)
@@ -43,9 +41,7 @@ def fill_transparent(frame: Frame) -> Frame:
     return replace(frame, pixels=pixels)
 
 
-def apply_strength(
-    images: torch.Tensor, painted: torch.Tensor, strength: float
-) -> torch.Tensor:
+def apply_strength(images: torch.Tensor, painted: torch.Tensor, strength: float) -> torch.Tensor:
     """Mix photos and paintings, both N3HW: ``strength`` 0 gives the photos, 1 the paintings."""
     return torch.lerp(images, painted, strength)
 
@@ -103,15 +99,15 @@ def _opacity(frame: Frame, rows: slice) -> np.ndarray:
 
 
 def _smooth_fill(frame: Frame) -> np.ndarray:
-    """A quarter of the size, the frame's dtype: opaque colours spread over the rest."""
+    """A quarter of the size, the frame's dtype: opaque colors spread over the rest."""
     h, w = frame.pixels.shape[:2]
     size = -(-w // _STEP)
     weighted, weight = [], []
     for rows in _slabs(h):
         known = _opacity(frame, rows) ** 4  # edges of cut-outs often hold some of what was behind
         slab = size, -(-(rows.stop - rows.start) // _STEP)
-        colours = frame.pixels[rows] * known
-        weighted.append(cv2.resize(colours, slab, interpolation=cv2.INTER_AREA))
+        colors = frame.pixels[rows] * known
+        weighted.append(cv2.resize(colors, slab, interpolation=cv2.INTER_AREA))
         weight.append(cv2.resize(known, slab, interpolation=cv2.INTER_AREA))
     filled = _push_pull(np.concatenate(weighted), np.concatenate(weight)[..., None])
     whole: np.ndarray = np.rint(filled.clip(0, frame.white)).astype(frame.pixels.dtype)
@@ -119,7 +115,7 @@ def _smooth_fill(frame: Frame) -> np.ndarray:
 
 
 def _push_pull(weighted: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """hxwx3 colours from colours times weight (hxwx3) and weight (hxwx1, in [0, 1])."""
+    """hxwx3 colors from colors times weight (hxwx3) and weight (hxwx1, in [0, 1])."""
     h, w = weight.shape[:2]
     own = weighted / np.maximum(weight, 1e-6)
     if weight.min() >= 1 or h == w == 1:

@@ -40,7 +40,7 @@ HEAVY = ("torch", "torchvision", "cv2", "av", "PIL", "numpy")
 
 
 def scene(width: int, height: int, time: int = 0, seed: int = 0) -> np.ndarray:
-    """A colourful picture with texture and edges, HxWx3 uint8; ``time`` moves it to the right.
+    """A colorful picture with texture and edges, HxWx3 uint8; ``time`` moves it to the right.
 
     Each unit of ``time`` moves everything by two pixels, so the motion between two of them is
     known: (2, 0).
@@ -213,7 +213,7 @@ class StylizerContract(ComponentContract):
         batch = self.batch(64, 48)
         before = batch.images.clone()
         self.paint(ready, batch)
-        assert torch.equal(batch.images, before), "the engine needs the photo for masks and colours"
+        assert torch.equal(batch.images, before), "the engine needs the photo for masks and colors"
 
     def test_same_input_same_result(self, ready: Any) -> None:
         first = self.paint(ready, self.batch(64, 48)).clone()

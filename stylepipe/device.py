@@ -198,7 +198,7 @@ def _tiled(stylizer: Stylizer, batch: Batch, side: int) -> torch.Tensor | None:
 
     out = torch.empty_like(batch.images)
     height, width = batch.images.shape[2:]
-    for tile in tiles(height, width, side, stylizer.caps.reach):
+    for tile in tiles(height, width, side, stylizer.caps.receptive_radius):
         y0, y1, x0, x1 = tile.window
         painted = _attempt(stylizer, _part(batch, rows=slice(y0, y1), columns=slice(x0, x1)))
         if painted is None:

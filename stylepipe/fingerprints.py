@@ -52,7 +52,8 @@ def settings_fingerprint(settings: Settings, precision: str) -> str:
 def options_digest(
     options: Options, files: Iterable[Path] = (), apart: Collection[str] = ()
 ) -> str:
-    """Changes with any option, those ``apart`` and those aside left out, and with any of ``files``.
+    """Changes with any of ``files`` and any option, but for those ``apart`` and those that do not
+    affect the output.
 
     Where an option names one of ``files``, what that file is counts and not its path.
     """
@@ -60,7 +61,7 @@ def options_digest(
     described: dict[str, Any] = {}
     for spec in options.specs():
         value = getattr(options, spec.name)
-        if spec.aside or spec.name in apart:
+        if not spec.affects_output or spec.name in apart:
             continue
         if spec.name == "style" and spec.repeatable:
             described[spec.name] = [

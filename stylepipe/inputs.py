@@ -107,8 +107,7 @@ def find_items(
         places = ", ".join(str(p) for p in inputs)
         there = f" (there: {told_kinds(left_out)})" if left_out else ""
         raise NoInputError(
-            f"no photo or video found in {places}{there}; known types: "
-            f"{' '.join(sorted(suffixes))}"
+            f"no photo or video found in {places}{there}; known types: {' '.join(sorted(suffixes))}"
         )
     going = [item for item in items if item.index not in refused]
     refused |= clashes(going, settings)

@@ -3,7 +3,7 @@
 Those of a stylizer, masker or flow derive from StylizerOptions, MaskOptions or FlowOptions::
 
     class Options(stylepipe.StylizerOptions):
-        steps: int = option(300, "Iterations of the optimiser.", min=1)
+        steps: int = option(300, "Iterations of the optimizer.", min=1)
         init: str = option("content", "Where it starts.", choices=("content", "noise"))
 
 Field types may be ``bool``, ``int``, ``float``, ``str``, ``pathlib.Path``, any of these ``| None``,
@@ -46,8 +46,8 @@ class OptionSpec:
     metavar: str | None = None
     short: str | None = None
     """One-letter flag, without the dash."""
-    aside: bool = False
-    """Results do not depend on it: they stay finished when it changes."""
+    affects_output: bool = True
+    """Whether results depend on it; those that stay the same stay finished when it changes."""
 
 
 def option(
@@ -59,11 +59,11 @@ def option(
     choices: tuple[str, ...] = (),
     metavar: str | None = None,
     short: str | None = None,
-    aside: bool = False,
+    affects_output: bool = True,
 ) -> Any:
     """Declare one option of an Options class. ``min`` and ``max`` are inclusive.
 
-    ``aside``: the result does not depend on it, as on a file to report to.
+    ``affects_output``: False where results do not depend on it, as on a file to report to.
     """
     details = {
         "help": help,
@@ -72,7 +72,7 @@ def option(
         "choices": choices,
         "metavar": metavar,
         "short": short,
-        "aside": aside,
+        "affects_output": affects_output,
     }
     return dataclasses.field(default=default, metadata={"option": details})
 

@@ -19,7 +19,7 @@ from stylepipe.types import Batch, Frame, Guide, Item
 
 
 @dataclass(frozen=True)
-class Before:
+class PreviousFrame:
     """What came before a frame of a video."""
 
     motion: Motion
@@ -41,7 +41,7 @@ class Painter:
 
     @torch.no_grad()
     def paint(
-        self, item: Item, frames: Sequence[Frame], before: Before | None = None
+        self, item: Item, frames: Sequence[Frame], before: PreviousFrame | None = None
     ) -> list[Frame]:
         """Return the painted frames, which keep alpha, time, metadata and integer type.
 
@@ -72,7 +72,7 @@ class Painter:
             ]
         return [replace(f, pixels=p) for f, p in zip(frames, pixels, strict=True)]
 
-    def _guided(self, item: Item, before: Before) -> Guide | None:
+    def _guided(self, item: Item, before: PreviousFrame) -> Guide | None:
         assert self._guide is not None
         guide = self._guide.guide(before.motion, before.result.pixels, self._device.torch)
         if guide is None:  # a scene cut
@@ -111,7 +111,7 @@ class Copier:
         """Another item begins."""
 
     def paint(
-        self, item: Item, frames: Sequence[Frame], before: Before | None = None
+        self, item: Item, frames: Sequence[Frame], before: PreviousFrame | None = None
     ) -> list[Frame]:
         """Return the source frames, bit for bit."""
         return list(frames)

@@ -80,9 +80,7 @@ def decide(job: Job, found: Found, journal: Journal, hands: InHand) -> Plan:
     return Plan(found.items, known, stories, complete)
 
 
-def _kept(
-    job: Job, items: Sequence[Item], journal: Journal
-) -> tuple[dict[int, Outcome], set[int]]:
+def _kept(job: Job, items: Sequence[Item], journal: Journal) -> tuple[dict[int, Outcome], set[int]]:
     """How the items end whose result, or something in its place, is there; whose result it is."""
     states = {item.index: journal.state(item) for item in items}
     there = [item for item in items if states[item.index] == "other"]

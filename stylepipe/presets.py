@@ -72,7 +72,8 @@ class InputOptions(Options):
         "warn",
         "Damaged photos and films: warn paints what decodes and says what is missing, fail "
         "refuses them, skip leaves them out; each is counted, and the exit code is 1.",
-        choices=RULES, aside=True,
+        choices=RULES,
+        affects_output=False,
     )
 
 

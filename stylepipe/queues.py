@@ -11,8 +11,8 @@ _PATIENCE = 0.5
 """Seconds. An endless wait could not be interrupted by Ctrl-C on every platform."""
 
 
-class Cancelled(Exception):
-    """The queue was cancelled: whoever waits on it must leave."""
+class Canceled(Exception):
+    """The queue was canceled: whoever waits on it must leave."""
 
 
 class ByteQueue(Generic[T]):
@@ -25,27 +25,27 @@ class ByteQueue(Generic[T]):
         self._limit = limit
         self._entries: deque[tuple[T, int]] = deque()
         self._used = 0
-        self._cancelled = False
+        self._canceled = False
         self._changed = threading.Condition()
 
     def put(self, entry: T, nbytes: int = 0) -> None:
-        """Append an entry that holds ``nbytes``. Raises Cancelled."""
+        """Append an entry that holds ``nbytes``. Raises Canceled."""
         with self._changed:
-            while not self._cancelled and self._used and self._used + nbytes > self._limit:
+            while not self._canceled and self._used and self._used + nbytes > self._limit:
                 self._changed.wait(_PATIENCE)
-            if self._cancelled:
-                raise Cancelled
+            if self._canceled:
+                raise Canceled
             self._entries.append((entry, nbytes))
             self._used += nbytes
             self._changed.notify_all()
 
     def get(self) -> T:
-        """Take the oldest entry; wait for one. Raises Cancelled."""
+        """Take the oldest entry; wait for one. Raises Canceled."""
         with self._changed:
-            while not self._cancelled and not self._entries:
+            while not self._canceled and not self._entries:
                 self._changed.wait(_PATIENCE)
-            if self._cancelled:
-                raise Cancelled
+            if self._canceled:
+                raise Canceled
             entry, nbytes = self._entries.popleft()
             self._used -= nbytes
             self._changed.notify_all()
@@ -54,6 +54,6 @@ class ByteQueue(Generic[T]):
     def cancel(self) -> None:
         """Wake and dismiss everyone."""
         with self._changed:
-            self._cancelled = True
+            self._canceled = True
             self._entries.clear()
             self._changed.notify_all()

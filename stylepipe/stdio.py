@@ -17,7 +17,7 @@ _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff
 def printable(text: str) -> str:
     """One line that shows all that is in ``text``: what cannot be shown is escaped, as in Python.
 
-    File names may hold anything: an escape sequence that colours the terminal, an end of line that
+    File names may hold anything: an escape sequence that colors the terminal, an end of line that
     begins a message of its own, bytes of another encoding.
     """
     return _UNSAFE.sub(_escaped, text)

@@ -27,12 +27,12 @@ from stylepipe.errors import ItemError, SetupError, StylepipeError, sentence
 from stylepipe.inhand import InHand
 from stylepipe.journal import Journal, is_disk_trouble
 from stylepipe.plan import begin
-from stylepipe.queues import ByteQueue, Cancelled
+from stylepipe.queues import ByteQueue, Canceled
 from stylepipe.types import Frame, Info, Item, Outcome
 
 if TYPE_CHECKING:
     from stylepipe.device import Device
-    from stylepipe.paint import Before, Copier, Painter
+    from stylepipe.paint import Copier, Painter, PreviousFrame
     from stylepipe.presets import Settings
     from stylepipe.report import Report
     from stylepipe.temporal.guide import Motion, TemporalGuide
@@ -138,7 +138,7 @@ class Stream:
                 self._paint()
                 reading.join()
                 writing.join()
-            except Cancelled:
+            except Canceled:
                 pass
             except BaseException as error:
                 self._stop_all(error)
@@ -152,7 +152,7 @@ class Stream:
     def _guarded(self, work: Callable[..., None], *args: Any) -> None:
         try:
             work(*args)
-        except Cancelled:
+        except Canceled:
             pass
         except BaseException as error:  # whatever ends a thread must end the run, not hang it
             self._stop_all(error)
@@ -205,7 +205,7 @@ class Stream:
                     stopped = not self._read_frames(work, reader, flows)
                     damage = self.rule.summary()
                     self.decoded.put(_End(item, work, stopped=stopped, damage=damage))
-                except (Cancelled, SetupError):
+                except (Canceled, SetupError):
                     raise
                 except Exception as error:  # a codec or plugin may raise anything for one file
                     self.decoded.put(_End(item, work, error))
@@ -332,7 +332,7 @@ class Stream:
             with self.hands.hold("painting", work.item):
                 results = self.painter.paint(work.item, [p.frame for p in pictures], before)
             self.report.spent("model", time.perf_counter() - clock)
-        except (Cancelled, SetupError):
+        except (Canceled, SetupError):
             raise
         except Exception as error:  # as above
             self._end(work, _End(work.item, work, error))
@@ -432,12 +432,12 @@ class Stream:
             raise _Aborted
 
 
-def _before(picture: _Picture, result: Frame | None) -> Before | None:
+def _before(picture: _Picture, result: Frame | None) -> PreviousFrame | None:
     if picture.motion is None or picture.source is None or result is None:
         return None
-    from stylepipe.paint import Before
+    from stylepipe.paint import PreviousFrame
 
-    return Before(picture.motion.result(), picture.source, result)
+    return PreviousFrame(picture.motion.result(), picture.source, result)
 
 
 class _Aborted(Exception):

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast, get_type_hints
 
 T = TypeVar("T")
 
-_MOST = 1 << 16
+_MAX_BYTES = 1 << 16
 """Bytes of a TOML file at most: presets are a few lines."""
 _DOTS = 200
 """Dots of a line at most: for a key of n parts the parser takes n*n steps, and as much memory."""
@@ -25,9 +25,9 @@ _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 120
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file. Raises OSError, or ValueError, which says what is wrong."""
     with path.open("rb") as file:
-        data = file.read(_MOST + 1)
-    if len(data) > _MOST:
-        raise ValueError(f"it is larger than {_MOST >> 10} KiB")
+        data = file.read(_MAX_BYTES + 1)
+    if len(data) > _MAX_BYTES:
+        raise ValueError(f"it is larger than {_MAX_BYTES >> 10} KiB")
     try:
         text = data.decode()
     except UnicodeDecodeError:

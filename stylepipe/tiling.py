@@ -23,22 +23,24 @@ class Tile:
         return slice(top - y, bottom - y), slice(left - x, right - x)
 
 
-def tiles(height: int, width: int, side: int, reach: int) -> Iterator[Tile]:
+def tiles(height: int, width: int, side: int, receptive_radius: int) -> Iterator[Tile]:
     """Cover a picture with tiles whose cores are at most ``side`` pixels wide and high.
 
     The cores neither overlap nor leave a gap. Windows are ``reach`` pixels larger on each side but
     end where the picture ends, so that whatever happens at its border happens there only. Raises
     ValueError unless height, width and side are positive and reach is not negative.
     """
-    if min(height, width, side) < 1 or reach < 0:
-        raise ValueError(f"cannot tile {width}x{height} by {side} with a reach of {reach}")
+    if min(height, width, side) < 1 or receptive_radius < 0:
+        raise ValueError(
+            f"cannot tile {width}x{height} by {side} with a receptive radius of {receptive_radius}"
+        )
     for top, bottom in _cuts(height, side):
         for left, right in _cuts(width, side):
             window = (
-                max(top - reach, 0),
-                min(bottom + reach, height),
-                max(left - reach, 0),
-                min(right + reach, width),
+                max(top - receptive_radius, 0),
+                min(bottom + receptive_radius, height),
+                max(left - receptive_radius, 0),
+                min(right + receptive_radius, width),
             )
             yield Tile((top, bottom, left, right), window)
 

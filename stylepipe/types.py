@@ -73,7 +73,7 @@ class Original:
     icc: bytes
     """The profile of the file."""
     pixels: np.ndarray = field(compare=False)
-    """HxWx3, upright, in the colours of that profile."""
+    """HxWx3, upright, in the colors of that profile."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Meta:
     icc: bytes | None = None
     """ICC profile that describes the pixels as they are now."""
     original: Original | None = None
-    """The colours before the reader converted them; None if it did not."""
+    """The colors before the reader converted them; None if it did not."""
     xmp: bytes | None = None
     xmp_extended: bytes | None = None
     """A second packet, of what did not fit into the first, as JPEG has it."""

@@ -27,7 +27,7 @@ class Log:
 
 
 def picture(number: int, width: int = 64, height: int = 48) -> np.ndarray:
-    """HxWx3 uint8: soft colours, a bright square that moves with ``number``."""
+    """HxWx3 uint8: soft colors, a bright square that moves with ``number``."""
     x, y = np.meshgrid(np.linspace(60, 180, width), np.linspace(70, 170, height))
     rgb = np.stack((x, y, np.full_like(x, 100 + number % 50)), -1)
     left = (number * 3) % max(1, width - 12)
@@ -46,12 +46,12 @@ def make_clip(
     sound: bool = False,
     rotate: int = 0,
     aspect: Fraction | None = None,
-    colour: tuple[int, int, int, int] | None = None,
+    color: tuple[int, int, int, int] | None = None,
     options: dict[str, str] | None = None,
     pictures: Iterable[np.ndarray] | None = None,
     metadata: dict[str, str] | None = None,
 ) -> Path:
-    """Encode a clip whose frames begin at ``times``; ``colour``: range, matrix, primaries, trc."""
+    """Encode a clip whose frames begin at ``times``; ``color``: range, matrix, primaries, trc."""
     frames = [picture(n, *size) for n in range(len(times))] if pictures is None else list(pictures)
     with av.open(str(path), "w") as out:
         out.metadata.update(metadata or {})
@@ -64,11 +64,11 @@ def make_clip(
             video.codec_context.sample_aspect_ratio = aspect
         if rotate:
             video.set_display_rotation(rotate)
-        if colour:
+        if color:
             ctx = video.codec_context
-            ctx.color_range, ctx.colorspace, ctx.color_primaries, ctx.color_trc = colour
-        matrix = {1: 1, 9: 9}.get(colour[1], 5) if colour else 5
-        span = colour[0] if colour else 1
+            ctx.color_range, ctx.colorspace, ctx.color_primaries, ctx.color_trc = color
+        matrix = {1: 1, 9: 9}.get(color[1], 5) if color else 5
+        span = color[0] if color else 1
         packets = []
         if sound:
             audio = out.add_stream("aac", rate=48000)
@@ -85,8 +85,11 @@ def make_clip(
             pixels = frames[number]
             name = "rgb48le" if pixels.dtype == np.uint16 else "rgb24"
             frame = av.VideoFrame.from_ndarray(pixels, format=name).reformat(
-                format=pix_fmt, src_colorspace=matrix, dst_colorspace=matrix,
-                src_color_range=2, dst_color_range=span,
+                format=pix_fmt,
+                src_colorspace=matrix,
+                dst_colorspace=matrix,
+                src_color_range=2,
+                dst_color_range=span,
             )
             frame.pts, frame.time_base = time, time_base
             packets += video.encode(frame)
@@ -114,8 +117,12 @@ def read(path: Path, first: int = 0, **options: object) -> tuple[Info, list[Fram
 
 
 def convert(
-    source: Path, output: Path, log: Log | None = None, stop: int | None = None,
-    trim: dict[str, str] | None = None, **options: object,
+    source: Path,
+    output: Path,
+    log: Log | None = None,
+    stop: int | None = None,
+    trim: dict[str, str] | None = None,
+    **options: object,
 ) -> int:
     """Copy a clip through reader and writer; ``stop`` ends it like a kill before that frame.
 

@@ -17,7 +17,7 @@ from stylepipe.types import Frame, Info, Item
 
 
 def photo(height: int = 60, width: int = 90) -> np.ndarray:
-    """A smooth picture of many colours with an edge, HxWx3, uint8; no symmetry."""
+    """A smooth picture of many colors with an edge, HxWx3, uint8; no symmetry."""
     y, x = np.mgrid[0:height, 0:width] / max(height, width)
     pixels = np.stack([255 * x, 255 * (1 - y) * (1 - x / 2), 127 + 120 * np.sin(7 * x + 4 * y)], -1)
     pixels[: height // 3, : width // 4] = (240, 30, 20)
@@ -71,8 +71,15 @@ def tiff(pixels: np.ndarray, photometric: int = 2, order: str = "<", **tags: Any
     ifd = TiffImagePlugin.ImageFileDirectory_v2(prefix=b"II" if order == "<" else b"MM")
     raw = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
     values = {
-        256: pixels.shape[1], 257: pixels.shape[0], 258: (bits,) * channels, 259: 1,
-        262: photometric, 273: 0, 277: channels, 278: pixels.shape[0], 279: len(raw),
+        256: pixels.shape[1],
+        257: pixels.shape[0],
+        258: (bits,) * channels,
+        259: 1,
+        262: photometric,
+        273: 0,
+        277: channels,
+        278: pixels.shape[0],
+        279: len(raw),
         339: (3 if pixels.dtype.kind == "f" else 1,) * channels,
     } | {int(name.removeprefix("tag_")): value for name, value in tags.items()}
     for tag, value in values.items():

@@ -636,8 +636,6 @@ def test_the_program_starts_about_as_soon_as_what_it_is_built_on(args):
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    runs = [
-        (seconds("-m", "stylepipe", *args), seconds("-c", needs)) for _ in range(3)
-    ]
+    runs = [(seconds("-m", "stylepipe", *args), seconds("-c", needs)) for _ in range(3)]
     own, base = (min(times) for times in zip(*runs, strict=True))
     assert own < 4 * base, runs  # 2.5 as a rule; with torch it would be 15

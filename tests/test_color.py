@@ -1,4 +1,4 @@
-"""Keeping the photo's colours."""
+"""Keeping the photo's colors."""
 
 import colorsys
 
@@ -51,7 +51,7 @@ def test_a_dark_flat_painting_does_not_dull_a_bright_photo():
     assert luma(result).std() > 1.2 * luma(painted).std()
 
 
-def test_colours_stay_in_range_and_the_inputs_as_they_were():
+def test_colors_stay_in_range_and_the_inputs_as_they_were():
     images, painted = photo().round(), photo(1).round()
     before = images.clone(), painted.clone()
     result = keep_colors(images, painted)

@@ -28,7 +28,7 @@ def test_pictures_without_transparency_come_back_as_they_are():
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_hidden_colours_vanish_and_visible_ones_stay(dtype):
+def test_hidden_colors_vanish_and_visible_ones_stay(dtype):
     white = np.iinfo(dtype).max
     pixels = np.zeros((300, 90, 3), dtype)
     pixels[..., 1] = white  # hidden green
@@ -54,7 +54,7 @@ def test_the_fill_is_near_what_it_lies_beside():
     assert np.abs(np.diff(row[40:80], axis=0)).max() < 40  # no step in between
 
 
-def test_visible_colours_are_kept_and_faint_ones_mixed():
+def test_visible_colors_are_kept_and_faint_ones_mixed():
     alpha = np.array([[255, 40, 14, 0]], np.uint8).repeat(16, axis=0)
     pixels = np.zeros((16, 4, 3), np.uint8)
     pixels[:, 0], pixels[:, 1:] = 100, 200
@@ -64,7 +64,7 @@ def test_visible_colours_are_kept_and_faint_ones_mixed():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (300, 1), (257, 5), (2, 600)])
-def test_one_visible_pixel_colours_all(size):
+def test_one_visible_pixel_colors_all(size):
     pixels, alpha = noise(*size), np.zeros(size, np.uint8)
     alpha[-1, -1] = 255
     expected = np.broadcast_to(pixels[-1, -1], pixels.shape)
@@ -133,8 +133,8 @@ def test_the_edge_is_as_soft_as_asked_and_no_softer(feather):
     soft = (row > 0) & (row < 1)
     assert abs(int(soft.sum()) - feather) <= 1
     assert (row.diff() >= 0).all()
-    centre = (torch.arange(60)[soft].float().mean() + 0.5).item()
-    assert centre == pytest.approx(30, abs=0.5)  # the edge stays where it was
+    center = (torch.arange(60)[soft].float().mean() + 0.5).item()
+    assert center == pytest.approx(30, abs=0.5)  # the edge stays where it was
     assert (row[: 30 - feather // 2 - 1] == 0).all() and (row[30 + feather // 2 + 1 :] == 1).all()
 
 

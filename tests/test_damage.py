@@ -43,8 +43,10 @@ class TornClipReader(Torn, ClipReader):
 def convert(folder, rule="warn", **job):
     report = job.pop("report", None) or Report(quiet=True)
     made = dataclasses.replace(
-        settings(), readers=(TornReader(Options()), TornClipReader(Options())),
-        writers=(NpyWriter(Options()), ClipWriter(Options())), input=InputOptions(on_damage=rule),
+        settings(),
+        readers=(TornReader(Options()), TornClipReader(Options())),
+        writers=(NpyWriter(Options()), ClipWriter(Options())),
+        input=InputOptions(on_damage=rule),
     )
     return run(Job((folder / "in",), folder / "out", made, Plugins(), **job), report)
 
@@ -68,7 +70,8 @@ def test_what_decodes_is_painted_told_and_counted(folder, capsys):
     assert (report.counts["done"], report.counts["damaged"], report.exit_code) == (4, 2, 1)
     assert report.failures == []
     assert [(p.stem, what) for p, what in report.damages] == [
-        ("b_torn", "the end is missing"), ("c_torn_clip", "the end is missing")
+        ("b_torn", "the end is missing"),
+        ("c_torn_clip", "the end is missing"),
     ]
     out, err = capsys.readouterr()
     assert f"damaged: {folder / 'in/b_torn.npy'}: the end is missing\n" in err

@@ -67,7 +67,7 @@ def test_pieces_know_their_place_in_the_film() -> None:
 def test_tiles_leave_no_seam() -> None:
     given = batch(1, 600, 820)
     expected = run_within_memory(blur(10**9), given)
-    tiled = blur(45_000, tileable=True, reach=2)
+    tiled = blur(45_000, tileable=True, receptive_radius=2)
     assert torch.allclose(run_within_memory(tiled, given), expected, atol=1e-6)
     assert len(tiled.sizes) > 9
 
@@ -82,7 +82,7 @@ def test_masks_and_guide_are_cut_with_the_picture() -> None:
     given = batch(1, 300, 300)
     mask = torch.rand(1, 1, 300, 300)
     given = Batch(given.images, ITEM, mask, Guide(given.images.flip(3), 1 - mask))
-    small = Native(160 * 160, MemoryError(), tileable=True, reach=3)
+    small = Native(160 * 160, MemoryError(), tileable=True, receptive_radius=3)
     expected = given.images * mask + given.images.flip(3) * (1 - mask)
     assert torch.equal(run_within_memory(small, given), expected)
 

@@ -58,7 +58,7 @@ def test_clip_has_moving_pictures_and_sound():
     assert np.abs(frames[0].astype(int) - frames[-1]).mean() > 10
 
 
-@pytest.mark.parametrize("name", ["harbour", "cat"])
+@pytest.mark.parametrize("name", ["harbor", "cat"])
 def test_rendering_gives_the_same_picture_again(name, monkeypatch):
     import importlib
 
@@ -237,7 +237,7 @@ def test_training_script_trains_each_style_that_is_not_there_yet(script, tmp_pat
     assert "no picture in" in capsys.readouterr().err
     code, calls = script("train_bundled_styles.sh", str(photos), str(paintings), "judge",
                          str(output), "scream", "mondrian")  # fmt: skip
-    assert [call[call.index("--only") + 1] for call in calls[len(trained):]] == ["mondrian"]
+    assert [call[call.index("--only") + 1] for call in calls[len(trained) :]] == ["mondrian"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a bash script")

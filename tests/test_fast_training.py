@@ -180,7 +180,7 @@ def test_failures_of_a_run_are_told_as_what_they_are(
     from stylepipe.nst.training.loop import Trainer, TrainingFailed
 
     for raised, expected, code in (
-        (TrainingFailed("grey"), StylepipeError, 1),
+        (TrainingFailed("gray"), StylepipeError, 1),
         (OSError(28, "No space left on device"), SetupError, 4),
         (ValueError("a bug"), ValueError, None),
     ):
@@ -239,7 +239,7 @@ def test_one_number_type_for_network_and_judge(media: Path) -> None:
         assert plan(StyleOptions, options(media), place).dtype(place.device.torch) == dtype
 
 
-def test_the_file_tells_teacher_and_licence_but_no_folder(media: Path) -> None:
+def test_the_file_tells_teacher_and_license_but_no_folder(media: Path) -> None:
     asked = options(media, license="CC-BY-4.0")
     FastStylizer.train(asked, context())
     assert asked.output is not None
@@ -309,10 +309,12 @@ def test_starts_from_a_file_and_imitates_another(media: Path) -> None:
 
 
 def test_flags_reach_the_run_by_their_names(media: Path) -> None:
-    asked = options(media, hue_weight=0.1, tone_weight=0.2, spike_weight=0.3, vivid=0.4, minutes=5)
+    asked = options(
+        media, hue_weight=0.1, tone_weight=0.2, spike_weight=0.3, color_jitter=0.4, minutes=5
+    )
     found = plan(StyleOptions, asked, context())
     assert (found.hue_weight, found.tone_weight, found.spike_weight) == (0.1, 0.2, 0.3)
-    assert (found.vivid, found.minutes, found.size, found.style_size) == (0.4, 5.0, 64, 64)
+    assert (found.color_jitter, found.minutes, found.size, found.style_size) == (0.4, 5.0, 64, 64)
 
 
 def test_several_networks_judge_together(media: Path) -> None:

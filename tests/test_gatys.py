@@ -27,9 +27,9 @@ from stylepipe.testing import MakeFile, StylizerContract, context
 SIZE = (72, 64)
 
 
-def region_map(path: Path, width: int, height: int, *colours: int) -> Path:
+def region_map(path: Path, width: int, height: int, *colors: int) -> Path:
     """Stripes of flat gray, from left to right."""
-    columns = np.array(colours, np.uint8)[np.arange(width) * len(colours) // width]
+    columns = np.array(colors, np.uint8)[np.arange(width) * len(colors) // width]
     path.parent.mkdir(parents=True, exist_ok=True)
     assert cv2.imwrite(
         str(path), np.broadcast_to(columns[None, :, None], (height, width, 3)).copy()
@@ -215,7 +215,7 @@ def test_regions_of_the_styles(cli: Any, files: Path) -> None:
     refused(cli, files, 2, "is 160x80, but the picture 72x80", regions=photo, style_regions=wide)
     style = files / "painting.png"
     refused(
-        cli, files, 2, "the region of colour #636363 is missing in", "two.png",
+        cli, files, 2, "the region of color #636363 is missing in", "two.png",
         style=[style, style], regions=photo, style_regions=[two, three],
     )  # fmt: skip
 
@@ -250,7 +250,7 @@ def test_a_map_of_other_size(cli: Any, files: Path) -> None:
     failed(cli, files, "is 64x72, but the picture 72x64", regions=folder)
 
 
-def test_a_map_of_too_many_colours(cli: Any, files: Path) -> None:
+def test_a_map_of_too_many_colors(cli: Any, files: Path) -> None:
     folder = maps(files, good=region_map(files / "m.png", *SIZE, 0))
     save(folder / "photo.png", tinyencoder.picture(SIZE[1], SIZE[0], 1))
     failed(cli, files, "is no map of regions", "16 regions at most", regions=folder)
@@ -267,7 +267,7 @@ def test_a_region_that_the_style_has_not(cli: Any, files: Path) -> None:
     region_map(folder / "photo.png", *SIZE, 0, 136, 255)
     style = region_map(files / "style.png", 72, 80, 0, 255)
     failed(
-        cli, files, "the region of colour #888888", "is missing in the style's", "#000000, #ffffff",
+        cli, files, "the region of color #888888", "is missing in the style's", "#000000, #ffffff",
         regions=folder, style_regions=style,
     )  # fmt: skip
 
@@ -326,7 +326,7 @@ def test_a_picture_too_large_for_an_encoder_that_sees_it_whole(
     cli: Any, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stylepipe.nst.encoders.Encoder.tileable", False)
-    monkeypatch.setattr(method, "HELD", 1000)
+    monkeypatch.setattr(method, "BYTES_PER_PIXEL", 1000)
     save(files / "photos" / "photo.png", tinyencoder.picture(2000, 1000))
     failed(
         cli, files, "sees the picture as a whole, and 1000x2000 pixels do not fit into the memory",
@@ -623,7 +623,7 @@ def test_losses_are_written_whole_or_not_at_all(
 def test_a_trace_keeps_no_pictures_alive(files: Path) -> None:
     from stylepipe_plugins.gatys.trace import Aside, Trace
 
-    from stylepipe.nst.optimise import Step
+    from stylepipe.nst.optimize import Step
 
     options = GatysOptions(trace=files / "trace")
     trace = Trace(options, TestContract.item(), 0, Aside(print))
@@ -873,12 +873,12 @@ def test_no_strength_is_the_photo(painted: Any, files: Path) -> None:
 # -- regions --------------------------------------------------------------------------------------
 
 
-def flat(path: Path, *colour: float) -> Path:
-    return save(path, torch.tensor(colour).view(1, 3, 1, 1).expand(1, 3, 80, 80))
+def flat(path: Path, *color: float) -> Path:
+    return save(path, torch.tensor(color).view(1, 3, 1, 1).expand(1, 3, 80, 80))
 
 
 def test_each_region_takes_its_style(painted: Any, files: Path) -> None:
-    """One painting a region; or the parts of one painting, in the order of the map's colours."""
+    """One painting a region; or the parts of one painting, in the order of the map's colors."""
     red = flat(files / "red.png", 0.9, 0.2, 0.2)
     blue = flat(files / "blue.png", 0.2, 0.2, 0.9)
     regions = region_map(files / "map.png", *SIZE, 255, 0)  # bright left, dark right

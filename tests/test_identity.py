@@ -67,8 +67,10 @@ def test_after_a_move_photos_are_read_once_and_no_more(place, monkeypatch):
     go(place / "in", place / "out")
     moved = place.rename(place.with_name("E"))
     reads = []
-    monkeypatch.setattr("stylepipe.fingerprints._stamp_of_file",
-                        lambda path, found: reads.append(path) or _stamp_of_file(path, found))
+    monkeypatch.setattr(
+        "stylepipe.fingerprints._stamp_of_file",
+        lambda path, found: reads.append(path) or _stamp_of_file(path, found),
+    )
     for count in (3, 0):
         reads.clear()
         assert go(moved / "in", moved / "out") == {"skipped": 3}

@@ -78,8 +78,9 @@ def test_of_a_file_that_is_cut_short_the_rest_is_read(tmp_path, kind, share, cap
     error = np.abs(frame.pixels.astype(float) - whole).mean((1, 2)) / (frame.white / 255)
     good = error < 12
     assert 0.15 < good.mean() < 1 and good[: int(240 * good.mean()) - 16].all()
-    assert len(told) == 1 and "file is cut short or damaged: its end is missing, with about " in (
-        told[0]
+    assert (
+        len(told) == 1
+        and "file is cut short or damaged: its end is missing, with about " in (told[0])
     )
     percent = int(told[0].partition("about ")[2].split()[0])
     assert percent == pytest.approx(100 * (1 - good.mean()), abs=8)
@@ -122,8 +123,11 @@ def test_cmyk_is_under_the_same_rule(tmp_path):
 @pytest.mark.parametrize("kind", ["jpeg", "png", "gif"])
 def test_where_no_pixel_is_left_there_is_nothing_to_paint(tmp_path, kind):
     suffix, data, _ = CUT[kind]
-    start = {"jpeg": data.find(b"\xff\xda") + 14, "png": data.find(b"IDAT") + 6,
-             "gif": 6 + 7 + 768 + 10 + 2}[kind]
+    start = {
+        "jpeg": data.find(b"\xff\xda") + 14,
+        "png": data.find(b"IDAT") + 6,
+        "gif": 6 + 7 + 768 + 10 + 2,
+    }[kind]
     with pytest.raises(ItemError, match=r"cut short or damaged|nothing of the picture"):
         read(saved(tmp_path, data[:start], suffix))
 
@@ -131,9 +135,7 @@ def test_where_no_pixel_is_left_there_is_nothing_to_paint(tmp_path, kind):
 @pytest.mark.parametrize("compression", [None, "tiff_lzw"])
 def test_the_first_of_several_pictures_is_read_though_the_others_are_cut_off(tmp_path, compression):
     two = Image.fromarray(PHOTO[:, ::-1])
-    data = encoded(
-        ".tiff", compression=compression, save_all=True, append_images=[two, two]
-    )
+    data = encoded(".tiff", compression=compression, save_all=True, append_images=[two, two])
     frame, told = read(saved(tmp_path, data[: len(data) // 2], ".tif"))
     assert (frame.pixels == PHOTO).all() and told == []
 
@@ -173,9 +175,12 @@ def test_torn_or_shifted_jpeg_data_is_told_and_not_printed(tmp_path, how, format
 
 @pytest.mark.parametrize(
     "spoil",
-    [lambda d: d[:-2] + bytes(40) + d[-2:], lambda d: d + bytes(500),
-     lambda d: d[:2] + b"\xff\xe1\0\x10" + bytes(14) + b"litter" + d[2:],
-     lambda d: d[:-2] + b"\xff" * 9 + d[-1:]],
+    [
+        lambda d: d[:-2] + bytes(40) + d[-2:],
+        lambda d: d + bytes(500),
+        lambda d: d[:2] + b"\xff\xe1\0\x10" + bytes(14) + b"litter" + d[2:],
+        lambda d: d[:-2] + b"\xff" * 9 + d[-1:],
+    ],
     ids=["padded", "followed", "littered", "filled"],
 )
 def test_whole_jpegs_of_odd_shape_are_not_accused(tmp_path, spoil, capfd):
@@ -184,8 +189,10 @@ def test_whole_jpegs_of_odd_shape_are_not_accused(tmp_path, spoil, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"optimize": True},
-                                     {"restart_marker_rows": 1}, {"quality": 30}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"progressive": True}, {"optimize": True}, {"restart_marker_rows": 1}, {"quality": 30}],
+)
 @pytest.mark.parametrize("flat", [False, True])
 def test_whole_jpegs_of_any_coding_are_not_accused(tmp_path, options, flat):
     array = np.full_like(PHOTO, 255) if flat else PHOTO
@@ -205,8 +212,15 @@ def test_torn_png_data_is_told(tmp_path, kind):
 
 def test_an_interlaced_png_is_mended_too(tmp_path):
     lines = b""
-    for left, top, across, down in ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4),
-                                    (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)):
+    for left, top, across, down in (
+        (0, 0, 8, 8),
+        (4, 0, 8, 8),
+        (0, 4, 4, 8),
+        (2, 0, 4, 4),
+        (0, 2, 2, 4),
+        (1, 0, 2, 2),
+        (0, 1, 1, 2),
+    ):
         lines += b"".join(b"\0" + row.tobytes() for row in PHOTO[top::down, left::across])
     data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">2I5B", 320, 240, 8, 2, 0, 0, 1))
     data += chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
@@ -237,9 +251,10 @@ def test_a_bad_checksum_beside_the_pixels_does_not_cost_the_picture(tmp_path, ki
 def test_a_bad_checksum_costs_no_painting_mask_or_animation(tmp_path, place):
     pair = [Image.fromarray(PHOTO), Image.fromarray(PHOTO[::-1])]
     text = chunk(b"tEXt", b"Title\0words", wrong=True)
-    for name, data in (("still", encoded(".png")), ("moves", encoded(
-        ".png", save_all=True, append_images=pair[1:]
-    ))):
+    for name, data in (
+        ("still", encoded(".png")),
+        ("moves", encoded(".png", save_all=True, append_images=pair[1:])),
+    ):
         (tmp_path / f"{name}.png").write_bytes(data[:place] + text + data[place:])
     assert (read_picture(tmp_path / "still.png") == PHOTO).all()
     with open_picture(tmp_path / "still.png") as picture:

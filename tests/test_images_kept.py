@@ -70,8 +70,9 @@ def test_iptc_is_kept(tmp_path, suffix):
 def test_iptc_in_several_segments(tmp_path):
     long = IPTC + struct.pack(">3BH", 0x1C, 2, 120, 30_000) + bytes(30_000)
     block = iptc_blocks.to_resources(long)
-    parts = [(APP13, b"Photoshop 3.0\0" + block[at : at + 20_000])
-             for at in range(0, len(block), 20_000)]
+    parts = [
+        (APP13, b"Photoshop 3.0\0" + block[at : at + 20_000]) for at in range(0, len(block), 20_000)
+    ]
     assert read(photo_file(tmp_path / "a.jpg", jpeg(*parts))).meta.iptc == long
 
 
@@ -217,25 +218,36 @@ CONTAINER = (
 )
 CLAIMS = {
     "gain map": (
-        'xmlns:g="http://ns.adobe.com/hdr-gain-map/1.0/" g:Version="1.0"', CONTAINER,
-        "HDR gain map", (b"g:Version", b"Directory", b"9999"),
+        'xmlns:g="http://ns.adobe.com/hdr-gain-map/1.0/" g:Version="1.0"',
+        CONTAINER,
+        "HDR gain map",
+        (b"g:Version", b"Directory", b"9999"),
     ),
     "gain map, by its item": ("", CONTAINER, "HDR gain map", (b"Directory", b"9999")),
     "gain map of Apple": (
         'xmlns:H="http://ns.apple.com/HDRGainMap/1.0/"',
-        "<H:HDRGainMapVersion>131072</H:HDRGainMapVersion>", "HDR gain map", (b"131072",),
+        "<H:HDRGainMapVersion>131072</H:HDRGainMapVersion>",
+        "HDR gain map",
+        (b"131072",),
     ),
     "motion photo": (
         'xmlns:GCamera="http://ns.google.com/photos/1.0/camera/" GCamera:MotionPhoto="1" '
-        'GCamera:MotionPhotoVersion="1"', "", "the video of a motion photo", (b'"1"',),
+        'GCamera:MotionPhotoVersion="1"',
+        "",
+        "the video of a motion photo",
+        (b'"1"',),
     ),
     "micro video": (
         'xmlns:GCamera="http://ns.google.com/photos/1.0/camera/" GCamera:MicroVideo="1" '
-        'GCamera:MicroVideoOffset="4321"', "", "the video of a motion photo", (b"4321",),
+        'GCamera:MicroVideoOffset="4321"',
+        "",
+        "the video of a motion photo",
+        (b"4321",),
     ),
     "thumbnails": (
         'xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="5"',
-        "<xmp:Thumbnails><rdf:Alt><rdf:li>/9j/4AAQ</rdf:li></rdf:Alt></xmp:Thumbnails>", None,
+        "<xmp:Thumbnails><rdf:Alt><rdf:li>/9j/4AAQ</rdf:li></rdf:Alt></xmp:Thumbnails>",
+        None,
         (b"4AAQ", b"Thumbnails"),
     ),
 }
@@ -244,9 +256,7 @@ CLAIMS = {
 @pytest.mark.parametrize("name", CLAIMS)
 def test_claims_that_are_no_longer_true_are_removed_and_told_once(tmp_path, name):
     attributes, inside, told, gone = CLAIMS[name]
-    source = photo_file(
-        tmp_path / "a.jpg", jpeg((APP1, MAIN + packet(attributes, TITLE + inside)))
-    )
+    source = photo_file(tmp_path / "a.jpg", jpeg((APP1, MAIN + packet(attributes, TITLE + inside))))
     lines = through(source, tmp_path / "b.jpg")
     assert lines == ([f"a.jpg: left out in reading: {told}"] if told else [])
     kept = read(tmp_path / "b.jpg").meta.xmp
@@ -257,8 +267,10 @@ def test_claims_that_are_no_longer_true_are_removed_and_told_once(tmp_path, name
 
 
 def test_a_motion_photo_that_is_none_loses_nothing(tmp_path):
-    off = ('xmlns:GCamera="http://ns.google.com/photos/1.0/camera/" GCamera:MotionPhoto="0" '
-           'GCamera:MotionPhotoVersion="1"')
+    off = (
+        'xmlns:GCamera="http://ns.google.com/photos/1.0/camera/" GCamera:MotionPhoto="0" '
+        'GCamera:MotionPhotoVersion="1"'
+    )
     source = photo_file(tmp_path / "a.jpg", jpeg((APP1, MAIN + packet(off))))
     assert through(source, tmp_path / "b.jpg") == []
 
@@ -307,11 +319,11 @@ def test_a_packet_nested_without_end_is_left_out_and_told(tmp_path):
 def test_the_size_in_xmp_follows_the_turn(tmp_path):
     block = Image.Exif()
     block[274] = 6
-    says = ('xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6" '
-            'tiff:ImageWidth="90" tiff:ImageLength="60"')
-    source = photo_file(
-        tmp_path / "a.jpg", jpeg((APP1, MAIN + packet(says)), exif=block.tobytes())
+    says = (
+        'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6" '
+        'tiff:ImageWidth="90" tiff:ImageLength="60"'
     )
+    source = photo_file(tmp_path / "a.jpg", jpeg((APP1, MAIN + packet(says)), exif=block.tobytes()))
     kept = read(source).meta.xmp
     assert b'tiff:ImageWidth="60" tiff:ImageLength="90"' in kept and b'Orientation="1"' in kept
 
@@ -330,9 +342,7 @@ def test_depth_that_has_no_place_is_told(tmp_path):
 
 def test_inks_of_sixteen_bits_are_told(tmp_path):
     inks = np.dstack([deep(), deep()[:, :, 0]])
-    (line,) = through(
-        photo_file(tmp_path / "a.tif", tiff(inks, photometric=5)), tmp_path / "b.tif"
-    )
+    (line,) = through(photo_file(tmp_path / "a.tif", tiff(inks, photometric=5)), tmp_path / "b.tif")
     assert line == (
         "a.tif: left out in reading: 16 bits a channel (8 are read), CMYK inks, which become sRGB"
     )
@@ -360,8 +370,13 @@ def test_a_heic_of_ten_bits_is_told(tmp_path):
 
 @pytest.mark.parametrize(
     ("suffix", "told"),
-    [(".jpg", "transparency (it is shown on white)"), (".bmp", "transparency (it is shown on"),
-     (".gif", "partial transparency (a pixel is seen or not)"), (".webp", None), (".png", None)],
+    [
+        (".jpg", "transparency (it is shown on white)"),
+        (".bmp", "transparency (it is shown on"),
+        (".gif", "partial transparency (a pixel is seen or not)"),
+        (".webp", None),
+        (".png", None),
+    ],
 )
 def test_transparency_that_has_no_place_is_told(tmp_path, suffix, told):
     """A PNG named .jpg, as downloads are."""
@@ -419,10 +434,14 @@ def test_what_stands_in_places_of_their_own_is_told(tmp_path):
         for number, body in ((0x040A, b"\1\0"), (0x040B, b"http://me"), (0x07D0, bytes(26)))
     ).replace(b"http://me", b"http://me\0")
     for data, told in (
-        (jpeg((APP13, b"Photoshop 3.0\0" + marks)),
-         "Photoshop's copyright mark and URL, clipping paths"),
-        (jpeg((APP1, b"FLIR\0data"), (0xE7, b"thing"), (0xEC, b"Ducky")),
-         "segments of its maker (APP1, APP7)"),
+        (
+            jpeg((APP13, b"Photoshop 3.0\0" + marks)),
+            "Photoshop's copyright mark and URL, clipping paths",
+        ),
+        (
+            jpeg((APP1, b"FLIR\0data"), (0xE7, b"thing"), (0xEC, b"Ducky")),
+            "segments of its maker (APP1, APP7)",
+        ),
         (png((b"oFFs", bytes(9)), (b"prVW", b"x"), (b"tIME", bytes(7))), "chunks oFFs, prVW"),
         (jpeg(*extended(packet())), "extended XMP, of which the main part is missing"),
     ):

@@ -1,4 +1,4 @@
-"""Orientation, EXIF, XMP, resolution and colour profiles, on reading."""
+"""Orientation, EXIF, XMP, resolution and color profiles, on reading."""
 
 import io
 import struct
@@ -42,12 +42,20 @@ def tags(block: bytes) -> Image.Exif:
 
 def stored(upright: np.ndarray, orientation: int) -> np.ndarray:
     """The pixels a camera stores so that ``orientation`` turns them upright (EXIF 2.32, 4.6.4)."""
-    first_row_is_left, by_orientation = upright.swapaxes(0, 1), {
-        1: upright, 2: upright[:, ::-1], 3: upright[::-1, ::-1], 4: upright[::-1],
-    }
+    first_row_is_left, by_orientation = (
+        upright.swapaxes(0, 1),
+        {
+            1: upright,
+            2: upright[:, ::-1],
+            3: upright[::-1, ::-1],
+            4: upright[::-1],
+        },
+    )
     by_orientation |= {
-        5: first_row_is_left, 6: first_row_is_left[::-1],
-        7: first_row_is_left[::-1, ::-1], 8: first_row_is_left[:, ::-1],
+        5: first_row_is_left,
+        6: first_row_is_left[::-1],
+        7: first_row_is_left[::-1, ::-1],
+        8: first_row_is_left[:, ::-1],
     }
     return np.ascontiguousarray(by_orientation[orientation])
 
@@ -199,15 +207,18 @@ def test_resolution(tmp_path):
             assert read(tmp_path / f"b{suffix}").meta.dpi is None
 
 
-# -- colour --------------------------------------------------------------------------------
+# -- color --------------------------------------------------------------------------------
 
 
 def converted(pixels: np.ndarray, profile: bytes) -> np.ndarray:
     """sRGB pixels as a file of ``profile`` stores them; by LittleCMS."""
-    return np.asarray(ImageCms.profileToProfile(
-        Image.fromarray(pixels), ImageCms.ImageCmsProfile(io.BytesIO(icc.srgb())),
-        ImageCms.ImageCmsProfile(io.BytesIO(profile)),
-    ))
+    return np.asarray(
+        ImageCms.profileToProfile(
+            Image.fromarray(pixels),
+            ImageCms.ImageCmsProfile(io.BytesIO(icc.srgb())),
+            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+        )
+    )
 
 
 @pytest.mark.parametrize(
@@ -323,9 +334,14 @@ def gray_profile(gamma: float) -> bytes:
 
 
 def cmyk_profile() -> bytes:
-    """Inks of a printer whose 16 corners have colours of our choice, in Lab (ICC lut16)."""
-    corners = [(100 * (1 - k) * (1 - 0.2 * (c + m + y)), 60 * (m - c), 60 * (y - c))
-               for c in (0, 1) for m in (0, 1) for y in (0, 1) for k in (0, 1)]
+    """Inks of a printer whose 16 corners have colors of our choice, in Lab (ICC lut16)."""
+    corners = [
+        (100 * (1 - k) * (1 - 0.2 * (c + m + y)), 60 * (m - c), 60 * (y - c))
+        for c in (0, 1)
+        for m in (0, 1)
+        for y in (0, 1)
+        for k in (0, 1)
+    ]
     lab = [(v[0] * 652.8, (v[1] + 128) * 256, (v[2] + 128) * 256) for v in corners]
     ramp = struct.pack(">2H", 0, 65535)
     table = b"".join(struct.pack(">3H", *(round(n) for n in v)) for v in lab)
@@ -344,8 +360,18 @@ def _profile(kind: bytes, space: bytes, pcs: bytes, own: list[tuple[bytes, bytes
         table += struct.pack(">4s2I", name, at + len(body), len(data))
         body += data + bytes(-len(data) % 4)
     header = struct.pack(
-        ">I4sI4s4s4s12s4s28s12s48s", at + len(body), bytes(4), 0x02400000, kind, space, pcs,
-        bytes(12), b"acsp", bytes(28), struct.pack(">3i", 63190, 65536, 54061), bytes(48),
+        ">I4sI4s4s4s12s4s28s12s48s",
+        at + len(body),
+        bytes(4),
+        0x02400000,
+        kind,
+        space,
+        pcs,
+        bytes(12),
+        b"acsp",
+        bytes(28),
+        struct.pack(">3i", 63190, 65536, 54061),
+        bytes(48),
     )
     return header + struct.pack(">I", len(entries)) + table + body
 
@@ -378,7 +404,7 @@ def test_cmyk_with_profile_goes_through_it(tmp_path):
                 assert (blue - red > 60) if a < 0 else (red - green > 60)
 
 
-def test_colour_tables_of_sixteen_bits_keep_values_and_profile(tmp_path):
+def test_color_tables_of_sixteen_bits_keep_values_and_profile(tmp_path):
     profile = P3.replace(b"rTRC", b"A2B0")
     frame = read(write(Frame(deep(), meta=Meta(icc=profile)), tmp_path / "a.png"))
     assert (frame.pixels == deep()).all() and frame.meta.icc == profile

@@ -1,4 +1,4 @@
-"""Colours of other spaces than sRGB: painted in sRGB, written back in their own, or told."""
+"""Colors of other spaces than sRGB: painted in sRGB, written back in their own, or told."""
 
 import io
 import struct
@@ -38,7 +38,7 @@ def stored(path: Path, pixels: np.ndarray, profile: bytes) -> Path:
 
 
 def raw_values(path: Path) -> np.ndarray:
-    """What is in the file, without colour management."""
+    """What is in the file, without color management."""
     return cv2.imread(str(path), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)[:, :, ::-1]
 
 
@@ -49,7 +49,7 @@ def raw_values(path: Path) -> np.ndarray:
 @depths
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 def test_what_is_not_painted_comes_back_bit_for_bit(tmp_path, profile, bits, suffix):
-    """Colours beyond sRGB, too: the red corner of the photo is one."""
+    """Colors beyond sRGB, too: the red corner of the photo is one."""
     pixels = pixels_of(bits)
     source = stored(tmp_path / "a.png", pixels, profile)
     assert through(source, tmp_path / f"b{suffix}") == []
@@ -59,7 +59,7 @@ def test_what_is_not_painted_comes_back_bit_for_bit(tmp_path, profile, bits, suf
 
 @wide
 @depths
-def test_what_is_painted_shows_the_painted_colours(tmp_path, profile, bits):
+def test_what_is_painted_shows_the_painted_colors(tmp_path, profile, bits):
     frame = read(stored(tmp_path / "a.png", pixels_of(bits), profile))
     white = frame.white
     frame.pixels = white - frame.pixels[::-1].copy()
@@ -94,7 +94,7 @@ def test_every_format_with_a_place_for_it_is_tagged(tmp_path, suffix):
 def test_formats_without_a_place_get_srgb_and_tell(tmp_path, suffix):
     source = stored(tmp_path / "a.png", np.full((9, 9, 3), (200, 60, 40), np.uint8), P3)
     (line,) = through(source, tmp_path / f"b{suffix}")
-    assert line.endswith("its colour profile (Display P3; sRGB is written)")
+    assert line.endswith("its color profile (Display P3; sRGB is written)")
     shown = read(tmp_path / f"b{suffix}").pixels
     assert (shown == read(source).pixels).all() and shown[0, 0, 0] > 210
 
@@ -106,7 +106,7 @@ def test_srgb_for_all_by_option(tmp_path):
     assert Image.open(tmp_path / "b.png").info["icc_profile"] == icc.srgb()
 
 
-def test_the_mask_keeps_wide_colours_in_a_run(tmp_path):
+def test_the_mask_keeps_wide_colors_in_a_run(tmp_path):
     pytest.importorskip("torch")
     pixels = photo()
     pixels[:, 45:] = (0, 255, 0)
@@ -121,7 +121,7 @@ def test_the_mask_keeps_wide_colours_in_a_run(tmp_path):
     assert Image.open(tmp_path / "b.png").info["icc_profile"] == P3
 
 
-def test_the_orientation_is_applied_to_the_kept_colours(tmp_path):
+def test_the_orientation_is_applied_to_the_kept_colors(tmp_path):
     block = Image.Exif()
     block[274] = 6
     Image.fromarray(photo()).save(tmp_path / "a.png", icc_profile=P3, exif=block.tobytes())
@@ -134,7 +134,7 @@ def test_the_original_counts_as_memory(tmp_path):
     assert frame.nbytes == 2 * photo().nbytes
 
 
-# -- what EXIF and XMP say of colours -------------------------------------------------------
+# -- what EXIF and XMP say of colors -------------------------------------------------------
 
 
 def adobe_exif() -> bytes:
@@ -169,7 +169,7 @@ def test_the_name_of_the_profile_in_xmp_goes_with_it(tmp_path, keep):
     assert (b"ICCProfile" in kept) is keep and b'photoshop:City="Oslo"' in kept
 
 
-# -- colours told by numbers ----------------------------------------------------------------
+# -- colors told by numbers ----------------------------------------------------------------
 
 
 def cicp(primaries: int, transfer: int, matrix: int = 0, full: int = 1) -> tuple[bytes, bytes]:
@@ -191,7 +191,8 @@ NUMBERS = {
     "cICP sRGB": ([cicp(1, 13)], None),
     "cICP of television": ([cicp(1, 1)], None),
     "cICP BT.2020, linear": (
-        [cicp(9, 8)], icc.build("x", ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046)), (1.0,)),
+        [cicp(9, 8)],
+        icc.build("x", ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046)), (1.0,)),
     ),
     "cICP before gAMA": ([cicp(12, 13), gamma(1.0)], P3),
     "gamma 1/2.2": ([gamma(0.45455)], None),
@@ -205,7 +206,7 @@ NUMBERS = {
 
 @depths
 @pytest.mark.parametrize("name", NUMBERS)
-def test_colours_told_by_chunks_of_a_png(tmp_path, name, bits):
+def test_colors_told_by_chunks_of_a_png(tmp_path, name, bits):
     chunks, profile = NUMBERS[name]
     pixels = pixels_of(bits)
     (tmp_path / "a.png").write_bytes(png(*chunks, pixels=pixels))
@@ -223,18 +224,23 @@ def test_cicp_comes_before_a_profile(tmp_path):
     assert (read(tmp_path / "a.png").pixels == photo()).all()
     (tmp_path / "a.png").write_bytes(png(body, cicp(9, 16)))
     meta = read(tmp_path / "a.png").meta
-    assert meta.original.icc == PROPHOTO and not meta.lost, "one that cannot be honoured gives way"
+    assert meta.original.icc == PROPHOTO and not meta.lost, "one that cannot be honored gives way"
 
 
 @pytest.mark.parametrize(
     ("chunk", "told"),
-    [(cicp(9, 16), "brightness of HDR (PQ)"), (cicp(9, 18), "brightness of HDR (HLG)"),
-     (cicp(77, 13), "unknown colour space (77/13)"), (cicp(1, 99), "unknown colour space (1/99)"),
-     (cicp(1, 13, 0, 0), "limited range"), (gamma(0), "make no sense"),
-     ((b"cHRM", bytes(32)), "make no sense"),
-     (chroma(((0.3, 0.3), (0.4, 0.4), (0.5, 0.5))), "make no sense")],
+    [
+        (cicp(9, 16), "brightness of HDR (PQ)"),
+        (cicp(9, 18), "brightness of HDR (HLG)"),
+        (cicp(77, 13), "unknown color space (77/13)"),
+        (cicp(1, 99), "unknown color space (1/99)"),
+        (cicp(1, 13, 0, 0), "limited range"),
+        (gamma(0), "make no sense"),
+        ((b"cHRM", bytes(32)), "make no sense"),
+        (chroma(((0.3, 0.3), (0.4, 0.4), (0.5, 0.5))), "make no sense"),
+    ],
 )
-def test_colours_that_cannot_be_honoured_are_told(tmp_path, chunk, told):
+def test_colors_that_cannot_be_honored_are_told(tmp_path, chunk, told):
     (tmp_path / "a.png").write_bytes(png(chunk))
     assert (read(tmp_path / "a.png").pixels == photo()).all()
     (line,) = through(tmp_path / "a.png", tmp_path / "b.png")
@@ -242,7 +248,7 @@ def test_colours_that_cannot_be_honoured_are_told(tmp_path, chunk, told):
 
 
 @pytest.mark.parametrize(("pair", "told"), [((12, 13), None), ((9, 16), "HDR (PQ)")])
-def test_colours_told_by_the_box_of_an_avif(tmp_path, pair, told):
+def test_colors_told_by_the_box_of_an_avif(tmp_path, pair, told):
     plain = io.BytesIO()
     Image.fromarray(photo(64, 96)).save(plain, "AVIF", quality=95)
     data = bytearray(plain.getvalue())
@@ -264,15 +270,29 @@ def gray_profile() -> bytes:
     words = b"desc\0\0\0\0" + struct.pack(">I", 5) + b"test\0" + bytes(79)
     white = b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061)
     curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, 461) + b"\0\0"
-    entries = [(b"desc", words), (b"cprt", b"text\0\0\0\0none\0"), (b"wtpt", white),
-               (b"kTRC", curve)]
+    entries = [
+        (b"desc", words),
+        (b"cprt", b"text\0\0\0\0none\0"),
+        (b"wtpt", white),
+        (b"kTRC", curve),
+    ]
     table, body, at = b"", b"", 132 + 12 * len(entries)
     for name, data in entries:
         table += struct.pack(">4s2I", name, at + len(body), len(data))
         body += data + bytes(-len(data) % 4)
     header = struct.pack(
-        ">I4sI4s4s4s12s4s28s12s48s", at + len(body), bytes(4), 0x02400000, b"mntr", b"GRAY",
-        b"XYZ ", bytes(12), b"acsp", bytes(28), struct.pack(">3i", 63190, 65536, 54061), bytes(48),
+        ">I4sI4s4s4s12s4s28s12s48s",
+        at + len(body),
+        bytes(4),
+        0x02400000,
+        b"mntr",
+        b"GRAY",
+        b"XYZ ",
+        bytes(12),
+        b"acsp",
+        bytes(28),
+        struct.pack(">3i", 63190, 65536, 54061),
+        bytes(48),
     )
     return header + struct.pack(">I", len(entries)) + table + body
 
@@ -283,9 +303,9 @@ def test_profiles_that_do_not_come_back_are_told(tmp_path):
     Image.fromarray(photo()).convert("CMYK").save(tmp_path / "inks.jpg")
     Image.fromarray(photo()).save(tmp_path / "broken.png", icc_profile=P3[:140] + bytes(400))
     for name, told in (
-        ("gray.png", "the profile of a gray picture, as the result has colours"),
+        ("gray.png", "the profile of a gray picture, as the result has colors"),
         ("inks.jpg", "CMYK inks, which become sRGB"),
-        ("broken.png", "a colour profile that is damaged or does not fit"),
+        ("broken.png", "a color profile that is damaged or does not fit"),
     ):
         lines = through(tmp_path / name, tmp_path / f"out{Path(name).suffix}")
         assert lines == [f"{name}: left out in reading: {told}"]
@@ -303,7 +323,7 @@ def test_a_profile_that_leads_one_way_only_is_told(tmp_path, monkeypatch):
     icc._between.cache_clear()
     monkeypatch.setattr(ImageCms, "buildTransform", one_way)
     (line,) = through(stored(tmp_path / "a.png", photo(), P3), tmp_path / "b.png")
-    assert line.endswith("its colour profile (Display P3; sRGB is written)")
+    assert line.endswith("its color profile (Display P3; sRGB is written)")
     assert Image.open(tmp_path / "b.png").info["icc_profile"] == icc.srgb()
     icc._between.cache_clear()
 

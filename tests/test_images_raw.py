@@ -55,10 +55,17 @@ def file(first: Tags, below: Tags, data: bytes = b"", thumb: tuple[int, int] = (
 
     def built(sub: int, strip: int, sensor: int) -> tuple[bytes, bytes]:
         top = [
-            numbers(256, "I", width), numbers(257, "I", height), numbers(258, "H", 8, 8, 8),
-            numbers(259, "H", 1), numbers(262, "H", 2), numbers(273, "I", strip),
-            numbers(277, "H", 3), numbers(278, "I", height), numbers(279, "I", len(preview)),
-            numbers(330, "I", sub), *first,
+            numbers(256, "I", width),
+            numbers(257, "I", height),
+            numbers(258, "H", 8, 8, 8),
+            numbers(259, "H", 1),
+            numbers(262, "H", 2),
+            numbers(273, "I", strip),
+            numbers(277, "H", 3),
+            numbers(278, "I", height),
+            numbers(279, "I", len(preview)),
+            numbers(330, "I", sub),
+            *first,
         ]
         under = [*below, numbers(273, "I", sensor), numbers(279, "I", len(data))]
         return directory(top, 8), directory(under, sub)
@@ -72,10 +79,17 @@ def file(first: Tags, below: Tags, data: bytes = b"", thumb: tuple[int, int] = (
 
 def sensor_tags(height: int, width: int) -> Tags:
     return [
-        numbers(254, "I", 0), numbers(256, "I", width), numbers(257, "I", height),
-        numbers(258, "H", 16), numbers(259, "H", 1), numbers(262, "H", 32803),
-        numbers(277, "H", 1), numbers(278, "I", height), numbers(33421, "H", 2, 2),
-        numbers(33422, "B", 0, 1, 1, 2), numbers(50717, "I", 65535),
+        numbers(254, "I", 0),
+        numbers(256, "I", width),
+        numbers(257, "I", height),
+        numbers(258, "H", 16),
+        numbers(259, "H", 1),
+        numbers(262, "H", 32803),
+        numbers(277, "H", 1),
+        numbers(278, "I", height),
+        numbers(33421, "H", 2, 2),
+        numbers(33422, "B", 0, 1, 1, 2),
+        numbers(50717, "I", 65535),
     ]
 
 
@@ -86,10 +100,16 @@ def dng(orientation: int = 1, height: int = 64, width: int = 96) -> bytes:
     cfa = np.where(np.where(y < height // 2, red, blue), 40000, 2000).astype("<u2")
     srgb = (3.2406, -1.5372, -0.4986, -0.9689, 1.8758, 0.0415, 0.0557, -0.2040, 1.0570)
     first = [
-        numbers(254, "I", 1), text(271, "Maker"), text(272, "Model"),
-        numbers(274, "H", orientation), text(306, "2024:01:02 03:04:05"),
-        numbers(50706, "B", 1, 4, 0, 0), text(50708, "Maker Model"), ratios(50721, *srgb),
-        ratios(50728, 1, 1, 1), numbers(50778, "H", 21),
+        numbers(254, "I", 1),
+        text(271, "Maker"),
+        text(272, "Model"),
+        numbers(274, "H", orientation),
+        text(306, "2024:01:02 03:04:05"),
+        numbers(50706, "B", 1, 4, 0, 0),
+        text(50708, "Maker Model"),
+        ratios(50721, *srgb),
+        ratios(50728, 1, 1, 1),
+        numbers(50778, "H", 21),
     ]
     return file(first, sensor_tags(height, width), cfa.tobytes())
 
@@ -144,15 +164,20 @@ def test_a_preview_is_never_painted(tmp_path, without_rawpy, capsys):
 
 def test_raw_is_no_mask(tmp_path):
     (tmp_path / "m.png").write_bytes(dng())
-    with pytest.raises(ItemError, match=r"camera RAW \(DNG\) can only be a photo"), open_picture(
-        tmp_path / "m.png"
+    with (
+        pytest.raises(ItemError, match=r"camera RAW \(DNG\) can only be a photo"),
+        open_picture(tmp_path / "m.png"),
     ):
         pass
 
 
 def test_the_preview_of_another_picture_is_refused(tmp_path):
-    full = [numbers(254, "I", 0), numbers(256, "I", 4000), numbers(257, "I", 3000),
-            numbers(262, "H", 2)]
+    full = [
+        numbers(254, "I", 0),
+        numbers(256, "I", 4000),
+        numbers(257, "I", 3000),
+        numbers(262, "H", 2),
+    ]
     (tmp_path / "a.tif").write_bytes(file(preview(), full))
     with pytest.raises(ItemError, match=r"begins with a preview \(80x60\)"):
         probe(tmp_path / "a.tif")

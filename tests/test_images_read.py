@@ -20,8 +20,13 @@ ALL = (".jpg", ".png", ".webp", ".tif", ".bmp", ".avif", ".gif")
 
 @pytest.mark.parametrize(
     ("suffix", "options"),
-    [(".png", {}), (".bmp", {}), (".tif", {}), (".tif", {"compression": "tiff_lzw"}),
-     (".webp", {"lossless": True})],
+    [
+        (".png", {}),
+        (".bmp", {}),
+        (".tif", {}),
+        (".tif", {"compression": "tiff_lzw"}),
+        (".webp", {"lossless": True}),
+    ],
 )
 def test_lossless_pixels_come_through(tmp_path, suffix, options):
     path = tmp_path / f"a{suffix}"
@@ -115,7 +120,7 @@ def test_alpha_of_eight_bits(tmp_path):
     assert (frame.pixels == photo()[:, :, :1]).all() and (frame.alpha == alpha).all()
 
 
-def test_one_colour_named_transparent(tmp_path):
+def test_one_color_named_transparent(tmp_path):
     pixels = photo()
     key = tuple(int(v) for v in pixels[0, 0])
     Image.fromarray(pixels).save(tmp_path / "rgb.png", transparency=key)
@@ -124,8 +129,11 @@ def test_one_colour_named_transparent(tmp_path):
     for name in ("rgb.png", "gray.png", "bit.png"):
         frame = read(tmp_path / name)
         expected = (
-            (pixels == key).all(2) if name == "rgb.png" else pixels[:, :, 0] == key[0]
-            if name == "gray.png" else frame.pixels[:, :, 0] == 255
+            (pixels == key).all(2)
+            if name == "rgb.png"
+            else pixels[:, :, 0] == key[0]
+            if name == "gray.png"
+            else frame.pixels[:, :, 0] == 255
         )
         assert 0 < expected.sum() < expected.size
         assert (frame.alpha == np.where(expected, 0, 255)).all(), name
@@ -167,7 +175,7 @@ def test_sixteen_bit_png(tmp_path):
         assert name != "rgba" or (frame.alpha == alpha).all()
 
 
-def test_sixteen_bit_png_with_one_colour_transparent(tmp_path):
+def test_sixteen_bit_png_with_one_color_transparent(tmp_path):
     pixels = deep()
     for array, key in ((pixels, pixels[3, 3]), (pixels[:, :, 1].copy(), pixels[3, 3, 1:2])):
         raw = cv2.imencode(".png", array[:, :, ::-1] if array.ndim == 3 else array)[1].tobytes()
@@ -259,7 +267,7 @@ def test_tiff_where_zero_is_white(tmp_path):
     assert (read(tmp_path / "b.tif").pixels[:, :, 0] == 255 - photo()[:, :, 0]).all()
 
 
-def test_tiff_with_colours_multiplied_by_alpha(tmp_path):
+def test_tiff_with_colors_multiplied_by_alpha(tmp_path):
     pixels, alpha = deep(), np.full((60, 90), 32768, np.uint16)
     alpha[0] = 0
     stored = (pixels.astype(np.float64) * alpha[:, :, None] / 65535).round().astype(np.uint16)
@@ -292,11 +300,15 @@ def test_videos_are_left_to_the_video_reader(tmp_path):
 
 @pytest.mark.parametrize(
     ("data", "words"),
-    [(b"", "empty"), (b"this is no picture\n", "no picture"), (bytes(80), "no picture"),
-     (b"\x89PNG\r\n\x1a\n" + bytes(72), "PNG file is cut short or damaged"),
-     (b"\xff\xd8\xff\xe0", "JPEG file is cut short or damaged"),
-     (b"II*\0\xff\xff\xff\xff", "TIFF file is cut short or damaged"),
-     (b"GIF89a", "GIF file is cut short or damaged")],
+    [
+        (b"", "empty"),
+        (b"this is no picture\n", "no picture"),
+        (bytes(80), "no picture"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(72), "PNG file is cut short or damaged"),
+        (b"\xff\xd8\xff\xe0", "JPEG file is cut short or damaged"),
+        (b"II*\0\xff\xff\xff\xff", "TIFF file is cut short or damaged"),
+        (b"GIF89a", "GIF file is cut short or damaged"),
+    ],
 )
 def test_broken_files_are_told(tmp_path, data, words):
     (tmp_path / "a.jpg").write_bytes(data)

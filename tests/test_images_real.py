@@ -29,7 +29,11 @@ GOOD = {
     "derived_strip_2000x20.png": (2000, 20, 8, False, {}),
     "derived_tiny_37x23.png": (37, 23, 8, False, {}),
     "display_p3_tiny.mpo": (
-        56, 70, 8, False, {"profile": "Display P3", "pictures": "the first of 2"}
+        56,
+        70,
+        8,
+        False,
+        {"profile": "Display P3", "pictures": "the first of 2"},
     ),
     "exif/Landscape_0.jpg": (1800, 1200, 8, False, {}),
     "exif/Landscape_1.jpg": (1800, 1200, 8, False, {}),
@@ -164,7 +168,7 @@ def test_content_decides(ugly):
 @pytest.mark.parametrize(
     ("name", "worst"), [("derived_cmyk_481x321.jpg", 2.5), ("derived_rgb16.png", 0.5)]
 )
-def test_colours_match_the_original(ugly, original, name, worst):
+def test_colors_match_the_original(ugly, original, name, worst):
     assert distance(ugly / name, original) < worst
 
 
@@ -178,10 +182,15 @@ def test_profiles_are_applied(ugly, name):
     picture = Image.open(ugly / name)
     source = ImageCms.ImageCmsProfile(io.BytesIO(picture.info["icc_profile"]))
     target = ImageCms.createProfile("sRGB")
-    expected = np.asarray(ImageCms.profileToProfile(
-        picture, source, target, ImageCms.Intent.RELATIVE_COLORIMETRIC,
-        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
-    )).astype(int)
+    expected = np.asarray(
+        ImageCms.profileToProfile(
+            picture,
+            source,
+            target,
+            ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+    ).astype(int)
     assert np.abs(np.asarray(picture).astype(int) - expected).mean() > 1, "it makes a difference"
     assert distance(ugly / name, expected) < 0.5
     assert read(ugly / name).meta.icc == icc.srgb()
@@ -190,7 +199,8 @@ def test_profiles_are_applied(ugly, name):
 def test_p3_version_of_the_original_comes_back(original, tmp_path, ugly):
     profile = Image.open(ugly / "derived_display_p3_tagged.jpg").info["icc_profile"]
     stored = ImageCms.profileToProfile(
-        Image.fromarray(original.astype(np.uint8)), ImageCms.createProfile("sRGB"),
+        Image.fromarray(original.astype(np.uint8)),
+        ImageCms.createProfile("sRGB"),
         ImageCms.ImageCmsProfile(io.BytesIO(profile)),
     )
     stored.save(tmp_path / "a.jpg", quality=95, subsampling=0, icc_profile=profile)
@@ -238,9 +248,12 @@ def test_ordinary_photos(shared_data, tmp_path):
     """Every photo and cut-out, as Pillow reads it; a sample of the large set."""
     content = shared_data / "content"
     paths = [
-        *sorted((content / "bsds500_test").glob("*.jpg"))[::25], *(content / "misc").iterdir(),
-        *(content / "hires").iterdir(), *(shared_data / "portraits").iterdir(),
-        *(content / "seg_pairs").iterdir(), *sorted((content / "bsds500_labels").iterdir())[::10],
+        *sorted((content / "bsds500_test").glob("*.jpg"))[::25],
+        *(content / "misc").iterdir(),
+        *(content / "hires").iterdir(),
+        *(shared_data / "portraits").iterdir(),
+        *(content / "seg_pairs").iterdir(),
+        *sorted((content / "bsds500_labels").iterdir())[::10],
     ]
     assert len(paths) > 30
     for path in paths:

@@ -23,11 +23,23 @@ RARE = {
     "uint32": (tiff(DEEP.astype(np.uint32) << 16), DEEP),
     "uint32 gray": (tiff(GRAY.astype(np.uint32) << 16, photometric=1), DEEP[:, :, [0, 0, 0]]),
     "gray and alpha of 16 bits": (
-        tiff(np.dstack([GRAY, ALPHA]), photometric=1, tag_338=2), DEEP[:, :, [0, 0, 0]]
+        tiff(np.dstack([GRAY, ALPHA]), photometric=1, tag_338=2),
+        DEEP[:, :, [0, 0, 0]],
     ),
-    "planes": (tiff(np.moveaxis(DEEP, 2, 0).copy().reshape(180, 90), tag_277=3, tag_284=2,
-                    tag_257=60, tag_258=(16, 16, 16), tag_273=(0, 10800, 21600),
-                    tag_279=(10800,) * 3, tag_278=60, tag_339=(1, 1, 1)), DEEP),
+    "planes": (
+        tiff(
+            np.moveaxis(DEEP, 2, 0).copy().reshape(180, 90),
+            tag_277=3,
+            tag_284=2,
+            tag_257=60,
+            tag_258=(16, 16, 16),
+            tag_273=(0, 10800, 21600),
+            tag_279=(10800,) * 3,
+            tag_278=60,
+            tag_339=(1, 1, 1),
+        ),
+        DEEP,
+    ),
 }
 
 
@@ -70,9 +82,7 @@ def test_rare_compressions_are_read(tmp_path, compression):
         pytest.skip(f"this imagecodecs has no {compression}")
     pixels = DEEP if compression in ("zstd", "lzma") else photo()
     more = {"compressionargs": {"level": 101}} if compression == "webp" else {}
-    tifffile.imwrite(
-        tmp_path / "a.tif", pixels, photometric="rgb", compression=compression, **more
-    )
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", compression=compression, **more)
     assert np.abs(read(tmp_path / "a.tif").pixels.astype(int) - pixels).mean() < 1
 
 
@@ -80,9 +90,7 @@ def test_rare_compressions_are_read(tmp_path, compression):
 def test_odd_numbers_of_bits_are_stretched(tmp_path, bits):
     tifffile = pytest.importorskip("tifffile")
     pytest.importorskip("imagecodecs")
-    tifffile.imwrite(
-        tmp_path / "a.tif", DEEP >> (16 - bits), photometric="rgb", bitspersample=bits
-    )
+    tifffile.imwrite(tmp_path / "a.tif", DEEP >> (16 - bits), photometric="rgb", bitspersample=bits)
     error = np.abs(read(tmp_path / "a.tif").pixels.astype(int) - DEEP)
     assert error.max() <= 2 ** (16 - bits)
 
@@ -108,8 +116,10 @@ def test_floating_point_of_another_range_is_refused_with_its_range(tmp_path):
 
 @pytest.mark.parametrize(
     "data",
-    [tiff((GRAY // 2).astype(np.uint16), photometric=1, tag_339=2),
-     tiff(np.dstack([photo(), photo()[:, :, 0]]), photometric=9)],
+    [
+        tiff((GRAY // 2).astype(np.uint16), photometric=1, tag_339=2),
+        tiff(np.dstack([photo(), photo()[:, :, 0]]), photometric=9),
+    ],
     ids=["negative", "lab of four channels"],
 )
 def test_kinds_that_nobody_reads_are_not_called_damaged(tmp_path, data):
@@ -163,8 +173,14 @@ def strips(pixels, compression, **tags):
     if compression == 8:
         blocks = [zlib.compress(block) for block in blocks]
     starts = np.cumsum([0, *map(len, blocks)])[:-1].tolist()
-    head = tiff(pixels, tag_259=compression, tag_273=starts, tag_278=10,
-                tag_279=[len(block) for block in blocks], **tags)
+    head = tiff(
+        pixels,
+        tag_259=compression,
+        tag_273=starts,
+        tag_278=10,
+        tag_279=[len(block) for block in blocks],
+        **tags,
+    )
     return head[: -pixels.nbytes] + b"".join(blocks)
 
 

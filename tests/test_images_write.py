@@ -87,19 +87,25 @@ def test_lossy_formats_are_close(tmp_path, suffix):
     assert np.abs(error).mean() < 2
 
 
-def test_quality_is_obeyed_and_colour_keeps_its_resolution(tmp_path):
+def test_quality_is_obeyed_and_color_keeps_its_resolution(tmp_path):
     lines = np.zeros((64, 64, 3), np.uint8)
     lines[:, ::2] = (255, 0, 0)
     for suffix in LOSSY:
         sizes = [
             write(Frame(photo(200, 300)), tmp_path / f"{quality}{suffix}", image_quality=quality)
-            .stat().st_size for quality in (20, 60, 95)
+            .stat()
+            .st_size
+            for quality in (20, 60, 95)
         ]
         assert sizes == sorted(sizes) and sizes[0] < 0.7 * sizes[2]
     error = [
-        np.abs(np.asarray(Image.open(
-            write(Frame(lines), tmp_path / f"l{quality}.jpg", image_quality=quality)
-        )).astype(int) - lines).mean() for quality in (89, 90)
+        np.abs(
+            np.asarray(
+                Image.open(write(Frame(lines), tmp_path / f"l{quality}.jpg", image_quality=quality))
+            ).astype(int)
+            - lines
+        ).mean()
+        for quality in (89, 90)
     ]
     assert error[1] < 0.2 * error[0]
 
@@ -132,7 +138,7 @@ def test_formats_without_alpha_show_the_picture_on_white(tmp_path, suffix, bits)
 
 
 @pytest.mark.parametrize("suffix", [".webp", ".avif"])
-def test_alpha_and_the_colours_under_it_stay(tmp_path, suffix):
+def test_alpha_and_the_colors_under_it_stay(tmp_path, suffix):
     got = read(write(Frame(photo(), ALPHA), tmp_path / f"a{suffix}"))
     assert np.abs(got.alpha.astype(int) - ALPHA).max() <= 3
     assert np.abs(got.pixels.astype(int) - photo()).mean() < 4
@@ -148,7 +154,7 @@ def test_sixteen_bits_are_rounded_to_eight(tmp_path, suffix):
     assert np.abs(got[:, 3, 0].astype(int) - expected).max() <= allowed
 
 
-def test_gif_of_few_colours_is_exact_and_keeps_its_holes(tmp_path):
+def test_gif_of_few_colors_is_exact_and_keeps_its_holes(tmp_path):
     colors = np.random.default_rng(0).integers(0, 256, (100, 3), dtype=np.uint8)
     pixels = colors[np.arange(60 * 90).reshape(60, 90) % 100]
     got = read(write(Frame(pixels), tmp_path / "a.gif"))
@@ -158,7 +164,7 @@ def test_gif_of_few_colours_is_exact_and_keeps_its_holes(tmp_path):
     assert (got.pixels == pixels)[ALPHA >= 128].all()
 
 
-def test_gif_shows_soft_colours_without_bands(tmp_path):
+def test_gif_shows_soft_colors_without_bands(tmp_path):
     pixels = photo(240, 360)
     got = read(write(Frame(pixels), tmp_path / "a.gif")).pixels
     soft = [cv2.GaussianBlur(p.astype(np.float32), (0, 0), 1.5) for p in (got, pixels)]
@@ -199,7 +205,7 @@ def test_strip_metadata(tmp_path, suffix):
     assert read(path).meta == Meta() or suffix == ".bmp"  # which always states a resolution
 
 
-def test_strip_metadata_keeps_a_profile_the_colours_need(tmp_path):
+def test_strip_metadata_keeps_a_profile_the_colors_need(tmp_path):
     profile = icc.adobe_rgb()
     path = write(Frame(deep(), meta=Meta(icc=profile)), tmp_path / "a.png", strip_metadata=True)
     assert Image.open(path).info["icc_profile"] == profile

@@ -219,9 +219,7 @@ def test_a_dry_run_says_what_will_not_be_tried(photos, tmp_path, monkeypatch, ca
     assert actions == ["skipped", "failed", "skipped", "skipped"]
 
 
-def test_what_a_run_died_of_is_not_looked_at_before_its_turn(
-    photos, tmp_path, monkeypatch, capsys
-):
+def test_what_a_run_died_of_is_not_looked_at_before_its_turn(photos, tmp_path, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         deadly(patch, crash)
         assert child(photos, tmp_path / "out") == CRASHED

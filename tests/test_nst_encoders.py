@@ -1,4 +1,4 @@
-"""Encoders of VGG's shape: names, normalisation, depth, padding, pooling, gradients, files."""
+"""Encoders of VGG's shape: names, normalization, depth, padding, pooling, gradients, files."""
 
 from pathlib import Path
 
@@ -57,7 +57,7 @@ def saved(tmp_path: Path, state: dict[str, Tensor], name: str = "net.safetensors
     return tmp_path / name
 
 
-def normalised(picture: Tensor) -> Tensor:
+def normalized(picture: Tensor) -> Tensor:
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
     return (picture - mean) / std
 
@@ -74,7 +74,7 @@ def test_vgg_by_its_definition(tmp_path: Path, name: str) -> None:
         weight, bias = state[f"features.{index}.weight"], state[f"features.{index}.bias"]
         return F.relu(F.conv2d(x, weight, bias, padding=padding))
 
-    first = layer(F.pad(normalised(picture), (1, 1, 1, 1), mode="replicate"), 0, padding=0)
+    first = layer(F.pad(normalized(picture), (1, 1, 1, 1), mode="replicate"), 0, padding=0)
     third = layer(F.max_pool2d(layer(first, 2), 2, ceil_mode=True), 5)
     found = encoder(picture, ["relu1_1", "relu2_1"])
     assert set(found) == {"relu1_1", "relu2_1"}

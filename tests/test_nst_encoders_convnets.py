@@ -314,10 +314,10 @@ def test_vit_has_no_reach_and_no_pooling(
     assert not encoder.tileable
     assert encoder.stride("block2") == 16
     with pytest.raises(ValueError, match="depends on the whole picture"):
-        encoder.reach("block1")
+        encoder.receptive_radius("block1")
     with pytest.raises(UsageError, match="has no max pooling that average pooling could"):
         opened(transformer.state_dict(), tmp_path, pooling="average")
     left = torch.zeros(1, 1, 40, 64)
     left[..., :32] = 1.0
-    carried = encoder.carry(left, ["block2"], "inside")["block2"]
+    carried = encoder.propagate(left, ["block2"], "inside")["block2"]
     assert torch.equal(carried, torch.tensor([1.0, 1.0, 0.0, 0.0]).expand(1, 1, 3, 4))

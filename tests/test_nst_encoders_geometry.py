@@ -49,7 +49,7 @@ def encoder(request: pytest.FixtureRequest, encoders: dict[str, Encoder]) -> Enc
 
 def layers_of(encoder: Encoder) -> tuple[str, ...]:
     """Those that see little enough for a small picture."""
-    return tuple(n for n in encoder.layers if encoder.reach(n) < 150)
+    return tuple(n for n in encoder.layers if encoder.receptive_radius(n) < 150)
 
 
 def touched(encoder: Encoder, picture: Tensor, layers: tuple[str, ...]) -> dict[str, Tensor]:
@@ -66,17 +66,26 @@ def test_reach_is_how_far_a_feature_sees(encoder: Encoder) -> None:
     for name, hit in touched(encoder, picture, layers).items():
         columns = hit[0].any(dim=0).nonzero().flatten() * encoder.stride(name)
         far = max(middle - int(columns.min()), int(columns.max()) - middle)
-        reach = encoder.reach(name)
+        receptive_radius = encoder.receptive_radius(name)
         # Features stand every `stride` pixels: the farthest may lie that much nearer.
-        assert reach - encoder.stride(name) < far <= reach, (name, far, reach)
+        assert receptive_radius - encoder.stride(name) < far <= receptive_radius, (
+            name,
+            far,
+            receptive_radius,
+        )
 
 
 def test_known_reaches(encoders: dict[str, Encoder]) -> None:
     vgg = encoders["vgg"]
-    assert [vgg.reach(n) for n in ("relu1_1", "relu1_2", "relu2_1", "relu3_1")] == [1, 2, 5, 13]
+    assert [vgg.receptive_radius(n) for n in ("relu1_1", "relu1_2", "relu2_1", "relu3_1")] == [
+        1,
+        2,
+        5,
+        13,
+    ]
     assert [vgg.stride(n) for n in ("relu1_2", "relu2_1", "relu4_1")] == [1, 2, 8]
     with pytest.raises(ValueError, match="has no layer 'relu5_1'"):
-        vgg.reach("relu5_1")
+        vgg.receptive_radius("relu5_1")
 
 
 def test_least_side_is_what_still_works(encoder: Encoder) -> None:
@@ -92,7 +101,7 @@ def test_least_side_is_what_still_works(encoder: Encoder) -> None:
         with pytest.raises(ValueError, match=message):
             encoder(small, [name])
         with pytest.raises(ValueError, match="is too small"):
-            encoder.carry(small[:, :1], [name], "simple")
+            encoder.propagate(small[:, :1], [name], "simple")
         with pytest.raises(RuntimeError):  # the network itself could not do it
             x = small
             for stage in encoder.stages[: encoder.layers.index(name) + 1]:
@@ -124,8 +133,8 @@ def test_inside_are_features_that_see_nothing_else(encoder: Encoder) -> None:
     """Against the network itself, on a size that no stride divides."""
     plane = blob(75, 93)
     picture = torch.where(plane > 0.5, 0.5, torch.nan).expand(1, 3, -1, -1)
-    layers = tuple(n for n in layers_of(encoder) if encoder.reach(n) < 60)
-    carried = encoder.carry(plane, layers, "inside")
+    layers = tuple(n for n in layers_of(encoder) if encoder.receptive_radius(n) < 60)
+    carried = encoder.propagate(plane, layers, "inside")
     compared = 0
     for name, hit in touched(encoder, picture, layers).items():
         assert carried[name].shape[2:] == hit.shape[1:]
@@ -137,30 +146,30 @@ def test_inside_are_features_that_see_nothing_else(encoder: Encoder) -> None:
 
 def test_a_region_without_inside_is_taken_whole(encoders: dict[str, Encoder]) -> None:
     encoder = encoders["vgg"]
-    planes = torch.zeros(1, 2, 160, 24)
-    planes[:, 0, 30:35] = 1.0
-    planes[:, 1] = 1.0 - planes[:, 0]
-    carried = encoder.carry(planes, ["relu1_1", "relu4_1"], "inside")
+    region_masks = torch.zeros(1, 2, 160, 24)
+    region_masks[:, 0, 30:35] = 1.0
+    region_masks[:, 1] = 1.0 - region_masks[:, 0]
+    carried = encoder.propagate(region_masks, ["relu1_1", "relu4_1"], "inside")
     assert torch.equal(carried["relu1_1"][0, 0, :, 0].nonzero().flatten(), torch.arange(31, 34))
-    plain = F.avg_pool2d(planes, 8)
+    plain = F.avg_pool2d(region_masks, 8)
     assert torch.allclose(carried["relu4_1"][:, 0], plain[:, 0])
     assert carried["relu4_1"][:, 1].sum() < plain[:, 1].sum()
 
 
 def test_feathered_planes_still_share_each_feature(encoder: Encoder) -> None:
     left = blob(75, 93)
-    planes = torch.cat([left, 1.0 - left], dim=1)
-    for name, carried in encoder.carry(planes, layers_of(encoder), "feather").items():
+    region_masks = torch.cat([left, 1.0 - left], dim=1)
+    for name, carried in encoder.propagate(region_masks, layers_of(encoder), "feather").items():
         assert torch.allclose(carried.sum(dim=1), torch.ones(()), atol=1e-4), name
         assert carried.min() >= 0.0
     first = encoder.layers[0]
-    soft = encoder.carry(planes, [first], "feather")[first]
+    soft = encoder.propagate(region_masks, [first], "feather")[first]
     assert ((soft > 0.01) & (soft < 0.99)).any()
 
 
 def test_simple_planes_are_resized_by_area(encoder: Encoder) -> None:
     plane = blob(64, 96)
-    for name, carried in encoder.carry(plane, layers_of(encoder), "simple").items():
+    for name, carried in encoder.propagate(plane, layers_of(encoder), "simple").items():
         features = encoder(torch.rand(1, 3, 64, 96), [name])[name]
         assert carried.shape == (1, 1, *features.shape[2:])
         assert torch.allclose(carried.mean(), plane.mean(), atol=0.01)
@@ -169,6 +178,6 @@ def test_simple_planes_are_resized_by_area(encoder: Encoder) -> None:
 def test_carrying_names_what_is_wrong(encoders: dict[str, Encoder]) -> None:
     encoder, plane = encoders["vgg"], blob(16, 16)
     with pytest.raises(ValueError, match=r"unknown way 'insid' .*\(did you mean 'inside'\?\)"):
-        encoder.carry(plane, ["relu1_1"], "insid")  # type: ignore[arg-type]
+        encoder.propagate(plane, ["relu1_1"], "insid")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="has no layer 'relu9_1'"):
-        encoder.carry(plane, ["relu9_1"])
+        encoder.propagate(plane, ["relu9_1"])

@@ -1,4 +1,4 @@
-"""Painting by optimisation: strength, regions, what is kept from photo to photo, memory."""
+"""Painting by optimization: strength, regions, what is kept from photo to photo, memory."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from stylepipe.nst.budget import NotEnoughMemory
 from stylepipe.nst.encoders import Encoder, open_encoder
 from stylepipe.nst.gatys import Gatys, Recipe
 from stylepipe.nst.objective import Objective
-from stylepipe.nst.optimise import LoopOptions, Step, resize
+from stylepipe.nst.optimize import LoopOptions, Step, resize
 from stylepipe.nst.paintings import Painting
 
 PHOTO = tinyencoder.picture(40, 56, 1)
@@ -43,8 +43,8 @@ def judged(picture: Tensor, painting: Tensor = PAINTING) -> float:
     return float(only(picture)[0]["style"])
 
 
-def flat(*colour: float, height: int = 48, width: int = 48) -> Tensor:
-    return torch.tensor(colour).view(1, 3, 1, 1).expand(1, 3, height, width).clone()
+def flat(*color: float, height: int = 48, width: int = 48) -> Tensor:
+    return torch.tensor(color).view(1, 3, 1, 1).expand(1, 3, height, width).clone()
 
 
 RED, BLUE = flat(0.9, 0.2, 0.2), flat(0.2, 0.2, 0.9)
@@ -83,19 +83,19 @@ def test_no_painting_unknown_layers_and_small_pictures_are_refused() -> None:
 
 
 def test_regions_that_do_not_fit_are_refused() -> None:
-    planes = tinyencoder.halves(40, 56)
+    region_masks = tinyencoder.halves(40, 56)
     with pytest.raises(ValueError, match="regions of the picture: 2, styles: 1"):
-        painter().paint(PHOTO, regions=planes)
+        painter().paint(PHOTO, regions=region_masks)
     style_planes = tinyencoder.halves(60, 48)
     mixed = [Painting(PAINTING, 1.0, style_planes), Painting(PAINTING)]
     with pytest.raises(ValueError, match="style 2 has no regions, the picture has 2"):
-        painter(*mixed).paint(PHOTO, regions=planes)
+        painter(*mixed).paint(PHOTO, regions=region_masks)
     three = torch.cat([style_planes, style_planes[:, :1]], dim=1)
     with pytest.raises(ValueError, match="style 1 has 3 regions, the picture has 2"):
-        painter(Painting(PAINTING, 1.0, three)).paint(PHOTO, regions=planes)
+        painter(Painting(PAINTING, 1.0, three)).paint(PHOTO, regions=region_masks)
     style_planes[:, 1] = 0
     with pytest.raises(ValueError, match="region 2 is missing in style 1"):
-        painter(Painting(PAINTING, 1.0, style_planes)).paint(PHOTO, regions=planes)
+        painter(Painting(PAINTING, 1.0, style_planes)).paint(PHOTO, regions=region_masks)
 
 
 def test_what_an_encoder_cannot_see_whole_is_refused_if_it_cannot_be_cut(
@@ -146,9 +146,9 @@ def test_each_start_is_what_it_says() -> None:
     noise = first(init="noise")
     assert float(noise.mean()) == pytest.approx(0.5, abs=0.01)
     assert float(noise.std()) == pytest.approx(0.1, abs=0.01)
-    coloured = first(init="style")
+    colored = first(init="style")
     torch.testing.assert_close(
-        coloured.mean(dim=(2, 3)), PAINTING.mean(dim=(2, 3)), atol=0.03, rtol=0
+        colored.mean(dim=(2, 3)), PAINTING.mean(dim=(2, 3)), atol=0.03, rtol=0
     )
 
 
@@ -189,7 +189,7 @@ def test_one_start_serves_all_photos_of_a_batch() -> None:
         torch.testing.assert_close(both[i : i + 1], alone, atol=5e-3, rtol=0)
 
 
-def test_colours_of_several_photos_are_refused() -> None:
+def test_colors_of_several_photos_are_refused() -> None:
     """They would all get those of the first."""
     with pytest.raises(ValueError, match="one photo at a time"):
         painter(colors="linear").paint(torch.cat([PHOTO, PHOTO.flip(3)]))
@@ -223,12 +223,12 @@ def test_sizes_are_large_enough_for_all_terms() -> None:
 
 def test_pictures_of_a_batch_are_painted_as_if_alone() -> None:
     photos = torch.cat([PHOTO, PHOTO.flip(3)])
-    planes, style_planes = tinyencoder.halves(40, 56), tinyencoder.halves(60, 48)
+    region_masks, style_planes = tinyencoder.halves(40, 56), tinyencoder.halves(60, 48)
     for changes in ({}, {"strength": 0.5}):
         whole = painter(Painting(PAINTING, 1.0, style_planes), **changes)
-        both = whole.paint(photos, regions=planes)
+        both = whole.paint(photos, regions=region_masks)
         for i in range(2):
-            alone = whole.paint(photos[i : i + 1], regions=planes)
+            alone = whole.paint(photos[i : i + 1], regions=region_masks)
             torch.testing.assert_close(both[i : i + 1], alone, atol=5e-3, rtol=0)
 
 
@@ -255,32 +255,32 @@ def test_regions_of_one_painting_serve_those_of_the_photo() -> None:
     both = torch.cat([RED, BLUE], dim=3)
     style = Painting(both, 1.0, tinyencoder.halves(48, 96))
     gray = flat(0.5, 0.5, 0.5, height=32, width=64)
-    planes = tinyencoder.halves(32, 64).flip(1)  # the second region is on the left
+    region_masks = tinyencoder.halves(32, 64).flip(1)  # the second region is on the left
     result = painter(style, steps=40, content_weight=0.0, init="content").paint(
-        gray, regions=planes
+        gray, regions=region_masks
     )
     assert mean_warmth(result, slice(0, 26)) < -0.3 < 0.3 < mean_warmth(result, slice(38, 64))
 
 
 def test_a_region_that_vanishes_at_small_sizes_does_no_harm() -> None:
-    planes = torch.zeros(1, 3, 40, 56)
-    planes[:, 0, :, :30], planes[:, 1, :, 30:] = 1, 1
-    planes[:, :, 20:22, 10:12] = torch.tensor([0.0, 0.0, 1.0]).view(1, 3, 1, 1)
+    region_masks = torch.zeros(1, 3, 40, 56)
+    region_masks[:, 0, :, :30], region_masks[:, 1, :, 30:] = 1, 1
+    region_masks[:, :, 20:22, 10:12] = torch.tensor([0.0, 0.0, 1.0]).view(1, 3, 1, 1)
     seen: list[Step] = []
     result = painter(
         Painting(RED), Painting(BLUE), Painting(PAINTING), steps=12, first_side=16,
         histogram_weight=0.5, patches_weight=0.5,
-    ).paint(PHOTO, regions=planes, on_step=seen.append)  # fmt: skip
+    ).paint(PHOTO, regions=region_masks, on_step=seen.append)  # fmt: skip
     assert bool(result.isfinite().all()) and seen[0].size[0] < 20
     # A photo without one of the regions.
-    planes[:, 0] += planes[:, 2]
-    planes[:, 2] = 0
+    region_masks[:, 0] += region_masks[:, 2]
+    region_masks[:, 2] = 0
     assert bool(painter(Painting(RED), Painting(BLUE), Painting(PAINTING))
-                .paint(PHOTO, regions=planes).isfinite().all())  # fmt: skip
+                .paint(PHOTO, regions=region_masks).isfinite().all())  # fmt: skip
 
 
 def test_several_styles_with_regions_and_half_the_strength() -> None:
-    planes = tinyencoder.halves(40, 56)
+    region_masks = tinyencoder.halves(40, 56)
     paintings = [
         Painting(torch.cat([RED, BLUE], dim=3), 3.0, tinyencoder.halves(48, 96)),
         Painting(PAINTING, 1.0, tinyencoder.halves(60, 48)),
@@ -290,7 +290,8 @@ def test_several_styles_with_regions_and_half_the_strength() -> None:
         "content_weight": 0.05,
     }  # fmt: skip
     results = [
-        painter(*paintings, strength=s, **changes).paint(PHOTO, regions=planes) for s in (0, 0.5, 1)
+        painter(*paintings, strength=s, **changes).paint(PHOTO, regions=region_masks)
+        for s in (0, 0.5, 1)
     ]
     warmth = [mean_warmth(r, slice(0, 24)) - mean_warmth(r, slice(32, 56)) for r in results]
     assert warmth[0] < warmth[1] < warmth[2]
@@ -305,7 +306,7 @@ def test_a_weight_decides_between_paintings() -> None:
     assert warmth[0] > warmth[1] + 0.1 > warmth[2] + 0.2
 
 
-def test_colours_of_the_photo() -> None:
+def test_colors_of_the_photo() -> None:
     for colors in ("linear", "histogram"):
         result = painter(steps=15, colors=colors).paint(PHOTO)
         style = painter(steps=15).paint(PHOTO)
@@ -419,23 +420,23 @@ def test_the_estimate_covers_what_is_held_and_is_not_far_off(
     monkeypatch.setattr(module, "SLAB", 1 << 18)  # it is not held, and as large for every picture
     changes = dict(CASES[case])
     count = changes.pop("regions", 0)
-    photo, planes, style_planes = tinyencoder.picture(192, 224, 1), None, None
+    photo, region_masks, style_planes = tinyencoder.picture(192, 224, 1), None, None
     if count:
-        planes, style_planes = (
+        region_masks, style_planes = (
             torch.eye(count)[torch.arange(w) * count // w].T[None, :, None].expand(-1, -1, h, -1)
             for h, w in ((192, 224), (160, 192))
         )
     painting = Painting(tinyencoder.picture(160, 192, 2), 1.0, style_planes)
     net = tinyencoder.encoder(dtype)
     whole = painter(painting, net=net, **changes)
-    objective = whole.objective(photo, planes)
+    objective = whole.objective(photo, region_masks)
     kept: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
         kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
-    (part,) = objective.viewer.parts(192, 224)
+    (part,) = objective.tiled_encoder.parts(192, 224)
     leaf = photo.clone().requires_grad_()
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         found = objective._valued(objective._measure(leaf, part))
@@ -445,8 +446,12 @@ def test_the_estimate_covers_what_is_held_and_is_not_far_off(
     del found
     whole.memory = 0
     with pytest.raises(NotEnoughMemory) as caught:
-        whole._tile((192, 224), photo, planes)
-    by_pixel = module.HELD_OF_PHOTO + module.HELD + module.OPTIMIZER_HELD["adam"]
+        whole._tile((192, 224), photo, region_masks)
+    by_pixel = (
+        module.BYTES_PER_PHOTO_PIXEL
+        + module.BYTES_PER_PIXEL
+        + module.OPTIMIZER_BYTES_PER_PIXEL["adam"]
+    )
     of_the_picture = 192 * 224 * (by_pixel + module.HELD_OF_STRIP)
     estimate = caught.value.needed - of_the_picture
     assert held < estimate < 5 * held  # a fifth of it is the margin
@@ -483,7 +488,7 @@ def test_patches_are_compared_on_coarse_maps_only(monkeypatch: pytest.MonkeyPatc
 
 def test_a_heavy_style_does_not_wake_what_sleeps_in_the_bundled_encoder() -> None:
     """A channel of huge weights, silent on all pictures, would drown the deepest layer's style on
-    the way, and leave coloured noise."""
+    the way, and leave colored noise."""
     examples = Path(__file__).parents[1] / "examples"
     photo, painting = (
         resize(torch.from_numpy(read_picture(examples / name)).permute(2, 0, 1)[None] / 255, size)

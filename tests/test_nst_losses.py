@@ -107,7 +107,7 @@ def test_total_variation_and_range() -> None:
     assert losses.range_penalty(steps * 2.0 - 0.5).item() == pytest.approx(0.25)
 
 
-def test_tone_follows_the_photos_light_and_not_its_colour() -> None:
+def test_tone_follows_the_photos_light_and_not_its_color() -> None:
     light = torch.linspace(0, 1, 32).view(1, 1, 1, 32).expand(1, 3, 32, 32)
     tinted = 0.3 + 0.4 * light * torch.tensor([0.2, 1.0, 0.9]).view(1, 3, 1, 1)
     assert losses.tone_loss(tinted, light).item() < 0.02
@@ -116,14 +116,14 @@ def test_tone_follows_the_photos_light_and_not_its_colour() -> None:
     assert torch.isfinite(losses.tone_loss(flat, flat)).all()
 
 
-def test_hue_follows_the_photos_colours_and_not_its_light() -> None:
+def test_hue_follows_the_photos_colors_and_not_its_light() -> None:
     across = torch.linspace(0, 1, 32).view(1, 1, 1, 32).expand(1, 1, 32, 32)
     photo = torch.cat([across, across.transpose(2, 3), 1.0 - across], dim=1)
     painted = 0.3 + 0.4 * photo - 0.2 * across  # paler, and darker on one side
     assert losses.hue_loss(painted, photo).item() < 0.02
     assert losses.hue_loss(photo.flip(1), photo).item() > 0.9  # red and blue exchanged
-    grey = torch.full((1, 3, 32, 32), 0.5)
-    assert losses.hue_loss(grey, photo).item() == pytest.approx(1.0)
+    gray = torch.full((1, 3, 32, 32), 0.5)
+    assert losses.hue_loss(gray, photo).item() == pytest.approx(1.0)
 
 
 def test_spikes_cost_only_their_excess() -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from stylepipe.nst.margin import LEAST, Margin
+from stylepipe.nst.margin import MIN_MARGIN, Margin
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (481, 321), (3000, 4000), (9, 700)])
@@ -11,7 +11,7 @@ def test_what_was_extended_is_cut_off_again(height: int, width: int) -> None:
     margin = Margin.around(height, width)
     picture = torch.rand(1, 1, height, width)
     large = margin.extend(picture)
-    assert margin.pixels >= min(LEAST, height - 1)
+    assert margin.pixels >= min(MIN_MARGIN, height - 1)
     assert large.shape[-1] == width + 2 * margin.pixels
     assert torch.equal(margin.cut(large), picture)
     assert torch.equal(large[..., margin.pixels - 1, margin.pixels], picture[..., 1, 0])

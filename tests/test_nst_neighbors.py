@@ -11,7 +11,7 @@ from torch import Tensor
 from stylepipe.nst import neighbors
 from stylepipe.nst.budget import NotEnoughMemory
 from stylepipe.nst.neighbors import NeighborRecipe, Neighbors
-from stylepipe.nst.optimise import Step
+from stylepipe.nst.optimize import Step
 from stylepipe.nst.paintings import Painting
 
 RECIPE = NeighborRecipe(steps=12, matches=2, first_side=32)

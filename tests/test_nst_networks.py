@@ -187,7 +187,7 @@ def test_instance_norm_on_cuda(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("spec", SPECS.values())
 def test_styles_survive_their_file(spec: NetworkSpec, tmp_path: Path) -> None:
     net, path = network(spec), tmp_path / "styles.safetensors"
-    save_styles(path, net, records(), teacher="an encoder", licence="MIT")
+    save_styles(path, net, records(), teacher="an encoder", license="MIT")
     loaded, found, metadata = load_styles(path)
     assert found == records()
     assert loaded.spec == spec

@@ -9,7 +9,7 @@ from tinyencoder import STYLE
 from torch import Tensor
 
 from stylepipe.nst import objective as module
-from stylepipe.nst.objective import Objective, Viewer
+from stylepipe.nst.objective import Objective, TiledEncoder
 from stylepipe.nst.terms import (
     Content,
     FeatureTerm,
@@ -29,13 +29,13 @@ NET = tinyencoder.encoder(DOUBLE)
 
 def everything(photo: Tensor, regions: dict[str, Tensor] | None) -> list[FeatureTerm]:
     """Each term, aimed at a painting (with regions: as many as the photo has)."""
-    viewer = Viewer(NET, list(STYLE))
+    tiled_encoder = TiledEncoder(NET, list(STYLE))
     painting = tinyencoder.picture(41, 52, 9, DOUBLE)
     own = None
     if regions is not None:
-        own = NET.carry(tinyencoder.halves(41, 52, DOUBLE), list(STYLE))
-    style = viewer.maps(painting, list(STYLE))
-    maps = viewer.maps(photo, ["relu2_1", "relu3_1"])
+        own = NET.propagate(tinyencoder.halves(41, 52, DOUBLE), list(STYLE))
+    style = tiled_encoder.maps(painting, list(STYLE))
+    maps = tiled_encoder.maps(photo, ["relu2_1", "relu3_1"])
     statistics: list[StatisticTerm] = [
         Style(STYLE, 1.0),
         Style({"relu3_1": 1.0}, 0.5, "gram"),
@@ -43,7 +43,7 @@ def everything(photo: Tensor, regions: dict[str, Tensor] | None) -> list[Feature
         Histogram([style], STYLE, 0.3),
     ]
     for number, (term, sums) in enumerate(
-        zip(statistics, viewer.measure(painting, statistics, own), strict=True)
+        zip(statistics, tiled_encoder.measure(painting, statistics, own), strict=True)
     ):
         term.name = f"{term.name}{number}"
         term.aim(term.statistics(sums))
@@ -69,7 +69,7 @@ def test_tiles_give_the_values_and_the_gradient_of_the_whole(
     photo, own = (tinyencoder.picture(height, width, s, DOUBLE) for s in (seed, seed + 1))
     regions = None
     if divided:
-        regions = NET.carry(tinyencoder.halves(height, width, DOUBLE), list(STYLE))
+        regions = NET.propagate(tinyencoder.halves(height, width, DOUBLE), list(STYLE))
     terms = everything(photo, regions)
     pixels = [TotalVariation(0.5), Laplacian(photo, 0.5)]
     whole = Objective(NET, terms, pixels, regions=regions)
@@ -89,8 +89,8 @@ def test_tiles_see_no_more_than_they_need(height: int, width: int, tile: int) ->
     terms = [t for t in everything(photo, None) if not isinstance(t, Patches)]
     whole, tiled = Objective(NET, terms), Objective(NET, terms, tile=tile)
     patches = [t for t in everything(photo, None) if isinstance(t, Patches)]
-    assert tiled.viewer.margin < Objective(NET, patches, tile=tile).viewer.margin
-    assert tiled.viewer.margin - NET.reach("relu3_1") < NET.stride("relu3_1")
+    assert tiled.tiled_encoder.margin < Objective(NET, patches, tile=tile).tiled_encoder.margin
+    assert tiled.tiled_encoder.margin - NET.receptive_radius("relu3_1") < NET.stride("relu3_1")
     (_, gradient), (_, found) = whole(own), tiled(own)
     torch.testing.assert_close(found, gradient, rtol=1e-7, atol=1e-9 * float(gradient.abs().max()))
 
@@ -121,10 +121,10 @@ def test_strips_of_terms_on_pixels_give_the_values_and_the_gradient_of_the_whole
 def test_tiles_in_float32() -> None:
     net = tinyencoder.encoder()
     own, target = tinyencoder.picture(75, 93), tinyencoder.picture(75, 93, 5)
-    viewer = Viewer(net, list(STYLE))
+    tiled_encoder = TiledEncoder(net, list(STYLE))
     style = Style(STYLE)
-    style.aim(style.statistics(viewer.measure(target, [style])[0]))
-    terms = [style, Content(viewer.maps(target, ["relu3_1"]), {"relu3_1": 1.0})]
+    style.aim(style.statistics(tiled_encoder.measure(target, [style])[0]))
+    terms = [style, Content(tiled_encoder.maps(target, ["relu3_1"]), {"relu3_1": 1.0})]
     values, gradient = Objective(net, terms)(own)
     others, found = Objective(net, terms, tile=32)(own)
     for name, value in values.items():
@@ -149,16 +149,16 @@ def test_gradient_is_that_of_finite_differences() -> None:
 
 def test_maps_in_tiles_are_those_of_the_whole() -> None:
     photo = tinyencoder.picture(53, 71, 3, DOUBLE)
-    whole = Viewer(NET, list(STYLE)).maps(photo, list(STYLE))
+    whole = TiledEncoder(NET, list(STYLE)).maps(photo, list(STYLE))
     for tile in (4, 17, 32):
-        tiled = Viewer(NET, list(STYLE), tile).maps(photo, list(STYLE))
+        tiled = TiledEncoder(NET, list(STYLE), tile).maps(photo, list(STYLE))
         for layer in STYLE:
             torch.testing.assert_close(tiled[layer], whole[layer])
 
 
 def test_weights_scale_and_zero_leaves_out() -> None:
     photo, own = (tinyencoder.picture(20, 24, s, DOUBLE) for s in (1, 2))
-    maps = Viewer(NET, ["relu2_1"]).maps(photo, ["relu2_1"])
+    maps = TiledEncoder(NET, ["relu2_1"]).maps(photo, ["relu2_1"])
 
     def run(weight: float, smooth: float) -> tuple[dict[str, Tensor], Tensor]:
         term = Content(maps, {"relu2_1": 1.0}, weight)
@@ -193,7 +193,7 @@ def test_unknown_layers_are_refused_with_those_there_are() -> None:
 
 def test_works_where_gradients_are_switched_off() -> None:
     photo, own = (tinyencoder.picture(20, 24, s, DOUBLE) for s in (1, 2))
-    maps = Viewer(NET, ["relu2_1"]).maps(photo, ["relu2_1"])
+    maps = TiledEncoder(NET, ["relu2_1"]).maps(photo, ["relu2_1"])
     with torch.no_grad():
         _, gradient = Objective(NET, [Content(maps, {"relu2_1": 1.0})])(own)
     assert float(gradient.abs().max()) > 0
@@ -202,10 +202,12 @@ def test_works_where_gradients_are_switched_off() -> None:
 def test_pictures_of_a_batch_are_independent() -> None:
     photos = tinyencoder.picture(33, 26, 1, DOUBLE, count=2)
     own = tinyencoder.picture(33, 26, 2, DOUBLE, count=2)
-    planes = NET.carry(tinyencoder.halves(33, 26, DOUBLE), list(STYLE))
-    both, gradient = Objective(NET, everything(photos, planes), regions=planes, tile=16)(own)
+    region_masks = NET.propagate(tinyencoder.halves(33, 26, DOUBLE), list(STYLE))
+    both, gradient = Objective(
+        NET, everything(photos, region_masks), regions=region_masks, tile=16
+    )(own)
     for i in range(2):
-        alone = Objective(NET, everything(photos[i : i + 1], planes), regions=planes)
+        alone = Objective(NET, everything(photos[i : i + 1], region_masks), regions=region_masks)
         values, found = alone(own[i : i + 1])
         for name, value in values.items():
             torch.testing.assert_close(both[name][i : i + 1], value)

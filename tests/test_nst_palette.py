@@ -1,4 +1,4 @@
-"""The colours of one picture given to another."""
+"""The colors of one picture given to another."""
 
 import pytest
 import tinyencoder
@@ -52,13 +52,13 @@ def test_histogram_gives_each_channel_its_values() -> None:
 
 
 @pytest.mark.parametrize("how", ["linear", "histogram"])
-def test_what_has_the_colours_already_stays(how: str) -> None:
+def test_what_has_the_colors_already_stays(how: str) -> None:
     torch.testing.assert_close(matched(photo(), photo(), how), photo(), atol=0.01, rtol=0)
 
 
 @pytest.mark.parametrize("how", ["linear", "histogram"])
 def test_the_drawing_stays(how: str) -> None:
-    """Brighter pixels stay brighter: only colours change."""
+    """Brighter pixels stay brighter: only colors change."""
     gray = tinyencoder.picture(40, 40, 3).mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
     result = matched(gray, photo(), how)
     order = gray[0, 0].flatten().argsort()

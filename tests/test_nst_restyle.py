@@ -7,7 +7,7 @@ from torch import Tensor
 
 from stylepipe.nst.budget import NotEnoughMemory
 from stylepipe.nst.decoders import mirror
-from stylepipe.nst.inverses import ByNetwork
+from stylepipe.nst.inverses import DecoderInverter
 from stylepipe.nst.paintings import Painting
 from stylepipe.nst.restyle import MomentTransform, Restyler, RestyleSettings
 
@@ -23,9 +23,9 @@ def restyler(
     decoders = {layer: mirror(encoder, layer) for layer in ("relu3_1", "relu2_1")}
     for decoder in decoders.values():
         with torch.no_grad():
-            decoder.convolutions[-1].weight.mul_(4)  # more than grey
+            decoder.convolutions[-1].weight.mul_(4)  # more than gray
     given = paintings or (Painting(STYLES[0]),)
-    inverses = {layer: ByNetwork(decoder) for layer, decoder in decoders.items()}
+    inverses = {layer: DecoderInverter(decoder) for layer, decoder in decoders.items()}
     return Restyler(
         encoder, inverses, MomentTransform(full), given, RestyleSettings(**settings), memory
     )  # type: ignore[arg-type]
@@ -118,7 +118,7 @@ def test_more_of_everything_needs_more_memory() -> None:
     assert needed(restyler(memory=1), tinyencoder.picture(800, 600)) > plain + 400 * 600 * 30
 
 
-class Watched(ByNetwork):
+class Watched(DecoderInverter):
     """Keeps the largest feature that it was given."""
 
     most = 0.0
@@ -177,7 +177,7 @@ def test_what_paintings_teach_takes_an_eighth_of_the_memory() -> None:
     assert len(found._learnt) == 1  # the last is kept, whatever it takes
 
 
-def test_style_scale_and_colours_reach_the_result() -> None:
+def test_style_scale_and_colors_reach_the_result() -> None:
     plain = restyler().paint(PHOTO)
     assert far(restyler(style_scale=0.4).paint(PHOTO), plain) > 1e-3
     for colors in ("linear", "histogram"):

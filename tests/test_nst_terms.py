@@ -9,7 +9,7 @@ from tinyencoder import STYLE
 from torch import Tensor
 
 from stylepipe.nst.encoders import Encoder
-from stylepipe.nst.objective import Viewer
+from stylepipe.nst.objective import TiledEncoder
 from stylepipe.nst.terms import (
     KINDS,
     Content,
@@ -47,13 +47,13 @@ def regions(dtype: torch.dtype = torch.float64) -> Maps:
     return {n: tinyencoder.halves(s[1], s[2], dtype) for n, s in SHAPES.items()}
 
 
-def view(features: Maps, planes: Maps | None = None) -> View:
+def view(features: Maps, region_masks: Maps | None = None) -> View:
     core = {n: (0, f.shape[2], 0, f.shape[3]) for n, f in features.items()}
-    return View(features, core, dict.fromkeys(features, (0, 0)), planes or {})
+    return View(features, core, dict.fromkeys(features, (0, 0)), region_masks or {})
 
 
-def aimed(term: StatisticTerm, target: Maps, planes: Maps | None = None) -> StatisticTerm:
-    term.aim(term.statistics(term.measure(view(target, planes))))
+def aimed(term: StatisticTerm, target: Maps, region_masks: Maps | None = None) -> StatisticTerm:
+    term.aim(term.statistics(term.measure(view(target, region_masks))))
     return term
 
 
@@ -99,18 +99,18 @@ def test_a_style_smaller_than_a_patch_is_refused_with_the_layer() -> None:
 @pytest.mark.parametrize("divided", [False, True], ids=["whole", "regions"])
 @pytest.mark.parametrize("name", TERMS)
 def test_gradient_is_that_of_finite_differences(name: str, divided: bool) -> None:
-    planes = regions() if divided else None
+    region_masks = regions() if divided else None
     target = maps(1)
     if name in STATISTICS:
-        term: FeatureTerm = aimed(STATISTICS[name](target), target, planes)
-    elif name == "patches" and planes is not None:
-        term = Patches([(target, planes)], LAYERS)
+        term: FeatureTerm = aimed(STATISTICS[name](target), target, region_masks)
+    elif name == "patches" and region_masks is not None:
+        term = Patches([(target, region_masks)], LAYERS)
     else:
         term = TERMS[name](target)
 
     def value(*features: Tensor) -> Tensor:
         found = dict(zip(SHAPES, features, strict=True))
-        return term.value(term.measure(view(found, planes)))
+        return term.value(term.measure(view(found, region_masks)))
 
     # Away from zero, where a length and a deviation have a corner.
     own = [(f + 0.1).requires_grad_() for f in maps(2, count=2).values()]
@@ -226,16 +226,16 @@ def test_the_laplacian_of_a_tiny_picture_falls_back_to_pixels() -> None:
 @pytest.mark.parametrize("name", [*KINDS, "histogram"])
 def test_a_flat_painting_is_no_trap(name: str, level: float) -> None:
     net = tinyencoder.encoder()
-    viewer = Viewer(net, list(STYLE))
+    tiled_encoder = TiledEncoder(net, list(STYLE))
     flat = torch.full((1, 3, 32, 32), level)
-    style = viewer.maps(flat, list(STYLE))
+    style = tiled_encoder.maps(flat, list(STYLE))
     term: StatisticTerm = Histogram([style], STYLE)
     if name != "histogram":
         term = Style(STYLE, 1.0, name)  # type: ignore[arg-type]
-    (sums,) = viewer.measure(flat, [term])
+    (sums,) = tiled_encoder.measure(flat, [term])
     term.aim(term.statistics(sums))
     at_target = abs(float(term.value(sums)))
-    (other,) = viewer.measure(tinyencoder.picture(32, 32), [term])
+    (other,) = tiled_encoder.measure(tinyencoder.picture(32, 32), [term])
     value = float(term.value(other))
     assert at_target < 0.05 * value < 500
 
@@ -267,13 +267,13 @@ def test_sums_of_bfloat16_are_as_good_as_those_of_float32(divided: bool, level: 
     generator = torch.Generator().manual_seed(0)
     half = (torch.randn(2, 16, 24, 20, generator=generator) + level).bfloat16()
     half = half.contiguous(memory_format=torch.channels_last)
-    planes = {"a": tinyencoder.halves(24, 20)} if divided else {}
+    region_masks = {"a": tinyencoder.halves(24, 20)} if divided else {}
     slopes: list[Tensor] = []
     found: list[Tensor] = []
     for features in (half.clone(), half.float()):
         features.requires_grad_()
         term = Style({"a": 1.0}, kind="wasserstein")
-        mean, second = term.statistics(term.measure(view({"a": features}, planes)))
+        mean, second = term.statistics(term.measure(view({"a": features}, region_masks)))
         found.append(second - mean[..., :, None] * mean[..., None, :])
         (found[-1] * torch.linspace(-1, 1, 16)).sum().backward()
         found[-1] = found[-1].detach()
@@ -313,14 +313,14 @@ def test_slabs_do_not_change_the_value(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_of_a_large_style_evenly_chosen_patches_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stylepipe.nst.terms.patches.MOST", 5)
+    monkeypatch.setattr("stylepipe.nst.terms.patches.MAX_PATCHES", 5)
     term = Patches([(maps(1), 0), (maps(2), 0)], LAYERS)
     assert term.nbytes == 2 * 2 * 8 * (18 + 27)
     assert float(term.value(term.measure(view(maps(1))))) > 0.01
 
 
 def test_a_style_of_more_weight_has_more_of_the_patches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stylepipe.nst.terms.patches.MOST", 4)
+    monkeypatch.setattr("stylepipe.nst.terms.patches.MAX_PATCHES", 4)
     styles = [(maps(1), 0), (maps(2), 1)]
     for shares, wanted in (((3.0, 1.0), 1), ((1.0, 3.0), 3), ((), 2)):
         term = Patches(styles, {"a": 1.0}, shares=shares)
@@ -331,14 +331,14 @@ def test_patches_come_from_the_region_of_their_own() -> None:
     """A style of one channel on the left and another on the right; a picture the other way."""
     style = torch.zeros(1, 2, 6, 12, dtype=torch.float64)
     style[:, 0, :, :6], style[:, 1, :, 6:] = 1.0, 1.0
-    planes = {"a": tinyencoder.halves(6, 12, torch.float64)}
+    region_masks = {"a": tinyencoder.halves(6, 12, torch.float64)}
     own = {"a": style.flip(3)}
 
     def value(term: Patches) -> float:
-        return float(term.value(term.measure(view(own, planes))))
+        return float(term.value(term.measure(view(own, region_masks))))
 
     anywhere = Patches([({"a": style}, 0)], {"a": 1.0})
-    bound = Patches([({"a": style}, planes)], {"a": 1.0})
+    bound = Patches([({"a": style}, region_masks)], {"a": 1.0})
     swapped = Patches([({"a": style}, 1), ({"a": own["a"]}, 0)], {"a": 1.0})
     assert value(bound) > 1.0 > 3 * value(anywhere)
     assert value(swapped) < 0.1
@@ -354,11 +354,13 @@ def test_a_mixture_lies_between_and_a_stack_keeps_regions_apart() -> None:
         torch.testing.assert_close(mixed, 0.25 * a + 0.75 * b)
     both = stack([one, two])
     assert [len(s[0]) for s in both] == [2, 2, 2, 2]
-    planes = {n: torch.cat([torch.ones_like(p[:, :1]), torch.zeros_like(p[:, 1:])], 1)
+    region_masks = {n: torch.cat([torch.ones_like(p[:, :1]), torch.zeros_like(p[:, 1:])], 1)
               for n, p in regions().items()}  # fmt: skip
     term.aim(both)
-    assert float(term.value(term.measure(view(maps(1), planes)))) < 1e-9, "region 2 is not there"
-    assert float(term.value(term.measure(view(maps(2), planes)))) > 0.01
+    assert float(term.value(term.measure(view(maps(1), region_masks)))) < 1e-9, (
+        "region 2 is not there"
+    )
+    assert float(term.value(term.measure(view(maps(2), region_masks)))) > 0.01
 
 
 @pytest.mark.parametrize("name", STATISTICS)
@@ -368,10 +370,10 @@ def test_a_region_that_the_picture_lacks_does_not_count(name: str) -> None:
     wanted = float(alone.value(alone.measure(view(maps(2)))))
     term = STATISTICS[name](maps(1))
     term.aim(stack([term.statistics(term.measure(view(maps(s)))) for s in (1, 3, 4)]))
-    planes = {n: torch.zeros(1, 3, *s[1:], dtype=torch.float64) for n, s in SHAPES.items()}
-    for plane in planes.values():
+    region_masks = {n: torch.zeros(1, 3, *s[1:], dtype=torch.float64) for n, s in SHAPES.items()}
+    for plane in region_masks.values():
         plane[:, 0] = 1
-    assert float(term.value(term.measure(view(maps(2), planes)))) == pytest.approx(wanted)
+    assert float(term.value(term.measure(view(maps(2), region_masks)))) == pytest.approx(wanted)
 
 
 def encoder_in_double() -> Encoder:
@@ -383,12 +385,12 @@ def test_statistics_of_a_region_are_those_of_its_part_alone() -> None:
     net = encoder_in_double()
     left, right = (tinyencoder.picture(48, 48, seed, torch.float64) for seed in (1, 2))
     joined = torch.cat([left, right], dim=3)
-    planes = net.carry(tinyencoder.halves(48, 96), list(STYLE), "inside")
-    viewer, term = Viewer(net, list(STYLE)), Style(STYLE, 1.0, "gram")
-    mixed = term.statistics(viewer.measure(joined, [term], planes)[0])
-    # The same left half beside another neighbour.
+    region_masks = net.propagate(tinyencoder.halves(48, 96), list(STYLE), "inside")
+    tiled_encoder, term = TiledEncoder(net, list(STYLE)), Style(STYLE, 1.0, "gram")
+    mixed = term.statistics(tiled_encoder.measure(joined, [term], region_masks)[0])
+    # The same left half beside another neighbor.
     other = torch.cat([left, torch.rand_like(right)], dim=3)
-    again = term.statistics(viewer.measure(other, [term], planes)[0])
+    again = term.statistics(tiled_encoder.measure(other, [term], region_masks)[0])
     for a, b in zip(mixed, again, strict=True):
         torch.testing.assert_close(a[:, 0], b[:, 0])
         assert not torch.allclose(a[:, 1], b[:, 1], rtol=0.01)

@@ -13,7 +13,7 @@ from torch import nn
 from stylepipe import ItemError, read_picture
 from stylepipe.nst.encoders import stack_encoder
 from stylepipe.nst.networks import NetworkSpec, StyleNetwork, StyleRecord, load_styles
-from stylepipe.nst.photos import Photos, load_picture, recoloured
+from stylepipe.nst.photos import Photos, load_picture, recolored
 from stylepipe.nst.training.consistency import Motion, relative_difference
 from stylepipe.nst.training.loop import CheckpointError, Progress, Trainer, TrainingFailed
 from stylepipe.nst.training.styles import (
@@ -96,7 +96,7 @@ def make(photos: list[Path], paintings: list[Painting], tmp_path: Path) -> Make:
     return build
 
 
-def test_training_learns_the_paintings_colours(make: Make, photos: list[Path]) -> None:
+def test_training_learns_the_paintings_colors(make: Make, photos: list[Path]) -> None:
     options = replace(OPTIONS, steps=120, batch=4, learning_rate=5e-3, preview_every=1000)
     seen: list[Progress] = []
     path = make(options=options).run(seen.append)
@@ -417,16 +417,16 @@ def test_half_a_row_of_the_log_is_dropped(make: Make) -> None:
     assert [row.split(",")[0] for row in rows] == ["step", *"123456"]
 
 
-def test_one_grey_style_among_sound_ones_is_noticed(
+def test_one_gray_style_among_sound_ones_is_noticed(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = make(options=replace(OPTIONS, steps=40, checkpoint_every=100))
     measure = trainer.task.measure
 
-    def greying(model: nn.Module, rows: Rows, step: int) -> Measured:
+    def graying(model: nn.Module, rows: Rows, step: int) -> Measured:
         return replace(measure(model, rows, step), spread=torch.where(rows[1] == 1, 0.004, 0.3))
 
-    monkeypatch.setattr(trainer.task, "measure", greying)
+    monkeypatch.setattr(trainer.task, "measure", graying)
     with pytest.raises(TrainingFailed, match="of style 'blue'"):
         trainer.run()
 
@@ -462,24 +462,24 @@ def test_batches_are_a_function_of_seed_and_step(photos: list[Path]) -> None:
     assert first.batch(4, 3).shape == (3, 3, 32, 32)
 
 
-def test_vivid_crops_have_other_colours_of_the_same_things(photos: list[Path]) -> None:
+def test_vivid_crops_have_other_colors_of_the_same_things(photos: list[Path]) -> None:
     # a crop's own random numbers come first: the first crop of a batch shows the same piece
-    vivid, alike = (
+    color_jitter, alike = (
         [Photos(read_picture, photos, 32, 2.0, 7, part).batch(step, 1) for step in range(9)]
         for part in (1.0, 0.0)
     )
-    for loud, own in zip(vivid, alike, strict=True):
+    for loud, own in zip(color_jitter, alike, strict=True):
         assert loud.min() >= 0.0 and loud.max() <= 1.0
         assert not torch.equal(loud, own)
-    both = torch.cat(vivid), torch.cat(alike)
+    both = torch.cat(color_jitter), torch.cat(alike)
     saturation = [(x - x.mean(dim=1, keepdim=True)).abs().mean() for x in both]
     assert saturation[0] > 1.2 * saturation[1]
 
 
-def test_recolouring_keeps_greys() -> None:
-    grey = torch.linspace(0, 1, 12).view(1, 3, 4).expand(3, 3, 4)
+def test_recoloring_keeps_grays() -> None:
+    gray = torch.linspace(0, 1, 12).view(1, 3, 4).expand(3, 3, 4)
     for seed in range(6):
-        assert torch.allclose(recoloured(grey, np.random.default_rng(seed)), grey)
+        assert torch.allclose(recolored(gray, np.random.default_rng(seed)), gray)
 
 
 def test_photos_come_as_rgb_and_upright(tmp_path: Path) -> None:

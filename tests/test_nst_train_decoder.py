@@ -99,10 +99,11 @@ def test_a_steady_decoder_moves_its_strokes_with_the_photo(make: Make, tmp_path:
     encoder, photo = tinyencoder.encoder(), tinyencoder.picture(72, 72, 9)
     style = encoder(tinyencoder.picture(64, 64, 12), ["relu2_1"])["relu2_1"]
 
-    def change(steady_weight: float) -> float:
+    def change(temporal_consistency_weight: float) -> float:
         options = replace(OPTIONS, steps=45, batch=4, learning_rate=1e-2, copies=0.0)
-        options = replace(options, steady_weight=steady_weight)
-        trainer = make(f"steady{steady_weight}", options, photos=files[:3], paintings=files[3:])
+        options = replace(options, temporal_consistency_weight=temporal_consistency_weight)
+        name = f"consistency{temporal_consistency_weight}"
+        trainer = make(name, options, photos=files[:3], paintings=files[3:])
         trainer.run()
         decoder = trainer.task.model["relu2_1"]  # type: ignore[index]
         with torch.no_grad():
@@ -116,7 +117,7 @@ def test_a_steady_decoder_moves_its_strokes_with_the_photo(make: Make, tmp_path:
     assert change(30.0) < 0.6 * change(0.0)
 
 
-def test_a_painting_of_one_colour_does_no_harm(make: Make, tmp_path: Path) -> None:
+def test_a_painting_of_one_color_does_no_harm(make: Make, tmp_path: Path) -> None:
     flat = tmp_path / "flat.png"
     cv2.imwrite(str(flat), np.full((96, 96, 3), 40, np.uint8))
     options = replace(OPTIONS, copies=0.0, style_weight=1.0)
@@ -145,7 +146,7 @@ class Killed(Exception):
 
 @pytest.mark.parametrize("how", [KeyboardInterrupt, Killed])
 def test_a_resumed_run_writes_the_same_bytes(make: Make, how: type[BaseException]) -> None:
-    options = replace(OPTIONS, workers=2, style_weight=1.0, steady_weight=10.0)
+    options = replace(OPTIONS, workers=2, style_weight=1.0, temporal_consistency_weight=10.0)
     straight = make("straight", options).run()
 
     def interrupt(progress: Progress) -> None:

@@ -200,7 +200,7 @@ def test_batches_go_to_devices_without_float64(make: Make) -> None:
 
 
 def test_batches_hold_paintings_and_disturbed_crops(make: Make, pictures: list[Path]) -> None:
-    clean = replace(OPTIONS, batch=4, disturbed=0.0, vivid=0.0)
+    clean = replace(OPTIONS, batch=4, disturbed=0.0, color_jitter=0.0)
     first = make(options=clean).task.batch(3)
     assert torch.equal(first[0], make("b", clean).task.batch(3)[0])
     assert not torch.equal(first[0], make("c", clean, paintings=[]).task.batch(3)[0])

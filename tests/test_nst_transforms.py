@@ -64,20 +64,20 @@ def test_a_blend_lies_between_its_styles() -> None:
 
 @pytest.mark.parametrize("full", [False, True])
 def test_each_region_gets_its_own_style(full: bool) -> None:
-    photo, planes = features(1), torch.zeros(1, 2, 9, 12, dtype=torch.float64)
-    planes[:, 0, :, :6], planes[:, 1, :, 6:] = 1, 1
+    photo, region_masks = features(1), torch.zeros(1, 2, 9, 12, dtype=torch.float64)
+    region_masks[:, 0, :, :6], region_masks[:, 1, :, 6:] = 1, 1
     learnt = [StyleStatistics.of(moments(features(s), full=full)) for s in (2, 3)]
-    found = restyled(photo, stacked(learnt), planes)[0]
+    found = restyled(photo, stacked(learnt), region_masks)[0]
     for k, half in enumerate((slice(0, 6), slice(6, 12))):
         alone = restyled(photo[..., half], learnt[k])[0]
         assert torch.allclose(found[..., half], alone, atol=1e-8)
 
 
 def test_a_region_that_the_photo_lacks_harms_nobody() -> None:
-    photo, planes = features(1), torch.zeros(1, 2, 9, 12, dtype=torch.float64)
-    planes[:, 0] = 1
+    photo, region_masks = features(1), torch.zeros(1, 2, 9, 12, dtype=torch.float64)
+    region_masks[:, 0] = 1
     learnt = [StyleStatistics.of(moments(features(s), full=True)) for s in (2, 3)]
-    found = restyled(photo, stacked(learnt), planes)[0]
+    found = restyled(photo, stacked(learnt), region_masks)[0]
     assert torch.allclose(found, restyled(photo, learnt[0])[0], atol=1e-8)
 
 
@@ -115,21 +115,21 @@ def test_no_contrast_is_lowered_where_the_styles_is_higher(full: bool, limit: fl
 
 @pytest.mark.parametrize("full", [False, True])
 def test_what_a_level_needed_the_next_has_not(full: bool) -> None:
-    style, planes = features(2), torch.zeros(1, 2, 9, 12, dtype=torch.float64)
-    planes[:, 0, :, :6], planes[:, 1, :, 6:] = 1, 1
+    style, region_masks = features(2), torch.zeros(1, 2, 9, 12, dtype=torch.float64)
+    region_masks[:, 0, :, :6], region_masks[:, 1, :, 6:] = 1, 1
     one = StyleStatistics.of(moments(style, full=full))
     learnt = stacked([one, one])
     photo = features(1)
     photo[..., :6] *= 0.1
-    found, left = restyled(photo, learnt, planes)
+    found, left = restyled(photo, learnt, region_masks)
     assert contrast(found[..., :6]) == pytest.approx(contrast(style), rel=0.1)
     assert 1 < left[0] < 0.2 * MAX_GAIN < 0.7 * MAX_GAIN < left[1]
     # Noise that it has raised so far is not raised once more.
-    second, _ = restyled(photo, learnt, planes, limit=left)
+    second, _ = restyled(photo, learnt, region_masks, limit=left)
     assert contrast(second[..., :6]) < 1.5 * contrast(photo[..., :6])
     assert contrast(second[..., 6:]) == pytest.approx(contrast(style), rel=0.01)
     # Nor is noise that it has left as it was.
-    none = restyled(0.001 * photo, learnt, planes)[1]
+    none = restyled(0.001 * photo, learnt, region_masks)[1]
     assert none.max() < 0.2
 
 
@@ -163,19 +163,19 @@ def test_slabs_and_the_features_own_memory(
 ) -> None:
     photo = features(1).to(dtype)
     one = StyleStatistics.of(moments(features(2).float(), full=full))
-    planes = torch.rand(1, 2, 9, 12, generator=torch.Generator().manual_seed(0))
-    planes /= planes.sum(dim=1, keepdim=True)
+    region_masks = torch.rand(1, 2, 9, 12, generator=torch.Generator().manual_seed(0))
+    region_masks /= region_masks.sum(dim=1, keepdim=True)
     learnt = stacked([one, StyleStatistics(one.mean + 1, one.root)])
-    whole = restyled(photo, learnt, planes)[0]
-    known = moments(photo, planes, full=full)
+    whole = restyled(photo, learnt, region_masks)[0]
+    known = moments(photo, region_masks, full=full)
     monkeypatch.setattr("stylepipe.nst.transforms.SLAB", 1)  # a row each
-    found = moments(photo, planes, full=full)
+    found = moments(photo, region_masks, full=full)
     assert torch.allclose(found.mean, known.mean, atol=1e-5)
     assert torch.allclose(found.spread, known.spread, atol=1e-4)
     kept = photo.clone()
-    assert torch.allclose(restyled(photo, learnt, planes)[0], whole, rtol=1e-2, atol=1e-3)
+    assert torch.allclose(restyled(photo, learnt, region_masks)[0], whole, rtol=1e-2, atol=1e-3)
     assert torch.equal(photo, kept)
-    assert restyled(photo, learnt, planes, out=photo)[0] is photo
+    assert restyled(photo, learnt, region_masks, out=photo)[0] is photo
     assert torch.allclose(photo, whole, rtol=1e-2, atol=1e-3)
 
 

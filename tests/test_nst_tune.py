@@ -9,7 +9,7 @@ from tinyencoder import STYLE
 
 from stylepipe.nst import tune
 from stylepipe.nst.gatys import Gatys, Recipe
-from stylepipe.nst.optimise import LoopOptions
+from stylepipe.nst.optimize import LoopOptions
 from stylepipe.nst.paintings import Painting
 from stylepipe.nst.tune import CONTENT, SMOOTH, Candidate, search, sheet
 
@@ -93,9 +93,11 @@ def test_a_candidate_is_told_as_flags_and_makes_a_recipe() -> None:
 
 
 def test_regions_are_searched_too() -> None:
-    planes = tinyencoder.halves(60, 80)
+    region_masks = tinyencoder.halves(60, 80)
     paintings = [Painting(PAINTING), Painting(PAINTING.flip(1))]
-    candidates = search(tinyencoder.encoder(), paintings, recipe(), PHOTO, planes, memory=1 << 30)
+    candidates = search(
+        tinyencoder.encoder(), paintings, recipe(), PHOTO, region_masks, memory=1 << 30
+    )
     assert len(candidates) == len(CONTENT) * len(SMOOTH) + 1
 
 

@@ -124,9 +124,7 @@ def test_a_look_for_films_opens_each_file_once(media, monkeypatch):
 
     monkeypatch.setattr(plan, "probe", look)
     items = [Item(i, media / f"{i}.webp", media, Path(f"{i}.webp")) for i in range(3)]
-    chosen = resolve(
-        Plugins(), "default", {"input": {"start": 1}, "output": {"image_quality": 90}}
-    )
+    chosen = resolve(Plugins(), "default", {"input": {"start": 1}, "output": {"image_quality": 90}})
     hands = InHand(Journal(Path("out"), False, ""), None)
     told: list[str] = []
     plan.check_used(items, chosen, hands, told.append)

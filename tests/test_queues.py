@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from stylepipe.queues import ByteQueue, Cancelled
+from stylepipe.queues import ByteQueue, Canceled
 
 
 def test_order_is_kept():
@@ -45,7 +45,7 @@ def test_cancel_wakes_both_sides():
     def put() -> None:
         try:
             queue.put("more", 10)
-        except Cancelled:
+        except Canceled:
             woken.append("put")
 
     thread = threading.Thread(target=put)
@@ -53,5 +53,5 @@ def test_cancel_wakes_both_sides():
     queue.cancel()
     thread.join(5)
     assert woken == ["put"]
-    with pytest.raises(Cancelled):
+    with pytest.raises(Canceled):
         queue.get()

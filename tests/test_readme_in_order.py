@@ -61,7 +61,7 @@ def folder(tmp_path, monkeypatch, make_clip):
     for path in [*tmp_path.rglob("*.jpg"), *tmp_path.rglob("*.png")]:
         with Image.open(path) as picture:
             exif, size = picture.getexif(), picture.size
-            flat = "masks" in path.parts  # a map of regions stays one: no colours in between
+            flat = "masks" in path.parts  # a map of regions stays one: no colors in between
             how = Image.Resampling.NEAREST if flat else Image.Resampling.BICUBIC
             small = picture.resize([max(1, side * SMALL // max(size)) for side in size], how)
             small.save(path, exif=exif)

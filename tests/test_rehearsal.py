@@ -51,9 +51,13 @@ def test_files_that_cannot_be_read_are_told(plan, tmp_path):
     code, said, err = plan(photos, "-o", tmp_path / "out")
     assert code == 1 and "2 to do, 5 failed" in err and not (tmp_path / "out").exists()
     assert said["good.jpg"][0] == said["clip.mp4"][0] == "do"
-    for name, words in (("empty.jpg", "the file is empty"), ("page.png", "is no picture"),
-                        ("film.mp4", "cannot be read as video"), ("loose.png", "leads nowhere"),
-                        ("pipe.jpg", "it is a pipe")):
+    for name, words in (
+        ("empty.jpg", "the file is empty"),
+        ("page.png", "is no picture"),
+        ("film.mp4", "cannot be read as video"),
+        ("loose.png", "leads nowhere"),
+        ("pipe.jpg", "it is a pipe"),
+    ):
         assert said[name][0] == "failed" and words in said[name][1]
     code, _, err = plan(photos, "-o", tmp_path / "out", dry="")
     assert code == 1 and "2 done, 5 failed" in err, "the run agrees"

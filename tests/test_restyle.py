@@ -29,7 +29,7 @@ def decoder(encoder: Any, layer: str) -> Decoder:
     torch.manual_seed(0)
     found = mirror(encoder, layer)
     with torch.no_grad():
-        found.convolutions[-1].weight.mul_(5)  # more than grey
+        found.convolutions[-1].weight.mul_(5)  # more than gray
     return found
 
 
@@ -187,7 +187,7 @@ def test_options_of_paintings_reach_the_result(painted: Any, files: Path, name: 
         {"match_colors": "histogram"},
     ):
         assert np.abs(painted(name, **flags) - plain).mean() > 1e-3, flags
-    # The colours are the photo's: the engine's own doing, for every stylizer.
+    # The colors are the photo's: the engine's own doing, for every stylizer.
     assert np.abs(painted(name, "--keep-colors") - plain).mean() > 1e-3
 
 
@@ -259,7 +259,7 @@ def test_the_job_knows_the_decoder_that_it_uses(kind: type[Any], files: Path) ->
     assert own in found and bundled not in found
 
 
-def test_optimisation_uses_no_decoder() -> None:
+def test_optimization_uses_no_decoder() -> None:
     found = SwapStylizer(SwapStylizer.Options.build({"steps": 5})).files()
     assert not [path for path in found if path.suffix == ".safetensors"]
 

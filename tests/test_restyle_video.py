@@ -15,7 +15,7 @@ SIZE = (96, 80)
 
 
 def frames(path: Path) -> np.ndarray:
-    """Their luminance: films store colours at half the size."""
+    """Their luminance: films store colors at half the size."""
     with av.open(str(path)) as film:
         return np.stack([f.to_ndarray(format="gray") for f in film.decode(video=0)])
 

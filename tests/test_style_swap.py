@@ -14,7 +14,7 @@ from stylepipe_plugins.style_swap import SwapFlags, SwapOptions, SwapStylizer
 from stylepipe import Context, UsageError
 from stylepipe.device import Device
 from stylepipe.nst.decoders import mirror
-from stylepipe.nst.inverses import ByNetwork
+from stylepipe.nst.inverses import DecoderInverter
 from stylepipe.nst.paintings import Painting
 from stylepipe.nst.restyle import PatchSwap, Restyler, RestyleSettings
 
@@ -95,7 +95,7 @@ def test_patches_are_compared_in_half_precision_only_where_that_is_fast(
 # -- several paintings ----------------------------------------------------------------------------
 
 
-class Kept(ByNetwork):
+class Kept(DecoderInverter):
     """Keeps the features that are to be decoded."""
 
     def picture(self, features: torch.Tensor, photo: torch.Tensor, tile: int) -> torch.Tensor:

@@ -216,7 +216,7 @@ def test_fast_compares_exactly_what_bfloat16_cannot_tell_apart(
 
 
 @pytest.mark.parametrize("regions", [False, True])
-def test_fast_tells_neighbours_apart(monkeypatch: pytest.MonkeyPatch, regions: bool) -> None:
+def test_fast_tells_neighbors_apart(monkeypatch: pytest.MonkeyPatch, regions: bool) -> None:
     content, noise = features(0, 16, 14, 17).float(), features(1, 16, 14, 17).float()
     style = torch.stack([content + 3e-3 * noise, content], dim=4).flatten(3)  # side by side
     masks = [torch.ones(1, 14, 34)] if regions else None

@@ -148,8 +148,9 @@ def test_flow_is_the_same_from_any_thread_and_any_number_of_them():
 )
 def test_end_point_error_on_public_ground_truth(shared_data, first, second, truth, limit):
     folder = shared_data / "flow"
-    a, b = (Frame(np.ascontiguousarray(cv2.imread(str(folder / n))[..., ::-1]))
-            for n in (first, second))
+    a, b = (
+        Frame(np.ascontiguousarray(cv2.imread(str(folder / n))[..., ::-1])) for n in (first, second)
+    )
     raw = (folder / truth).read_bytes()
     w, h = np.frombuffer(raw[4:12], "<i4")
     expected = np.frombuffer(raw[12:], "<f4").reshape(h, w, 2)
@@ -208,8 +209,15 @@ def test_motion_flash_fade_and_stillness_are_no_cuts():
     bright = Frame(np.minimum(frame.pixels.astype(int) * 2 // 3 + 90, 255).astype(np.uint8))
     dim = Frame(frame.pixels // 2)
     black = Frame(np.zeros_like(frame.pixels))
-    for now, before in [slow[::-1], fast[::-1], (bright, frame), (frame, bright), (dim, frame),
-                        (frame, frame), (black, black)]:
+    for now, before in [
+        slow[::-1],
+        fast[::-1],
+        (bright, frame),
+        (frame, bright),
+        (dim, frame),
+        (frame, frame),
+        (black, black),
+    ]:
         assert not is_cut(now, before)
 
 
@@ -355,6 +363,7 @@ def test_warping_error_of_a_still_clip_is_the_mean_squared_change():
 
 def test_warping_error_counts_visible_pixels_only():
     """Half the picture is occluded by the flow; all change is there, or all of it is not."""
+
     def flow(a, b):
         forward = still_flow(a, b)
         forward[:, 8:, 0] = 5 if a.index < b.index else 7  # the way back does not lead back

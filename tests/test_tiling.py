@@ -9,16 +9,21 @@ from stylepipe.tiling import tiles
 
 @given(
     height=st.integers(1, 60), width=st.integers(1, 60),
-    side=st.integers(1, 70), reach=st.integers(0, 20),
+    side=st.integers(1, 70), receptive_radius=st.integers(0, 20),
 )  # fmt: skip
-def test_every_pixel_is_in_one_core(height: int, width: int, side: int, reach: int) -> None:
+def test_every_pixel_is_in_one_core(
+    height: int, width: int, side: int, receptive_radius: int
+) -> None:
     seen = [[0] * width for _ in range(height)]
-    for tile in tiles(height, width, side, reach):
+    for tile in tiles(height, width, side, receptive_radius):
         top, bottom, left, right = tile.core
         y0, y1, x0, x1 = tile.window
         assert bottom - top <= side and right - left <= side
-        assert (y0, x0) == (max(top - reach, 0), max(left - reach, 0))
-        assert (y1, x1) == (min(bottom + reach, height), min(right + reach, width))
+        assert (y0, x0) == (max(top - receptive_radius, 0), max(left - receptive_radius, 0))
+        assert (y1, x1) == (
+            min(bottom + receptive_radius, height),
+            min(right + receptive_radius, width),
+        )
         rows, columns = tile.inside
         assert (y0 + rows.start, y0 + rows.stop) == (top, bottom)
         assert (x0 + columns.start, x0 + columns.stop) == (left, right)

@@ -1,4 +1,4 @@
-"""Video in, video out: times, size, colours, sound, and what is said about bad files."""
+"""Video in, video out: times, size, colors, sound, and what is said about bad files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def seconds(frames):
 
 
 def difference(a, b):
-    """Largest difference of mean colours, in levels of 255."""
+    """Largest difference of mean colors, in levels of 255."""
     means = [
         np.array([f.pixels.reshape(-1, 3).mean(0) / f.white * 255 for f in clip]) for clip in (a, b)
     ]
@@ -150,9 +150,12 @@ def test_odd_sizes_stay(tmp_path, size):
     assert difference(frames, read(source)[1]) < 3
 
 
-def test_odd_size_of_a_subsampled_source_keeps_its_colours(tmp_path):
+def test_odd_size_of_a_subsampled_source_keeps_its_colors(tmp_path):
     source = make_clip(
-        tmp_path / "in.webm", (0, 40, 80), codec="libvpx-vp9", size=(63, 47),
+        tmp_path / "in.webm",
+        (0, 40, 80),
+        codec="libvpx-vp9",
+        size=(63, 47),
         options={"cpu-used": "8"},
     )
     convert(source, tmp_path / "out.mp4")
@@ -164,7 +167,11 @@ def test_odd_size_of_a_subsampled_source_keeps_its_colours(tmp_path):
 def test_ten_bits_in_ten_bits_out(tmp_path):
     ramp = np.linspace(8000, 60000, 256 * 16).reshape(16, 256, 1).repeat(3, 2).astype(np.uint16)
     source = make_clip(
-        tmp_path / "in.mp4", (0, 40), size=(256, 16), pix_fmt="yuv420p10le", pictures=[ramp] * 2,
+        tmp_path / "in.mp4",
+        (0, 40),
+        size=(256, 16),
+        pix_fmt="yuv420p10le",
+        pictures=[ramp] * 2,
         options={"qp": "0"},
     )
     info, frames = read(source)
@@ -178,14 +185,14 @@ def test_ten_bits_in_ten_bits_out(tmp_path):
     assert np.abs(out[0].pixels.astype(int) - frames[0].pixels).mean() < 100
 
 
-# -- colour ---------------------------------------------------------------------------------
+# -- color ---------------------------------------------------------------------------------
 
 FLAT = (40, 120, 200)
 KR_KB = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 9: (0.2627, 0.0593)}
 
 
 def yuv_frame(rgb, matrix, full, depth, size=(32, 32)):
-    """A flat 4:2:0 frame of a colour, by the definition of the matrix."""
+    """A flat 4:2:0 frame of a color, by the definition of the matrix."""
     kr, kb = KR_KB[matrix]
     r, g, b = (v / 255 for v in rgb)
     y = kr * r + (1 - kr - kb) * g + kb * b
@@ -206,15 +213,15 @@ def yuv_frame(rgb, matrix, full, depth, size=(32, 32)):
 @pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize("matrix", [1, 5, 9])
 def test_matrix_and_range_are_right_both_ways(matrix, full, depth):
-    from stylepipe.media.video_color import Colour, FromRGB, ToRGB
+    from stylepipe.media.video_color import Color, FromRGB, ToRGB
 
-    colour = Colour(2 if full else 1, matrix)
+    color = Color(2 if full else 1, matrix)
     frame = yuv_frame(FLAT, matrix, full, depth)
-    pixels, alpha = ToRGB(colour, 8 if depth == 8 else 16, False)(frame)
+    pixels, alpha = ToRGB(color, 8 if depth == 8 else 16, False)(frame)
     white = 255 if depth == 8 else 65535
     assert alpha is None
     assert pixels[16, 16] / white * 255 == pytest.approx(FLAT, abs=1.5 if depth == 8 else 0.5)
-    back = FromRGB(colour, frame.format.name)(pixels, None)
+    back = FromRGB(color, frame.format.name)(pixels, None)
     for ours, theirs in zip(back.planes, frame.planes, strict=True):
         kind = np.uint8 if depth == 8 else np.uint16
         a, b = (int(np.frombuffer(memoryview(p), kind)[40]) for p in (ours, theirs))
@@ -223,26 +230,26 @@ def test_matrix_and_range_are_right_both_ways(matrix, full, depth):
 
 @pytest.mark.parametrize("depth", [8, 16])
 def test_white_and_black_are_reached(depth):
-    from stylepipe.media.video_color import Colour, FromRGB, ToRGB
+    from stylepipe.media.video_color import Color, FromRGB, ToRGB
 
     white = 255 if depth == 8 else 65535
     pixels = np.zeros((16, 32, 3), np.uint8 if depth == 8 else np.uint16)
     pixels[:, 16:] = white
     for span in (1, 2):
         name = "yuv420p" if depth == 8 else "yuv420p10le"
-        frame = FromRGB(Colour(span, 1), name)(pixels, None)
-        back, _ = ToRGB(Colour(span, 1), depth, False)(frame)
+        frame = FromRGB(Color(span, 1), name)(pixels, None)
+        back, _ = ToRGB(Color(span, 1), depth, False)(frame)
         assert back[8, 4].max() <= white * 0.001
         assert back[8, 28].min() >= white * 0.998
 
 
-def test_saturated_ten_bit_colours_do_not_overflow():
-    from stylepipe.media.video_color import Colour, ToRGB
+def test_saturated_ten_bit_colors_do_not_overflow():
+    from stylepipe.media.video_color import Color, ToRGB
 
     frame = av.VideoFrame(32, 32, "yuv420p10le")
     for plane, value in zip(frame.planes, (160, 950, 700), strict=True):
         np.frombuffer(memoryview(plane), np.uint16)[:] = value
-    pixels, _ = ToRGB(Colour(1, 1), 16, False)(frame)
+    pixels, _ = ToRGB(Color(1, 1), 16, False)(frame)
     assert pixels[16, 16, 1] == 0  # green lies below black: it must not wrap round to white
 
 
@@ -255,9 +262,9 @@ def test_saturated_ten_bit_colours_do_not_overflow():
         (None, ("unknown", "unknown", "unknown", "unknown")),
     ],
 )
-def test_colour_tags_are_kept_and_meant(tmp_path, tags, names):
+def test_color_tags_are_kept_and_meant(tmp_path, tags, names):
     keys = ("color_range", "color_space", "color_primaries", "color_transfer")
-    source = make_clip(tmp_path / "in.mp4", (0, 40), colour=tags, options={"qp": "0"})
+    source = make_clip(tmp_path / "in.mp4", (0, 40), color=tags, options={"qp": "0"})
     before, first = read(source)
     assert tuple(before.details[k] for k in keys) == names
     convert(source, tmp_path / "out.mp4", crf=1)
@@ -268,10 +275,10 @@ def test_colour_tags_are_kept_and_meant(tmp_path, tags, names):
 
 @pytest.mark.parametrize(("matrix", "name"), [(14, "ictcp"), (10, "bt2020c")])
 def test_unknown_matrix_is_an_error_not_a_guess(matrix, name):
-    from stylepipe.media.video_color import Colour
+    from stylepipe.media.video_color import Color
 
     with pytest.raises(ItemError, match=f"'{name}' is not supported"):
-        Colour(1, matrix).swscale(64, 48)
+        Color(1, matrix).swscale(64, 48)
 
 
 def half_transparent(tmp_path, name, **options):
@@ -497,6 +504,7 @@ def test_cover_art_is_no_video(tmp_path, monkeypatch):
     class Container:
         class format:
             name = "mp3"
+
         streams = Streams([Cover()])
 
     with pytest.raises(ItemError, match="no video stream"):
@@ -533,9 +541,7 @@ def test_an_unknown_codec_names_the_usual_ones_only():
 
 def test_crf_is_left_out_where_the_encoder_chosen_here_has_no_scale(tmp_path):
     log = Log()
-    source = make_clip(
-        tmp_path / "in.mov", (0, 40), codec="prores_ks", pix_fmt="yuva444p10le"
-    )
+    source = make_clip(tmp_path / "in.mov", (0, 40), codec="prores_ks", pix_fmt="yuva444p10le")
     convert(source, tmp_path / "out.mov", log=log, crf=20)
     assert any("in.mov" in line and "prores_ks" in line and "crf" in line for line in log.lines)
 
@@ -651,8 +657,8 @@ def test_crf_of_videotoolbox_runs_the_way_it_does_elsewhere():
 
 
 @pytest.mark.parametrize(
-    ("codec", "suffix"), [("libx264", ".mp4"), ("libx265", ".mp4"), ("libvpx-vp9", ".webm"),
-                          ("mpeg4", ".avi")]
+    ("codec", "suffix"),
+    [("libx264", ".mp4"), ("libx265", ".mp4"), ("libvpx-vp9", ".webm"), ("mpeg4", ".avi")],
 )
 def test_bytes_do_not_depend_on_the_number_of_processors(tmp_path, codec, suffix):
     import os
@@ -673,8 +679,16 @@ def test_bytes_do_not_depend_on_the_number_of_processors(tmp_path, codec, suffix
         output = tmp_path / str(count) / f"out{suffix}"
         output.parent.mkdir()
         subprocess.run(
-            [sys.executable, "-c", program, str(Path(__file__).parent), source, output,
-             str(count), codec],
+            [
+                sys.executable,
+                "-c",
+                program,
+                str(Path(__file__).parent),
+                source,
+                output,
+                str(count),
+                codec,
+            ],
             check=True,
         )
         made.append(output.read_bytes())
@@ -709,8 +723,14 @@ def test_a_full_disk_is_one_sentence(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["hard/rotated_90.mov", "hard/h264_10bits.mp4", "hard/bt709_full_range.mp4",
-             "hard/unordered.mov", "carphone_pristine.mp4"]
+    "name",
+    [
+        "hard/rotated_90.mov",
+        "hard/h264_10bits.mp4",
+        "hard/bt709_full_range.mp4",
+        "hard/unordered.mov",
+        "carphone_pristine.mp4",
+    ],
 )
 def test_real_clips_come_back_as_they_were(tmp_path, shared_data, name):
     source = shared_data / "video" / name

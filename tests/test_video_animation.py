@@ -27,8 +27,13 @@ def make_animation(path, durations=DURATIONS, loop=0, hole=False, **options):
             rgba[30:40, 10:20, 3] = 0
         frames.append(Image.fromarray(rgba if hole else rgba[..., :3]))
     frames[0].save(
-        path, save_all=True, append_images=frames[1:], duration=durations, loop=loop,
-        **({"disposal": 2} if hole and path.suffix == ".gif" else {}), **options,
+        path,
+        save_all=True,
+        append_images=frames[1:],
+        duration=durations,
+        loop=loop,
+        **({"disposal": 2} if hole and path.suffix == ".gif" else {}),
+        **options,
     )
     return path
 
@@ -67,7 +72,7 @@ def test_still_pictures_are_left_to_the_picture_reader(tmp_path, suffix):
 
 @pytest.mark.parametrize("loop", [0, 3])
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
-def test_times_loop_and_colours_come_back(tmp_path, suffix, loop):
+def test_times_loop_and_colors_come_back(tmp_path, suffix, loop):
     source = make_animation(tmp_path / f"in{suffix}", loop=loop)
     output = tmp_path / f"out{suffix}"
     convert(source, output)
@@ -140,12 +145,16 @@ def test_span(tmp_path):
     assert [f.index for f in frames] == [0, 1]
 
 
-def test_saturated_colours_of_a_small_spot_survive_the_palette(tmp_path):
+def test_saturated_colors_of_a_small_spot_survive_the_palette(tmp_path):
     scene = np.dstack([*np.meshgrid(np.arange(96), np.arange(96)), np.full((96, 96), 90)])
     scene = np.ascontiguousarray(scene + 60).astype(np.uint8)
     scene[40:46, 40:46] = (255, 120, 0)
     source = make_clip(
-        tmp_path / "in.mp4", (0, 40), size=(96, 96), pictures=[scene] * 2, pix_fmt="yuv444p",
+        tmp_path / "in.mp4",
+        (0, 40),
+        size=(96, 96),
+        pictures=[scene] * 2,
+        pix_fmt="yuv444p",
         options={"qp": "4"},
     )
     convert(source, tmp_path / "out.gif")
@@ -173,21 +182,28 @@ def test_same_bytes_twice(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".webp", ".png"])
-def test_a_profile_is_honoured_and_what_has_no_place_told(tmp_path, suffix):
+def test_a_profile_is_honored_and_what_has_no_place_told(tmp_path, suffix):
     frames = [Image.new("RGB", (16, 16), (0, 200, n)) for n in (0, 9)]
     frames[0].save(
-        tmp_path / f"in{suffix}", save_all=True, append_images=frames[1:], duration=100,
-        icc_profile=adobe_rgb(), exif=Image.Exif().tobytes() + bytes(8), lossless=True,
+        tmp_path / f"in{suffix}",
+        save_all=True,
+        append_images=frames[1:],
+        duration=100,
+        icc_profile=adobe_rgb(),
+        exif=Image.Exif().tobytes() + bytes(8),
+        lossless=True,
     )
     _, (first, _) = read(tmp_path / f"in{suffix}")
-    assert first.pixels[4, 4].tolist() == to_srgb(np.array(frames[0]), adobe_rgb()).pixels[
-        4, 4
-    ].tolist() != [0, 200, 0]
+    assert (
+        first.pixels[4, 4].tolist()
+        == to_srgb(np.array(frames[0]), adobe_rgb()).pixels[4, 4].tolist()
+        != [0, 200, 0]
+    )
     log = Log()
     convert(tmp_path / f"in{suffix}", tmp_path / f"out{suffix}", log)
     (line,) = log.lines
     assert line == (
-        f"in{suffix}: left out, as {suffix} cannot hold it: colour profile (sRGB is written), EXIF"
+        f"in{suffix}: left out, as {suffix} cannot hold it: color profile (sRGB is written), EXIF"
     )
 
 
@@ -205,9 +221,10 @@ def test_a_lossless_animation_stays_one(tmp_path, lossless):
     source = make_animation(tmp_path / "in.webp", lossless=lossless)
     assert probe(source).details["lossless"] is lossless
     convert(source, tmp_path / "out.webp")
-    same = [(a == b).all() for (_, a), (_, b) in zip(
-        shown(source)[0], shown(tmp_path / "out.webp")[0], strict=True
-    )]
+    same = [
+        (a == b).all()
+        for (_, a), (_, b) in zip(shown(source)[0], shown(tmp_path / "out.webp")[0], strict=True)
+    ]
     assert all(same) is lossless and probe(tmp_path / "out.webp").details["lossless"] is lossless
 
 

@@ -33,7 +33,12 @@ def intervals(frames):
 
 
 def broadcast(
-    path: Path, begin: float, count: int = 25, *, format: str = "mpegts", sound: bool = True,
+    path: Path,
+    begin: float,
+    count: int = 25,
+    *,
+    format: str = "mpegts",
+    sound: bool = True,
     gap: float = 0,
 ) -> bytes:
     """A clip whose clock starts at ``begin``; its tone sounds from its tenth picture on.
@@ -222,9 +227,10 @@ def test_a_clock_that_runs_backwards_elsewhere_is_refused_with_the_place(tmp_pat
 
 def cut_without_decoding(source: Path, path: Path, at: int) -> None:
     """Copy packets, ``at`` milliseconds earlier: times before 0 are none to MKV's reader."""
-    with av.open(str(source)) as old, av.open(
-        str(path), "w", container_options={"avoid_negative_ts": "disabled"}
-    ) as new:
+    with (
+        av.open(str(source)) as old,
+        av.open(str(path), "w", container_options={"avoid_negative_ts": "disabled"}) as new,
+    ):
         targets = {s.index: new.add_stream_from_template(s) for s in old.streams}
         for packet in old.demux():
             if packet.size:
@@ -388,8 +394,12 @@ def test_a_lost_frame_does_not_make_a_rate_irregular(tmp_path):
 def test_fields_in_packets_of_their_own_are_not_counted_as_frames():
     own = SimpleNamespace(framerate=Fraction(25))
     stream = SimpleNamespace(
-        codec_context=own, average_rate=Fraction(25), guessed_rate=Fraction(25),
-        base_rate=Fraction(50), frames=0, index_entries=(),
+        codec_context=own,
+        average_rate=Fraction(25),
+        guessed_rate=Fraction(25),
+        base_rate=Fraction(50),
+        frames=0,
+        index_entries=(),
     )
     container = SimpleNamespace(format=SimpleNamespace(flags=0))
     times = [n * STEP / 2 for n in range(40)]

@@ -17,10 +17,17 @@ from stylepipe.errors import DamageError, ItemError
 from stylepipe.media.video import VideoReader
 
 FAMILIES = {
-    "mp4": ("libx264", "yuv420p"), "mov": ("png", "rgb24"), "mkv": ("libx264", "yuv420p"),
-    "webm": ("libvpx", "yuv420p"), "avi": ("mpeg4", "yuv420p"), "ts": ("libx264", "yuv420p"),
-    "flv": ("flv", "yuv420p"), "nut": ("ffv1", "yuv420p"), "wmv": ("wmv2", "yuv420p"),
-    "y4m": ("wrapped_avframe", "yuv420p"), "ogv": ("libvpx", "yuv420p"),
+    "mp4": ("libx264", "yuv420p"),
+    "mov": ("png", "rgb24"),
+    "mkv": ("libx264", "yuv420p"),
+    "webm": ("libvpx", "yuv420p"),
+    "avi": ("mpeg4", "yuv420p"),
+    "ts": ("libx264", "yuv420p"),
+    "flv": ("flv", "yuv420p"),
+    "nut": ("ffv1", "yuv420p"),
+    "wmv": ("wmv2", "yuv420p"),
+    "y4m": ("wrapped_avframe", "yuv420p"),
+    "ogv": ("libvpx", "yuv420p"),
 }
 FRAMES = 50
 
@@ -33,15 +40,23 @@ def films(tmp_path_factory):
     made = {}
     for suffix, (codec, pix_fmt) in FAMILIES.items():
         path = make_clip(
-            folder / f"{codec}.{suffix}", range(FRAMES), codec=codec, pix_fmt=pix_fmt,
-            pictures=noise, time_base=Fraction(1, 25),
+            folder / f"{codec}.{suffix}",
+            range(FRAMES),
+            codec=codec,
+            pix_fmt=pix_fmt,
+            pictures=noise,
+            time_base=Fraction(1, 25),
         )
         made[suffix] = path
     for suffix in ("mp4", "mov"):  # with its index in front, as films of the web have it
-        with av.open(str(made[suffix])) as old, av.open(
-            str(front := folder / f"front.{suffix}"), "w",
-            container_options={"movflags": "faststart"},
-        ) as new:
+        with (
+            av.open(str(made[suffix])) as old,
+            av.open(
+                str(front := folder / f"front.{suffix}"),
+                "w",
+                container_options={"movflags": "faststart"},
+            ) as new,
+        ):
             stream = new.add_stream_from_template(old.streams.video[0])
             for packet in old.demux(old.streams.video[0]):
                 if packet.size:
@@ -109,8 +124,11 @@ def test_random_bytes_in_the_middle_are_told(films, tmp_path, family, capfd):
     assert len(accused) >= (1 if family == "webm" else 3)
     assert all(len(frames) > FRAMES / 2 for frames in accused)
     assert all(told for frames, told in found if len(frames) < FRAMES), "lost without a word"
-    assert all(one.startswith(("damaged at 0:0", "cut short"))
-               or "index are missing" in one for _, told in found for one in told)
+    assert all(
+        one.startswith(("damaged at 0:0", "cut short")) or "index are missing" in one
+        for _, told in found
+        for one in told
+    )
     assert capfd.readouterr() == ("", "")
 
 

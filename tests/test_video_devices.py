@@ -16,7 +16,8 @@ from stylepipe.media.video import VideoWriter
 from stylepipe.media.video_encode import is_encoder, lacks_device
 
 HARDWARE = [
-    n for n in ("h264_nvenc", "hevc_nvenc", "h264_qsv", "h264_amf", "h264_v4l2m2m", "h264_vaapi")
+    n
+    for n in ("h264_nvenc", "hevc_nvenc", "h264_qsv", "h264_amf", "h264_v4l2m2m", "h264_vaapi")
     if is_encoder(n)
 ]
 

@@ -30,8 +30,16 @@ def image(kind: str) -> bytes:
 
 
 def film(
-    path, *, cover=None, timecode=None, chapters=(), tags=None, attached=None, sound=False,
-    rate=Fraction(25), codec="libx264",
+    path,
+    *,
+    cover=None,
+    timecode=None,
+    chapters=(),
+    tags=None,
+    attached=None,
+    sound=False,
+    rate=Fraction(25),
+    codec="libx264",
 ):
     """Ten frames that say much of themselves; ``cover``: codec and bytes."""
     keys = {"movflags": "use_metadata_tags"} if tags and path.suffix == ".mov" else {}
@@ -128,9 +136,7 @@ def test_a_cover_stays_when_the_film_is_trimmed_and_has_sound(tmp_path):
 def test_a_cover_that_cannot_be_kept_is_named(tmp_path, suffix):
     log = Log()
     convert(film(tmp_path / "in.mp4", cover=("png", image("PNG"))), tmp_path / f"out{suffix}", log)
-    assert log.lines == [
-        "in.mp4: left out: cover picture (.mp4 and .m4v and .mkv can hold one)"
-    ]
+    assert log.lines == ["in.mp4: left out: cover picture (.mp4 and .m4v and .mkv can hold one)"]
     assert covers(tmp_path / f"out{suffix}") == []
 
 
@@ -173,9 +179,7 @@ def test_timecode_that_cannot_be_kept_is_named(tmp_path):
 def test_timecode_that_makes_no_sense_costs_no_film(tmp_path, code):
     source, log = film(tmp_path / "in.mkv", timecode=code), Log()
     convert(source, tmp_path / "out.mov", log)
-    assert log.lines == [
-        f"in.mkv: timecode {code} left out: it makes no sense at this frame rate"
-    ]
+    assert log.lines == [f"in.mkv: timecode {code} left out: it makes no sense at this frame rate"]
     assert len(read(tmp_path / "out.mov")[1]) == 10
 
 
@@ -277,8 +281,9 @@ def test_where_a_phone_filmed_is_kept(tmp_path, suffix):
 
 def test_tags_that_cannot_be_kept_are_named(tmp_path):
     log = Log()
-    convert(film(tmp_path / "in.mkv", tags={"weather": "mild", "title": "x"}),
-            tmp_path / "out.mp4", log)
+    convert(
+        film(tmp_path / "in.mkv", tags={"weather": "mild", "title": "x"}), tmp_path / "out.mp4", log
+    )
     assert log.lines == ["in.mkv: .mp4 cannot hold the tags weather: left out"]
 
 

@@ -13,7 +13,7 @@ from clips import Log, convert, make_clip, read
 from stylepipe.errors import ItemError, UsageError
 from stylepipe.media import video_fields
 from stylepipe.media.video import VideoReader
-from stylepipe.media.video_color import Colour, ToRGB, bits, has_alpha
+from stylepipe.media.video_color import Color, ToRGB, bits, has_alpha
 from stylepipe.media.video_fields import whole_pictures
 
 TIMES = tuple(range(0, 400, 40))
@@ -39,16 +39,20 @@ def woven(number: int, width: int = 64, height: int = 48) -> np.ndarray:
 def interlaced_clip(path, codec="libx264", times=TIMES):
     step = 40 if codec == "mpeg2video" else 1  # whose clock is its frame rate
     return make_clip(
-        path, [t // step for t in times], time_base=Fraction(step, 1000), codec=codec,
-        options=INTERLACED[codec], pictures=[woven(n) for n in range(len(times))],
+        path,
+        [t // step for t in times],
+        time_base=Fraction(step, 1000),
+        codec=codec,
+        options=INTERLACED[codec],
+        pictures=[woven(n) for n in range(len(times))],
     )
 
 
 def combs(frame) -> float:
     """How much each line differs from the two beside it, more than these from each other."""
-    grey = frame.pixels[..., 1].astype(int)
-    beside = np.abs(grey[1:-1] - grey[:-2]) + np.abs(grey[1:-1] - grey[2:])
-    return float((beside - np.abs(grey[:-2] - grey[2:])).mean())
+    gray = frame.pixels[..., 1].astype(int)
+    beside = np.abs(gray[1:-1] - gray[:-2]) + np.abs(gray[1:-1] - gray[2:])
+    return float((beside - np.abs(gray[:-2] - gray[2:])).mean())
 
 
 @pytest.mark.parametrize(("codec", "suffix"), [("mpeg2video", "mpg"), ("libx264", "mp4")])
@@ -100,7 +104,7 @@ def test_a_film_read_from_the_middle_is_the_same(tmp_path):
     assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(whole[6:], rest, strict=True))
 
 
-def two_colours(size):
+def two_colors(size):
     pixels = np.full((size[1], size[0], 3), (200, 40, 90), np.uint8)
     pixels[:, size[0] // 2 :] = (30, 180, 60)
     return pixels
@@ -108,15 +112,19 @@ def two_colours(size):
 
 def decoded(kind, pix_fmt="yuv420p", size=(64, 48), span=1, pixels=None):
     """A frame as a decoder would hand it over: ``tff``, ``bff`` or ``prog``."""
-    pixels = two_colours(size) if pixels is None else pixels
+    pixels = two_colors(size) if pixels is None else pixels
     frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(
         format=pix_fmt, dst_color_range=span
     )
     frame.color_range, frame.colorspace, frame.pts = span, 5, 0
     graph = Graph()
     source = graph.add(
-        "buffer", video_size=f"{size[0]}x{size[1]}", pix_fmt=pix_fmt, time_base="1/25",
-        pixel_aspect="1/1", range=str(span),
+        "buffer",
+        video_size=f"{size[0]}x{size[1]}",
+        pix_fmt=pix_fmt,
+        time_base="1/25",
+        pixel_aspect="1/1",
+        range=str(span),
     )
     flag, sink = graph.add("setfield", kind), graph.add("buffersink")
     graph.link_nodes(source, flag, sink).configure()
@@ -145,10 +153,10 @@ def test_the_field_that_comes_first_stays_and_the_other_is_made_of_it(kind, fiel
 @pytest.mark.parametrize(
     "pix_fmt", ["yuv420p", "yuv411p", "yuyv422", "nv12", "p010le", "gray", "yuva444p10le", "rgb24"]
 )
-def test_colours_are_the_same_whatever_the_pixel_format(pix_fmt, span, kind):
+def test_colors_are_the_same_whatever_the_pixel_format(pix_fmt, span, kind):
     frame = decoded(kind, pix_fmt, span=2 if pix_fmt in ("gray", "rgb24") else span)
     depth = 16 if bits(frame.format) > 8 else 8
-    to_rgb = ToRGB(Colour.of(frame), depth, has_alpha(frame.format))
+    to_rgb = ToRGB(Color.of(frame), depth, has_alpha(frame.format))
     (_, middle, _), _ = rebuilt(frame, frame, frame)
     assert not middle.interlaced_frame
     levels = 257 if depth == 16 else 1
@@ -158,8 +166,10 @@ def test_colours_are_the_same_whatever_the_pixel_format(pix_fmt, span, kind):
 
 def test_mixed_film_of_two_sizes_loses_no_frame():
     frames = [
-        *(decoded("prog") for _ in range(2)), *(decoded("tff") for _ in range(3)),
-        decoded("prog"), *(decoded("bff", size=(96, 64)) for _ in range(2)),
+        *(decoded("prog") for _ in range(2)),
+        *(decoded("tff") for _ in range(3)),
+        decoded("prog"),
+        *(decoded("bff", size=(96, 64)) for _ in range(2)),
         decoded("prog", "yuv422p"),
     ]
     for number, frame in enumerate(frames):

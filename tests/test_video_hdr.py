@@ -11,7 +11,7 @@ from clips import Log, convert, item_for, make_clip, read
 
 from stylepipe.media import video_hdr
 from stylepipe.media.video import VideoWriter
-from stylepipe.media.video_color import Colour
+from stylepipe.media.video_color import Color
 from stylepipe.media.video_hdr import Light
 
 PQ, HLG = (1, 9, 9, 16), (1, 9, 9, 18)
@@ -26,12 +26,17 @@ SAID = (
 )
 
 
-def hdr_clip(path, colour=PQ, params=SAID, pix_fmt="yuv420p10le"):
+def hdr_clip(path, color=PQ, params=SAID, pix_fmt="yuv420p10le"):
     """Four frames of HEVC: a ramp of luminance."""
     ramp = np.linspace(3000, 60000, 64).astype(np.uint16)[None, :, None].repeat(48, 0).repeat(3, 2)
     return make_clip(
-        path, (0, 40, 80, 120), codec="libx265", pix_fmt=pix_fmt, colour=colour,
-        pictures=[ramp] * 4, options={"preset": "ultrafast", "x265-params": params},
+        path,
+        (0, 40, 80, 120),
+        codec="libx265",
+        pix_fmt=pix_fmt,
+        color=color,
+        pictures=[ramp] * 4,
+        options={"preset": "ultrafast", "x265-params": params},
     )
 
 
@@ -48,7 +53,10 @@ def test_hdr10_stays_hdr10(tmp_path, suffix, codec):
     source, log = hdr_clip(tmp_path / "in.mp4"), Log()
     convert(source, tmp_path / f"out{suffix}", log)
     assert said(tmp_path / f"out{suffix}") == {
-        "codec": codec, "pix_fmt": "yuv420p10le", "color_transfer": "smpte2084", **LIGHT
+        "codec": codec,
+        "pix_fmt": "yuv420p10le",
+        "color_transfer": "smpte2084",
+        **LIGHT,
     }
     assert not log.lines
     before, after = (read(p)[1][2].pixels for p in (source, tmp_path / f"out{suffix}"))
@@ -72,10 +80,13 @@ def test_mp4_has_the_boxes_that_players_look_for(tmp_path):
         assert out.streams.video[0].codec_context.codec_tag == "hvc1"
 
 
-def test_prores_keeps_hdr_and_its_colours(tmp_path):
+def test_prores_keeps_hdr_and_its_colors(tmp_path):
     convert(hdr_clip(tmp_path / "in.mp4"), tmp_path / "out.mov", codec="prores_ks")
     assert said(tmp_path / "out.mov") == {
-        "codec": "prores", "pix_fmt": "yuv422p10le", "color_transfer": "smpte2084", **LIGHT
+        "codec": "prores",
+        "pix_fmt": "yuv422p10le",
+        "color_transfer": "smpte2084",
+        **LIGHT,
     }
 
 
@@ -101,11 +112,11 @@ def test_other_film_stays_h264(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("colour", "what"), [(PQ, "the film is HDR"), ((1, 9, 9, 14), "its colours are bt2020")]
+    ("color", "what"), [(PQ, "the film is HDR"), ((1, 9, 9, 14), "its colors are bt2020")]
 )
-def test_avi_cannot_tell_and_that_is_told(tmp_path, colour, what):
+def test_avi_cannot_tell_and_that_is_told(tmp_path, color, what):
     log = Log()
-    convert(hdr_clip(tmp_path / "in.mp4", colour), tmp_path / "out.avi", log)
+    convert(hdr_clip(tmp_path / "in.mp4", color), tmp_path / "out.avi", log)
     assert log.lines == [
         f"in.mp4: .avi with mpeg4 cannot tell that {what}: it will look pale; use .mp4"
     ]
@@ -121,8 +132,10 @@ def test_light_of_the_room_is_kept_where_it_can_be_and_named_where_not(tmp_path,
     assert read(tmp_path / "room.mp4")[0].details["ambient_light"] == ROOM
     for name, lines in [
         ("out.mp4", []),
-        ("out.mkv", ["room.mp4: .mkv with libx265 cannot hold ambient light: left out; "
-                     "a .mp4 output can"]),
+        (
+            "out.mkv",
+            ["room.mp4: .mkv with libx265 cannot hold ambient light: left out; a .mp4 output can"],
+        ),
     ]:
         log = Log()
         convert(tmp_path / "room.mp4", tmp_path / name, log)
@@ -200,7 +213,7 @@ def test_painted_white_is_as_bright_as_the_film_says_and_not_10000_candelas(tmp_
 
 
 @pytest.mark.parametrize(
-    ("colour", "light", "signal"),
+    ("color", "light", "signal"),
     [
         (PQ, Light(None, (1000, 400)), 0.7518),
         (PQ, Light((0,) * 8 + (4000 * 10000, 50), (0, 0)), 0.9026),
@@ -210,8 +223,8 @@ def test_painted_white_is_as_bright_as_the_film_says_and_not_10000_candelas(tmp_
         ((1, 1, 1, 1), Light(), 1.0),
     ],
 )
-def test_what_white_means(colour, light, signal):
-    assert video_hdr.white(Colour(*colour), light) == pytest.approx(signal, abs=1e-4)
+def test_what_white_means(color, light, signal):
+    assert video_hdr.white(Color(*color), light) == pytest.approx(signal, abs=1e-4)
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp"])

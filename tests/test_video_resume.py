@@ -102,7 +102,10 @@ def test_last_frame_comes_back_exactly(tmp_path, source):
     assert sink.done >= 24
     assert np.array_equal(sink.last.pixels, given.pixels)
     assert (sink.last.index, sink.last.pts, sink.last.time_base, sink.last.duration) == (
-        given.index, given.pts, given.time_base, given.duration,
+        given.index,
+        given.pts,
+        given.time_base,
+        given.duration,
     )
 
 
@@ -246,7 +249,9 @@ def test_memory_does_not_grow_with_length(tmp_path):
         )
         run = subprocess.run(
             [sys.executable, "-c", program, str(Path(__file__).parent), clip, folder / "out.mp4"],
-            capture_output=True, text=True, check=True,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         peaks.append(int(run.stdout))
     assert peaks[1] < peaks[0] * 1.1

@@ -68,7 +68,7 @@ def test_unreachable_says_what_else_to_do(tmp_path: Path) -> None:
 
 
 class Cut(http.server.BaseHTTPRequestHandler):
-    """Promises everything, sends half; honours Range."""
+    """Promises everything, sends half; honors Range."""
 
     asked: list[str | None]
 

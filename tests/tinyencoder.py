@@ -37,7 +37,7 @@ def encoder_file(folder: Path) -> Path:
 def picture(
     height: int, width: int, seed: int = 0, dtype: torch.dtype = torch.float32, count: int = 1
 ) -> Tensor:
-    """Soft coloured blots, N 3 H W in [0,1]."""
+    """Soft colored blots, N 3 H W in [0,1]."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand(count, 3, -(-height // 4) + 1, -(-width // 4) + 1, generator=generator)
     large = torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear")

@@ -144,7 +144,7 @@ def garden(width: int, height: int) -> Array:
 
 
 def fur(picture: Array, cover: Array, spots: Array, flow: Array, scale: float) -> None:
-    """Comb hairs over the lit surface: each takes the colour of the place it grows from."""
+    """Comb hairs over the lit surface: each takes the color of the place it grows from."""
     rng = np.random.default_rng(8)
     ys, xs = np.nonzero(spots > 0)
     pick = rng.permutation(len(ys))[: int(len(ys) * 0.30)]
@@ -196,14 +196,14 @@ def layers(width: int, height: int) -> tuple[Array, Array]:
     to_sun = np.broadcast_to(SUN, p.shape)
     clear = sunlight(shapes, p + n * 0.02, to_sun, 0.12, 3.0)
     air = openness(shapes, p, n, 0.22)
-    colour, gloss = pattern(p), np.zeros(len(p), np.float32)
+    color, gloss = pattern(p), np.zeros(len(p), np.float32)
     for k, center in enumerate(EYES, 1):
-        colour[ids == k], gloss[ids == k] = eye(p[ids == k], np.float32(center)), 1
-    colour[ids == 3], gloss[ids == 3] = rgb(0.50, 0.20, 0.17), 0.25
+        color[ids == k], gloss[ids == k] = eye(p[ids == k], np.float32(center)), 1
+    color[ids == 3], gloss[ids == 3] = rgb(0.50, 0.20, 0.17), 0.25
     bow = np.abs(p[:, 1] + 0.245 - 0.45 * np.abs(p[:, 0]))
     lips = (ids == 0) & (p[:, 2] < -0.4) & (np.abs(p[:, 0]) < 0.15) & (p[:, 1] > -0.3)
     mouth = smooth(0.014, 0.004, bow) * lips
-    colour = mix(colour, rgb(0.10, 0.04, 0.03), mouth * 0.8)
+    color = mix(color, rgb(0.10, 0.04, 0.03), mouth * 0.8)
     facing = np.clip(n @ SUN, 0, 1)
     rim = np.clip(1 + np.einsum("ij,ij->i", rays, n), 0, 1) ** 3
     light = rgb(1.9, 1.55, 1.08) * (facing * clear)[:, None]
@@ -212,7 +212,7 @@ def layers(width: int, height: int) -> tuple[Array, Array]:
         + mix(rgb(0.16, 0.17, 0.08), rgb(0.26, 0.31, 0.37), 0.5 + 0.5 * n[:, 1]) * air[:, None]
     )
     light = light + rgb(0.7, 0.6, 0.36) * (rim * (0.4 + 0.6 * clear) * (ids == 0))[:, None]
-    out = colour * light
+    out = color * light
     mirror = rays - 2 * np.einsum("ij,ij->i", rays, n)[:, None] * n
     window = smooth(0.93, 0.96, mirror @ SUN) * 2.5 + 0.12 * smooth(-0.1, 0.9, mirror[:, 1])
     out = out + (gloss * window)[:, None] * rgb(1, 1, 0.95)

@@ -10,7 +10,7 @@ import av
 import cv2
 import numpy as np
 
-from scenes import forest, harbour, lake, terrain
+from scenes import forest, harbor, lake, terrain
 from scenes.noise import Array, develop, mix, rgb, sample, smooth
 
 WIDTH, HEIGHT, RATE, SECONDS = 640, 360, 24, 3.5
@@ -19,7 +19,7 @@ BOX = (-1300.0, 1300.0, -60.0, 3300.0)
 
 
 def charts() -> tuple[Array, list[Array]]:
-    """Height of the land on a grid, and its lit colours in three steps of fineness."""
+    """Height of the land on a grid, and its lit colors in three steps of fineness."""
     size = 1100
     x0, x1, z0, z1 = BOX
     x, z = np.meshgrid(np.linspace(x0, x1, size), np.linspace(z0, z1, size * 3 // 2))
@@ -30,8 +30,8 @@ def charts() -> tuple[Array, list[Array]]:
     shadows = terrain.shadow_map(lambda a, b: lake.bedrock(a, b, 6), BOX, lake.SUN)
     view = terrain.View(x, z, np.zeros_like(x), x > 1e9)
     d = np.zeros((*x.shape, 3), np.float32)
-    colour = lake.shade(view, d, shadows, np.full_like(x, 1.6))
-    coarse = [colour]
+    color = lake.shade(view, d, shadows, np.full_like(x, 1.6))
+    coarse = [color]
     for _ in range(2):
         coarse.append(
             cv2.blur(coarse[-1], (3, 3))
@@ -92,7 +92,7 @@ def birds(canvas: Array, time: float) -> None:
 
 def frames() -> Iterable[Array]:
     """The flight, as 8-bit pictures."""
-    height, colours = charts()
+    height, colors = charts()
     x0, x1, z0, z1 = BOX
     rows, cols = height.shape
     wide = terrain.Camera(1500, HEIGHT, 0.95 * WIDTH, 0.47 * HEIGHT, 0, 10, 0)
@@ -133,7 +133,7 @@ def frames() -> Iterable[Array]:
             solid = ~seen.sky & (high > 0.05)
             i, j = chart(seen.x[solid], seen.z[solid])
             far = seen.far[solid]
-            fine, middle, rough = (sample(c, i, j) for c in colours)
+            fine, middle, rough = (sample(c, i, j) for c in colors)
             tone = mix(mix(fine, middle, smooth(250, 700, far)), rough, smooth(900, 2200, far))
             out[solid] = terrain.haze_over(
                 tone, far, d[solid], lake.SUN, 0.8 * lake.HAZE, lake.GLOW, 9500
@@ -219,11 +219,11 @@ def flight(path: Path) -> None:
 
 
 def cut(path: Path) -> None:
-    """Write two seconds without sound: along the harbour, then a hard cut into the forest."""
+    """Write two seconds without sound: along the harbor, then a hard cut into the forest."""
     size = 480, 270
 
     def pans() -> Iterable[Array]:
-        for scene, way in ((harbour, (0.0, 0.30, 0.62, 0.55)), (forest, (0.12, 0.12, 0.86, 0.58))):
+        for scene, way in ((harbor, (0.0, 0.30, 0.62, 0.55)), (forest, (0.12, 0.12, 0.86, 0.58))):
             large = develop(scene.render(960, 640))
             for k in range(RATE):
                 t = k / (RATE - 1)

@@ -8,7 +8,7 @@ import numpy as np
 from scenes.noise import Array, fbm, mix, rgb, smooth
 
 HORIZON, FOCAL, EYE = 0.56, 0.95, 1.7
-"""Row of the horizon and focal length in picture heights; height of the eye in metres."""
+"""Row of the horizon and focal length in picture heights; height of the eye in meters."""
 AIR = rgb(0.62, 0.47, 0.24)
 LEAVES = np.float32(
     [
@@ -31,7 +31,7 @@ class Canvas:
         self.picture = np.zeros((height, width, 3), np.float32)
 
     def project(self, p: Array) -> Array:
-        """Pixel coordinates of points (N3, metres)."""
+        """Pixel coordinates of points (N3, meters)."""
         z = np.maximum(p[:, 2], 0.3)
         u = self.width / 2 + self.focal * p[:, 0] / z
         v = self.height * HORIZON - self.focal * (p[:, 1] - EYE) / z
@@ -79,9 +79,9 @@ def trunk(canvas: Canvas, points: Array, radii: Array, tone: Array) -> None:
     haze = 1 - np.exp(-far / 120)
     thick = radii * canvas.focal / points[:, 2]
     if thick.max() < 2.2:
-        colour = (mix(tone * 0.5, AIR, np.float32(haze))).tolist()
+        color = (mix(tone * 0.5, AIR, np.float32(haze))).tolist()
         for a, b, r in zip(uv[:-1], uv[1:], thick[:-1], strict=True):
-            cv2.line(canvas.picture, _at(a), _at(b), colour, max(1, round(2 * r)), cv2.LINE_AA, 3)
+            cv2.line(canvas.picture, _at(a), _at(b), color, max(1, round(2 * r)), cv2.LINE_AA, 3)
         return
     y0, y1 = int(max(0, uv[:, 1].min())), int(min(canvas.height, uv[:, 1].max() + 1))
     if y0 >= y1:
@@ -97,18 +97,18 @@ def trunk(canvas: Canvas, points: Array, radii: Array, tone: Array) -> None:
     s = (np.arange(x0, x1)[None] + 0.5 - middle[:, None]) / half[:, None]
     cover = np.clip((1 - np.abs(s)) * half[:, None] + 0.5, 0, 1)
     round_ = np.arcsin(np.clip(s, -1, 1))
-    metres = ((rows[:, None] - y0) / canvas.focal * far + 0 * s).astype(np.float32)
+    meters = ((rows[:, None] - y0) / canvas.focal * far + 0 * s).astype(np.float32)
     seed = points[0, 0] * 7 + far
-    bark = fbm((round_ * 3.2 + seed).astype(np.float32), metres * 2.6 + seed, 5, 0.62)
-    furrow = np.abs(fbm((round_ * 5 + seed).astype(np.float32), metres * 1.1, 4, 0.6))
-    colour = tone * (0.45 + 0.8 * furrow + 0.35 * bark)[..., None]
-    colour = mix(colour, rgb(0.07, 0.085, 0.015), smooth(0.0, 0.5, bark + 0.5 * s - 0.25))
+    bark = fbm((round_ * 3.2 + seed).astype(np.float32), meters * 2.6 + seed, 5, 0.62)
+    furrow = np.abs(fbm((round_ * 5 + seed).astype(np.float32), meters * 1.1, 4, 0.6))
+    color = tone * (0.45 + 0.8 * furrow + 0.35 * bark)[..., None]
+    color = mix(color, rgb(0.07, 0.085, 0.015), smooth(0.0, 0.5, bark + 0.5 * s - 0.25))
     edge = rgb(2.4, 1.75, 0.9) * (np.clip(-np.sign(points[0, 0]) * s, 0, 1) ** 5)[..., None]
-    dapple = smooth(0.12, 0.35, fbm((round_ + seed).astype(np.float32), metres * 0.7 + 9, 4))
-    colour = colour * (0.24 + edge + rgb(1.5, 1.1, 0.6) * dapple[..., None] * 0.7)
-    colour = mix(colour, AIR, np.full(s.shape, haze))
+    dapple = smooth(0.12, 0.35, fbm((round_ + seed).astype(np.float32), meters * 0.7 + 9, 4))
+    color = color * (0.24 + edge + rgb(1.5, 1.1, 0.6) * dapple[..., None] * 0.7)
+    color = mix(color, AIR, np.full(s.shape, haze))
     view = canvas.picture[y0:y1, x0:x1]
-    view[:] = mix(view, colour, cover)
+    view[:] = mix(view, color, cover)
 
 
 def _at(p: Array) -> tuple[int, int]:

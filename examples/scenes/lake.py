@@ -17,7 +17,7 @@ LIGHT = rgb(4.6, 3.0, 1.6)
 
 
 def bedrock(x: Array, z: Array, octaves: int = 9) -> Array:
-    """Height of the ground in metres, without trees; the lake's surface is 0."""
+    """Height of the ground in meters, without trees; the lake's surface is 0."""
     valley = np.abs(x - 0.12 * z + 60 * np.sin(z / 700)) / (300 + 0.16 * z)
     rise = smooth(0.45, 1.9, valley) + 0.9 * smooth(1500, 3600, z)
     peaks = 900 * ridged(x / 1500 + 3.2, z / 1500 + 1.7, octaves, 0.46) - 330
@@ -56,7 +56,7 @@ def surface(x: Array, z: Array) -> Array:
 
 
 def shade(view: terrain.View, d: Array, shadows: terrain.Height, eps: Array) -> Array:
-    """Colour of the land where ``view`` sees it."""
+    """Color of the land where ``view`` sees it."""
     x, z = view.x, view.z
     ground = bedrock(x, z, 6)
     tops = with_trees(x, z)

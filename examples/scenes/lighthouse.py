@@ -79,7 +79,7 @@ def tower() -> list[solids.Solid]:
 
 
 def brick(kind: str, p: Array, n: Array) -> Array:
-    """Colour of the buildings."""
+    """Color of the buildings."""
     x, y, z = p.T
     grain = 1 + 0.22 * fbm(x * 1.5 + z, y * 1.1, 4)
     if kind == "banded":
@@ -148,10 +148,10 @@ def look(
     for k, solid in enumerate(scene):
         of = ids == k
         normal = solid.normals[planes[of]]
-        colour = brick(str(solid.look["kind"]), p[of], normal)
+        color = brick(str(solid.look["kind"]), p[of], normal)
         sun = np.clip(normal @ LAMP, 0, 1)[:, None]
         light = rgb(2.6, 1.2, 0.5) * sun + rgb(0.20, 0.22, 0.36) * (0.7 + 0.3 * normal[:, 1:2])
-        out[of] = np.where(colour > 1, colour, colour * light)
+        out[of] = np.where(color > 1, color, color * light)
     picture[hit] = terrain.haze_over(out, depth[hit], d[hit], SUN, 0.8 * HAZE, GLOW, 1900)
     return picture, view
 

@@ -1,4 +1,4 @@
-"""Gradient noise, its fractal sums, and the colour arithmetic all scenes share."""
+"""Gradient noise, its fractal sums, and the color arithmetic all scenes share."""
 
 from __future__ import annotations
 
@@ -70,12 +70,12 @@ def smooth(low: float, high: float, x: Array) -> Array:
 
 
 def mix(a: Array, b: Array, t: Array) -> Array:
-    """``a`` where ``t`` is 0, ``b`` where it is 1; ``t`` without the colour axis."""
+    """``a`` where ``t`` is 0, ``b`` where it is 1; ``t`` without the color axis."""
     return a + (b - a) * np.asarray(t)[..., None]
 
 
 def rgb(*values: float) -> Array:
-    """A linear-light colour."""
+    """A linear-light color."""
     return np.array(values, np.float32)
 
 

@@ -17,8 +17,8 @@ def _smooth(rng: np.random.Generator, width: int, height: int, cell: float) -> F
     return large[:height, :width] / 1.5
 
 
-def _colours(palette: Sequence[tuple[int, int, int]], level: Field) -> np.ndarray:
-    """Colours between those of a palette; level 0 is the first, 1 the last."""
+def _colors(palette: Sequence[tuple[int, int, int]], level: Field) -> np.ndarray:
+    """Colors between those of a palette; level 0 is the first, 1 the last."""
     stops = np.array(palette, np.float32)
     place = np.clip(level, 0, 1) * (len(stops) - 1)
     low = np.minimum(place.astype(int), len(stops) - 2)
@@ -30,11 +30,11 @@ def _stroke(
     canvas: np.ndarray,
     rng: np.random.Generator,
     points: np.ndarray,
-    colour: np.ndarray,
+    color: np.ndarray,
     width: float,
 ) -> None:
     """One stroke of a dry brush: a body, and bristles that are lighter or darker than it."""
-    body = tuple(float(c) for c in colour)
+    body = tuple(float(c) for c in color)
     line = (points * 16).round().astype(np.int32)
     cv2.polylines(canvas, [line], False, body, max(1, round(width)), cv2.LINE_AA, 4)
     along = np.gradient(points, axis=0)
@@ -42,7 +42,7 @@ def _stroke(
     across /= np.linalg.norm(across, axis=1, keepdims=True) + 1e-6
     for _ in range(round(width / 1.6)):
         offset = rng.uniform(-0.5, 0.5) * width
-        shade = np.clip(colour * (1 + 0.16 * rng.standard_normal()) + 8 * rng.standard_normal(),
+        shade = np.clip(color * (1 + 0.16 * rng.standard_normal()) + 8 * rng.standard_normal(),
                         0, 255)  # fmt: skip
         line = ((points + across * offset) * 16).round().astype(np.int32)
         cut = slice(rng.integers(0, 3), len(points) - rng.integers(0, 3))
@@ -68,9 +68,9 @@ def currents(width: int, height: int) -> np.ndarray:
     angle = 0.5 * _smooth(rng, width, height, 260 * scale)
     glow = np.zeros((height, width), np.float32)
     for _ in range(7):
-        centre = rng.uniform(0.05, 0.95, 2) * (width, height)
+        center = rng.uniform(0.05, 0.95, 2) * (width, height)
         size = rng.uniform(60, 150) * scale
-        dx, dy = x - centre[0], y - centre[1]
+        dx, dy = x - center[0], y - center[1]
         near = np.exp(-(dx**2 + dy**2) / (2 * size**2))
         swirl = np.arctan2(dy, dx) + np.pi / 2
         # Mix the directions as vectors: angles would jump at the turn.
@@ -81,16 +81,16 @@ def currents(width: int, height: int) -> np.ndarray:
     level += 0.12 * np.sin(3 * angle)
     palette = [(12, 18, 52), (24, 52, 120), (44, 98, 168), (110, 160, 190), (236, 200, 96),
                (255, 238, 170)]  # fmt: skip
-    colours = _colours(palette, level)
+    colors = _colors(palette, level)
     canvas = np.full((height, width, 3), palette[0], np.uint8)
     margin = 40 * scale  # else the edge, where no stroke begins outside, would stay bare
     for brush, count in ((20, 1600), (11, 4200), (6, 5200)):
         for _ in range(count):
             start = rng.uniform((-margin, -margin), (width + margin, height + margin))
             at = int(np.clip(start[1], 0, height - 1)), int(np.clip(start[0], 0, width - 1))
-            colour = np.clip(colours[at] + 14 * rng.standard_normal(3), 0, 255)
+            color = np.clip(colors[at] + 14 * rng.standard_normal(3), 0, 255)
             path = _path(start, angle, rng.uniform(4, 7) * brush * scale)
-            _stroke(canvas, rng, path, colour, brush * scale * rng.uniform(0.7, 1.2))
+            _stroke(canvas, rng, path, color, brush * scale * rng.uniform(0.7, 1.2))
     return canvas
 
 
@@ -98,13 +98,13 @@ def mosaic(width: int, height: int) -> np.ndarray:
     """Warm tiles in rings, with light grout. RGB, h w 3, uint8."""
     rng = np.random.default_rng(5)
     scale = width / 900
-    centre = np.array([0.38 * width, 0.6 * height])
+    center = np.array([0.38 * width, 0.6 * height])
     seeds = []
     radius = 6.0 * scale
     while radius < 1.1 * np.hypot(width, height):
         count = max(5, int(2 * np.pi * radius / (19 * scale)))
         turns = 2 * np.pi * (np.arange(count) + rng.uniform()) / count
-        ring = centre + radius * np.stack([np.cos(turns), np.sin(turns)], axis=1)
+        ring = center + radius * np.stack([np.cos(turns), np.sin(turns)], axis=1)
         seeds.append(ring + rng.normal(0, 1.6 * scale, ring.shape))
         radius += 17 * scale
     points = np.concatenate(seeds)
@@ -117,13 +117,13 @@ def mosaic(width: int, height: int) -> np.ndarray:
     )
     edges = cv2.morphologyEx(labels.astype(np.float32), cv2.MORPH_GRADIENT, np.ones((3, 3))) > 0
     wave = _smooth(rng, width, height, 170 * scale)
-    away = np.hypot(*(np.indices((height, width))[::-1] - centre[:, None, None]))
+    away = np.hypot(*(np.indices((height, width))[::-1] - center[:, None, None]))
     level = 0.5 + 0.3 * np.sin(away / (62 * scale) + 2 * wave) + 0.22 * wave
     palette = [(64, 26, 34), (150, 46, 36), (214, 106, 46), (240, 178, 84), (62, 132, 130),
                (24, 66, 92)]  # fmt: skip
     tiles = np.zeros((labels.max() + 1, 3))
     at = labels[points[:, 1].astype(int), points[:, 0].astype(int)]
-    own = _colours(palette, level[points[:, 1].astype(int), points[:, 0].astype(int)])
+    own = _colors(palette, level[points[:, 1].astype(int), points[:, 0].astype(int)])
     tiles[at] = np.clip(own + rng.normal(0, 13, own.shape), 0, 255)
     canvas = tiles[labels]
     grain = 1 + 0.05 * _smooth(rng, width, height, 2.5 * scale)[..., None]
@@ -152,6 +152,6 @@ def ink(width: int, height: int) -> np.ndarray:
             path = _path(start, angle, rng.uniform(16, 40) * scale)
             shade = np.array([58, 34, 24]) * rng.uniform(0.6, 1.6)
             line = (path * 16).round().astype(np.int32)
-            colour = tuple(map(float, np.clip(shade, 0, 255)))
-            cv2.polylines(canvas, [line], False, colour, 1, cv2.LINE_AA, 4)
+            color = tuple(map(float, np.clip(shade, 0, 255)))
+            cv2.polylines(canvas, [line], False, color, 1, cv2.LINE_AA, 4)
     return canvas

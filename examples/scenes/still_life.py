@@ -185,7 +185,7 @@ def scene() -> tuple[list[Shape], list[str]]:
 
 
 def paint(name: str, p: Array, n: Array, shape: Shape) -> tuple[Array, float]:
-    """Colour at points of a shape, and how much it shines."""
+    """Color at points of a shape, and how much it shines."""
     q = p - np.float32(shape.center)
     x, y, z = q.T
     speck = fbm(x * 9 + z * 4, y * 9 - z * 5, 5, 0.6)
@@ -266,17 +266,17 @@ def render(width: int, height: int) -> Array:
     to_light /= away[:, None]
     clear = sunlight(shapes, p + n * 0.015, to_light, 0.10)
     open_air = openness(shapes, p, n)
-    colour, gloss = np.empty_like(p), np.empty(len(p), np.float32)
+    color, gloss = np.empty_like(p), np.empty(len(p), np.float32)
     for k in np.unique(ids):
         of = ids == k
-        colour[of], gloss[of] = paint(names[k], p[of], n[of], shapes[k])
+        color[of], gloss[of] = paint(names[k], p[of], n[of], shapes[k])
     facing = np.clip(np.einsum("ij,ij->i", n, to_light), 0, 1)
     thin = np.isin(ids, [k for k, name in enumerate(names) if name in ("flower", "leaf")])
     facing = np.where(thin, 0.12 + 0.88 * facing, facing)
     key = rgb(33, 27, 19) * (facing * clear / away**2)[:, None]
     fill = mix(rgb(0.07, 0.055, 0.045), rgb(0.13, 0.155, 0.20), 0.5 + 0.5 * n[:, 1])
     fill = fill + rgb(0.14, 0.085, 0.04) * np.clip(0.5 * n[:, 0] - 0.2 * n[:, 1], 0, 1)[:, None]
-    out = colour * (key + fill * open_air[:, None])
+    out = color * (key + fill * open_air[:, None])
     mirror = rays - 2 * np.einsum("ij,ij->i", rays, n)[:, None] * n
     towards = np.clip(np.einsum("ij,ij->i", mirror, to_light), 0, 1)
     pane = smooth(0.975, 0.990, towards)

@@ -15,7 +15,7 @@ Height = Callable[[Array, Array], Array]
 
 @dataclass(frozen=True)
 class Camera:
-    """Looks along +z, level; world units are metres."""
+    """Looks along +z, level; world units are meters."""
 
     width: int
     height: int
@@ -64,7 +64,7 @@ def see(camera: Camera, height: Height, near: float, far: float, steps: int) -> 
 
 
 def normals(height: Height, x: Array, z: Array, size: Array) -> Array:
-    """Unit normals (x, up, z) by differences over ``size`` metres."""
+    """Unit normals (x, up, z) by differences over ``size`` meters."""
     here = height(x, z)
     n = np.stack([here - height(x + size, z), size + 0 * x, here - height(x, z + size)], -1)
     return n / np.linalg.norm(n, axis=-1, keepdims=True)
@@ -112,8 +112,8 @@ def sky(
     """Radiance of the sky in directions ``d``: gradient, sun, and lit clouds on a plane."""
     up = np.maximum(d[..., 1], 0)
     towards = np.clip(d @ sun, 0, 1)
-    colour = mix(haze, zenith, 1 - np.exp(-4.5 * up))
-    colour = colour + glow * (0.35 * towards**6 + 0.5 * towards**40 + 2 * towards**600)[..., None]
+    color = mix(haze, zenith, 1 - np.exp(-4.5 * up))
+    color = color + glow * (0.35 * towards**6 + 0.5 * towards**40 + 2 * towards**600)[..., None]
     s = 1 / (up + 0.09)
     x, y = d[..., 0] * s * 1.3 + drift, d[..., 2] * s * 1.3
     warp = fbm(x * 0.7 + 5, y * 0.7, 3)
@@ -123,7 +123,7 @@ def sky(
     lit = np.clip(0.55 + 1.3 * (shape - toward_sun), 0, 1.3)
     cloud = mix(0.62 * zenith + 0.3 * haze, 0.75 * haze + 0.55 * glow, lit)
     cloud = cloud + glow * (0.5 * towards**12 * (1 - 0.6 * thick))[..., None]
-    return mix(colour, cloud, thick * smooth(0.0, 0.09, up) * 0.92)
+    return mix(color, cloud, thick * smooth(0.0, 0.09, up) * 0.92)
 
 
 def ripples(camera: Camera, time: float = 0.0, strength: float = 1.0) -> tuple[Array, Array, Array]:
@@ -165,9 +165,9 @@ def flood(
 
 
 def haze_over(
-    colour: Array, far: Array, d: Array, sun: Array, haze: Array, glow: Array, reach: float
+    color: Array, far: Array, d: Array, sun: Array, haze: Array, glow: Array, reach: float
 ) -> Array:
     """Aerial perspective: distance turns everything into lit air, warmer towards the sun."""
     towards = np.clip(d @ sun, 0, 1)
     air = haze + glow * (0.3 * towards**8)[..., None]
-    return mix(colour, air, 1 - np.exp(-far / reach))
+    return mix(color, air, 1 - np.exp(-far / reach))

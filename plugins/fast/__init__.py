@@ -115,7 +115,7 @@ class FastStylizer(Stylizer):
         size = max(1, round(height / scale)), max(1, round(width / scale))
         if size == (height, width):
             return self._engine(photos)
-        from stylepipe.nst.optimise import resize
+        from stylepipe.nst.optimize import resize
 
         if 4 * PICTURE * size[0] * size[1] > self._context.memory:
             raise ItemError(

@@ -1,4 +1,4 @@
-"""The ``gatys`` stylizer: the picture itself is optimised, step by step.
+"""The ``gatys`` stylizer: the picture itself is optimized, step by step.
 
 Slow beside a trained network, but any painting serves at once, and every wish can be expressed:
 see stylepipe.nst.gatys for the method and its sources.
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import torch
 
     from stylepipe.nst.gatys import Gatys
-    from stylepipe.nst.optimise import Step
+    from stylepipe.nst.optimize import Step
     from stylepipe.pipeline import Job
 
 LEAST_MEMORY = 64 << 20
@@ -40,7 +40,7 @@ LEAST_MEMORY = 64 << 20
 
 
 class GatysStylizer(PaintingStylizer):
-    """Optimises each picture towards any painting; minutes a photo, the finest control."""
+    """Optimizes each picture towards any painting; minutes a photo, the finest control."""
 
     name = "gatys"
     Options = GatysOptions
@@ -122,7 +122,7 @@ class GatysStylizer(PaintingStylizer):
 
         from stylepipe.nst.budget import NotEnoughMemory
         from stylepipe.nst.gatys import Gatys
-        from stylepipe.nst.optimise import Diverged
+        from stylepipe.nst.optimize import Diverged
 
         from .trace import Trace
 

@@ -25,7 +25,7 @@ _LAYERS = "Layer, with an optional share; repeat for several. By default the enc
 
 
 class GatysOptions(PaintingOptions):
-    steps: int = option(300, "Steps of the optimiser, over all sizes.", min=1)
+    steps: int = option(300, "Steps of the optimizer, over all sizes.", min=1)
     encoder: str = option("auto", "Network that judges the picture.", choices=ENCODERS)
     pooling: str = option(
         "max", "How the network shrinks its maps.", choices=("max", "average", "l2")
@@ -59,13 +59,13 @@ class GatysOptions(PaintingOptions):
     )
     init: str = option(
         "style",
-        f"Where to start: {', '.join(STARTS)} (the first: the photo in the painting's colours), or "
+        f"Where to start: {', '.join(STARTS)} (the first: the photo in the painting's colors), or "
         "a picture file, of which the middle in the photo's proportions is taken.",
     )
     first_side: int = option(
         128, "Long side of the smallest size worked on; 0: only the full size.", min=0
     )
-    optimizer: str = option("adam", "Optimiser.", choices=("adam", "adamw", "lbfgs"))
+    optimizer: str = option("adam", "Optimizer.", choices=("adam", "adamw", "lbfgs"))
     learning_rate: float | None = option(None, "Its step size; by default its own.", min=1e-6)
     schedule: str = option("cosine", "Of the step size.", choices=("cosine", "constant"))
     average: float = option(
@@ -90,13 +90,13 @@ class GatysOptions(PaintingOptions):
         None,
         "Folder for the losses of each photo, and of a film's first frame, as a table and a plot.",
         metavar="FOLDER",
-        aside=True,
+        affects_output=False,
     )
     save_every: int = option(
-        0, "Into --trace as well: the picture every so many steps.", min=0, aside=True
+        0, "Into --trace as well: the picture every so many steps.", min=0, affects_output=False
     )
     preview: Path | None = option(
-        None, "Picture file to be rewritten as it goes.", metavar="FILE", aside=True
+        None, "Picture file to be rewritten as it goes.", metavar="FILE", affects_output=False
     )
 
     def check(self) -> None:
@@ -184,7 +184,7 @@ class GatysOptions(PaintingOptions):
     def recipe(self, encoder: Encoder) -> Recipe:
         """What these options ask of an encoder. Raises UsageError for layers it does not have."""
         from stylepipe.nst.gatys import Recipe
-        from stylepipe.nst.optimise import LoopOptions
+        from stylepipe.nst.optimize import LoopOptions
 
         content = shares(self.content_layers, encoder.default_content)
         style = shares(self.style_layers, encoder.default_style)

@@ -1,4 +1,4 @@
-"""What an optimisation leaves behind on request: losses, pictures on the way, a preview."""
+"""What an optimization leaves behind on request: losses, pictures on the way, a preview."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from stylepipe.nst.optimise import Step
+    from stylepipe.nst.optimize import Step
 
     from .options import GatysOptions
 
@@ -80,7 +80,7 @@ class _Row(NamedTuple):
 
 
 class Trace:
-    """Watches one picture's optimisation; at its end the losses are written, also after an error.
+    """Watches one picture's optimization; at its end the losses are written, also after an error.
 
     frame: number in the item; the losses of the first alone are written.
     """

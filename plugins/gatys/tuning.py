@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .options import GatysOptions
 
-_MOST = 1 << 16
+_MAX_BYTES = 1 << 16
 """Characters of such a file at most."""
 
 
@@ -35,7 +35,7 @@ def read_found(
     """
     try:
         with path.open(encoding="utf-8") as file:
-            kept = json.loads(file.read(_MOST))
+            kept = json.loads(file.read(_MAX_BYTES))
         name, stamped = str(kept["source"]["path"]), kept["source"]["stamp"]
         settings = kept["settings"]
         numbers = {name: float(kept["found"][name]) for name in names}
@@ -62,4 +62,3 @@ def keep_found(path: Path, key: str, item: Item, best: Candidate, names: Sequenc
         write_whole(path, json.dumps(kept, indent=2).encode())
     except OSError as error:
         raise SetupError(f"cannot write {path}: {error.strerror}") from error
-

@@ -166,7 +166,8 @@ def pictures(app: App) -> Iterator[Finding]:
         if not features.check(name):
             yield Finding("pictures", f"Pillow lacks {name}; install pillow from PyPI", ok=False)
     extras = [
-        what if all(map(importlib.util.find_spec, packages))
+        what
+        if all(map(importlib.util.find_spec, packages))
         else f"{what} needs: pip install 'stylepipe[{extra}]'"
         for what, packages, extra in (
             ("HEIC", ("pillow_heif",), "heic"),

@@ -146,7 +146,7 @@ def machine_flags() -> list[click.Parameter]:
     ]
 
 
-def talk_flags() -> list[click.Parameter]:
+def verbosity_flags() -> list[click.Parameter]:
     """``--verbose`` and ``--quiet``, for all that takes its time."""
     return [
         click.Option(["-v", "--verbose"], count=True, help="Say more."),

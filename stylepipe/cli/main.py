@@ -162,7 +162,7 @@ def _run(args: Sequence[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _hush() -> None:
+def _silence_libraries() -> None:
     """Keep libraries from talking of what is an error or a note of ours already."""
     warnings.filterwarnings("ignore", module=r"PIL\.")
     os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1, which prints its settings at each start
@@ -175,7 +175,7 @@ def main() -> NoReturn:
         heed_ctrl_c()
         secure_streams()
         watch_crashes()
-        _hush()
+        _silence_libraries()
         tune_threads()
         code = run(sys.argv[1:])
         leave_at_ctrl_c()

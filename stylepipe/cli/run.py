@@ -13,7 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from stylepipe.cli.app import App, app_of, help_unless_completing, peek
-from stylepipe.cli.flags import Flag, add_flags, given, machine_flags, talk_flags
+from stylepipe.cli.flags import Flag, add_flags, given, machine_flags, verbosity_flags
 from stylepipe.cli.output import sentence_of
 from stylepipe.components import Component, Masker, Stylizer
 from stylepipe.errors import StylepipeError, UsageError, suggest
@@ -276,7 +276,7 @@ def _engine_flags() -> list[click.Parameter]:
             metavar="PATH|MODULE",
             help="Load one more plugin; repeatable.",
         ),
-        *talk_flags(),
+        *verbosity_flags(),
     ]
 
 

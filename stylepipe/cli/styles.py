@@ -15,7 +15,7 @@ from stylepipe.stdio import tell
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> int:
-    """List the styles at hand: their name for --style, title, stylizer and licence."""
+    """List the styles at hand: their name for --style, title, stylizer and license."""
     stylizers = app_of(ctx).plugins.components(Stylizer)
     found: list[tuple[str, StyleInfo]] = []
     code = 0
@@ -29,7 +29,7 @@ def command(ctx: click.Context, as_json: bool) -> int:
         print_json([{"stylizer": name, **vars(style)} for name, style in found])
         return code
     rows = [(s.name, name, s.title, s.license) for name, s in found]
-    print_table(rows, ("STYLE", "STYLIZER", "TITLE", "LICENCE"))
+    print_table(rows, ("STYLE", "STYLIZER", "TITLE", "LICENSE"))
     if not found and not code:
         tell("no style is bundled; train one: stylepipe train --help")
     return code

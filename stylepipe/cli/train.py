@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from stylepipe.cli.app import app_of, help_unless_completing
-from stylepipe.cli.flags import add_flags, given, machine_flags, talk_flags
+from stylepipe.cli.flags import add_flags, given, machine_flags, verbosity_flags
 from stylepipe.components import Context, Stylizer, Training
 from stylepipe.errors import suggest
 from stylepipe.options import Options
@@ -60,7 +60,7 @@ def _command(name: str, cls: type[Stylizer] | type[Training]) -> click.Command:
         def start(options: Any, context: Context) -> None:
             cls(options).train(context)
 
-    engine = [*machine_flags(), *talk_flags()]
+    engine = [*machine_flags(), *verbosity_flags()]
     own = {opt for p in engine for opt in p.opts}
     flags = add_flags(kind.specs(), "train", {*own, "--help", "-h"})
 

@@ -39,7 +39,7 @@ def list_weights(as_json: bool = False) -> None:
         )
         for w in KNOWN.values()
     ]
-    print_table(rows, ("WEIGHTS", "HERE", "SIZE", "LICENCE", "WHAT"))
+    print_table(rows, ("WEIGHTS", "HERE", "SIZE", "LICENSE", "WHAT"))
 
 
 @command.command("fetch")

@@ -15,9 +15,12 @@ from stylepipe.types import Text
 
 _EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
 _SEGMENTS = {
-    "APP0": (b"JFIF", b"JFXX"), "APP1": (b"Exif\0", b"http://ns.adobe.com/"),
-    "APP2": (b"ICC_PROFILE", b"MPF", b"FPXR", b"urn:iso:std:iso:ts:21496"), "APP11": (b"JP",),
-    "APP12": (b"Ducky", b"[picture info]"), "APP13": (iptc.SIGNATURE, b"Adobe_"),
+    "APP0": (b"JFIF", b"JFXX"),
+    "APP1": (b"Exif\0", b"http://ns.adobe.com/"),
+    "APP2": (b"ICC_PROFILE", b"MPF", b"FPXR", b"urn:iso:std:iso:ts:21496"),
+    "APP11": (b"JP",),
+    "APP12": (b"Ducky", b"[picture info]"),
+    "APP13": (iptc.SIGNATURE, b"Adobe_"),
     "APP14": (b"Adobe",),
 }
 """How the segments of a JPEG begin that are taken over, described here, or of no use elsewhere."""
@@ -100,7 +103,8 @@ def _of_jpeg(found: About, picture: ImageFile.ImageFile, data: bytes) -> None:
     segments: list[tuple[str, bytes]] = getattr(picture, "applist", [])
     resources = b"".join(
         body.removeprefix(iptc.SIGNATURE)
-        for name, body in segments if name == "APP13" and body.startswith(iptc.SIGNATURE)
+        for name, body in segments
+        if name == "APP13" and body.startswith(iptc.SIGNATURE)
     )
     found.iptc = iptc.from_resources(resources)
     found.lost += iptc.others(resources)
@@ -112,10 +116,13 @@ def _of_jpeg(found: About, picture: ImageFile.ImageFile, data: bytes) -> None:
         found.lost.append("content credentials (C2PA)")
     if any(name == "APP2" and b"iso:ts:21496" in body[:40] for name, body in segments):
         found.lost.append(xmp.GAIN_MAP)
-    private = sorted({
-        name for name, body in segments
-        if name.startswith("APP") and not body.startswith(_SEGMENTS.get(name, ()))
-    })
+    private = sorted(
+        {
+            name
+            for name, body in segments
+            if name.startswith("APP") and not body.startswith(_SEGMENTS.get(name, ()))
+        }
+    )
     if private:
         found.lost.append(f"segments of its maker ({', '.join(private)})")
     if data.rfind(b"MotionPhoto_Data") > 0:  # Samsung's way
@@ -153,10 +160,10 @@ def _of_png(found: About, data: bytes) -> None:
     code = every.get(b"cICP", b"")
     if len(code) == 4:
         told, problem = cicp.profile(code[0], code[1])
-        # What cannot be honoured gives way to the profile beside it, which is there for that.
+        # What cannot be honored gives way to the profile beside it, which is there for that.
         found.icc, problem = (found.icc, None) if problem and found.icc else (told, problem)
         if code[2:] != b"\0\1":
-            problem = "colours of limited range or as YCbCr (cICP), taken for RGB of full range"
+            problem = "colors of limited range or as YCbCr (cICP), taken for RGB of full range"
     elif not found.icc and b"sRGB" not in every:
         found.icc, problem = cicp.of_png(every)
     if problem:
@@ -189,7 +196,7 @@ def _of_tiff(found: About, picture: ImageFile.ImageFile, tags: Any) -> None:
 
 
 def _of_boxes(found: About, head: bytes) -> None:
-    """AVIF and HEIC: colours told by numbers, depth, and gain maps."""
+    """AVIF and HEIC: colors told by numbers, depth, and gain maps."""
     at = head.find(b"colrnclx") + 8
     if not found.icc and at >= 8 and len(head) >= at + 4:
         primaries, transfer = (int.from_bytes(head[i : i + 2], "big") for i in (at, at + 2))

@@ -27,8 +27,11 @@ _BASE = Fraction(1, 1000)
 _UNSAID = 100
 """Milliseconds that browsers give a frame of no duration."""
 _METADATA = (
-    ("icc_profile", "colour profile (sRGB is written)"), ("exif", "EXIF"), ("xmp", "XMP"),
-    ("XML:com.adobe.xmp", "XMP"), ("comment", "comment"),
+    ("icc_profile", "color profile (sRGB is written)"),
+    ("exif", "EXIF"),
+    ("xmp", "XMP"),
+    ("XML:com.adobe.xmp", "XMP"),
+    ("comment", "comment"),
 )
 """Pillow's name of what the file says about itself, which no animation is written with."""
 _SAMPLE = 16
@@ -125,7 +128,10 @@ def frames(
                 yield Frame(
                     np.ascontiguousarray(colors.pixels),
                     np.ascontiguousarray(array[..., 3]) if info.alpha else None,
-                    index, pts, _BASE, max(1, round(time) - pts),
+                    index,
+                    pts,
+                    _BASE,
+                    max(1, round(time) - pts),
                 )
             index += 1
         else:

@@ -1,4 +1,4 @@
-"""Colour spaces that are told by numbers, in PNG and AVIF, as ICC profiles.
+"""Color spaces that are told by numbers, in PNG and AVIF, as ICC profiles.
 
 Code points: ITU-T H.273. As browsers do, the curves of television (BT.601, BT.709, BT.2020) are
 taken for that of sRGB, and so is a gamma near 1/2.2 in a PNG of sRGB's primaries.
@@ -25,19 +25,21 @@ _PRIMARIES: dict[int, tuple[str, tuple[_XY, ...]]] = {
 }
 _CURVES: dict[int, tuple[str, tuple[float, ...]]] = {
     **dict.fromkeys((1, 6, 13, 14, 15, _UNSAID), ("", icc.SRGB_CURVE)),
-    4: (", gamma 2.2", (2.2,)), 5: (", gamma 2.8", (2.8,)), 8: (", linear", (1.0,)),
+    4: (", gamma 2.2", (2.2,)),
+    5: (", gamma 2.8", (2.8,)),
+    8: (", linear", (1.0,)),
 }
 _HDR = {16: "PQ", 18: "HLG"}
 
 
 def profile(primaries: int, transfer: int) -> tuple[bytes | None, str | None]:
-    """The ICC profile of a pair of code points, None for sRGB; and what cannot be honoured."""
+    """The ICC profile of a pair of code points, None for sRGB; and what cannot be honored."""
     if transfer in _HDR:
         return None, f"the brightness of HDR ({_HDR[transfer]}), as its values are taken for sRGB"
     space = _PRIMARIES.get(1 if primaries == _UNSAID else primaries)
     curve = _CURVES.get(transfer)
     if space is None or curve is None:
-        return None, f"an unknown colour space ({primaries}/{transfer}), which is taken for sRGB"
+        return None, f"an unknown color space ({primaries}/{transfer}), which is taken for sRGB"
     if space[1] == icc.SRGB_PRIMARIES and curve[1] == icc.SRGB_CURVE:
         return None, None
     return icc.build(space[0] + curve[0], space[1], curve[1]), None

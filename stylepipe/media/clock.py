@@ -138,8 +138,11 @@ def _rate(
     What files and codecs declare may be fields a second, a default, or the fineness of a clock.
     """
     own, average, guessed, base = (
-        fraction(rate) for rate in (
-            stream.codec_context.framerate, stream.average_rate, stream.guessed_rate,
+        fraction(rate)
+        for rate in (
+            stream.codec_context.framerate,
+            stream.average_rate,
+            stream.guessed_rate,
             stream.base_rate,
         )
     )
@@ -172,7 +175,11 @@ class Clock:
     """
 
     def __init__(
-        self, container: InputContainer, base: Fraction, rate: Fraction | None, steady: bool,
+        self,
+        container: InputContainer,
+        base: Fraction,
+        rate: Fraction | None,
+        steady: bool,
         origin: Fraction,
     ) -> None:
         self.base = base

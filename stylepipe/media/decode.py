@@ -1,7 +1,7 @@
 """Reads one picture of any still format, whole or not. Imports Pillow and OpenCV: import it late.
 
 Pillow reads headers, metadata and most pixels. OpenCV decodes plain JPEG, faster and to the same
-values, and colour of sixteen bits a channel, which Pillow cuts to eight.
+values, and color of sixteen bits a channel, which Pillow cuts to eight.
 """
 
 from __future__ import annotations
@@ -136,9 +136,15 @@ def _frame(found: about.About, pixels: np.ndarray, alpha: np.ndarray | None) -> 
         pixels=pixels,
         alpha=None if alpha is None else _upright(alpha, found.turn),
         meta=Meta(
-            exif=block, icc=colors.icc, original=original, xmp=packet,
-            xmp_extended=found.xmp_extended if packet else None, iptc=found.iptc,
-            texts=found.texts, dpi=found.dpi, lost=(*found.lost, *colors.lost),
+            exif=block,
+            icc=colors.icc,
+            original=original,
+            xmp=packet,
+            xmp_extended=found.xmp_extended if packet else None,
+            iptc=found.iptc,
+            texts=found.texts,
+            dpi=found.dpi,
+            lost=(*found.lost, *colors.lost),
         ),
     )
 
@@ -208,7 +214,7 @@ def _depth(picture: ImageFile.ImageFile) -> int:
     tags = getattr(picture, "tag_v2", {})
     if picture.mode.startswith("I;16"):
         return 16
-    # Pillow announces colour of sixteen bits as eight; how it would unpack a PNG tells.
+    # Pillow announces color of sixteen bits as eight; how it would unpack a PNG tells.
     if picture.mode in ("RGB", "RGBA", "LA"):
         if picture.format == "TIFF":
             return 16 if tags.get(258, (8,))[0] == 16 else 8
@@ -313,9 +319,15 @@ def _from_pillow(picture: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     if picture.mode == "1" and picture.info.get("transparency") == 1:
         picture.info["transparency"] = 255  # older Pillow keeps the bit, but compares bytes
     target = {
-        "1": "LA" if transparent else "L", "L": "LA" if transparent else "L",
-        "LA": "LA", "La": "LA", "CMYK": "CMYK",
-        "P": "RGBA" if transparent else "RGB", "PA": "RGBA", "RGBA": "RGBA", "RGBa": "RGBA",
+        "1": "LA" if transparent else "L",
+        "L": "LA" if transparent else "L",
+        "LA": "LA",
+        "La": "LA",
+        "CMYK": "CMYK",
+        "P": "RGBA" if transparent else "RGB",
+        "PA": "RGBA",
+        "RGBA": "RGBA",
+        "RGBa": "RGBA",
     }.get(picture.mode, "RGBA" if transparent else "RGB")
     array = np.asarray(picture if picture.mode == target else picture.convert(target))
     if target in ("L", "RGB", "CMYK"):
@@ -324,10 +336,8 @@ def _from_pillow(picture: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     return np.ascontiguousarray(color), np.ascontiguousarray(array[:, :, -1])
 
 
-def _deep(
-    picture: ImageFile.ImageFile, data: bytes
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """PNG and colour TIFF of sixteen bits a channel."""
+def _deep(picture: ImageFile.ImageFile, data: bytes) -> tuple[np.ndarray, np.ndarray | None]:
+    """PNG and color TIFF of sixteen bits a channel."""
     if picture.width * picture.height > _OPENCV_PIXELS or max(picture.size) > _OPENCV_SIDE:
         raise ItemError(
             f"sixteen bits a channel are not supported at {picture.width}x{picture.height} pixels, "
@@ -348,7 +358,7 @@ def _deep(
     if decoded.shape[2] == 3 or picture.mode == "RGB":
         return color, _keyed(color, picture.info.get("transparency"))
     alpha = np.ascontiguousarray(decoded[:, :, 3])
-    if getattr(picture, "tag_v2", {}).get(338) == (1,):  # associated alpha: colours are multiplied
+    if getattr(picture, "tag_v2", {}).get(338) == (1,):  # associated alpha: colors are multiplied
         scale = 65535 / np.maximum(alpha, 1)[:, :, None].astype(np.float32)
         color = np.minimum(np.rint(color * scale), 65535).astype(np.uint16)
     return color, alpha

@@ -29,14 +29,53 @@ from stylepipe.types import Frame, Meta, Text
 _MARKER = 65533  # bytes a JPEG segment can hold
 _STRIP = 1 << 18  # bytes of a TIFF strip before compression, about
 _TIFF_STORAGE = {
-    254, 255, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 280, 281, 282, 283, 284,
-    290, 291, 296, 301, 317, 318, 319, 320, 322, 323, 324, 325, 330, 338, 339, 513, 514, 529,
-    530, 531, 532, 700, 33723, 34675,
+    254,
+    255,
+    256,
+    257,
+    258,
+    259,
+    262,
+    266,
+    273,
+    274,
+    277,
+    278,
+    279,
+    280,
+    281,
+    282,
+    283,
+    284,
+    290,
+    291,
+    296,
+    301,
+    317,
+    318,
+    319,
+    320,
+    322,
+    323,
+    324,
+    325,
+    330,
+    338,
+    339,
+    513,
+    514,
+    529,
+    530,
+    531,
+    532,
+    700,
+    33723,
+    34675,
 }
 
 
 @dataclass(frozen=True)
-class Settings:
+class EncodeSettings:
     """How to encode, the same for every format."""
 
     quality: int
@@ -47,14 +86,14 @@ class Settings:
     """Leave metadata out."""
     log: Callable[[str], None]
     keep_profile: bool = True
-    """Write the colours of the source's profile, where the format has a place for one."""
+    """Write the colors of the source's profile, where the format has a place for one."""
     lossless: bool = False
     """Lose nothing where the format leaves the choice."""
     lost: list[str] = field(default_factory=list)
     """What the file cannot hold, in words; :func:`encode` tells it in one line."""
 
 
-def encode(frame: Frame, suffix: str, settings: Settings) -> bytes:
+def encode(frame: Frame, suffix: str, settings: EncodeSettings) -> bytes:
     """The bytes of a file of the format that ``suffix`` stands for.
 
     What the format has no place for is told. Without alpha the picture is shown on white; GIF has
@@ -81,8 +120,8 @@ def encode(frame: Frame, suffix: str, settings: Settings) -> bytes:
     return data
 
 
-def _in_profile(frame: Frame, holds: frozenset[str], settings: Settings) -> Frame:
-    """The frame in the colours that its source had, where that is wanted and possible."""
+def _in_profile(frame: Frame, holds: frozenset[str], settings: EncodeSettings) -> Frame:
+    """The frame in the colors that its source had, where that is wanted and possible."""
     meta, original = frame.meta, frame.meta.original
     if original is None:
         return frame
@@ -93,7 +132,7 @@ def _in_profile(frame: Frame, holds: frozenset[str], settings: Settings) -> Fram
         block = meta.exif and exif.in_profile(meta.exif, original.icc == icc.adobe_rgb())
         return replace(frame, pixels=pixels, meta=replace(meta, icc=original.icc, exif=block))
     if settings.keep_profile:
-        settings.lost.append(f"its colour profile ({icc.describe(original.icc)}; sRGB is written)")
+        settings.lost.append(f"its color profile ({icc.describe(original.icc)}; sRGB is written)")
     packet = meta.xmp
     if packet:
         with suppress(ValueError):  # one that is not well-formed states nothing
@@ -101,7 +140,7 @@ def _in_profile(frame: Frame, holds: frozenset[str], settings: Settings) -> Fram
     return replace(frame, meta=replace(meta, xmp=packet))
 
 
-def _tell_pixels(frame: Frame, holds: frozenset[str], settings: Settings) -> None:
+def _tell_pixels(frame: Frame, holds: frozenset[str], settings: EncodeSettings) -> None:
     alpha = frame.alpha
     if alpha is not None and "alpha" not in holds and alpha.min() < frame.white:
         if "holes" not in holds:
@@ -112,9 +151,9 @@ def _tell_pixels(frame: Frame, holds: frozenset[str], settings: Settings) -> Non
         settings.lost.append("16 bits a channel (8 are written)")
 
 
-def _fitting(meta: Meta, holds: frozenset[str], settings: Settings) -> Meta:
+def _fitting(meta: Meta, holds: frozenset[str], settings: EncodeSettings) -> Meta:
     """The metadata that the format can hold; the rest is told, unless nobody wants it."""
-    if settings.strip:  # colours of another space than sRGB would be wrong without their profile
+    if settings.strip:  # colors of another space than sRGB would be wrong without their profile
         return Meta(icc=meta.icc if meta.icc and not icc.is_srgb(meta.icc) else None)
     block = (meta.exif or b"").removeprefix(b"Exif\0\0")
     meta = replace(meta, exif=block if exif.is_block(block) else None)
@@ -124,7 +163,7 @@ def _fitting(meta: Meta, holds: frozenset[str], settings: Settings) -> Meta:
             settings.lost.append(words)
             absent[name] = None
     if meta.icc and "icc" not in holds and not icc.is_srgb(meta.icc):
-        settings.lost.append(f"its colour profile ({icc.describe(meta.icc)})")
+        settings.lost.append(f"its color profile ({icc.describe(meta.icc)})")
     texts = [t for t in meta.texts if "texts" in holds or (_is_comment(t) and "comment" in holds)]
     if gone := [t.keyword for t in meta.texts if t not in texts]:
         settings.lost.append(f"texts ({', '.join(dict.fromkeys(gone))})")
@@ -151,10 +190,10 @@ def eight(values: np.ndarray) -> np.ndarray:
 
 
 def quantized(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
-    """Indices HxW and palette 256x4 (ARGB): the frame's own best 255 colours, diffused errors.
+    """Indices HxW and palette 256x4 (ARGB): the frame's own best 255 colors, diffused errors.
 
-    As they are, where there are no more than that. Colour 255 is transparent. Octrees are thirty
-    times as fast as Pillow's median cut, and keep a small spot of a colour of its own.
+    As they are, where there are no more than that. Color 255 is transparent. Octrees are thirty
+    times as fast as Pillow's median cut, and keep a small spot of a color of its own.
     """
     pixels = eight(frame.pixels)
     image = Image.fromarray(pixels)
@@ -177,9 +216,7 @@ def quantized(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
 def _opaque(frame: Frame) -> Image.Image:
     """RGB of eight bits, on white where the frame is transparent."""
     pixels = eight(frame.pixels)
-    return Image.fromarray(
-        pixels if frame.alpha is None else flatten(pixels, eight(frame.alpha))
-    )
+    return Image.fromarray(pixels if frame.alpha is None else flatten(pixels, eight(frame.alpha)))
 
 
 def _with_alpha(frame: Frame) -> Image.Image:
@@ -200,7 +237,7 @@ def _save(picture: Image.Image, name: str, **options: Any) -> bytes:
 # -- formats -------------------------------------------------------------------------------
 
 
-def _jpeg(frame: Frame, meta: Meta, settings: Settings) -> bytes:
+def _jpeg(frame: Frame, meta: Meta, settings: EncodeSettings) -> bytes:
     def fits(words: str, data: bytes | None, taken: int = 0) -> bytes | None:
         if data and len(data) + taken > _MARKER:
             settings.lost.append(f"{words} of {len(data):,} bytes, which does not fit in a JPEG")
@@ -223,10 +260,15 @@ def _jpeg(frame: Frame, meta: Meta, settings: Settings) -> bytes:
     comments = (fits("a comment", text.text.encode()) for text in meta.texts)
     further += b"".join(_segment(0xFE, comment) for comment in comments if comment)
     return _save(
-        _opaque(frame), "JPEG", quality=settings.quality,
-        subsampling=0 if settings.quality >= 90 else 2, icc_profile=meta.icc, dpi=meta.dpi,
+        _opaque(frame),
+        "JPEG",
+        quality=settings.quality,
+        subsampling=0 if settings.quality >= 90 else 2,
+        icc_profile=meta.icc,
+        dpi=meta.dpi,
         exif=fits("EXIF", b"Exif\0\0" + meta.exif if meta.exif else None),
-        xmp=packet, extra=further,
+        xmp=packet,
+        extra=further,
     )
 
 
@@ -244,7 +286,7 @@ def _extended_xmp(packet: bytes, guid: str) -> bytes:
     )
 
 
-def _png(frame: Frame, meta: Meta, settings: Settings) -> bytes:
+def _png(frame: Frame, meta: Meta, settings: EncodeSettings) -> bytes:
     """By OpenCV, which writes sixteen bits and is faster; metadata is put in after the header."""
     if frame.alpha is None:
         pixels = cv2.cvtColor(frame.pixels, cv2.COLOR_RGB2BGR)
@@ -275,8 +317,8 @@ def _png(frame: Frame, meta: Meta, settings: Settings) -> bytes:
     return raw[:header] + chunks + raw[header:]
 
 
-def _tiff(frame: Frame, meta: Meta, settings: Settings) -> bytes:
-    """Deflate with horizontal differences; written here, as Pillow has no sixteen-bit colour."""
+def _tiff(frame: Frame, meta: Meta, settings: EncodeSettings) -> bytes:
+    """Deflate with horizontal differences; written here, as Pillow has no sixteen-bit color."""
     pixels = frame.pixels if frame.alpha is None else np.dstack([frame.pixels, frame.alpha])
     height, width, channels = pixels.shape
     size = pixels.dtype.itemsize
@@ -294,9 +336,18 @@ def _tiff(frame: Frame, meta: Meta, settings: Settings) -> bytes:
     lengths = [len(s) for s in strips]
     starts = [0, *accumulate(lengths[:-1])]
     for tag, value in (
-        (256, width), (257, height), (258, (8 * size,) * channels), (259, 8), (262, 2),
-        (273, tuple(starts)), (277, channels), (278, rows), (279, tuple(lengths)),
-        (284, 1), (317, 2), (339, (1,) * channels),
+        (256, width),
+        (257, height),
+        (258, (8 * size,) * channels),
+        (259, 8),
+        (262, 2),
+        (273, tuple(starts)),
+        (277, channels),
+        (278, rows),
+        (279, tuple(lengths)),
+        (284, 1),
+        (317, 2),
+        (339, (1,) * channels),
     ):
         tags[tag] = value
     tags.tagtype[273] = tags.tagtype[279] = 4  # LONG
@@ -316,7 +367,7 @@ def _tiff(frame: Frame, meta: Meta, settings: Settings) -> bytes:
     return buffer.getvalue() + b"".join(strips)
 
 
-def _sound_exif(meta: Meta, settings: Settings) -> Image.Exif | None:
+def _sound_exif(meta: Meta, settings: EncodeSettings) -> Image.Exif | None:
     """The EXIF block taken apart, for encoders that do so; None if it is too damaged for that."""
     if not meta.exif:
         return None
@@ -332,42 +383,58 @@ def _sound_exif(meta: Meta, settings: Settings) -> Image.Exif | None:
     return tags
 
 
-def _webp(frame: Frame, meta: Meta, settings: Settings) -> bytes:
+def _webp(frame: Frame, meta: Meta, settings: EncodeSettings) -> bytes:
     return _save(
-        _with_alpha(frame), "WEBP", quality=settings.quality, method=2, exact=True,
-        # Else colours have half the resolution, at any quality.
+        _with_alpha(frame),
+        "WEBP",
+        quality=settings.quality,
+        method=2,
+        exact=True,
+        # Else colors have half the resolution, at any quality.
         lossless=settings.lossless or settings.quality == 100,
-        exif=meta.exif, icc_profile=meta.icc, xmp=meta.xmp,
+        exif=meta.exif,
+        icc_profile=meta.icc,
+        xmp=meta.xmp,
     )
 
 
-def _exif_bytes(meta: Meta, settings: Settings) -> bytes | None:
+def _exif_bytes(meta: Meta, settings: EncodeSettings) -> bytes | None:
     return meta.exif if _sound_exif(meta, settings) is not None else None
 
 
-def _avif(frame: Frame, meta: Meta, settings: Settings) -> bytes:
+def _avif(frame: Frame, meta: Meta, settings: EncodeSettings) -> bytes:
     return _save(
-        _with_alpha(frame), "AVIF", quality=settings.quality, speed=9, autotiling=False,
+        _with_alpha(frame),
+        "AVIF",
+        quality=settings.quality,
+        speed=9,
+        autotiling=False,
         subsampling="4:4:4" if settings.quality >= 90 else "4:2:0",
-        exif=_exif_bytes(meta, settings), icc_profile=meta.icc, xmp=meta.xmp,
+        exif=_exif_bytes(meta, settings),
+        icc_profile=meta.icc,
+        xmp=meta.xmp,
     )
 
 
-def _heic(frame: Frame, meta: Meta, settings: Settings) -> bytes:
+def _heic(frame: Frame, meta: Meta, settings: EncodeSettings) -> bytes:
     enable_heif()
     return _save(
-        _with_alpha(frame), "HEIF", quality=settings.quality,
+        _with_alpha(frame),
+        "HEIF",
+        quality=settings.quality,
         chroma=444 if settings.quality >= 90 else 420,
         enc_params={"preset": "ultrafast"},  # a tenth of the default's time for 6 % more bytes
-        exif=_exif_bytes(meta, settings), icc_profile=meta.icc, xmp=meta.xmp,
+        exif=_exif_bytes(meta, settings),
+        icc_profile=meta.icc,
+        xmp=meta.xmp,
     )
 
 
-def _bmp(frame: Frame, meta: Meta, settings: Settings) -> bytes:
+def _bmp(frame: Frame, meta: Meta, settings: EncodeSettings) -> bytes:
     return _save(_opaque(frame), "BMP", dpi=meta.dpi)
 
 
-def _gif(frame: Frame, meta: Meta, settings: Settings) -> bytes:
+def _gif(frame: Frame, meta: Meta, settings: EncodeSettings) -> bytes:
     indices, palette = quantized(frame)
     picture = Image.fromarray(indices)
     picture.putpalette(palette[:, 1:].tobytes())
@@ -378,14 +445,16 @@ def _gif(frame: Frame, meta: Meta, settings: Settings) -> bytes:
 
 @dataclass(frozen=True)
 class _Format:
-    encoder: Callable[[Frame, Meta, Settings], bytes]
+    encoder: Callable[[Frame, Meta, EncodeSettings], bytes]
     longest: int
     """Side, in pixels."""
     holds: frozenset[str]
     """What of a frame and its metadata has a place in it."""
 
 
-def _format(encoder: Callable[[Frame, Meta, Settings], bytes], longest: int, holds: str) -> _Format:
+def _format(
+    encoder: Callable[[Frame, Meta, EncodeSettings], bytes], longest: int, holds: str
+) -> _Format:
     return _Format(encoder, longest, frozenset(holds.split()))
 
 
@@ -394,13 +463,20 @@ _PNG = _format(_png, 1_000_000, "alpha deep exif icc xmp iptc texts dpi")
 _TIFF = _format(_tiff, 1_000_000, "alpha deep exif icc xmp iptc dpi")
 _HEIC = _format(_heic, 16384, "alpha exif icc xmp")
 _FORMATS = {
-    ".jpg": _JPEG, ".jpeg": _JPEG, ".jpe": _JPEG, ".jfif": _JPEG,
-    ".png": _PNG, ".apng": _PNG,
+    ".jpg": _JPEG,
+    ".jpeg": _JPEG,
+    ".jpe": _JPEG,
+    ".jfif": _JPEG,
+    ".png": _PNG,
+    ".apng": _PNG,
     ".webp": _format(_webp, 16383, "alpha exif icc xmp"),
-    ".tif": _TIFF, ".tiff": _TIFF,
+    ".tif": _TIFF,
+    ".tiff": _TIFF,
     ".bmp": _format(_bmp, 1_000_000, "dpi"),
     ".avif": _format(_avif, 65536, "alpha exif icc xmp"),
     ".gif": _format(_gif, 65535, "holes comment"),
-    ".heic": _HEIC, ".heif": _HEIC, ".hif": _HEIC,
+    ".heic": _HEIC,
+    ".heif": _HEIC,
+    ".hif": _HEIC,
 }
 """How each suffix is written, and what it can hold."""

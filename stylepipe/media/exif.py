@@ -48,7 +48,7 @@ def upright(exif: bytes, width: int, height: int, srgb: bool) -> bytes:
     """The block for a picture that was turned upright and repainted.
 
     Sets the orientation to 1 and the pixel size to ``width`` x ``height`` where the tags exist,
-    drops the thumbnail, which would show the old picture, and, if ``srgb``, states that colour
+    drops the thumbnail, which would show the old picture, and, if ``srgb``, states that color
     space in place of Adobe RGB.
     """
     block = _Block(exif)
@@ -66,7 +66,7 @@ def upright(exif: bytes, width: int, height: int, srgb: bool) -> bytes:
 
 
 def in_profile(exif: bytes, adobe_rgb: bool) -> bytes:
-    """The block for pixels in the colours of a profile: uncalibrated, or marked as Adobe RGB."""
+    """The block for pixels in the colors of a profile: uncalibrated, or marked as Adobe RGB."""
     block = _Block(exif)
     details = block.child(block.first, _EXIF_IFD)
     block.set(details.get(_COLOR_SPACE), 0xFFFF)

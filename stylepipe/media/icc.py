@@ -1,7 +1,7 @@
-"""ICC profiles: pictures of any colour space become sRGB, and sRGB ones are left alone.
+"""ICC profiles: pictures of any color space become sRGB, and sRGB ones are left alone.
 
-Colour of eight bits goes through LittleCMS (Pillow's ImageCms), which knows all profiles but
-computes in eight bits only. Gray and colour of sixteen bits are converted here, in floating point,
+Color of eight bits goes through LittleCMS (Pillow's ImageCms), which knows all profiles but
+computes in eight bits only. Gray and color of sixteen bits are converted here, in floating point,
 where the profile is a curve, or three and a matrix, as those of cameras and displays are.
 Profiles: ICC.1:2022. Adaptation: the linear Bradford matrix of its annex E.
 """
@@ -36,7 +36,7 @@ _PIXELS_AT_ONCE = 1 << 20  # converted at once: keeps the float copies small
 
 @dataclass(frozen=True)
 class Converted:
-    """Pixels after colour management."""
+    """Pixels after color management."""
 
     pixels: np.ndarray
     """HxWx3, RGB, of the depth that came in."""
@@ -47,14 +47,14 @@ class Converted:
     original: np.ndarray | None = None
     """HxWx3 before, where they were RGB of another profile."""
     lost: tuple[str, ...] = ()
-    """What of the file's colours cannot come back, in words."""
+    """What of the file's colors cannot come back, in words."""
 
 
 def to_srgb(pixels: np.ndarray, icc: bytes | None) -> Converted:
     """Turn gray (HxW), RGB (HxWx3) or CMYK (HxWx4, 255 is full ink) into sRGB.
 
     Pixels of an sRGB profile keep their values, and it is kept byte for byte. A profile that
-    cannot be used (damaged, or of another number of colours) is dropped and the pixels are taken
+    cannot be used (damaged, or of another number of colors) is dropped and the pixels are taken
     for sRGB, which ``lost`` says. CMYK without a profile is mixed as ideal inks. Sixteen-bit pixels
     of a profile made of tables keep values and profile, for eight bits would spoil them.
     """
@@ -67,14 +67,14 @@ def to_srgb(pixels: np.ndarray, icc: bytes | None) -> Converted:
     lost = ("CMYK inks, which become sRGB",) if space == "CMYK" else ()
     if icc is None:
         return Converted(_plain_rgb(pixels), None, lost=lost)
-    useless = (*lost, "a colour profile that is damaged or does not fit")
+    useless = (*lost, "a color profile that is damaged or does not fit")
     if own != space:
         return Converted(_plain_rgb(pixels), None, lost=useless)
     if space == "RGB " and is_srgb(icc):
         return Converted(pixels, icc)
     original = pixels if space == "RGB " else None
     if space == "GRAY":
-        lost = ("the profile of a gray picture, as the result has colours",)
+        lost = ("the profile of a gray picture, as the result has colors",)
     if pixels.dtype == np.uint16 or space == "GRAY":
         shaper = _shaper(icc)
         if shaper:
@@ -90,7 +90,7 @@ def to_srgb(pixels: np.ndarray, icc: bytes | None) -> Converted:
 
 
 def from_srgb(pixels: np.ndarray, original: Original) -> np.ndarray | None:
-    """Turn sRGB, HxWx3, back into the colours of ``original``; None if its profile is one-way.
+    """Turn sRGB, HxWx3, back into the colors of ``original``; None if its profile is one-way.
 
     Pixels that are still what :func:`to_srgb` had made of the original become it again, beyond the
     gamut of sRGB as well; those that are near to it do in part, so that no edge is seen.
@@ -117,7 +117,7 @@ def from_srgb(pixels: np.ndarray, original: Original) -> np.ndarray | None:
 
 
 def _backward(icc: bytes, dtype: np.dtype[Any]) -> Callable[[np.ndarray], np.ndarray] | None:
-    """What turns sRGB of a depth into the colours of a profile; None where nothing can."""
+    """What turns sRGB of a depth into the colors of a profile; None where nothing can."""
     if dtype == np.uint16:
         shaper = _shaper(icc)
         return shaper.undo if shaper else None
@@ -145,7 +145,7 @@ def describe(icc: bytes) -> str:
 
 @lru_cache(maxsize=32)
 def is_srgb(icc: bytes) -> bool:
-    """Whether a profile moves no colour of a 6x6x6 lattice by more than two of 255 levels."""
+    """Whether a profile moves no color of a 6x6x6 lattice by more than two of 255 levels."""
     transform = _transform(icc, "RGB")
     if transform is None:
         return False
@@ -167,7 +167,9 @@ def _between(source: bytes, mode: str, target: bytes) -> Any:
         return ImageCms.buildTransform(
             ImageCms.ImageCmsProfile(io.BytesIO(source)),
             ImageCms.ImageCmsProfile(io.BytesIO(target)),
-            mode, "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            mode,
+            "RGB",
+            ImageCms.Intent.RELATIVE_COLORIMETRIC,
             ImageCms.Flags.BLACKPOINTCOMPENSATION,
         )
     except (ImageCms.PyCMSError, OSError):
@@ -229,7 +231,7 @@ class _Shaper:
         return result
 
     def undo(self, pixels: np.ndarray) -> np.ndarray:
-        """HxWx3 of sRGB, uint16, to the profile's own colours, of the same depth."""
+        """HxWx3 of sRGB, uint16, to the profile's own colors, of the same depth."""
         assert self.matrix is not None
         ramp = np.arange(65536) / 65535
         linear = _srgb_decode(ramp).astype(np.float32)[pixels]
@@ -336,6 +338,7 @@ def build(
     ``primaries`` are the xy of red, green and blue. ``curve`` holds the numbers of a parametric
     curve: one (a gamma) or five (the form of sRGB). Raises LinAlgError for primaries on a line.
     """
+
     def fixed(*values: float) -> bytes:
         return struct.pack(f">{len(values)}i", *(round(v * 65536) for v in values))
 
@@ -350,9 +353,15 @@ def build(
     kind = {1: 0, 5: 3}[len(curve)]
     tone = b"para\0\0\0\0" + struct.pack(">2H", kind, 0) + fixed(*curve)
     tags = [
-        (b"desc", text(name)), (b"cprt", text("CC0")), (b"wtpt", xyz(_D50)),
-        (b"rXYZ", xyz(matrix[:, 0])), (b"gXYZ", xyz(matrix[:, 1])), (b"bXYZ", xyz(matrix[:, 2])),
-        (b"rTRC", tone), (b"gTRC", tone), (b"bTRC", tone),
+        (b"desc", text(name)),
+        (b"cprt", text("CC0")),
+        (b"wtpt", xyz(_D50)),
+        (b"rXYZ", xyz(matrix[:, 0])),
+        (b"gXYZ", xyz(matrix[:, 1])),
+        (b"bXYZ", xyz(matrix[:, 2])),
+        (b"rTRC", tone),
+        (b"gTRC", tone),
+        (b"bTRC", tone),
     ]
     table, body, at = b"", b"", 132 + 12 * len(tags)
     seen: dict[bytes, int] = {}
@@ -364,8 +373,28 @@ def build(
     size = at + len(body)
     header = struct.pack(
         ">I4sI4s4s4s6H4s4sI4s4sQI12s4s44s",
-        size, bytes(4), 0x04000000, b"mntr", b"RGB ", b"XYZ ", 2024, 1, 1, 0, 0, 0, b"acsp",
-        bytes(4), 0, bytes(4), bytes(4), 0, 1, fixed(*_D50), bytes(4), bytes(44),
+        size,
+        bytes(4),
+        0x04000000,
+        b"mntr",
+        b"RGB ",
+        b"XYZ ",
+        2024,
+        1,
+        1,
+        0,
+        0,
+        0,
+        b"acsp",
+        bytes(4),
+        0,
+        bytes(4),
+        bytes(4),
+        0,
+        1,
+        fixed(*_D50),
+        bytes(4),
+        bytes(44),
     )
     return header + struct.pack(">I", len(tags)) + table + body
 

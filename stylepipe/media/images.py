@@ -15,11 +15,24 @@ from stylepipe.options import option
 from stylepipe.types import Frame, Info, Item
 
 if TYPE_CHECKING:
-    from stylepipe.media.encode import Settings
+    from stylepipe.media.encode import EncodeSettings
 
 _SUFFIXES = (
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".tif", ".tiff", ".bmp", ".avif",
-    ".gif", ".heic", ".heif", ".hif",
+    ".jpg",
+    ".jpeg",
+    ".jpe",
+    ".jfif",
+    ".png",
+    ".apng",
+    ".webp",
+    ".tif",
+    ".tiff",
+    ".bmp",
+    ".avif",
+    ".gif",
+    ".heic",
+    ".heif",
+    ".hif",
 )
 
 
@@ -71,7 +84,7 @@ class ImageWriter(Writer):
     """Pictures: JPEG, PNG, WebP, TIFF, BMP, AVIF, GIF, and HEIC with stylepipe[heic].
 
     Sixteen bits stay in PNG and TIFF. JPEG and BMP cannot be transparent and show the picture on
-    white. Colours come back in the source's profile. EXIF, XMP, IPTC, texts and resolution are
+    white. Colors come back in the source's profile. EXIF, XMP, IPTC, texts and resolution are
     written wherever the format has a place; what it cannot hold is told in one line.
     """
 
@@ -81,16 +94,22 @@ class ImageWriter(Writer):
 
     class Options(BaseOptions):
         image_quality: int | None = option(
-            None, "Quality of JPEG, WebP, AVIF and HEIC; from 90 colours keep their full "
+            None,
+            "Quality of JPEG, WebP, AVIF and HEIC; from 90 colors keep their full "
             "resolution (not in WebP, which at 100 is lossless).  95 if not given; but what was a "
             "lossless WebP stays one.",
-            min=1, max=100,
+            min=1,
+            max=100,
         )
         png_level: int = option(
-            2, "Compression of PNG and TIFF: 1 is fast, 9 is small.", min=1, max=9,
+            2,
+            "Compression of PNG and TIFF: 1 is fast, 9 is small.",
+            min=1,
+            max=9,
         )
         profile: str = option(
-            "keep", "Colours: back in the source's own profile, or sRGB for all.",
+            "keep",
+            "Colors: back in the source's own profile, or sRGB for all.",
             choices=("keep", "srgb"),
         )
         strip_metadata: bool = option(
@@ -106,10 +125,10 @@ class ImageWriter(Writer):
 
     def open_sink(self, item: Item, info: Info, path: Path, work: Path) -> Sink:
         """Nothing is written before the frame comes."""
-        from stylepipe.media.encode import Settings
+        from stylepipe.media.encode import EncodeSettings
 
         options = self.options
-        settings = Settings(
+        settings = EncodeSettings(
             quality=options.image_quality or 95,
             level=options.png_level,
             strip=options.strip_metadata,
@@ -123,7 +142,7 @@ class ImageWriter(Writer):
 class _ImageSink(Sink):
     """Holds no open file: many small pictures may wait in the engine's queues."""
 
-    def __init__(self, path: Path, settings: Settings) -> None:
+    def __init__(self, path: Path, settings: EncodeSettings) -> None:
         self._path, self._settings = path, settings
         self._written = False
 

@@ -23,8 +23,12 @@ _TAIL = 8
 """Bytes that must be of use at the end of the coded data."""
 _TORN = ("Corrupt JPEG data", "Premature end of JPEG file", "Inconsistent progression sequence")
 _NOISE = (
-    *_TORN, "Invalid SOS parameters", "Unknown Adobe color transform", "Warning: unknown JFIF",
-    "Invalid progressive parameters", "Unsupported marker type",
+    *_TORN,
+    "Invalid SOS parameters",
+    "Unknown Adobe color transform",
+    "Warning: unknown JFIF",
+    "Invalid progressive parameters",
+    "Unsupported marker type",
 )
 """What libjpeg prints; of the last few the picture does not suffer."""
 
@@ -92,7 +96,8 @@ def decoded(data: bytes) -> tuple[np.ndarray | None, str]:
     used = len(data[: end and end - 2].rstrip(b"\0\xff"))  # without what fills up
     padded = end is not None and used < end - 4
     words = [
-        line for line in complaints
+        line
+        for line in complaints
         if not ("extraneous bytes" in line and (found.litter or (padded and line.endswith("d9"))))
     ]
     checkable = end is not None and found.coding in _HUFFMAN and used - _TAIL > found.last_scan

@@ -34,7 +34,9 @@ def pillow_unlimited(partly: bool = False) -> Iterator[None]:
 
     with _GUARD:
         before = (
-            Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK, ImageFile.LOAD_TRUNCATED_IMAGES
+            Image.MAX_IMAGE_PIXELS,
+            PngImagePlugin.MAX_TEXT_CHUNK,
+            ImageFile.LOAD_TRUNCATED_IMAGES,
         )
         Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = None, _MOST_TEXT
         ImageFile.LOAD_TRUNCATED_IMAGES = partly
@@ -42,6 +44,7 @@ def pillow_unlimited(partly: bool = False) -> Iterator[None]:
             yield
         finally:
             (
-                Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK,
+                Image.MAX_IMAGE_PIXELS,
+                PngImagePlugin.MAX_TEXT_CHUNK,
                 ImageFile.LOAD_TRUNCATED_IMAGES,
             ) = before

@@ -33,8 +33,24 @@ _BOXES = {b"avif": "AVIF", b"avis": "AVIF"} | dict.fromkeys(
 _FOREIGN = re.compile("unsupported|not supported|unknown|unrecognized|cannot handle", re.I)
 """What Pillow says where it lacks the means to decode what may well be sound."""
 _LIBTIFF = (
-    "tempfile.tif", "TIFF", "_TIFF", "LZW", "ZIP", "Fax", "JPEG", "OJPEG", "PackBits", "Pixar",
-    "LERC", "LZMA", "ZSTD", "LogL", "SGILog", "ThunderDecode", "NeXTDecode", "Using code",
+    "tempfile.tif",
+    "TIFF",
+    "_TIFF",
+    "LZW",
+    "ZIP",
+    "Fax",
+    "JPEG",
+    "OJPEG",
+    "PackBits",
+    "Pixar",
+    "LERC",
+    "LZMA",
+    "ZSTD",
+    "LogL",
+    "SGILog",
+    "ThunderDecode",
+    "NeXTDecode",
+    "Using code",
 )
 """How the lines begin that libtiff prints: the name that Pillow gives the file, or a function."""
 _MOVING = ("GIF", "WEBP", "PNG", "AVIF")
@@ -107,9 +123,15 @@ def sniff(head: bytes) -> str | None:
         # Brands such as mif1 are general: an AVIF may name one of them first.
         return "AVIF" if "AVIF" in found else "HEIF" if found else "video"
     for start, name in (
-        (b"\xff\xd8\xff", "JPEG"), (png.SIGNATURE, "PNG"), (b"GIF8", "GIF"),
-        (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"), (b"II+\0", "TIFF"), (b"MM\0+", "TIFF"),
-        (b"BM", "BMP"), (b"\x1aE\xdf\xa3", "video"),
+        (b"\xff\xd8\xff", "JPEG"),
+        (png.SIGNATURE, "PNG"),
+        (b"GIF8", "GIF"),
+        (b"II*\0", "TIFF"),
+        (b"MM\0*", "TIFF"),
+        (b"II+\0", "TIFF"),
+        (b"MM\0+", "TIFF"),
+        (b"BM", "BMP"),
+        (b"\x1aE\xdf\xa3", "video"),
     ):
         if head.startswith(start):
             return name

@@ -19,13 +19,20 @@ from stylepipe.errors import ItemError
 from stylepipe.media.words import share
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_MOST = 64 << 20
+_MAX_BYTES = 64 << 20
 """Bytes that a color profile or a text may unfold to."""
 _MOVING = (b"acTL", b"fcTL", b"fdAT")
 """Chunks that are ancillary by name, and hold the pictures of an animation."""
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
-          (0, 1, 1, 2))
+_ADAM7 = (
+    (0, 0, 8, 8),
+    (4, 0, 8, 8),
+    (0, 4, 4, 8),
+    (2, 0, 4, 4),
+    (0, 2, 2, 4),
+    (1, 0, 2, 2),
+    (0, 1, 1, 2),
+)
 """Passes of interlaced files: first column and row, steps across and down."""
 
 
@@ -149,7 +156,7 @@ def unpacked(data: bytes) -> bytes | None:
     """A profile or text, decompressed; None if it is damaged, or too large."""
     worker = zlib.decompressobj()
     try:
-        content = worker.decompress(data, _MOST)
+        content = worker.decompress(data, _MAX_BYTES)
     except zlib.error:
         return None
     return None if worker.unconsumed_tail else content

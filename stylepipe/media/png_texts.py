@@ -81,6 +81,8 @@ def _international(content: bytes) -> Text | None:
     if text is None:
         return None
     return Text(
-        keyword.decode("latin-1"), text.decode("utf-8", "replace"),
-        language.decode("latin-1"), translated.decode("utf-8", "replace"),
+        keyword.decode("latin-1"),
+        text.decode("utf-8", "replace"),
+        language.decode("latin-1"),
+        translated.decode("utf-8", "replace"),
     )

@@ -17,13 +17,43 @@ if TYPE_CHECKING:
     import numpy as np
 
 SUFFIXES = (
-    ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".srf", ".orf", ".rw2", ".raf",
-    ".pef", ".srw", ".3fr", ".fff", ".erf", ".iiq", ".kdc", ".dcr", ".mrw", ".x3f", ".rwl", ".mos",
+    ".dng",
+    ".cr2",
+    ".cr3",
+    ".crw",
+    ".nef",
+    ".nrw",
+    ".arw",
+    ".sr2",
+    ".srf",
+    ".orf",
+    ".rw2",
+    ".raf",
+    ".pef",
+    ".srw",
+    ".3fr",
+    ".fff",
+    ".erf",
+    ".iiq",
+    ".kdc",
+    ".dcr",
+    ".mrw",
+    ".x3f",
+    ".rwl",
+    ".mos",
 )
 _SIGNATURES = (
-    (0, b"FUJIFILMCCD-RAW", "RAF"), (4, b"ftypcrx ", "CR3"), (6, b"HEAPCCDR", "CRW"),
-    (0, b"\0MRM", "MRW"), (0, b"FOVb", "X3F"), (0, b"IIRO", "ORF"), (0, b"IIRS", "ORF"),
-    (0, b"MMOR", "ORF"), (0, b"IIU\0", "RW2"), (8, b"CR\x02", "CR2"), (8, b"IIII", "IIQ"),
+    (0, b"FUJIFILMCCD-RAW", "RAF"),
+    (4, b"ftypcrx ", "CR3"),
+    (6, b"HEAPCCDR", "CRW"),
+    (0, b"\0MRM", "MRW"),
+    (0, b"FOVb", "X3F"),
+    (0, b"IIRO", "ORF"),
+    (0, b"IIRS", "ORF"),
+    (0, b"MMOR", "ORF"),
+    (0, b"IIU\0", "RW2"),
+    (8, b"CR\x02", "CR2"),
+    (8, b"IIII", "IIQ"),
     (8, b"MMMM", "IIQ"),
 )
 """Where it stands, what stands there, and the kind of RAW that it means."""
@@ -31,8 +61,8 @@ _KIND, _WIDTH, _HEIGHT, _COLORS, _MAKE, _PARTS = 254, 256, 257, 262, 271, 330
 _DNG_VERSION = 50706
 _TAGS = (_KIND, _WIDTH, _HEIGHT, _COLORS, _MAKE, _PARTS, _DNG_VERSION)
 _OF_A_SENSOR = (32803, 34892)
-"""Photometric interpretations: a colour filter array, and linear RAW."""
-_MOST = 64
+"""Photometric interpretations: a color filter array, and linear RAW."""
+_MAX_TAGS = 64
 """Directories looked at, and pointers followed from one."""
 _FARTHEST = 1 << 62
 """No file is so long, and no number that a file object could not seek to."""
@@ -89,7 +119,7 @@ def _directories(file: BinaryIO, head: bytes) -> Iterator[dict[int, list[int]]]:
         return file.read(size)
 
     waiting, seen = [unpack(number, head[8:] if big else head[4:])[0]], set[int]()
-    while waiting and len(seen) < _MOST:
+    while waiting and len(seen) < _MAX_TAGS:
         start = waiting.pop(0)
         if not start or start in seen:
             continue
@@ -100,7 +130,7 @@ def _directories(file: BinaryIO, head: bytes) -> Iterator[dict[int, list[int]]]:
         found: dict[int, list[int]] = {}
         for i in range(0, min(entries * entry, len(table) - entry + 1), entry):
             tag, type_, values = unpack(f"HH{number}", table[i : i + entry])
-            size, values = _SIZES.get(type_, 0), min(values, _MOST)
+            size, values = _SIZES.get(type_, 0), min(values, _MAX_TAGS)
             if tag not in _TAGS or not size or not values:
                 continue
             place = table[i + entry - struct.calcsize(order + number) : i + entry]
@@ -125,7 +155,9 @@ def develop(file: BinaryIO, kind: str) -> np.ndarray:
     """The picture HxWx3, upright, sRGB, uint16, with the camera's white balance. ItemError."""
     with _opened(file, kind) as raw:
         pixels: np.ndarray = raw.postprocess(
-            use_camera_wb=True, output_bps=16, gamma=(2.4, 12.92)  # the curve of sRGB
+            use_camera_wb=True,
+            output_bps=16,
+            gamma=(2.4, 12.92),  # the curve of sRGB
         )
         return pixels
 

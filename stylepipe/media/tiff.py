@@ -22,14 +22,35 @@ TEXT = (269, 270, 271, 272, 285, 305, 306, 315, 316, 18246, 33432, *range(40091,
 EARTH = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
 """Where on earth the pixels lie (GeoTIFF, GDAL)."""
 KNOWN = {
-    *range(254, 302), *range(317, 348), *range(512, 533), 559, 700, 33421, 33422, 33723, 34377,
-    34665, 34675, 34853, 50341, *TEXT, *EARTH,
+    *range(254, 302),
+    *range(317, 348),
+    *range(512, 533),
+    559,
+    700,
+    33421,
+    33422,
+    33723,
+    34377,
+    34665,
+    34675,
+    34853,
+    50341,
+    *TEXT,
+    *EARTH,
 }
 """Those, and how the picture is stored, and what is read by other ways or shows the old picture."""
 _KEPT = (*TEXT, *EARTH, 274, 282, 283, 296, 700, 34675)
 """Text, place, orientation, resolution, XMP, ICC profile."""
 _WIDTH, _HEIGHT, _BITS, _PACKING, _PHOTOMETRIC, _OFFSETS, _CHANNELS, _ROWS, _SIZES = (
-    256, 257, 258, 259, 262, 273, 277, 278, 279
+    256,
+    257,
+    258,
+    259,
+    262,
+    273,
+    277,
+    278,
+    279,
 )
 _ORIENTATION, _PLANES, _TILES, _EXTRA, _FORMAT = 274, 284, 324, 338, 339
 _UNPACKED = 1
@@ -37,8 +58,16 @@ _OPENCV = (_UNPACKED, 5, 7, 8, 32773, 32946)
 _PILLOW = (*_OPENCV, 2, 3, 4, 6, 32771, 32809, 34677, 34925, 50000)
 """Compressions that the two decode."""
 _NAMES = {
-    33003: "JPEG 2000", 33005: "JPEG 2000", 34712: "JPEG 2000", 34887: "LERC", 34925: "LZMA",
-    34933: "PNG", 50000: "Zstandard", 50001: "WebP", 50002: "JPEG XL", 52546: "JPEG XL",
+    33003: "JPEG 2000",
+    33005: "JPEG 2000",
+    34712: "JPEG 2000",
+    34887: "LERC",
+    34925: "LZMA",
+    34933: "PNG",
+    50000: "Zstandard",
+    50001: "WebP",
+    50002: "JPEG XL",
+    52546: "JPEG XL",
 }
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
 _REMEDY = "save it with 8 or 16 bits a channel, interleaved, LZW or uncompressed"
@@ -219,10 +248,15 @@ def _with_pixels(pixels: np.ndarray, tags: Directory, data: bytes) -> bytes:
         if group in tags and (values := dict(blocks.get_ifd(group))):
             plain[group] = values
     for tag, value in (
-        (_WIDTH, pixels.shape[1]), (_HEIGHT, pixels.shape[0]),
-        (_BITS, (8 * pixels.itemsize,) * channels), (_PACKING, _UNPACKED),
-        (_PHOTOMETRIC, 1 if channels == 1 else 2), (_CHANNELS, channels),
-        (_ROWS, pixels.shape[0]), (_SIZES, [len(raw)]), (_OFFSETS, [0]),  # behind the tags
+        (_WIDTH, pixels.shape[1]),
+        (_HEIGHT, pixels.shape[0]),
+        (_BITS, (8 * pixels.itemsize,) * channels),
+        (_PACKING, _UNPACKED),
+        (_PHOTOMETRIC, 1 if channels == 1 else 2),
+        (_CHANNELS, channels),
+        (_ROWS, pixels.shape[0]),
+        (_SIZES, [len(raw)]),
+        (_OFFSETS, [0]),  # behind the tags
     ):
         plain[tag] = value
     return _written(plain) + raw

@@ -23,7 +23,15 @@ if TYPE_CHECKING:
 ANIMATIONS = (".gif", ".webp", ".apng", ".png", ".avif", ".avifs")
 """Picture files that may hold several frames."""
 PRESETS = (
-    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow",
+    "ultrafast",
+    "superfast",
+    "veryfast",
+    "faster",
+    "fast",
+    "medium",
+    "slow",
+    "slower",
+    "veryslow",
 )
 
 
@@ -33,10 +41,41 @@ class VideoReader(Reader):
     name = "video"
     kind = "video"
     patterns = (
-        ".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".m2v", ".ts", ".mts",
-        ".m2ts", ".vob", ".wmv", ".asf", ".flv", ".ogv", ".ogm", ".3gp", ".3g2", ".mxf", ".dv",
-        ".rm", ".rmvb", ".divx", ".f4v", ".nut", ".y4m", ".mjpeg", ".h264", ".h265", ".hevc",
-        ".ivf", ".amv", *ANIMATIONS,
+        ".mp4",
+        ".mov",
+        ".m4v",
+        ".mkv",
+        ".webm",
+        ".avi",
+        ".mpg",
+        ".mpeg",
+        ".m2v",
+        ".ts",
+        ".mts",
+        ".m2ts",
+        ".vob",
+        ".wmv",
+        ".asf",
+        ".flv",
+        ".ogv",
+        ".ogm",
+        ".3gp",
+        ".3g2",
+        ".mxf",
+        ".dv",
+        ".rm",
+        ".rmvb",
+        ".divx",
+        ".f4v",
+        ".nut",
+        ".y4m",
+        ".mjpeg",
+        ".h264",
+        ".h265",
+        ".hevc",
+        ".ivf",
+        ".amv",
+        *ANIMATIONS,
     )
 
     class Options(PixelLimit):
@@ -47,7 +86,8 @@ class VideoReader(Reader):
             None, "Stop before this time: seconds, or [hours:]minutes:seconds.", metavar="TIME"
         )
         deinterlace: str = option(
-            "auto", "Rebuild whole pictures (bwdif) where film is flagged as interlaced, or never.",
+            "auto",
+            "Rebuild whole pictures (bwdif) where film is flagged as interlaced, or never.",
             choices=("auto", "no"),
         )
 
@@ -67,7 +107,7 @@ class VideoReader(Reader):
     def probe(self, path: Path) -> Info | None:
         """Describe a film or an animation; None for a picture of one frame.
 
-        ``details`` holds codec, pix_fmt, colour tags (FFmpeg's names), mastering_display,
+        ``details`` holds codec, pix_fmt, color tags (FFmpeg's names), mastering_display,
         content_light and ambient_light of HDR film, rotation (degrees clockwise already applied),
         sample_aspect_ratio, audio, subtitles, variable_rate, interlaced (the first frame is),
         side_data (what its pictures carry beside and painted ones cannot), and what the writer
@@ -97,7 +137,11 @@ class VideoReader(Reader):
                 item.source, info, self._span(), start, self.options.max_pixels, self._damaged
             )
         return video_read.frames(
-            item.source, info, self._span(), start, self._damaged,
+            item.source,
+            info,
+            self._span(),
+            start,
+            self._damaged,
             self.options.deinterlace == "auto",
             lambda note: self._log(f"{item.source.name}: {note}"),
         )
@@ -110,7 +154,7 @@ class VideoReader(Reader):
 
 
 class VideoWriter(Writer):
-    """MP4, MOV, MKV, WebM and AVI with the source's sound, times and colours; GIF, WebP, APNG.
+    """MP4, MOV, MKV, WebM and AVI with the source's sound, times and colors; GIF, WebP, APNG.
 
     Transparency stays in MOV, MKV and the animated pictures; others show the film on white.
     """
@@ -121,19 +165,24 @@ class VideoWriter(Writer):
 
     class Options(BaseOptions):
         codec: str = option(
-            "auto", "FFmpeg's video encoder (libx264, libx265, libsvtav1, h264_nvenc ...).",
+            "auto",
+            "FFmpeg's video encoder (libx264, libx265, libsvtav1, h264_nvenc ...).",
             metavar="NAME",
         )
         crf: int | None = option(
-            None, "Quality on the encoder's scale, lower is better; 18 for x264 if not given.",
-            min=0, max=255,
+            None,
+            "Quality on the encoder's scale, lower is better; 18 for x264 if not given.",
+            min=0,
+            max=255,
         )
         preset_x264: str = option(
-            "veryfast", "Speed of x264 and x265 against the size of the file.",
+            "veryfast",
+            "Speed of x264 and x265 against the size of the file.",
             choices=PRESETS,
         )
         pix_fmt: str = option(
-            "auto", "Pixel format; auto keeps the source's chroma and depth where it can.",
+            "auto",
+            "Pixel format; auto keeps the source's chroma and depth where it can.",
             metavar="NAME",
         )
 
@@ -165,13 +214,14 @@ class VideoWriter(Writer):
         """
         suffix = path.suffix.lower()
         if absent := info.details.get("metadata"):
-            self._log(f"{item.source.name}: left out, as {suffix} cannot hold it: "
-                      f"{', '.join(absent)}")
+            self._log(
+                f"{item.source.name}: left out, as {suffix} cannot hold it: {', '.join(absent)}"
+            )
         if suffix in ANIMATIONS:
             from stylepipe.media.animation import AnimationSink
-            from stylepipe.media.video_color import Colour
+            from stylepipe.media.video_color import Color
 
-            if pale := Colour.parse(info.details).pale:
+            if pale := Color.parse(info.details).pale:
                 self._log(
                     f"{item.source.name}: {suffix} cannot tell that {pale}: it will look pale; "
                     "use .mp4"
@@ -182,7 +232,12 @@ class VideoWriter(Writer):
 
         o = self.options
         encoding = video_encode.choose(
-            info, suffix, o.codec, o.crf, o.preset_x264, o.pix_fmt,
+            info,
+            suffix,
+            o.codec,
+            o.crf,
+            o.preset_x264,
+            o.pix_fmt,
             lambda note: self._log(f"{item.source.name}: {note}"),
         )
         plan = video_streams.plan(item.source, info, suffix)

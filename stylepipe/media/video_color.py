@@ -1,4 +1,4 @@
-"""Colour of video: what the tags mean, and the way between YCbCr and RGB, by swscale.
+"""Color of video: what the tags mean, and the way between YCbCr and RGB, by swscale.
 
 The code points are those of ISO/IEC 23091-2 (H.273), which FFmpeg uses too; the names are
 FFmpeg's. Untagged video is taken as players take it: BT.709 for HD, BT.601 below.
@@ -27,17 +27,50 @@ WIDE = (9, 11, 12)
 
 RANGES = {0: "unknown", LIMITED: "tv", FULL: "pc"}
 MATRICES = {
-    0: "gbr", 1: "bt709", 2: "unknown", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m",
-    8: "ycgco", 9: "bt2020nc", 10: "bt2020c", 14: "ictcp",
+    0: "gbr",
+    1: "bt709",
+    2: "unknown",
+    4: "fcc",
+    5: "bt470bg",
+    6: "smpte170m",
+    7: "smpte240m",
+    8: "ycgco",
+    9: "bt2020nc",
+    10: "bt2020c",
+    14: "ictcp",
 }
 PRIMARIES = {
-    1: "bt709", 2: "unknown", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "film",
-    9: "bt2020", 10: "smpte428", 11: "smpte431", 12: "smpte432", 22: "ebu3213",
+    1: "bt709",
+    2: "unknown",
+    4: "bt470m",
+    5: "bt470bg",
+    6: "smpte170m",
+    7: "smpte240m",
+    8: "film",
+    9: "bt2020",
+    10: "smpte428",
+    11: "smpte431",
+    12: "smpte432",
+    22: "ebu3213",
 }
 TRANSFERS = {
-    1: "bt709", 2: "unknown", 4: "gamma22", 5: "gamma28", 6: "smpte170m", 7: "smpte240m",
-    8: "linear", 9: "log100", 10: "log316", 11: "iec61966-2-4", 12: "bt1361e", 13: "iec61966-2-1",
-    14: "bt2020-10", 15: "bt2020-12", 16: "smpte2084", 17: "smpte428", 18: "arib-std-b67",
+    1: "bt709",
+    2: "unknown",
+    4: "gamma22",
+    5: "gamma28",
+    6: "smpte170m",
+    7: "smpte240m",
+    8: "linear",
+    9: "log100",
+    10: "log316",
+    11: "iec61966-2-4",
+    12: "bt1361e",
+    13: "iec61966-2-1",
+    14: "bt2020-10",
+    15: "bt2020-12",
+    16: "smpte2084",
+    17: "smpte428",
+    18: "arib-std-b67",
 }
 _PLANAR = ("yuv420p", "yuv422p", "yuv444p")
 _SWSCALE = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
@@ -45,8 +78,8 @@ _SWSCALE = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
 
 
 @dataclass(frozen=True)
-class Colour:
-    """The four colour tags of a stream, as they were written (maybe unspecified)."""
+class Color:
+    """The four color tags of a stream, as they were written (maybe unspecified)."""
 
     range: int = 0
     matrix: int = UNTAGGED
@@ -54,7 +87,7 @@ class Colour:
     transfer: int = UNTAGGED
 
     @classmethod
-    def of(cls, frame: av.VideoFrame) -> Colour:
+    def of(cls, frame: av.VideoFrame) -> Color:
         """The tags of a decoded frame; the deprecated ``yuvj`` formats mean full range."""
         span = FULL if frame.format.name.startswith("yuvj") else int(frame.color_range)
         return cls(span, int(frame.colorspace), int(frame.color_primaries), int(frame.color_trc))
@@ -70,7 +103,7 @@ class Colour:
         if self.hdr:
             return "the film is HDR"
         if self.primaries in WIDE:
-            return f"its colours are {PRIMARIES[self.primaries]}"
+            return f"its colors are {PRIMARIES[self.primaries]}"
         return None
 
     def names(self) -> dict[str, str]:
@@ -83,7 +116,7 @@ class Colour:
         }
 
     @classmethod
-    def parse(cls, names: Mapping[str, Any]) -> Colour:
+    def parse(cls, names: Mapping[str, Any]) -> Color:
         """Inverse of :meth:`names`; what is missing is unspecified."""
 
         def code(table: Mapping[int, str], key: str, default: int) -> int:
@@ -99,13 +132,13 @@ class Colour:
     def swscale(self, width: int, height: int) -> int:
         """The matrix to convert with, as swscale numbers it.
 
-        Raises ItemError for a matrix that swscale cannot invert: wrong colours help nobody.
+        Raises ItemError for a matrix that swscale cannot invert: wrong colors help nobody.
         """
         if self.matrix in (0, UNTAGGED, 3):
             return 1 if width >= 1280 or height > 576 else 5
         if self.matrix not in _SWSCALE:
             raise ItemError(
-                f"its colour matrix {MATRICES.get(self.matrix, self.matrix)!r} is not supported; "
+                f"its color matrix {MATRICES.get(self.matrix, self.matrix)!r} is not supported; "
                 "convert it to BT.709 first (ffmpeg -vf zscale=matrix=709)"
             )
         return _SWSCALE[self.matrix]
@@ -153,11 +186,11 @@ class ToRGB:
     Without full chroma interpolation swscale's 8-bit RGB is up to three levels too dark.
     """
 
-    def __init__(self, colour: Colour, depth: int, alpha: bool, white: float = 1.0) -> None:
+    def __init__(self, color: Color, depth: int, alpha: bool, white: float = 1.0) -> None:
         """``white``: the share of the signal that becomes white, for depth 16; more is clipped."""
         from av.video.reformatter import VideoReformatter
 
-        self._colour, self._depth, self._alpha, self._white = colour, depth, alpha, white
+        self._color, self._depth, self._alpha, self._white = color, depth, alpha, white
         self._reformat = VideoReformatter().reformat
 
     def __call__(self, frame: av.VideoFrame) -> tuple[np.ndarray, np.ndarray | None]:
@@ -167,17 +200,23 @@ class ToRGB:
         from av.video.reformatter import Interpolation as I
 
         fmt = frame.format
-        span = _native_range(fmt, self._colour.range)
-        matrix = self._colour.swscale(frame.width, frame.height)
+        span = _native_range(fmt, self._color.range)
+        matrix = self._color.swscale(frame.width, frame.height)
         # To interleaved 16 bit, swscale's full chroma interpolation overflows: ask for planes.
         deep = self._depth == 16
-        target = ("gbrap16le" if self._alpha else "gbrp16le") if deep else (
-            "rgba" if self._alpha else "rgb24"
+        target = (
+            ("gbrap16le" if self._alpha else "gbrp16le")
+            if deep
+            else ("rgba" if self._alpha else "rgb24")
         )
         picture = self._reformat(
-            frame, format=target, interpolation=I.BILINEAR | I.ACCURATE_RND | I.FULL_CHR_H_INT,
-            src_colorspace=matrix, dst_colorspace=matrix,
-            src_color_range=span, dst_color_range=FULL,
+            frame,
+            format=target,
+            interpolation=I.BILINEAR | I.ACCURATE_RND | I.FULL_CHR_H_INT,
+            src_colorspace=matrix,
+            dst_colorspace=matrix,
+            src_color_range=span,
+            dst_color_range=FULL,
         )
         if not deep:
             array = picture.to_ndarray()
@@ -200,13 +239,13 @@ class ToRGB:
 class FromRGB:
     """RGB arrays to frames of an encoder's pixel format, by the stream's own matrix and range."""
 
-    def __init__(self, colour: Colour, pix_fmt: str, white: float = 1.0) -> None:
+    def __init__(self, color: Color, pix_fmt: str, white: float = 1.0) -> None:
         """``white``: the share of the signal that white becomes, for 16 bits a channel."""
         from av.video.format import VideoFormat
         from av.video.reformatter import VideoReformatter
 
-        self._colour, self._format, self._white = colour, VideoFormat(pix_fmt), white
-        self._span = _native_range(self._format, colour.range)
+        self._color, self._format, self._white = color, VideoFormat(pix_fmt), white
+        self._span = _native_range(self._format, color.range)
         self._steps = [(VideoReformatter().reformat, pix_fmt)]
         via = f"{pix_fmt.replace('yuvj', 'yuv')}12le"
         if self._span == FULL and pix_fmt.replace("yuvj", "yuv") in _PLANAR:
@@ -231,22 +270,28 @@ class FromRGB:
             if alpha is None:
                 alpha = np.full(pixels.shape[:2], white, pixels.dtype)
             pixels = np.dstack((pixels, alpha))
-        name = ("rgba64le" if deep else "rgba") if pixels.shape[2] == 4 else (
-            "rgb48le" if deep else "rgb24"
+        name = (
+            ("rgba64le" if deep else "rgba")
+            if pixels.shape[2] == 4
+            else ("rgb48le" if deep else "rgb24")
         )
         height, width = pixels.shape[:2]
-        matrix = self._colour.swscale(width, height)
+        matrix = self._color.swscale(width, height)
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=name)
         for reformat, target in self._steps:
             picture = reformat(
-                picture, format=target, interpolation=I.BICUBIC | I.ACCURATE_RND | I.FULL_CHR_H_INP,
-                src_colorspace=matrix, dst_colorspace=matrix,
-                src_color_range=FULL, dst_color_range=self._span,
+                picture,
+                format=target,
+                interpolation=I.BICUBIC | I.ACCURATE_RND | I.FULL_CHR_H_INP,
+                src_colorspace=matrix,
+                dst_colorspace=matrix,
+                src_color_range=FULL,
+                dst_color_range=self._span,
             )
         # ProRes takes its tags from the pictures, not from the encoder's context.
-        picture.color_range, picture.colorspace = self._colour.range, self._colour.matrix
-        picture.color_primaries = self._colour.primaries
-        picture.color_trc = self._colour.transfer
+        picture.color_range, picture.colorspace = self._color.range, self._color.matrix
+        picture.color_primaries = self._color.primaries
+        picture.color_trc = self._color.transfer
         return picture
 
 

@@ -56,8 +56,13 @@ def tell_cut_off(
 
 @contextmanager
 def watching(
-    container: InputContainer, stream: VideoStream, damaged: Damaged, begin: Fraction,
-    start: Fraction = Fraction(0), end: Fraction | None = None, joined: bool = False,
+    container: InputContainer,
+    stream: VideoStream,
+    damaged: Damaged,
+    begin: Fraction,
+    start: Fraction = Fraction(0),
+    end: Fraction | None = None,
+    joined: bool = False,
 ) -> Iterator[Watch]:
     """Watch what is decoded of a film.
 
@@ -79,8 +84,15 @@ class Watch:
     """
 
     def __init__(
-        self, container: InputContainer, stream: VideoStream, complaints: Complaints,
-        damaged: Damaged, begin: Fraction, start: Fraction, end: Fraction | None, joined: bool,
+        self,
+        container: InputContainer,
+        stream: VideoStream,
+        complaints: Complaints,
+        damaged: Damaged,
+        begin: Fraction,
+        start: Fraction,
+        end: Fraction | None,
+        joined: bool,
     ) -> None:
         self._container, self._stream, self._complaints = container, stream, complaints
         self._damaged, self._begin, self._start, self._end = damaged, begin, start, end

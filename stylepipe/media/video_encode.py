@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from stylepipe.errors import ItemError, UsageError, suggest
-from stylepipe.media.video_color import FULL, Colour, bits, has_alpha, is_rgb
+from stylepipe.media.video_color import FULL, Color, bits, has_alpha, is_rgb
 from stylepipe.media.video_hdr import Light, describe, white
 from stylepipe.types import Info
 
@@ -21,17 +21,42 @@ if TYPE_CHECKING:
     from av.video.format import VideoFormat
 
 FORMATS = {
-    ".mp4": "mp4", ".mov": "mov", ".m4v": "mp4", ".mkv": "matroska", ".webm": "webm", ".avi": "avi",
+    ".mp4": "mp4",
+    ".mov": "mov",
+    ".m4v": "mp4",
+    ".mkv": "matroska",
+    ".webm": "webm",
+    ".avi": "avi",
 }
 """Output suffix to FFmpeg's name of the container."""
 ALIASES = {
-    "h264": "libx264", "x264": "libx264", "h265": "libx265", "hevc": "libx265", "x265": "libx265",
-    "vp8": "libvpx", "vp9": "libvpx-vp9", "av1": "libsvtav1", "prores": "prores_ks",
+    "h264": "libx264",
+    "x264": "libx264",
+    "h265": "libx265",
+    "hevc": "libx265",
+    "x265": "libx265",
+    "vp8": "libvpx",
+    "vp9": "libvpx-vp9",
+    "av1": "libsvtav1",
+    "prores": "prores_ks",
 }
 
 USUAL = (
-    "libx264", "libopenh264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1", "mpeg4",
-    "mjpeg", "h264_nvenc", "hevc_nvenc", "av1_nvenc", "h264_qsv", "hevc_qsv", "h264_videotoolbox",
+    "libx264",
+    "libopenh264",
+    "libx265",
+    "libsvtav1",
+    "libvpx-vp9",
+    "prores_ks",
+    "ffv1",
+    "mpeg4",
+    "mjpeg",
+    "h264_nvenc",
+    "hevc_nvenc",
+    "av1_nvenc",
+    "h264_qsv",
+    "hevc_qsv",
+    "h264_videotoolbox",
     "hevc_videotoolbox",
 )
 """Encoders worth naming, as far as they are there; FFmpeg may bring more than a hundred."""
@@ -60,7 +85,7 @@ class Encoding:
     width: int
     height: int
     rate: str
-    colour: Colour
+    color: Color
     light: Light
     white: float
     """The share of the signal that painted white takes."""
@@ -85,10 +110,10 @@ class Encoding:
         context.framerate = Fraction(self.rate)
         context.time_base = 1 / Fraction(self.rate)
         context.bit_rate = 0
-        context.color_range = self.colour.range
-        context.colorspace = self.colour.matrix
-        context.color_primaries = self.colour.primaries
-        context.color_trc = self.colour.transfer
+        context.color_range = self.color.range
+        context.colorspace = self.color.matrix
+        context.color_primaries = self.color.primaries
+        context.color_trc = self.color.transfer
         if self.aspect:
             context.sample_aspect_ratio = Fraction(self.aspect.replace(":", "/"))
         if self.global_header:
@@ -229,8 +254,8 @@ def choose(
     if suffix == ".avi" and info.details.get("variable_rate"):
         raise ItemError("its frames come at irregular times, which .avi cannot hold; use .mp4")
     source = VideoFormat(info.details.get("pix_fmt") or _plain_format(info))
-    colour = Colour.parse(info.details)
-    name = _codec_for(suffix, codec, info.alpha, colour.hdr)
+    color = Color.parse(info.details)
+    name = _codec_for(suffix, codec, info.alpha, color.hdr)
     if name not in codecs_available:
         found = _usual()
         raise ItemError(
@@ -269,9 +294,9 @@ def choose(
             width=info.width,
             height=info.height,
             rate=str(rate),
-            colour=Colour() if tagless else _tags(colour, source, target, info),
+            color=Color() if tagless else _tags(color, source, target, info),
             light=Light() if tagless else light,
-            white=white(colour, light),
+            white=white(color, light),
             aspect=info.details.get("sample_aspect_ratio"),
             global_header=suffix != ".avi",
             tag="hvc1" if apple and ("265" in name or "hevc" in name) else None,
@@ -291,10 +316,8 @@ def choose(
         if info.alpha and not has_alpha(target):
             other = "leave --codec away" if suffix in _TRANSPARENT else ".mov can"
             log(f"{suffix} with {name} cannot be transparent: shown on white; {other}")
-        if tagless and colour.pale:
-            log(
-                f"{suffix} with {name} cannot tell that {colour.pale}: it will look pale; use .mp4"
-            )
+        if tagless and color.pale:
+            log(f"{suffix} with {name} cannot tell that {color.pale}: it will look pale; use .mp4")
         return encoding
     raise refusal or ItemError(f"the encoder {name} takes no pixel format that can be made here")
 
@@ -370,11 +393,11 @@ def _pixel_formats(codec: str, source: VideoFormat, info: Info) -> list[str]:
     """The encoder's formats, the one that keeps most of the source's chroma and depth first."""
     from av.codec import Codec
 
-    wanted_chroma = (2, 2) if is_rgb(source) and source.name in ("pal8", "bgra", "rgba") else (
-        _chroma(source)
+    wanted_chroma = (
+        (2, 2) if is_rgb(source) and source.name in ("pal8", "bgra", "rgba") else (_chroma(source))
     )
 
-    least = _HDR_BITS if Colour.parse(info.details).hdr else 0
+    least = _HDR_BITS if Color.parse(info.details).hdr else 0
     wanted_bits = max(bits(source), least)
 
     def cost(target: VideoFormat) -> tuple[bool | int | str, ...]:
@@ -394,7 +417,7 @@ def _pixel_formats(codec: str, source: VideoFormat, info: Info) -> list[str]:
         )
 
     known = [f for f in Codec(codec, "w").video_formats or () if f.components]
-    unwanted = ("bayer",) if _grey(source) else ("bayer", "gray", "ya", "mono")
+    unwanted = ("bayer",) if _gray(source) else ("bayer", "gray", "ya", "mono")
     usable = [f for f in known if not f.name.endswith("be") and not f.name.startswith(unwanted)]
     if not usable:
         raise ItemError(f"the encoder {codec} takes no pictures from memory; choose another")
@@ -402,31 +425,33 @@ def _pixel_formats(codec: str, source: VideoFormat, info: Info) -> list[str]:
 
 
 def _chroma(pix_fmt: VideoFormat) -> tuple[int, int]:
-    """How many luma columns and rows share one chroma sample; grey counts as 4:2:0."""
-    if _grey(pix_fmt):
+    """How many luma columns and rows share one chroma sample; gray counts as 4:2:0."""
+    if _gray(pix_fmt):
         return 2, 2
     return 16 // pix_fmt.chroma_width(16), 16 // pix_fmt.chroma_height(16)
 
 
-def _grey(pix_fmt: VideoFormat) -> bool:
+def _gray(pix_fmt: VideoFormat) -> bool:
     return len(pix_fmt.components) < 3 and not is_rgb(pix_fmt)
 
 
-def _tags(colour: Colour, source: VideoFormat, target: VideoFormat, info: Info) -> Colour:
-    """What the output says of its colours: the source's tags, as far as they fit the target.
+def _tags(color: Color, source: VideoFormat, target: VideoFormat, info: Info) -> Color:
+    """What the output says of its colors: the source's tags, as far as they fit the target.
 
     Untagged stays untagged: players guess the same for the output as for the source.
     """
     if is_rgb(target):
-        return Colour(FULL, 0, colour.primaries, colour.transfer)
+        return Color(FULL, 0, color.primaries, color.transfer)
     if target.name.startswith("yuvj"):
-        return Colour(FULL, colour.matrix, colour.primaries, colour.transfer)
-    if is_rgb(source) or colour.matrix == 0:
-        matrix = 1 if colour.swscale(info.width, info.height) == 1 else 6
-        primaries = colour.primaries if colour.primaries != 2 else 1
-        transfer = colour.transfer if colour.transfer != 2 else 1
-        return Colour(1, matrix, primaries, transfer)
-    return Colour(
-        colour.range or (FULL if source.name.startswith(("gray", "ya")) else 0),
-        colour.matrix, colour.primaries, colour.transfer,
+        return Color(FULL, color.matrix, color.primaries, color.transfer)
+    if is_rgb(source) or color.matrix == 0:
+        matrix = 1 if color.swscale(info.width, info.height) == 1 else 6
+        primaries = color.primaries if color.primaries != 2 else 1
+        transfer = color.transfer if color.transfer != 2 else 1
+        return Color(1, matrix, primaries, transfer)
+    return Color(
+        color.range or (FULL if source.name.startswith(("gray", "ya")) else 0),
+        color.matrix,
+        color.primaries,
+        color.transfer,
     )

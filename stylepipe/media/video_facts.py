@@ -26,7 +26,8 @@ _APPLE = "com."
 def work_tags(container: Any) -> dict[str, str]:
     """The tags of an open file that stay true of the painted film."""
     return {
-        k: v for k, v in container.metadata.items()
+        k: v
+        for k, v in container.metadata.items()
         if not _CONTAINER_OWN.fullmatch(k) and not v.startswith(_MUXER)
     }
 

@@ -57,8 +57,12 @@ class _Bwdif:
         try:
             # The times are kept aside: the filter counts in half units and cannot do without any.
             self._source = self._graph.add(
-                "buffer", video_size=f"{frame.width}x{frame.height}", pix_fmt=frame.format.name,
-                time_base="1/1000", pixel_aspect="1/1", range=str(int(frame.color_range)),
+                "buffer",
+                video_size=f"{frame.width}x{frame.height}",
+                pix_fmt=frame.format.name,
+                time_base="1/1000",
+                pixel_aspect="1/1",
+                range=str(int(frame.color_range)),
             )
             bwdif = self._graph.add(_FILTER, "mode=send_frame:parity=auto:deint=interlaced")
             self._sink = self._graph.add("buffersink")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from stylepipe.media.video_color import PQ, Colour
+from stylepipe.media.video_color import PQ, Color
 from stylepipe.media.video_sidedata import side_data
 
 if TYPE_CHECKING:
@@ -77,7 +77,8 @@ class Light:
     def options(self, codec: str) -> list[str]:
         """``key=value`` for the parameters of x264 or x265; other encoders take none."""
         keys = {
-            "libx264": ("mastering-display", "cll"), "libx265": ("master-display", "max-cll"),
+            "libx264": ("mastering-display", "cll"),
+            "libx265": ("master-display", "max-cll"),
         }.get(codec)
         values = self.names()
         told = (values["mastering_display"], values["content_light"])
@@ -95,13 +96,13 @@ class Light:
         return made
 
 
-def white(colour: Colour, light: Light) -> float:
+def white(color: Color, light: Light) -> float:
     """The share of the signal that painters take for white: below 1 for PQ alone.
 
     PQ reaches to 10000 cd/m2, which no film is meant to: a painting that used all of it would be
     blinding, and brighter than the film says of itself.
     """
-    if colour.transfer != PQ:
+    if color.transfer != PQ:
         return 1.0
     peak = (light.content or (0,))[0] or (light.mastering or (0,))[-2:][0] / _LUMINANCE
     power = (min(max(peak or _USUAL_PEAK, _LEAST_PEAK), 10_000) / 10_000) ** (2610 / 16384)

@@ -18,7 +18,7 @@ from stylepipe.errors import ItemError
 from stylepipe.media.pyav import MILLISECOND, any_text, fraction
 from stylepipe.media.segments import Index, read_index, read_payloads
 from stylepipe.media.timeline import Timeline
-from stylepipe.media.video_color import Colour
+from stylepipe.media.video_color import Color
 from stylepipe.media.video_encode import FORMATS, Encoding
 from stylepipe.media.video_facts import Facts, moved_timecode, needs_keys, work_tags
 from stylepipe.media.video_hdr import Light
@@ -60,7 +60,10 @@ def assemble(
                 copy_tags(original, video)
                 out.metadata.update(tags)
                 timecode, why = moved_timecode(
-                    container, original, times.cut.begin, Fraction(encoding.rate),
+                    container,
+                    original,
+                    times.cut.begin,
+                    Fraction(encoding.rate),
                     regular=not info.details.get("variable_rate"),
                 )
                 if timecode:
@@ -100,7 +103,7 @@ def _lost(path: Path, encoding: Encoding, facts: Facts) -> Iterator[str]:
         stream = written.streams.video[0]
         aspect = fraction(stream.sample_aspect_ratio) or Fraction(1)
         missing = list(facts.missing(Facts.of(written)))
-        hdr = encoding.colour.hdr or encoding.light
+        hdr = encoding.color.hdr or encoding.light
         picture = next(written.decode(stream), None) if hdr else None
     teller = f"{path.suffix} with {encoding.codec}"
     wanted = Fraction((encoding.aspect or "1:1").replace(":", "/"))
@@ -116,7 +119,7 @@ def _lost(path: Path, encoding: Encoding, facts: Facts) -> Iterator[str]:
 
 
 def _lost_light(teller: str, encoding: Encoding, picture: Any) -> Iterator[str]:
-    if encoding.colour.hdr and not Colour.of(picture).hdr:
+    if encoding.color.hdr and not Color.of(picture).hdr:
         yield f"{teller} cannot tell that the film is HDR: it will look pale; use .mp4"
     wanted, said = encoding.light.names(), Light.of(picture).names()
     lost = [k.replace("_", " ") for k, v in wanted.items() if v and not said[k]]
@@ -176,9 +179,7 @@ def _index(path: Path) -> Index:
     return index
 
 
-def _pictures(
-    segments: Sequence[Path], times: _Times, stream: Any
-) -> Iterator[tuple[float, Any]]:
+def _pictures(segments: Sequence[Path], times: _Times, stream: Any) -> Iterator[tuple[float, Any]]:
     """Decoding time in seconds, and packet, of the pictures in decoding order."""
     import av
 

@@ -15,7 +15,7 @@ from stylepipe.media.clock import Clock, Survey, is_live, is_raw, is_unordered, 
 from stylepipe.media.ffmpeg_log import listening
 from stylepipe.media.pyav import any_text, base_of, fraction, printable
 from stylepipe.media.timeline import Timeline
-from stylepipe.media.video_color import Colour, ToRGB, bits, has_alpha
+from stylepipe.media.video_color import Color, ToRGB, bits, has_alpha
 from stylepipe.media.video_damage import MP4, Watch, tell_cut_off, watching
 from stylepipe.media.video_fields import whole_pictures
 from stylepipe.media.video_hdr import Light, white
@@ -37,10 +37,49 @@ _ROUNDING = Fraction(2, 1000)
 _RUN_UP = 5
 """Seconds decoded before the wanted time, so that the picture rests on whole key frames only."""
 _FORMATS = (
-    "amv", "asf", "asf_o", "av1", "avi", "cavsvideo", "dirac", "dnxhd", "dv", "flv", "gxf", "h261",
-    "h263", "h264", "hevc", "ivf", "ivr", "kux", "live_flv", "lmlm4", "m4v", "matroska", "mjpeg",
-    "mov", "mpeg", "mpegts", "mpegvideo", "mpjpeg", "mtv", "mxf", "nsv", "nut", "nuv", "obu", "ogg",
-    "pva", "rm", "smjpeg", "vc1", "vvc", "wtv", "xmv", "yuv4mpegpipe",
+    "amv",
+    "asf",
+    "asf_o",
+    "av1",
+    "avi",
+    "cavsvideo",
+    "dirac",
+    "dnxhd",
+    "dv",
+    "flv",
+    "gxf",
+    "h261",
+    "h263",
+    "h264",
+    "hevc",
+    "ivf",
+    "ivr",
+    "kux",
+    "live_flv",
+    "lmlm4",
+    "m4v",
+    "matroska",
+    "mjpeg",
+    "mov",
+    "mpeg",
+    "mpegts",
+    "mpegvideo",
+    "mpjpeg",
+    "mtv",
+    "mxf",
+    "nsv",
+    "nut",
+    "nuv",
+    "obu",
+    "ogg",
+    "pva",
+    "rm",
+    "smjpeg",
+    "vc1",
+    "vvc",
+    "wtv",
+    "xmv",
+    "yuv4mpegpipe",
 )
 """FFmpeg's names of what is opened: films that lie in one file. Never lists of other files (concat,
 HLS, DASH, IMF, image sequences), whatever name they bear; nor pictures and texts."""
@@ -135,9 +174,7 @@ def probe(path: Path, span: Span, damaged: Damaged) -> Info:
         stream = video_stream(container)
         begin = _origin(container, times.begin)
         torn: list[str] = []  # which frames() will tell
-        with watching(
-            container, stream, torn.append, begin, joined=bool(times.timeline)
-        ) as watch:
+        with watching(container, stream, torn.append, begin, joined=bool(times.timeline)) as watch:
             frame = next(_decode(container, stream, times.timeline, watch), None)
         if frame is None:
             why = f"nothing of it can be decoded: {torn[0]}; copy it again" if torn else ""
@@ -155,7 +192,7 @@ def probe(path: Path, span: Span, damaged: Damaged) -> Info:
         details: dict[str, Any] = {
             "codec": stream.codec_context.codec.canonical_name,
             "pix_fmt": frame.format.name,
-            **Colour.of(frame).names(),
+            **Color.of(frame).names(),
             **Light.of(frame).names(),
             "rotation": -frame.rotation % 360,
             "sample_aspect_ratio": f"{aspect.numerator}:{aspect.denominator}" if aspect else None,
@@ -176,7 +213,7 @@ def probe(path: Path, span: Span, damaged: Damaged) -> Info:
             width=height if transposed else width,
             height=width if transposed else height,
             frames=None if span else _count(stream),
-            depth=16 if bits(frame.format) > 8 or Colour.of(frame).hdr else 8,
+            depth=16 if bits(frame.format) > 8 or Color.of(frame).hdr else 8,
             alpha=has_alpha(frame.format),
             rate=times.rate,
             duration=length,
@@ -185,7 +222,12 @@ def probe(path: Path, span: Span, damaged: Damaged) -> Info:
 
 
 def frames(
-    path: Path, info: Info, span: Span, first: int, damaged: Damaged, deinterlace: bool,
+    path: Path,
+    info: Info,
+    span: Span,
+    first: int,
+    damaged: Damaged,
+    deinterlace: bool,
     log: Callable[[str], None],
 ) -> Iterator[Frame]:
     """Yield the frames of ``span`` from number ``first``, upright, with the source's times.
@@ -197,9 +239,9 @@ def frames(
         container = stack.enter_context(open_video(path))
         stream = video_stream(container)
         stream.thread_type = "AUTO"
-        colour = Colour.parse(info.details)
-        whitest = white(colour, Light.parse(info.details))
-        to_rgb = ToRGB(colour, info.depth, info.alpha, whitest)
+        color = Color.parse(info.details)
+        whitest = white(color, Light.parse(info.details))
+        to_rgb = ToRGB(color, info.depth, info.alpha, whitest)
         begin = Fraction(info.details["origin"])
         pieces = info.details["pieces"] or ()
         watch = stack.enter_context(
@@ -246,7 +288,8 @@ def frames(
     if index == 0:
         raise ItemError(
             f"has no frames between --start and --end; it ends at {spell(clock.last - begin)}"
-            if span and clock.last is not None else "holds no video frames"
+            if span and clock.last is not None
+            else "holds no video frames"
         )
 
 
@@ -260,8 +303,12 @@ def _scaled(array: np.ndarray, info: Info) -> np.ndarray:
 
 
 def _whole(
-    path: Path, container: InputContainer, stream: VideoStream, pieces: Iterable[str],
-    watch: Watch, clock: Clock,
+    path: Path,
+    container: InputContainer,
+    stream: VideoStream,
+    pieces: Iterable[str],
+    watch: Watch,
+    clock: Clock,
 ) -> Iterator[av.VideoFrame]:
     """Decode in several threads; what they lose at a damaged end is decoded again in one.
 
@@ -284,7 +331,10 @@ def _whole(
 
 
 def _decode(
-    container: InputContainer, stream: VideoStream, timeline: Timeline, watch: Watch,
+    container: InputContainer,
+    stream: VideoStream,
+    timeline: Timeline,
+    watch: Watch,
     clock: Clock | None = None,
 ) -> Iterator[av.VideoFrame]:
     """Decode what can be, with its times on the timeline; ``watch`` is told of the rest, and

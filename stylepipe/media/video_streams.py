@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 _KINDS = {"audio": "sound", "subtitle": "subtitles", "attachment": "attached file"}
 _SOUND = {".mp4": "aac", ".mov": "aac", ".m4v": "aac", ".webm": "libopus", ".avi": "libmp3lame"}
 _TEXT = {
-    ".mp4": "mov_text", ".mov": "mov_text", ".m4v": "mov_text", ".mkv": "subrip", ".webm": "webvtt",
+    ".mp4": "mov_text",
+    ".mov": "mov_text",
+    ".m4v": "mov_text",
+    ".mkv": "subrip",
+    ".webm": "webvtt",
 }
 _TEXT_CODECS = ("subrip", "text", "ass", "ssa", "webvtt", "mov_text")
 _BITS_A_CHANNEL = 96_000
@@ -210,7 +214,11 @@ class Streams:
     """The other streams on their way from an open source into an open output."""
 
     def __init__(
-        self, container: InputContainer, out: OutputContainer, plan: Plan, timeline: Timeline,
+        self,
+        container: InputContainer,
+        out: OutputContainer,
+        plan: Plan,
+        timeline: Timeline,
         suffix: str,
     ) -> None:
         self._container, self._timeline, self._suffix = container, timeline, suffix

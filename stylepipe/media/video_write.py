@@ -39,8 +39,14 @@ class VideoSink(Sink):
     """One video being written."""
 
     def __init__(
-        self, item: Item, info: Info, path: Path, work: Path, encoding: Encoding,
-        plan: Plan, log: Callable[[str], None],
+        self,
+        item: Item,
+        info: Info,
+        path: Path,
+        work: Path,
+        encoding: Encoding,
+        plan: Plan,
+        log: Callable[[str], None],
     ) -> None:
         self._item, self._info, self._path, self._work = item, info, path, work
         self._encoding, self._plan, self._log = encoding, plan, log
@@ -70,7 +76,11 @@ class VideoSink(Sink):
             self.abort()
             segments = [self._name("segment", n, ".seg") for n in range(self._finished)]
             notes = video_mux.assemble(
-                self._path, segments, self._encoding, self._item.source, self._plan,
+                self._path,
+                segments,
+                self._encoding,
+                self._item.source,
+                self._plan,
                 self._info,
             )
         for note in notes:
@@ -159,7 +169,7 @@ class _Segment:
     def __init__(self, encoding: Encoding, file: SegmentFile, info: Info) -> None:
         self.file, self._encoding, self._info = file, encoding, info
         self._context: VideoCodecContext = encoding.open()
-        self._convert = FromRGB(encoding.colour, encoding.pix_fmt, encoding.white)
+        self._convert = FromRGB(encoding.color, encoding.pix_fmt, encoding.white)
         self._base: Fraction | None = None
         self._times: list[int] = []
         self._clock = time.monotonic()

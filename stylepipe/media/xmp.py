@@ -43,15 +43,18 @@ def truthful(packet: bytes) -> tuple[bytes, set[str]]:
 
 
 def without_profile(packet: bytes) -> bytes:
-    """The packet without its statement of a colour space. Raises ValueError as above."""
+    """The packet without its statement of a color space. Raises ValueError as above."""
     return _without(packet, _PROFILE)[0]
 
 
 def upright(packet: bytes, width: int, height: int) -> bytes:
     """The packet of a picture that was turned upright to the size ``width`` x ``height``."""
     for name, value in (
-        ("tiff:Orientation", 1), ("tiff:ImageWidth", width), ("tiff:ImageLength", height),
-        ("exif:PixelXDimension", width), ("exif:PixelYDimension", height),
+        ("tiff:Orientation", 1),
+        ("tiff:ImageWidth", width),
+        ("tiff:ImageLength", height),
+        ("exif:PixelXDimension", width),
+        ("exif:PixelYDimension", height),
     ):
         pattern = rb"(" + name.encode() + rb"(?:\s*=\s*[\"']|>)\s*)\d+"
         packet = re.sub(pattern, rb"\g<1>" + str(value).encode(), packet)
@@ -77,7 +80,9 @@ def pointing(packet: bytes, guid: str) -> bytes:
         document = _parsed(packet)
         note = document.createElement("rdf:Description")
         for name, value in (
-            ("xmlns:rdf", _RDF), ("rdf:about", ""), ("xmlns:xmpNote", _NOTE),
+            ("xmlns:rdf", _RDF),
+            ("rdf:about", ""),
+            ("xmlns:xmpNote", _NOTE),
             ("xmpNote:HasExtendedXMP", guid),
         ):
             note.setAttribute(name, value)

@@ -1,4 +1,4 @@
-"""What painting by optimisation takes in memory, before it begins."""
+"""What painting by optimization takes in memory, before it begins."""
 
 from __future__ import annotations
 

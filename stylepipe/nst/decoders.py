@@ -24,7 +24,7 @@ FORMAT = "stylepipe-decoders"
 FORMAT_VERSION = "1"
 WIDEST = 1024
 """Channels; a file from elsewhere must not make a network that fills the memory."""
-LEAST = {"1": 32, "2": 64}
+MIN_CHANNELS = {"1": 32, "2": 64}
 """Channels of a fresh decoder, by block: with the compact encoder's 16 and 32 there are grids."""
 CONTEXT = 2
 """Features around a tile, beyond the reach of the convolutions at the deepest size."""
@@ -56,12 +56,12 @@ class Decoder(nn.Module):
             name[4] != after[4] and after != "relu0_0"
             for (name, _), (after, _) in pairwise(mirrored)
         ]
-        self._initialise()
+        self._initialize()
 
     def _chain(self) -> list[nn.Conv2d]:
         return [m for m in self.convolutions if isinstance(m, nn.Conv2d)]
 
-    def _initialise(self) -> None:
+    def _initialize(self) -> None:
         chain = self._chain()
         for convolution in chain:
             assert convolution.bias is not None
@@ -69,7 +69,7 @@ class Decoder(nn.Module):
             nn.init.zeros_(convolution.bias)
         last = chain[-1]
         assert last.bias is not None
-        nn.init.constant_(last.bias, 0.5)  # mid grey
+        nn.init.constant_(last.bias, 0.5)  # mid gray
         with torch.no_grad():
             last.weight.mul_(0.1)
 
@@ -79,13 +79,13 @@ class Decoder(nn.Module):
         return int(2 ** sum(self.grows))
 
     @property
-    def reach(self) -> int:
+    def receptive_radius(self) -> int:
         """A pixel depends on no feature further away than so many, counted in features."""
-        reach, step = 0.0, 1.0
+        receptive_radius, step = 0.0, 1.0
         for grows in self.grows:
-            reach += step
+            receptive_radius += step
             step /= 2 if grows else 1
-        return int(reach) + CONTEXT
+        return int(receptive_radius) + CONTEXT
 
     @property
     def widest(self) -> float:
@@ -126,7 +126,7 @@ class Decoder(nn.Module):
         result = features.new_empty(
             (len(features), 3, rows * self.scale, columns * self.scale), dtype=torch.float32
         )
-        for part in tiles(rows, columns, side, self.reach):
+        for part in tiles(rows, columns, side, self.receptive_radius):
             top, bottom, left, right = part.window
             found = self(features[..., top:bottom, left:right])
             inside = tuple(slice(s.start * self.scale, s.stop * self.scale) for s in part.inside)
@@ -145,7 +145,9 @@ def mirror(encoder: Encoder, layer: str, widen: float = 1.0) -> Decoder:
     widths = encoder_widths(encoder, layer)
     return Decoder(
         {
-            name: width if name == layer else max(round(width * widen), LEAST.get(name[4], 1))
+            name: width
+            if name == layer
+            else max(round(width * widen), MIN_CHANNELS.get(name[4], 1))
             for name, width in widths.items()
         }
     )
@@ -222,7 +224,7 @@ def save_decoders(
 ) -> None:
     """Write decoders, by layer, for one encoder, as safetensors in float16.
 
-    metadata: further strings, for example data, options, licence. Equal networks and metadata
+    metadata: further strings, for example data, options, license. Equal networks and metadata
     give equal bytes. The file appears whole or not at all. Raise ValueError for values that are
     not finite.
     """

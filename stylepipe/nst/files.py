@@ -38,7 +38,7 @@ def safetensors_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file through a temporary neighbour: neither a reader nor, after a power cut, the
+    """Write a file through a temporary neighbor: neither a reader nor, after a power cut, the
     disk ever holds half of it.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")

@@ -1,4 +1,4 @@
-"""Style transfer by optimising the picture itself.
+"""Style transfer by optimizing the picture itself.
 
 Gatys, Ecker, Bethge, "Image Style Transfer Using Convolutional Neural Networks" (2016); regions
 and several styles after Gatys et al., "Controlling Perceptual Factors in Neural Style Transfer"
@@ -22,19 +22,19 @@ from stylepipe.device import trim_allocator
 from .budget import Footprint, NotEnoughMemory
 from .encoders import Encoder
 from .margin import Margin
-from .objective import STRIP, Objective, Regions, Viewer
-from .optimise import (
+from .objective import STRIP, Objective, Regions, TiledEncoder
+from .optimize import (
     LEAST_HISTORY,
     LoopOptions,
     Size,
     Step,
     history,
-    optimise,
+    optimize,
     resize,
     size_of,
     sizes,
 )
-from .paintings import Painting, area, check_regions, in_colors_of, recoloured
+from .paintings import Painting, area, check_regions, in_colors_of, recolored
 from .terms import (
     Content,
     FeatureTerm,
@@ -52,17 +52,17 @@ from .terms import (
 )
 from .terms.base import Statistics
 from .terms.histogram import LEVELS
-from .terms.patches import MOST, SLAB
+from .terms.patches import MAX_PATCHES, SLAB
 from .terms.style import Kind, Scale
 
 INITS = ("style", "content", "noise", "gray")
 SMALLEST_TILE = 256
-HELD_OF_PHOTO = 18
+BYTES_PER_PHOTO_PIXEL = 18
 """Bytes by pixel of the photo: 12, and the caller's, of photo and result in integers."""
-HELD = 92
+BYTES_PER_PIXEL = 92
 """Bytes by pixel held of the picture while it is painted: itself, gradient and mean (12 each), what
 to go back to (12), and what the heap keeps of the size before (44, measured at 24 megapixels)."""
-OPTIMIZER_HELD = {"adam": 24, "adamw": 36, "lbfgs": 340}
+OPTIMIZER_BYTES_PER_PIXEL = {"adam": 24, "adamw": 36, "lbfgs": 340}
 """And by the optimizer: moments; the start too; the least history of steps and gradients, what it
 makes of them on its way, and the best picture."""
 HELD_OF_STRIP = 120
@@ -87,7 +87,7 @@ class Recipe:
     be reached, from the photo's own (0: nothing changes) to the painting's (1). style_scale: size
     of the painting relative to the picture. first_side: long side of the smallest size worked on,
     0 for the full size alone. init: where to start: ``style`` is the photo in the painting's
-    colours. colors: ``linear`` or ``histogram`` first give the painting the photo's colours.
+    colors. colors: ``linear`` or ``histogram`` first give the painting the photo's colors.
     border: what counts of a region, see Encoder.carry. Two weights mean another thing at another
     size: tv_weight, for it acts on the pixels themselves, and style_weight with gram_scale
     ``sum``, which grows with their number. Raise ValueError for values out of range.
@@ -195,15 +195,13 @@ class Gatys:
         ValueError for regions that do not fit and for a photo that is too small.
         """
         self._check_size("a picture", photo)
-        paintings = self._coloured(photo)
+        paintings = self._colored(photo)
         check_regions(paintings, regions)
         if self.recipe.strength == 0:
             return photo.clone()
         margin = Margin.around(*size_of(photo))
         if len(photo) > 1 and self.recipe.colors != "style":
-            raise ValueError(
-                "colours of the photo are given to one photo at a time, not to a batch"
-            )
+            raise ValueError("colors of the photo are given to one photo at a time, not to a batch")
         shown = size_of(photo)
         height, width = margin.outer
         # Before all the smaller sizes, and of the size that the user knows.
@@ -215,7 +213,7 @@ class Gatys:
         if regions is not None:
             regions = margin.extend(regions)
 
-        # Of a large picture no copy is held that is not needed: the first is the optimiser's own,
+        # Of a large picture no copy is held that is not needed: the first is the optimizer's own,
         # and the photo is extended anew for each size.
         def begin() -> Tensor:
             if start is None:
@@ -243,12 +241,12 @@ class Gatys:
             on_step(replace(step, size=size, picture=lambda: margin.cut(step.picture())))
 
         told = None if on_step is None else tell
-        return margin.cut(optimise(begin(), stages, builder, self.recipe.loop, told))
+        return margin.cut(optimize(begin(), stages, builder, self.recipe.loop, told))
 
     def objective(self, photo: Tensor, regions: Tensor | None = None) -> Objective:
         """The objective at the photo's own size, to judge pictures by."""
         self._check_size("a picture", photo)
-        paintings = self._coloured(photo)
+        paintings = self._colored(photo)
         check_regions(paintings, regions)
         return self._objective(photo, photo, paintings, regions)
 
@@ -277,12 +275,12 @@ class Gatys:
                 f"these layers: each side needs {self._least} or more"
             )
 
-    def _coloured(self, photo: Tensor) -> list[Painting]:
+    def _colored(self, photo: Tensor) -> list[Painting]:
         if self.recipe.colors == "style":
             return self.paintings
-        # With the photo's colours the painting is another each time.
+        # With the photo's colors the painting is another each time.
         self._learnt.clear()
-        return recoloured(self.paintings, photo[:1], self.recipe.colors)
+        return recolored(self.paintings, photo[:1], self.recipe.colors)
 
     def _start(self, photo: Tensor, paintings: Sequence[Painting], seed: int) -> Tensor:
         init = self.recipe.init
@@ -308,17 +306,17 @@ class Gatys:
         recipe, size = self.recipe, size_of(small)
         carried = None if regions is None else self._carried(area(regions, size))
         tile = self._tile(size, photo, regions)
-        viewer = Viewer(self.encoder, (), tile)
+        tiled_encoder = TiledEncoder(self.encoder, (), tile)
         features: list[FeatureTerm] = []
         content = recipe.content_layers
         if recipe.content_weight or recipe.perceptual_weight:
-            maps = viewer.maps(small, list(content))
+            maps = tiled_encoder.maps(small, list(content))
             if recipe.content_weight:
                 features.append(Content(maps, content, recipe.content_weight))
             if recipe.perceptual_weight:
                 features.append(Perceptual(maps, content, recipe.perceptual_weight))
         learnt = self._learn(size, paintings, carried is not None)
-        self._aim(learnt, viewer, small, carried)
+        self._aim(learnt, tiled_encoder, small, carried)
         features += learnt.terms
         if learnt.patches:
             features.append(learnt.patches)
@@ -349,7 +347,7 @@ class Gatys:
         recipe, layers = self.recipe, self.recipe.style_layers
         pictures = [resize(p.picture, self._style_size(p, size)) for p in paintings]
         viewers = [
-            Viewer(self.encoder, (), self._style_tile(size_of(p), _count(painting.regions)))
+            TiledEncoder(self.encoder, (), self._style_tile(size_of(p), _count(painting.regions)))
             for p, painting in zip(pictures, paintings, strict=True)
         ]
         carried = [
@@ -369,8 +367,8 @@ class Gatys:
             ]
             terms.append(Histogram(maps, layers, recipe.histogram_weight))
         found: list[list[Statistics]] = []
-        for viewer, picture, own in zip(viewers, pictures, carried, strict=True):
-            sums = viewer.measure(picture, terms, own) if terms else []
+        for tiled_encoder, picture, own in zip(viewers, pictures, carried, strict=True):
+            sums = tiled_encoder.measure(picture, terms, own) if terms else []
             found.append([t.statistics(s) for t, s in zip(terms, sums, strict=True)])
         # Without regions of their own the k-th painting serves the k-th region.
         apart = divided and paintings[0].regions is None
@@ -391,11 +389,13 @@ class Gatys:
             patches = Patches(bank, self._patch_layers, weight, PATCH_SIDE, shares)
         return _Learnt(terms, targets, patches)
 
-    def _aim(self, learnt: _Learnt, viewer: Viewer, small: Tensor, carried: Regions | None) -> None:
+    def _aim(
+        self, learnt: _Learnt, tiled_encoder: TiledEncoder, small: Tensor, carried: Regions | None
+    ) -> None:
         """Give the terms the statistics to reach: the paintings', or on the way to them."""
         targets, share = learnt.targets, self.recipe.strength
         if share < 1 and learnt.terms:
-            sums = viewer.measure(small, learnt.terms, carried)
+            sums = tiled_encoder.measure(small, learnt.terms, carried)
             targets = [
                 mix([(term.statistics(own), 1.0 - share), (target, share)])
                 for term, own, target in zip(learnt.terms, sums, targets, strict=True)
@@ -406,8 +406,10 @@ class Gatys:
     def _style_size(self, painting: Painting, size: Size) -> Size:
         return painting.size_for(size, self.recipe.style_scale, self._least)
 
-    def _carried(self, planes: Tensor) -> Regions:
-        return self.encoder.carry(planes, list(self.recipe.style_layers), self.recipe.border)
+    def _carried(self, region_masks: Tensor) -> Regions:
+        return self.encoder.propagate(
+            region_masks, list(self.recipe.style_layers), self.recipe.border
+        )
 
     def _tile(
         self, size: Size, photo: Tensor, regions: Tensor | None, shown: Size | None = None
@@ -417,13 +419,13 @@ class Gatys:
         speak of. Raises NotEnoughMemory.
         """
         recipe, foot = self.recipe, self._footprint
-        held: float = HELD + OPTIMIZER_HELD[recipe.loop.optimizer]
+        held: float = BYTES_PER_PIXEL + OPTIMIZER_BYTES_PER_PIXEL[recipe.loop.optimizer]
         if recipe._wanted[0]:
             held += foot.nbytes(recipe.content_layers)
         if recipe.loop.optimizer == "lbfgs":
             values = 3 * len(photo) * size[0] * size[1]
             held += 24 * (history(values) - LEAST_HISTORY)
-        beside = HELD_OF_PHOTO * len(photo) * photo.shape[2] * photo.shape[3]
+        beside = BYTES_PER_PHOTO_PIXEL * len(photo) * photo.shape[2] * photo.shape[3]
         if regions is not None:
             beside += regions.nbytes
         count = _count(regions)
@@ -470,7 +472,7 @@ class Gatys:
                 needed,
             )
         extra = PATCH_SIDE - 1 if self._patch_layers else 0
-        around = 2 * Viewer(self.encoder, self.recipe.layers, SMALLEST_TILE, extra).margin
+        around = 2 * TiledEncoder(self.encoder, self.recipe.layers, SMALLEST_TILE, extra).margin
         least = min(SMALLEST_TILE + around, height) * min(SMALLEST_TILE + around, width)
         needed = fixed + ceil(least * each)
         if needed > self.memory:
@@ -487,7 +489,7 @@ class Gatys:
         pixels = sum(h * w for h, w in (self._style_size(p, size) for p in self.paintings))
         found = 0
         for name in self._patch_layers:
-            patches = min(MOST, ceil(pixels * maps[name].positions))
+            patches = min(MAX_PATCHES, ceil(pixels * maps[name].positions))
             # Twice while they are made; then beside what is like them.
             found += 2 * 4 * patches * PATCH_SIDE**2 * maps[name].channels
             found += min(2 * SLAB, 8 * patches * ceil(size[0] * size[1] * maps[name].positions))

@@ -3,7 +3,7 @@
 What makes it quicker than ``StyleNetwork.forward``, which it equals up to rounding:
 
 * Every map is made and read in slabs of rows that stay in the processor's cache. Instance norm
-  needs the statistics of the whole map, so they are summed over the slabs, and a map is normalised
+  needs the statistics of the whole map, so they are summed over the slabs, and a map is normalized
   when the next layer reads it. There is no seam because there is no tile: each number is the one
   that the whole picture gives.
 * Maps too large to be kept are made twice, once for their statistics and once for the next layer.
@@ -191,7 +191,7 @@ class StyleEngine:
         p = self._head.shape[-1] // 2
         for a, b in source.slabs:
             y = F.conv2d(source.padded(a, b, p, _PHASED), self._head, self._bias)
-            # Channels are (row in block, column in block, colour).
+            # Channels are (row in block, column in block, color).
             grid[:, :, a:b] = unflatten(y, 1, (side, side, 3)).permute(0, 3, 4, 1, 5, 2)
         # The only time that the processor waits for the device.
         return out if bool(source.sound) else out.fill_(float("nan"))
@@ -294,7 +294,7 @@ class _Input(_Rows):
 
 
 class _Map(_Rows):
-    """A feature map made in slabs of rows: normalised and rectified when read, if it has a norm.
+    """A feature map made in slabs of rows: normalized and rectified when read, if it has a norm.
 
     make: (a, b) -> 1 x C x (b-a) x W, the raw rows. sound: of what they are made from.
     norm: gain and shift of each channel.
@@ -335,7 +335,7 @@ class _Map(_Rows):
             self._norm = values if phases == 1 else tuple(v.repeat(phases) for v in values)
 
     def add(self, change: _Map) -> None:
-        """Add the normalised, not rectified, values of a map of the same shape."""
+        """Add the normalized, not rectified, values of a map of the same shape."""
         assert self._parts is not None and change._parts is not None
         self.sound = self.sound & change.sound
         for part, other in zip(self._parts, change._parts, strict=True):
@@ -433,18 +433,18 @@ def _blocked(weight: Tensor, fold: int) -> Tensor:
     """The last convolution, reading 2x2 blocks as channels and writing whole blocks of pixels.
 
     weight: 3*fold^2 x I x k x k. Returns 3*(2*fold)^2 x 4*I x m x m; the outputs are ordered
-    (row in block, column in block, colour), the inputs (row, column, channel).
+    (row in block, column in block, color), the inputs (row, column, channel).
     """
     inputs, r = weight.shape[1], weight.shape[-1] // 2
-    reach = -(-r // 2)
+    receptive_radius = -(-r // 2)
     source = unflatten(weight, 0, (3, fold, fold)).permute(1, 2, 0, 3, 4, 5)
-    side = 2 * reach + 1
+    side = 2 * receptive_radius + 1
     out = weight.new_zeros(2, fold, 2, fold, 3, 2, 2, inputs, side, side)
     for y in (0, 1):
         for x in (0, 1):
             for dy in range(-r, r + 1):
                 for dx in range(-r, r + 1):
-                    row, column = (y + dy) // 2 + reach, (x + dx) // 2 + reach
+                    row, column = (y + dy) // 2 + receptive_radius, (x + dx) // 2 + receptive_radius
                     tap = source[..., dy + r, dx + r]
                     out[y, :, x, :, :, (y + dy) % 2, (x + dx) % 2, :, row, column] = tap
     return out.flatten(5, 7).flatten(0, 4)

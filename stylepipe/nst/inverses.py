@@ -1,4 +1,4 @@
-"""From features back to a picture: by a trained network, or by optimising the picture."""
+"""From features back to a picture: by a trained network, or by optimizing the picture."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch import Tensor
 from .budget import Footprint
 from .decoders import Decoder
 from .encoders import Encoder
-from .gatys import HELD, OPTIMIZER_HELD
+from .gatys import BYTES_PER_PIXEL, OPTIMIZER_BYTES_PER_PIXEL
 from .objective import Objective
-from .optimise import LoopOptions, Step, optimise, size_of
+from .optimize import LoopOptions, Step, optimize, size_of
 from .terms import Content, TotalVariation
 
 PASS = 8
@@ -26,7 +26,7 @@ def of_pass(widest: float) -> float:
     return 24 + PASS * widest
 
 
-class Inverse(ABC):
+class FeatureInverter(ABC):
     """Finds the picture that an encoder's layer would see so."""
 
     searches: bool
@@ -47,22 +47,22 @@ class Inverse(ABC):
         """
 
 
-class ByNetwork(Inverse):
+class DecoderInverter(FeatureInverter):
     """A decoder: one pass."""
 
     searches = False
 
     def __init__(self, decoder: Decoder) -> None:
         self.decoder = decoder
-        self.margin = decoder.reach * decoder.scale
+        self.margin = decoder.receptive_radius * decoder.scale
         self.of_tile, self.held = of_pass(decoder.widest), 12.0
 
     def picture(self, features: Tensor, photo: Tensor, tile: int) -> Tensor:
         return self.decoder.picture(features, *size_of(photo), tile=tile // self.decoder.scale)
 
 
-class ByOptimisation(Inverse):
-    """The picture itself is optimised, from the photo on, until it has the features.
+class OptimizationInverter(FeatureInverter):
+    """The picture itself is optimized, from the photo on, until it has the features.
 
     Chen, Schmidt, "Fast Patch-based Style Transfer of Arbitrary Style" (2016), eq. 4: the squared
     error of the features, here over their variance, and total variation.
@@ -85,9 +85,9 @@ class ByOptimisation(Inverse):
         self.encoder, self.layer, self.loop = encoder, layer, loop
         self.tv_weight, self.on_step = tv_weight, on_step
         # A gradient travels twice as far as a feature sees.
-        self.margin = 2 * encoder.reach(layer)
+        self.margin = 2 * encoder.receptive_radius(layer)
         self.of_tile = Footprint(encoder, [layer]).per_pixel
-        self.held = HELD + OPTIMIZER_HELD[loop.optimizer]
+        self.held = BYTES_PER_PIXEL + OPTIMIZER_BYTES_PER_PIXEL[loop.optimizer]
 
     def picture(self, features: Tensor, photo: Tensor, tile: int) -> Tensor:
         shares = {self.layer: 1.0}
@@ -102,4 +102,4 @@ class ByOptimisation(Inverse):
 
         # Gradients are needed here, whatever the caller has switched off.
         with torch.inference_mode(False), torch.enable_grad():
-            return optimise(photo.clone(), [size_of(photo)], build, self.loop, self.on_step)
+            return optimize(photo.clone(), [size_of(photo)], build, self.loop, self.on_step)

@@ -125,7 +125,7 @@ def wasserstein_loss(features: Tensor, mean: Tensor, covariance: Tensor, root: T
     return ((own_mean - mean).square().sum(dim=1) + spread) / (size + EPS)
 
 
-def recolour(photo: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+def recolor(photo: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     """A photo N 3 H W with these means and deviations (N 3 each) of its channels.
 
     Reinhard et al., "Color Transfer between Images" (2001), eq. 10, in RGB.
@@ -138,24 +138,24 @@ def recolour(photo: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 def tone_loss(x: Tensor, photo: Tensor, cell: int = 8) -> Tensor:
     """1 - correlation of the luminances' means over cells of pixels, N 3 H W each -> N.
 
-    Style moments alone fix which colours appear, not where: without this term large smooth areas
-    come out in rings of unrelated colours. Strokes finer than a cell, and hue, stay free.
+    Style moments alone fix which colors appear, not where: without this term large smooth areas
+    come out in rings of unrelated colors. Strokes finer than a cell, and hue, stay free.
     """
     return 1.0 - _correlation(x, photo, [(0.299, 0.587, 0.114)], cell)
 
 
 def hue_loss(x: Tensor, photo: Tensor, cell: int = 8) -> Tensor:
-    """1 - correlation of the opponent colours (red against blue, green against both) as in
+    """1 - correlation of the opponent colors (red against blue, green against both) as in
     tone_loss: what is warmer in the photo stays warmer within the painting's palette.
     """
     return 1.0 - _correlation(x, photo, [(1.0, 0.0, -1.0), (-0.5, 1.0, -0.5)], cell)
 
 
 def _correlation(
-    x: Tensor, photo: Tensor, planes: list[tuple[float, float, float]], cell: int
+    x: Tensor, photo: Tensor, region_masks: list[tuple[float, float, float]], cell: int
 ) -> Tensor:
     """Of two pictures' mixtures of channels over cells of pixels, -1 to 1: the planes' mean."""
-    mixture = torch.tensor(planes, device=x.device)
+    mixture = torch.tensor(region_masks, device=x.device)
     own, wanted = (
         F.avg_pool2d(torch.einsum("pc,nchw->nphw", mixture, p), cell).flatten(2) for p in (x, photo)
     )
@@ -177,7 +177,7 @@ def spike_penalty(x: Tensor, limit: float = 4.0) -> Tensor:
 
 
 def total_variation(x: Tensor) -> Tensor:
-    """Mean squared difference of neighbours, N C H W -> N."""
+    """Mean squared difference of neighbors, N C H W -> N."""
     right = (x[..., :, 1:] - x[..., :, :-1]).square().flatten(1).mean(dim=1)
     below = (x[..., 1:, :] - x[..., :-1, :]).square().flatten(1).mean(dim=1)
     return right + below

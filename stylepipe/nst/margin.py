@@ -1,4 +1,4 @@
-"""Room around a picture while it is optimised, cut off in the end."""
+"""Room around a picture while it is optimized, cut off in the end."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
-SHARE = 0.025
+MARGIN_SHARE = 0.025
 """Of the long side: enough at the smallest size, where a pixel is many in the end."""
-LEAST = 8
+MIN_MARGIN = 8
 
 
 @dataclass(frozen=True)
 class Margin:
     """Pixels that pictures are extended by, by reflection.
 
-    Padding makes a network see other features at a picture's border than inside; an optimiser
+    Padding makes a network see other features at a picture's border than inside; an optimizer
     pays for that with a frame of garish pixels, which so lies outside of what is kept.
     """
 
@@ -27,7 +27,7 @@ class Margin:
     @classmethod
     def around(cls, height: int, width: int) -> Margin:
         """The margin that a picture of this size needs, as far as it can be reflected."""
-        wanted = max(LEAST, round(SHARE * max(height, width)))
+        wanted = max(MIN_MARGIN, round(MARGIN_SHARE * max(height, width)))
         return cls(height, width, min(wanted, height - 1, width - 1))
 
     @property

@@ -5,7 +5,7 @@ Kolkin, Kucera, Paris, Sykora, Shechtman, Shakhnarovich, "Neural Neighbor Style 
 the variant that optimizes. Departures: a compact encoder in place of VGG-16, layers of equal weight
 in a hypercolumn, sizes that end at the photo's own, matches of whole hypercolumns in the last size
 too (no "feature splitting"), and no color step after it: colors are the painting's, or, given
-beforehand, the photo's (see paintings.recoloured).
+beforehand, the photo's (see paintings.recolored).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from . import losses
 from .budget import Footprint, NotEnoughMemory
 from .encoders import Encoder
 from .margin import Margin
-from .optimise import Size, Step, resize, size_of, sizes
-from .paintings import Painting, area, check_regions, in_colors_of, recoloured
+from .optimize import Size, Step, resize, size_of, sizes
+from .paintings import Painting, area, check_regions, in_colors_of, recolored
 
 CELL = 4
 """Side in pixels of what a hypercolumn stands for."""
@@ -128,7 +128,7 @@ class Neighbors:
         paintings = self.paintings
         if self.recipe.colors != "style":
             # With the photo's colors the painting is another each time.
-            paintings = recoloured(paintings, photo, self.recipe.colors)
+            paintings = recolored(paintings, photo, self.recipe.colors)
             self._banks.clear()
         shown = size_of(photo)
         factor = min(1.0, self.recipe.max_side / max(shown))
@@ -137,7 +137,7 @@ class Neighbors:
         margin = Margin.around(*size_of(small))
         self._check_memory(margin.outer)
         whole = margin.extend(small)
-        planes = None if regions is None else margin.extend(area(regions, size_of(small)))
+        region_masks = None if regions is None else margin.extend(area(regions, size_of(small)))
         first = -(-self._least * max(margin.outer) // min(margin.outer))
         stages = sizes(*margin.outer, max(self.recipe.first_side, first), factor=2.0)
         # Those of a photo of another size would only take memory.
@@ -145,8 +145,12 @@ class Neighbors:
         picture = in_colors_of(paintings, resize(whole, stages[0]))
         for index, size in enumerate(stages):
             scene = resize(whole, size)
-            bank = self._bank(size, paintings, planes is not None)
-            owner = None if planes is None else area(planes, _grid(size))[0].argmax(dim=0).flatten()
+            bank = self._bank(size, paintings, region_masks is not None)
+            owner = (
+                None
+                if region_masks is None
+                else area(region_masks, _grid(size))[0].argmax(dim=0).flatten()
+            )
 
             def tell(done: int, loss: float, now: Tensor, index: int = index) -> None:
                 if on_step is not None:
@@ -156,10 +160,10 @@ class Neighbors:
                     kept = Step(number, total, size, {"distance": loss}, lambda: margin.cut(now))
                     on_step(kept)
 
-            picture = self._optimise(resize(picture, size), scene, bank, owner, index == 0, tell)
+            picture = self._optimize(resize(picture, size), scene, bank, owner, index == 0, tell)
         return resize(margin.cut(picture), shown)
 
-    def _optimise(
+    def _optimize(
         self,
         start: Tensor,
         scene: Tensor,
@@ -236,8 +240,8 @@ class Neighbors:
                 found = self._columns(turned, grid, ones)
                 owner = torch.full((found.shape[1],), index if divided else 0, device=found.device)
                 if divided and painting.regions is not None:
-                    planes = torch.rot90(painting.regions, turn, (2, 3))
-                    owner = area(planes, grid)[0].argmax(dim=0).flatten()
+                    region_masks = torch.rot90(painting.regions, turn, (2, 3))
+                    owner = area(region_masks, grid)[0].argmax(dim=0).flatten()
                 kept = torch.linspace(
                     0, found.shape[1] - 1, min(most, found.shape[1]), device=found.device
                 )

@@ -172,10 +172,10 @@ class StyleNetwork(nn.Module):
         back = widths[::-1]
         self.up = nn.ModuleList(ConvNorm(styles, a, b) for a, b in pairwise(back))
         self.head = nn.Conv2d(widths[0], 3 * fold**2, spec.kernel)
-        self._initialise_head()
+        self._initialize_head()
 
-    def _initialise_head(self) -> None:
-        """Start at mid grey, and with the same filter for every pixel of an unshuffled block.
+    def _initialize_head(self) -> None:
+        """Start at mid gray, and with the same filter for every pixel of an unshuffled block.
 
         The second is ICNR (Aitken 2017): no checkerboard at the start of training.
         """
@@ -291,7 +291,7 @@ def save_styles(
 ) -> None:
     """Write a network and what is known of its styles as safetensors, in float16.
 
-    metadata: further strings, for example teacher, data, options, licence, stylepipe_version.
+    metadata: further strings, for example teacher, data, options, license, stylepipe_version.
     Half precision costs an error of about 1e-3 of a weight, under one level of 255 in a picture.
     Equal networks and metadata give equal bytes. The file appears whole or not at all. Raise
     ValueError when the records do not match the network.

@@ -34,7 +34,7 @@ class _InstanceNorm(torch.autograd.Function):
 
 
 def _by_group_norm(x: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-    """The normalised maps (N C H W) and one over their deviations (N C)."""
+    """The normalized maps (N C H W) and one over their deviations (N C)."""
     n, c, h, w = x.shape
     # Group norm with one channel a group is instance norm, without its copy in channels-last.
     normal, _, rstd = torch.native_group_norm(x, None, None, n, c, h * w, c, eps)
@@ -75,7 +75,7 @@ def _sum(x: Tensor) -> Tensor:
 
 
 def instance_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
-    """Normalise each map of x (N C H W), then scale by gamma and shift by beta (N C).
+    """Normalize each map of x (N C H W), then scale by gamma and shift by beta (N C).
 
     Ulyanov, Vedaldi, Lempitsky, "Instance Normalization" (2016), eq. 1. Raise ValueError where
     a map has a single position: it has no deviation.

@@ -28,7 +28,7 @@ class Part:
     window: Box
 
 
-class Viewer:
+class TiledEncoder:
     """Shows the features of a picture, in one piece or in tiles that see enough around them.
 
     tile: side of the tiles in pixels; None for one piece. Tiles begin at multiples of the deepest
@@ -50,8 +50,10 @@ class Viewer:
         self.margin = 0
         """Pixels that a tile sees on each side of it."""
         if tile is not None:
-            reach = max((encoder.reach(layer) for layer in self.layers), default=0)
-            self.margin = -(-(reach + extra * self._grid) // self._grid) * self._grid
+            receptive_radius = max(
+                (encoder.receptive_radius(layer) for layer in self.layers), default=0
+            )
+            self.margin = -(-(receptive_radius + extra * self._grid) // self._grid) * self._grid
 
     def parts(self, height: int, width: int) -> Iterator[Part]:
         """The tiles of a picture."""
@@ -67,7 +69,7 @@ class Viewer:
                 _pixels(tile.core, grid, height, width), _pixels(tile.window, grid, height, width)
             )
 
-    def show(self, picture: Tensor, part: Part, regions: Regions | None = None) -> View:
+    def encode(self, picture: Tensor, part: Part, regions: Regions | None = None) -> View:
         """Encode a tile. picture: N 3 H W, or its window alone where a gradient is wanted."""
         top, bottom, left, right = part.window
         if picture.shape[-2:] != (bottom - top, right - left):
@@ -92,10 +94,10 @@ class Viewer:
         layers = list(dict.fromkeys(layers))
         if not layers:
             return {}
-        viewer = Viewer(self.encoder, layers, self.tile)
+        tiled_encoder = TiledEncoder(self.encoder, layers, self.tile)
         found: dict[str, Tensor] = {}
-        for part in viewer.parts(picture.shape[-2], picture.shape[-1]):
-            view = viewer.show(picture, part)
+        for part in tiled_encoder.parts(picture.shape[-2], picture.shape[-1]):
+            view = tiled_encoder.encode(picture, part)
             for layer in layers:
                 piece = view.inner(layer)
                 if layer not in found:
@@ -112,10 +114,10 @@ class Viewer:
         """What each term measures on the whole picture."""
         layers = list(chain.from_iterable(term.layers for term in terms))
         extra = max((term.extra for term in terms), default=0)
-        viewer = Viewer(self.encoder, layers, self.tile, extra)
+        tiled_encoder = TiledEncoder(self.encoder, layers, self.tile, extra)
         total: list[Measured] = []
-        for part in viewer.parts(picture.shape[-2], picture.shape[-1]):
-            view = viewer.show(picture, part, regions)
+        for part in tiled_encoder.parts(picture.shape[-2], picture.shape[-1]):
+            view = tiled_encoder.encode(picture, part, regions)
             total = _added(total, [term.measure(view) for term in terms])
         return total
 
@@ -123,7 +125,7 @@ class Viewer:
 class Objective:
     """Values and gradient of the weighted sum of terms, for a batch of independent pictures.
 
-    regions: layer -> N K H W or 1 K H W, see View.regions. tile: see Viewer.
+    regions: layer -> N K H W or 1 K H W, see View.regions. tile: see TiledEncoder.
     """
 
     def __init__(
@@ -138,10 +140,10 @@ class Objective:
         self.features = [term for term in features if term.weight > 0]
         self.pixels = [term for term in pixels if term.weight > 0]
         if not self.features and not self.pixels:
-            raise ValueError("all weights are zero: there is nothing to optimise")
+            raise ValueError("all weights are zero: there is nothing to optimize")
         layers = list(chain.from_iterable(term.layers for term in self.features))
         extra = max((term.extra for term in self.features), default=0)
-        self.viewer = Viewer(encoder, layers, tile, extra)
+        self.tiled_encoder = TiledEncoder(encoder, layers, tile, extra)
         self.regions = regions
         self.weight = sum(t.weight for t in self.features) + sum(t.weight for t in self.pixels)
         """About the value of a picture that has nothing to do with the targets."""
@@ -161,7 +163,7 @@ class Objective:
 
     def _evaluate(self, picture: Tensor, gradient: Tensor) -> dict[str, Tensor]:
         """The values; the gradient is added to `gradient`."""
-        parts = list(self.viewer.parts(picture.shape[-2], picture.shape[-1]))
+        parts = list(self.tiled_encoder.parts(picture.shape[-2], picture.shape[-1]))
         values = self._of_pixels(picture, gradient)
         if not self.features:
             return values
@@ -215,7 +217,7 @@ class Objective:
             yield max(first - grid, 0), min(last + grid, height), (first, last)
 
     def _measure(self, picture: Tensor, part: Part) -> list[Measured]:
-        view = self.viewer.show(picture, part, self.regions)
+        view = self.tiled_encoder.encode(picture, part, self.regions)
         return [term.measure(view) for term in self.features]
 
     def _valued(self, measured: Sequence[Measured]) -> tuple[dict[str, Tensor], Tensor]:

@@ -36,8 +36,8 @@ class Painting:
         return max(1, round(height * factor)), max(1, round(width * factor))
 
 
-def recoloured(paintings: Sequence[Painting], photo: Tensor, how: str) -> list[Painting]:
-    """The paintings with a photo's colours, see palette.matched."""
+def recolored(paintings: Sequence[Painting], photo: Tensor, how: str) -> list[Painting]:
+    """The paintings with a photo's colors, see palette.matched."""
     return [Painting(matched(p.picture, photo, how), p.weight, p.regions) for p in paintings]
 
 
@@ -46,7 +46,7 @@ def in_colors_of(paintings: Sequence[Painting], photo: Tensor) -> Tensor:
     total = sum(p.weight for p in paintings)
     mean = torch.stack([p.picture.mean(dim=(2, 3)) * (p.weight / total) for p in paintings])
     std = torch.stack([p.picture.std(dim=(2, 3)) * (p.weight / total) for p in paintings])
-    return losses.recolour(photo, mean.sum(dim=0), std.sum(dim=0)).clamp(0.0, 1.0)
+    return losses.recolor(photo, mean.sum(dim=0), std.sum(dim=0)).clamp(0.0, 1.0)
 
 
 def check_regions(paintings: Sequence[Painting], regions: Tensor | None) -> None:
@@ -71,8 +71,8 @@ def check_regions(paintings: Sequence[Painting], regions: Tensor | None) -> None
                 raise ValueError(f"region {k + 1} is missing in style {index}")
 
 
-def area(planes: Tensor, size: Size) -> Tensor:
+def area(region_masks: Tensor, size: Size) -> Tensor:
     """Planes N K H W in another size, by averages: they still sum to 1."""
-    if tuple(planes.shape[-2:]) == size:
-        return planes
-    return F.interpolate(planes, size, mode="area")
+    if tuple(region_masks.shape[-2:]) == size:
+        return region_masks
+    return F.interpolate(region_masks, size, mode="area")

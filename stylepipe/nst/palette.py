@@ -1,4 +1,4 @@
-"""The colours of one picture given to another."""
+"""The colors of one picture given to another."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PART = 1 << 18
 
 
 def matched(picture: Tensor, model: Tensor, how: str) -> Tensor:
-    """A picture 1 3 H W with the colours of a model 1 3 h w, both in [0,1]; so is the result.
+    """A picture 1 3 H W with the colors of a model 1 3 h w, both in [0,1]; so is the result.
 
     how: ``linear`` gives it the model's mean and covariance (Gatys et al., "Preserving Color in
     Neural Artistic Style Transfer" (2016), sec. 3.1, by symmetric roots); ``histogram`` the model's
@@ -25,13 +25,13 @@ def matched(picture: Tensor, model: Tensor, how: str) -> Tensor:
         return torch.cat([_histogram(p, m) for p, m in zip(picture[0], model[0], strict=True)])[
             None
         ]
-    raise ValueError(f"colours can be matched 'linear' or by 'histogram', not {how!r}")
+    raise ValueError(f"colors can be matched 'linear' or by 'histogram', not {how!r}")
 
 
 def _linear(picture: Tensor, model: Tensor) -> Tensor:
     mean, root, inverse = _moments(picture)
     wanted_mean, wanted_root, _ = _moments(model)
-    # Of all maps between the two Gaussians the one that moves colours least (Monge).
+    # Of all maps between the two Gaussians the one that moves colors least (Monge).
     bridge = _power(root @ (wanted_root @ wanted_root) @ root, 0.5)
     change = inverse @ bridge @ inverse
     parts = [(change @ (p - mean) + wanted_mean).to(picture) for p in _parts(picture)]
@@ -42,8 +42,8 @@ def _moments(picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Of 1 3 H W: mean 3 1, root of the covariance and its inverse, in float64."""
     count = picture.shape[2] * picture.shape[3]
     mean = torch.stack([p.sum(dim=1) for p in _parts(picture)]).sum(dim=0)[:, None] / count
-    centred = (p - mean for p in _parts(picture))
-    covariance = torch.stack([c @ c.T for c in centred]).sum(dim=0) / count
+    centered = (p - mean for p in _parts(picture))
+    covariance = torch.stack([c @ c.T for c in centered]).sum(dim=0) / count
     covariance += 1e-5 * torch.eye(3, dtype=covariance.dtype)
     return mean, _power(covariance, 0.5), _power(covariance, -0.5)
 

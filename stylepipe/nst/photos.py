@@ -78,11 +78,11 @@ class Photos:
     """An endless supply of batches of square crops; step n's batch is a function of the seed.
 
     A crop comes from a photo scaled so that its short side is `size` to `zoom * size` pixels.
-    vivid: the part of the crops that get other colours (see recoloured). flat: whether masks and
-    flat drawings count too: of a crop of one colour a network can only make one flat field, which
-    a training takes for its collapse.
-    Photos are read at once while they fit in memory, the rest when they are drawn.
-    warnings: a sentence for each photo left out. Raise ValueError where none serves.
+    color_jitter: the part of the crops that get other colors (see recolored). flat: whether masks
+    and flat drawings count too: of a crop of one color a network can only make one flat field,
+    which a training takes for its collapse. Photos are read at once while they fit in memory, the
+    rest when they are drawn. warnings: a sentence for each photo left out. Raise ValueError where
+    none serves.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Photos:
         size: int,
         zoom: float,
         seed: int,
-        vivid: float = 0.0,
+        color_jitter: float = 0.0,
         flat: bool = False,
     ) -> None:
         self._read = read
@@ -100,7 +100,7 @@ class Photos:
         self.size = size
         self.zoom = zoom
         self.seed = seed
-        self.vivid = vivid
+        self.color_jitter = color_jitter
         self.warnings: list[str] = []
         self.paths: list[Path] = []
         self._cache: dict[Path, NDArray[np.uint8]] = {}
@@ -174,15 +174,15 @@ class Photos:
         if rng.random() < 0.5:
             crop = crop[:, ::-1]
         result = to_tensor(crop)
-        return recoloured(result, rng) if rng.random() < self.vivid else result
+        return recolored(result, rng) if rng.random() < self.color_jitter else result
 
 
-def recoloured(picture: Tensor, rng: np.random.Generator) -> Tensor:
+def recolored(picture: Tensor, rng: np.random.Generator) -> Tensor:
     """A picture 3 H W in [0,1] with 0.5 to 3 times its saturation, every third time with its
-    channels swapped too. Photos hold few of the colours that a user's pictures will show.
+    channels swapped too. Photos hold few of the colors that a user's pictures will show.
     """
-    grey = picture.mean(dim=0, keepdim=True)
-    picture = (grey + float(rng.uniform(0.5, 3.0)) * (picture - grey)).clamp(0.0, 1.0)
+    gray = picture.mean(dim=0, keepdim=True)
+    picture = (gray + float(rng.uniform(0.5, 3.0)) * (picture - gray)).clamp(0.0, 1.0)
     if rng.random() < 1 / 3:
         picture = picture[torch.from_numpy(rng.permutation(3))]
     return picture

@@ -16,16 +16,16 @@ from stylepipe.device import trim_allocator
 
 from .budget import Footprint, Map, NotEnoughMemory
 from .encoders import Encoder
-from .inverses import Inverse, of_pass
-from .objective import Viewer
-from .optimise import resize, size_of
-from .paintings import Painting, Size, area, check_regions, recoloured
+from .inverses import FeatureInverter, of_pass
+from .objective import TiledEncoder
+from .optimize import resize, size_of
+from .paintings import Painting, Size, area, check_regions, recolored
 from .swap import WORKING, StylePatches
 from .transforms import SLAB, StyleStatistics, blended, moments, restyled, stacked
 
 KEPT = 8
 """What the paintings teach is kept for other sizes of photos in this part of the memory."""
-HELD = 42
+BYTES_PER_PIXEL = 42
 """Bytes by pixel of the photo: 12; the caller's, of photo and result in integers, 6; and 24 that
 the heap keeps of what was freed (measured at six megapixels)."""
 SLABS = 6
@@ -34,19 +34,19 @@ SMALLEST_TILE, LARGEST_TILE = 256, 2048
 
 
 @dataclass(frozen=True)
-class Style:
+class StyleFeatures:
     """What a painting's features are: maps 1 C h w; weight; planes 1 K h w or None."""
 
     maps: Tensor
     weight: float
-    planes: Tensor | None
+    region_masks: Tensor | None
 
 
 class FeatureTransform(ABC):
     """What is done to the features."""
 
     @abstractmethod
-    def learn(self, styles: Iterable[Style], apart: bool) -> Any:
+    def learn(self, styles: Iterable[StyleFeatures], apart: bool) -> Any:
         """What the styles teach, of one layer: maps 1 C h w of any sizes, and planes 1 K h w for
         all or none. apart: the k-th style is for the k-th region. styles can be gone through once,
         and each is encoded when it is asked for. Raise ValueError for styles that cannot serve.
@@ -54,7 +54,11 @@ class FeatureTransform(ABC):
 
     @abstractmethod
     def apply(
-        self, features: Tensor, learnt: Any, planes: Tensor | None, limit: Tensor | None = None
+        self,
+        features: Tensor,
+        learnt: Any,
+        region_masks: Tensor | None,
+        limit: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """The changed features 1 C h w; those given may be overwritten. planes: 1 K h w, how much
         each belongs to each region, which sum to 1. Of several levels: with the features comes what
@@ -82,9 +86,9 @@ class MomentTransform(FeatureTransform):
     def __init__(self, full: bool) -> None:
         self.full = full
 
-    def learn(self, styles: Iterable[Style], apart: bool) -> StyleStatistics:
+    def learn(self, styles: Iterable[StyleFeatures], apart: bool) -> StyleStatistics:
         found = [
-            (StyleStatistics.of(moments(s.maps, s.planes, full=self.full)), s.weight)
+            (StyleStatistics.of(moments(s.maps, s.region_masks, full=self.full)), s.weight)
             for s in styles
         ]
         return stacked([statistics for statistics, _ in found]) if apart else blended(found)
@@ -93,10 +97,10 @@ class MomentTransform(FeatureTransform):
         self,
         features: Tensor,
         learnt: StyleStatistics,
-        planes: Tensor | None,
+        region_masks: Tensor | None,
         limit: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        return restyled(features, learnt, planes, limit=limit, out=features)
+        return restyled(features, learnt, region_masks, limit=limit, out=features)
 
     def nbytes(self, learnt: StyleStatistics) -> int:
         return learnt.nbytes
@@ -116,33 +120,37 @@ class PatchSwap(FeatureTransform):
         self.side, self.stride = side, stride
         self.pooled, self.fast = pooled, fast
 
-    def learn(self, styles: Iterable[Style], apart: bool) -> list[tuple[StylePatches, float]]:
+    def learn(
+        self, styles: Iterable[StyleFeatures], apart: bool
+    ) -> list[tuple[StylePatches, float]]:
         styles = list(styles)
-        planes: list[Tensor | None]
+        region_masks: list[Tensor | None]
         if apart:
-            planes = [
+            region_masks = [
                 torch.eye(len(styles), device=s.maps.device)[k][:, None, None].expand(
                     -1, *s.maps.shape[2:]
                 )
                 for k, s in enumerate(styles)
             ]
         else:
-            planes = [None if s.planes is None else s.planes[0] for s in styles]
+            region_masks = [None if s.region_masks is None else s.region_masks[0] for s in styles]
         maps = [s.maps for s in styles]
         if self.pooled or apart:
-            return [(self._patches(maps, planes), 1.0)]
+            return [(self._patches(maps, region_masks), 1.0)]
         total = sum(s.weight for s in styles)
         return [
             (self._patches([m], [p]), s.weight / total)
-            for m, p, s in zip(maps, planes, styles, strict=True)
+            for m, p, s in zip(maps, region_masks, styles, strict=True)
         ]
 
     def least(self, encoder: Encoder, layer: str) -> int:
         """Pixels of the smallest picture's side that holds a patch of this layer's features."""
         return encoder.least_side(layer) + (self.side - 1) * encoder.stride(layer)
 
-    def _patches(self, maps: Sequence[Tensor], planes: Sequence[Tensor | None]) -> StylePatches:
-        divided = None if planes[0] is None else planes
+    def _patches(
+        self, maps: Sequence[Tensor], region_masks: Sequence[Tensor | None]
+    ) -> StylePatches:
+        divided = None if region_masks[0] is None else region_masks
         precision: Literal["exact", "fast"] = "fast" if self.fast else "exact"
         return StylePatches(maps, self.side, self.stride, regions=divided, precision=precision)
 
@@ -169,10 +177,10 @@ class PatchSwap(FeatureTransform):
         self,
         features: Tensor,
         learnt: list[tuple[StylePatches, float]],
-        planes: Tensor | None,
+        region_masks: Tensor | None,
         limit: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        regions = None if planes is None else planes[0]
+        regions = None if region_masks is None else region_masks[0]
         parts = (patches.swap(features, regions).mul_(weight) for patches, weight in learnt)
         result = next(parts).contiguous()
         for part in parts:
@@ -184,7 +192,7 @@ class PatchSwap(FeatureTransform):
 class RestyleSettings:
     """How photos are restyled. strength: 0 (the photo) to 1. style_scale: size of the painting
     relative to the photo. colors: ``linear`` or ``histogram`` first give the painting the photo's
-    colours. border: what counts of a region, see Encoder.carry. Raise ValueError out of range.
+    colors. border: what counts of a region, see Encoder.carry. Raise ValueError out of range.
     """
 
     strength: float = 1.0
@@ -212,7 +220,7 @@ class Restyler:
     def __init__(
         self,
         encoder: Encoder,
-        inverses: Mapping[str, Inverse],
+        inverses: Mapping[str, FeatureInverter],
         transform: FeatureTransform,
         paintings: Sequence[Painting],
         settings: RestyleSettings,
@@ -245,7 +253,7 @@ class Restyler:
         if self.settings.strength == 0:
             return photo.clone()
         tile = self._tile(photo, regions)
-        paintings = self._coloured(photo)
+        paintings = self._colored(photo)
         result = photo
         limit: Tensor | None = None
         for layer, inverse in self.inverses.items():
@@ -258,7 +266,7 @@ class Restyler:
         self,
         picture: Tensor,
         layer: str,
-        inverse: Inverse,
+        inverse: FeatureInverter,
         paintings: Sequence[Painting],
         regions: Tensor | None,
         limit: Tensor | None,
@@ -269,25 +277,25 @@ class Restyler:
         maps = self._encoded(picture, layer, tile)
         if tile < max(size):
             trim_allocator()
-        planes = None
+        region_masks = None
         if regions is not None:
-            planes = self.encoder.carry(regions, [layer], "simple")[layer]
-            planes /= planes.sum(dim=1, keepdim=True).clamp_min_(1e-6)
+            region_masks = self.encoder.propagate(regions, [layer], "simple")[layer]
+            region_masks /= region_masks.sum(dim=1, keepdim=True).clamp_min_(1e-6)
         if share == 1 or inverse.searches:
-            changed, limit = self.transform.apply(maps, learnt, planes, limit)
+            changed, limit = self.transform.apply(maps, learnt, region_masks, limit)
             painted = inverse.picture(changed, picture, tile)
             return painted.lerp_(picture, 1 - share), limit
         # What the way back loses of the photo returns as the style goes: strength 0 is the photo,
         # without a jump on the way.
         lost = inverse.picture(maps, picture, tile).neg_().add_(picture)
-        changed, limit = self.transform.apply(maps.clone(), learnt, planes, limit)
+        changed, limit = self.transform.apply(maps.clone(), learnt, region_masks, limit)
         changed.lerp_(maps, 1 - share)
         del maps
         painted = inverse.picture(changed, picture, tile)
         return painted.add_(lost, alpha=1 - share).clamp_(0.0, 1.0), limit
 
     def _encoded(self, picture: Tensor, layer: str, tile: int) -> Tensor:
-        return Viewer(self.encoder, (), tile).maps(picture, [layer])[layer]
+        return TiledEncoder(self.encoder, (), tile).maps(picture, [layer])[layer]
 
     def _learn(
         self, layer: str, size: Size, paintings: Sequence[Painting], divided: bool, tile: int
@@ -306,15 +314,15 @@ class Restyler:
 
     def _styles(
         self, layer: str, size: Size, paintings: Sequence[Painting], divided: bool, tile: int
-    ) -> Iterator[Style]:
+    ) -> Iterator[StyleFeatures]:
         for painting in paintings:
             own = self._style_size(painting, size)
-            planes = None
+            region_masks = None
             if divided and painting.regions is not None:
                 regions = area(painting.regions, own)
-                planes = self.encoder.carry(regions, [layer], self.settings.border)[layer]
+                region_masks = self.encoder.propagate(regions, [layer], self.settings.border)[layer]
             maps = self._encoded(resize(painting.picture, own), layer, tile)
-            yield Style(maps, painting.weight, planes)
+            yield StyleFeatures(maps, painting.weight, region_masks)
 
     def _style_size(self, painting: Painting, size: Size) -> Size:
         return painting.size_for(size, self.settings.style_scale, self._least)
@@ -325,7 +333,7 @@ class Restyler:
     def _tile(self, photo: Tensor, regions: Tensor | None) -> int:
         """The side of the tiles with which a photo fits into the memory. Raises NotEnoughMemory."""
         height, width = size = size_of(photo)
-        fixed = HELD * height * width + max(
+        fixed = BYTES_PER_PIXEL * height * width + max(
             self._whole(layer, inverse, size, 0 if regions is None else regions.shape[1])
             for layer, inverse in self.inverses.items()
         )
@@ -335,7 +343,7 @@ class Restyler:
         widest = max(found.nbytes for found in self._footprint.maps.values())
         each = max(of_pass(widest), *(i.of_tile for i in self.inverses.values()))
         around = 2 * max(
-            max(self.encoder.reach(layer), inverse.margin)
+            max(self.encoder.receptive_radius(layer), inverse.margin)
             for layer, inverse in self.inverses.items()
         )
         spare = self.memory - self.memory // KEPT - fixed
@@ -350,24 +358,24 @@ class Restyler:
             )
         return min(max(int((spare / each) ** 0.5) - around, SMALLEST_TILE), LARGEST_TILE)
 
-    def _whole(self, layer: str, inverse: Inverse, size: Size, regions: int) -> float:
+    def _whole(self, layer: str, inverse: FeatureInverter, size: Size, regions: int) -> float:
         """Bytes of whatever is not cut, while a layer of a photo of this size is changed."""
         found, pixels = self._footprint.maps[layer], size[0] * size[1]
         sizes = [h * w for h, w in (self._style_size(p, size) for p in self.paintings)]
-        planes = 4.0 * regions * found.positions
+        region_masks = 4.0 * regions * found.positions
         # A painting, resized, and its features; the photo's, while there are no others.
-        learning = max(sizes) * (24 + found.nbytes + 2 * planes)
-        painting = 12 + inverse.held + found.nbytes + 2 * planes
+        learning = max(sizes) * (24 + found.nbytes + 2 * region_masks)
+        painting = 12 + inverse.held + found.nbytes + 2 * region_masks
         if self.settings.strength < 1 and not inverse.searches:
             painting += 12 + found.nbytes
         return max(learning, pixels * painting) + self.transform.takes(found, pixels, sum(sizes))
 
-    def _coloured(self, photo: Tensor) -> list[Painting]:
+    def _colored(self, photo: Tensor) -> list[Painting]:
         if self.settings.colors == "style":
             return self.paintings
-        # With the photo's colours the painting is another each time.
+        # With the photo's colors the painting is another each time.
         self._learnt.clear()
-        return recoloured(self.paintings, photo, self.settings.colors)
+        return recolored(self.paintings, photo, self.settings.colors)
 
     def _check_size(self, what: str, picture: Tensor) -> None:
         height, width = picture.shape[-2:]

@@ -1,6 +1,6 @@
 """Style-swap: every patch of a content's features replaced by the style's patch most like it.
 
-Chen, Schmidt, "Fast Patch-based Style Transfer of Arbitrary Style" (2016): most like by normalised
+Chen, Schmidt, "Fast Patch-based Style Transfer of Arbitrary Style" (2016): most like by normalized
 cross-correlation, <c, s> / |s|; where patches overlap in the result, their mean.
 
 The published way is a convolution with all the style's patches as filters, and a transposed one
@@ -81,8 +81,8 @@ class StylePatches:
         is smaller than a patch or zero everywhere, where channels or regions do not agree, on a
         region that no patch serves, and on a stride that leaves gaps.
         """
-        planes = list(regions or [None] * len(maps))
-        _check(maps, side, stride, planes, precision)
+        region_masks = list(regions or [None] * len(maps))
+        _check(maps, side, stride, region_masks, precision)
         self.side, self.stride = side, stride
         self._fast = precision == "fast"
         self._dtype = torch.promote_types(maps[0].dtype, torch.float32)
@@ -105,8 +105,8 @@ class StylePatches:
         length = torch.cat([each.flatten() for each in lengths])
         self._inverse = torch.where(length > 0, 1 / length, 0).to(self._dtype)
         # A patch of zeros is like nothing. The last row is for contents without regions.
-        self._serves = _serves(styles, planes) & (length > 0)
-        self._regions = next((len(each) for each in planes if each is not None), None)
+        self._serves = _serves(styles, region_masks) & (length > 0)
+        self._regions = next((len(each) for each in region_masks if each is not None), None)
         for number, patches in enumerate(self._serves[:-1], 1):
             if not patches.any():
                 raise ValueError(
@@ -271,9 +271,9 @@ class _Map:
         squares = torch.linalg.vector_norm(self.pixels, dim=1).square()
         return sum(self.at_places(squares), start=squares.new_zeros(())).sqrt()
 
-    def shares(self, planes: Tensor) -> Tensor:
+    def shares(self, region_masks: Tensor) -> Tensor:
         """How much of each patch is of each region, K x rows x columns."""
-        total = sum(self.at_places(planes.flatten(1).T), start=planes.new_zeros(()))
+        total = sum(self.at_places(region_masks.flatten(1).T), start=region_masks.new_zeros(()))
         return total.movedim(2, 0) / self.side**2
 
     def keys(self) -> tuple[Tensor, int]:
@@ -323,7 +323,7 @@ class _Piece:
             entries = lines[at, line]
             place = entries.argmax(dim=1)
             found += [peak, self.number[line * LINE + place]]
-            if left:  # the next one is often a neighbour of this
+            if left:  # the next one is often a neighbor of this
                 lines[at, line, place] = -torch.inf
                 entries[each, place] = -torch.inf
                 peaks[each, line] = entries.amax(dim=1)
@@ -417,12 +417,12 @@ def _spans(length: int, most: int) -> Iterator[tuple[int, int]]:
 
 def _serves(styles: Sequence[_Map], regions: Sequence[Tensor | None]) -> Tensor:
     """Which patches of all styles serve which region, and any at all, K + 1 P."""
-    count = next((len(planes) for planes in regions if planes is not None), 0)
+    count = next((len(region_masks) for region_masks in regions if region_masks is not None), 0)
     parts = []
-    for style, planes in zip(styles, regions, strict=True):
+    for style, region_masks in zip(styles, regions, strict=True):
         serves = torch.ones_like(style.corner, dtype=torch.bool).repeat(count + 1, 1, 1)
-        if planes is not None:
-            serves[:-1] = style.shares(planes) >= 0.5
+        if region_masks is not None:
+            serves[:-1] = style.shares(region_masks) >= 0.5
         parts.append(serves.flatten(1))
     return torch.cat(parts, dim=1)
 
@@ -448,10 +448,10 @@ def _check(
         )
     if len(regions) != len(maps):
         raise ValueError(f"{len(maps)} styles, but regions of {len(regions)}")
-    count = next((len(planes) for planes in regions if planes is not None), None)
-    for number, (features, planes) in enumerate(zip(maps, regions, strict=True), 1):
+    count = next((len(region_masks) for region_masks in regions if region_masks is not None), None)
+    for number, (features, region_masks) in enumerate(zip(maps, regions, strict=True), 1):
         _check_map(f"style {number}", features, side, maps[0].shape[1])
-        _check_planes(f"style {number}", features, planes, count)
+        _check_planes(f"style {number}", features, region_masks, count)
 
 
 def _check_map(whose: str, features: Tensor, side: int, channels: int) -> None:
@@ -470,14 +470,16 @@ def _check_map(whose: str, features: Tensor, side: int, channels: int) -> None:
         )
 
 
-def _check_planes(whose: str, features: Tensor, planes: Tensor | None, count: int | None) -> None:
-    if planes is None:
+def _check_planes(
+    whose: str, features: Tensor, region_masks: Tensor | None, count: int | None
+) -> None:
+    if region_masks is None:
         return
     height, width = features.shape[2:]
-    if planes.shape[1:] != features.shape[2:]:
+    if region_masks.shape[1:] != features.shape[2:]:
         raise ValueError(
             f"{whose} has {width}x{height} features, its regions are "
-            f"{planes.shape[-1]}x{planes.shape[-2]}"
+            f"{region_masks.shape[-1]}x{region_masks.shape[-2]}"
         )
-    if count is not None and len(planes) != count:
-        raise ValueError(f"{whose} has {len(planes)} regions, the style has {count}")
+    if count is not None and len(region_masks) != count:
+        raise ValueError(f"{whose} has {len(region_masks)} regions, the style has {count}")

@@ -1,4 +1,4 @@
-"""Features of a photo, moved to the statistics of a style: AdaIN, whitening and colouring."""
+"""Features of a photo, moved to the statistics of a style: AdaIN, whitening and coloring."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ class Moments:
     spread: Tensor
 
 
-def moments(features: Tensor, planes: Tensor | None = None, *, full: bool) -> Moments:
+def moments(features: Tensor, region_masks: Tensor | None = None, *, full: bool) -> Moments:
     """Of features 1 C H W in regions 1 K H W (weights; None: everywhere).
 
     full: the covariance instead of the variances.
     """
     channels = features.shape[1]
-    count = 1 if planes is None else planes.shape[1]
+    count = 1 if region_masks is None else region_masks.shape[1]
     exact = features.new_zeros((), dtype=_exact(features))
     sums, total = exact.expand(count, channels).clone(), exact.expand(count, 1).clone()
-    for values, weights, _ in _slabs(features, planes):
+    for values, weights, _ in _slabs(features, region_masks):
         sums += weights @ values.T
         total += weights.sum(dim=1, keepdim=True)
     # A photo need not have every region; what is told of an empty one is used nowhere.
@@ -49,13 +49,13 @@ def moments(features: Tensor, planes: Tensor | None = None, *, full: bool) -> Mo
     means = sums / total
     spread = exact.expand(count, channels, *([channels] if full else [])).clone()
     # About the mean, in a pass of its own: squares less the square of the mean would cancel.
-    for values, weights, _ in _slabs(features, planes):
+    for values, weights, _ in _slabs(features, region_masks):
         for k in range(count):
-            centred = values - means[k].to(values)[:, None]
+            centered = values - means[k].to(values)[:, None]
             if full:
-                spread[k] += (centred * weights[k]) @ centred.T
+                spread[k] += (centered * weights[k]) @ centered.T
             else:
-                spread[k] += centred.square_() @ weights[k]
+                spread[k] += centered.square_() @ weights[k]
     spread /= total.unsqueeze(-1) if full else total
     kind = _wide(features.dtype)
     return Moments(means.to(kind), spread.to(kind))
@@ -101,7 +101,7 @@ def stacked(styles: Sequence[StyleStatistics]) -> StyleStatistics:
 def restyled(
     features: Tensor,
     style: StyleStatistics,
-    planes: Tensor | None = None,
+    region_masks: Tensor | None = None,
     *,
     limit: Tensor | None = None,
     out: Tensor | None = None,
@@ -121,14 +121,14 @@ def restyled(
     the noise of a sky does become strokes, raised by a shallow level with the sky's gradient.
     """
     full = style.root.ndim == 3
-    own = moments(features, planes, full=full)
+    own = moments(features, region_masks, full=full)
     turns, left = _turns(own.spread, style.root, limit)
     result = torch.empty_like(features) if out is None else out
-    for values, weights, rows in _slabs(features, planes):
+    for values, weights, rows in _slabs(features, region_masks):
         total = torch.zeros_like(values)
         for k, weight in enumerate(weights):
-            centred = values - own.mean[k][:, None]
-            turned = turns[k] @ centred if full else centred.mul_(turns[k][:, None])
+            centered = values - own.mean[k][:, None]
+            turned = turns[k] @ centered if full else centered.mul_(turns[k][:, None])
             turned += style.mean[k][:, None]
             total += turned.mul_(weight)
         result[0, :, rows] = total.view(result[0, :, rows].shape).to(result.dtype)
@@ -141,10 +141,10 @@ def _turns(own: Tensor, root: Tensor, limit: Tensor | None) -> tuple[Tensor, Ten
     if own.ndim == 2:
         return _gains(own, root, limit)
     variances, vectors = _eigen(own)
-    colouring = root.to(vectors) @ vectors  # of white noise along each eigenvector
-    wanted = colouring.norm(dim=1)
+    coloring = root.to(vectors) @ vectors  # of white noise along each eigenvector
+    wanted = coloring.norm(dim=1)
     gains, left = _gains(variances, wanted, limit)
-    turns = (colouring * (gains / wanted.clamp_min(TINY))[:, None]) @ vectors.transpose(1, 2)
+    turns = (coloring * (gains / wanted.clamp_min(TINY))[:, None]) @ vectors.transpose(1, 2)
     return turns.to(root), left.to(root)
 
 
@@ -181,18 +181,18 @@ def _eigen(covariance: Tensor) -> tuple[Tensor, Tensor]:
     return values, vectors
 
 
-def _slabs(features: Tensor, planes: Tensor | None) -> Iterator[tuple[Tensor, Tensor, slice]]:
+def _slabs(features: Tensor, region_masks: Tensor | None) -> Iterator[tuple[Tensor, Tensor, slice]]:
     """Rows of features, C n, and of planes, K n (of none: ones), in float32 or finer, and which."""
     _, channels, height, width = features.shape
-    count = 1 if planes is None else planes.shape[1]
+    count = 1 if region_masks is None else region_masks.shape[1]
     step = max(1, SLAB // ((channels + count) * width))
     for top in range(0, height, step):
         rows = slice(top, min(top + step, height))
         values = features[0, :, rows].to(_wide(features.dtype)).flatten(1)
-        if planes is None:
+        if region_masks is None:
             weights = torch.ones_like(values[:1])
         else:
-            weights = planes[0, :, rows].to(values).flatten(1)
+            weights = region_masks[0, :, rows].to(values).flatten(1)
         yield values, weights, rows
 
 

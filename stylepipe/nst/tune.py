@@ -10,8 +10,8 @@ from torch import Tensor
 
 from .encoders import Encoder
 from .gatys import Gatys, Recipe
-from .objective import Viewer
-from .optimise import resize
+from .objective import TiledEncoder
+from .optimize import resize
 from .paintings import Painting
 from .terms import Perceptual, Style
 
@@ -129,13 +129,13 @@ class _Judge:
         )  # fmt: skip
         painter = Gatys(encoder, paintings, full, memory)
         self._objective = painter.objective(small, regions)
-        self._viewer = Viewer(encoder, list(layers))
-        self._content = Perceptual(self._viewer.maps(small, list(layers)), layers)
+        self._tiled_encoder = TiledEncoder(encoder, list(layers))
+        self._content = Perceptual(self._tiled_encoder.maps(small, list(layers)), layers)
         self._before = self._style(small)
 
     def __call__(self, picture: Tensor) -> tuple[float, float]:
         with torch.no_grad():
-            sums = self._viewer.measure(picture, [self._content])
+            sums = self._tiled_encoder.measure(picture, [self._content])
             content = float(self._content.value(sums[0]).mean())
         return content, self._style(picture) / max(self._before, 1e-6)
 

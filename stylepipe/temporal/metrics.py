@@ -15,9 +15,7 @@ FlowBetween = Callable[[Frame, Frame], np.ndarray]
 """(a, b) -> HxWx2 float32: the optical flow from a to b in pixels."""
 
 
-def warping_error(
-    sources: Iterable[Frame], results: Iterable[Frame], flow: FlowBetween
-) -> float:
+def warping_error(sources: Iterable[Frame], results: Iterable[Frame], flow: FlowBetween) -> float:
     """E_warp of Lai et al., "Learning Blind Video Temporal Consistency" (2018), eq. 7.
 
     The mean over consecutive frames of the squared difference, RGB in [0, 1], between a result

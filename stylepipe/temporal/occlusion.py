@@ -31,9 +31,7 @@ def motion_border(flow: np.ndarray) -> np.ndarray:
 
 def occluded(flow: np.ndarray, back: np.ndarray) -> np.ndarray:
     """HxW bool: pixels of a that b does not show, or whose flow is at a border and uncertain."""
-    return cast(
-        np.ndarray, (inconsistency(flow, back) >= 1) | motion_border(flow) | outside(flow)
-    )
+    return cast(np.ndarray, (inconsistency(flow, back) >= 1) | motion_border(flow) | outside(flow))
 
 
 def _square(flow: np.ndarray) -> np.ndarray:

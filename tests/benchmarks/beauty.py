@@ -15,7 +15,7 @@ painting is scaled to the same area.
 
 --references: a folder with published results of other tools and what they were made from; the table
 REFERENCES names the files. --pairs: a TOML file with a table [name] of photo, painting and, for
-`fast`, style, for each further pair. Sheets (painting, photo, results, labelled) go to -o.
+`fast`, style, for each further pair. Sheets (painting, photo, results, labeled) go to -o.
 Figures guard against losing the photo or the painting; whether a picture is good, eyes decide.
 """
 
@@ -166,7 +166,7 @@ def pairs(references: Path | None, table: Path | None) -> list[Pair]:
     return found
 
 
-def labelled(picture: Picture, text: str, height: int) -> Picture:
+def labeled(picture: Picture, text: str, height: int) -> Picture:
     """Scaled to a height, with a line of text below."""
     width = round(picture.shape[1] * height / picture.shape[0])
     small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
@@ -196,7 +196,7 @@ def main() -> None:
         size = round(original.shape[1] * factor), round(original.shape[0] * factor)
         photo = cv2.resize(original, size, interpolation=cv2.INTER_AREA)
         painting = same_area(read_picture(pair.painting), photo)
-        tiles = [labelled(painting, pair.name, 360), labelled(photo, "photo", 360)]
+        tiles = [labeled(painting, pair.name, 360), labeled(photo, "photo", 360)]
 
         def row(
             name: str, picture: Picture, seconds: float | None = None,
@@ -212,7 +212,7 @@ def main() -> None:
         for who, path in pair.results:
             picture = fitted(read_picture(path), photo)
             row(who, picture)
-            tiles.append(labelled(picture, f"other: {who}", 360))
+            tiles.append(labeled(picture, f"other: {who}", 360))
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder) / "photo.png"
             cv2.imwrite(str(source), cv2.cvtColor(photo, cv2.COLOR_RGB2BGR))
@@ -221,7 +221,7 @@ def main() -> None:
                     continue
                 picture, seconds = painted(pair, source, name, args.set)
                 row(name, picture, seconds)
-                tiles.append(labelled(picture, name, 360))
+                tiles.append(labeled(picture, name, 360))
         if args.output is not None:
             args.output.mkdir(parents=True, exist_ok=True)
             sheet = np.concatenate(tiles, axis=1)

@@ -1,4 +1,4 @@
-"""Print how well decoders give a picture back, and the inverse network beside optimisation.
+"""Print how well decoders give a picture back, and the inverse network beside optimization.
 
     python tests/benchmarks/decoders.py PHOTO... [--others FOLDER] [--side 256] [--inverse STYLE]
 
@@ -30,8 +30,8 @@ from stylepipe.device import native_bf16
 from stylepipe.nst import losses
 from stylepipe.nst.decoders import load_decoders
 from stylepipe.nst.encoders import Encoder, load_encoder, open_encoder
-from stylepipe.nst.inverses import ByNetwork, ByOptimisation, Inverse
-from stylepipe.nst.optimise import LoopOptions, Step
+from stylepipe.nst.inverses import DecoderInverter, FeatureInverter, OptimizationInverter
+from stylepipe.nst.optimize import LoopOptions, Step
 from stylepipe.nst.photos import load_picture, scale_to, to_tensor
 from stylepipe.nst.restyle import PatchSwap, Style
 
@@ -112,9 +112,9 @@ def second_table(photo: Path, style: Path, sides: Sequence[int]) -> None:
     half = torch.bfloat16 if native_bf16(torch.device("cpu")) else torch.float32
     encoder, layer = open_encoder("compact", dtype=half), "relu3_1"
     decoder = load_decoders(BUNDLED / "style-swap.safetensors").decoders[layer]
-    network = ByNetwork(decoder.placed("cpu", half))
+    network = DecoderInverter(decoder.placed("cpu", half))
     swapped = PatchSwap(fast=True)
-    print(f"\n{'pixels':>10} {'':>8} {'network':>18} {'optimisation':>18} {'steps':>6}")
+    print(f"\n{'pixels':>10} {'':>8} {'network':>18} {'optimization':>18} {'steps':>6}")
     for side in sides:
         x, s = (to_tensor(scale_to(read_picture(p), side))[None] for p in (photo, style))
         steps: list[int] = []
@@ -123,7 +123,7 @@ def second_table(photo: Path, style: Path, sides: Sequence[int]) -> None:
         def tell(step: Step, steps: list[int] = steps) -> None:
             steps.append(step.number)
 
-        sought = ByOptimisation(encoder, layer, loop, 0.5, tell)
+        sought = OptimizationInverter(encoder, layer, loop, 0.5, tell)
         row = []
         for inverse in (network, sought):
             with torch.no_grad():
@@ -139,7 +139,7 @@ def second_table(photo: Path, style: Path, sides: Sequence[int]) -> None:
         print(f"{x.shape[3]:5}x{x.shape[2]:<4} {'error, s':>8} {row[0]} {row[1]} {steps[-1]:6}")
 
 
-def _shown(inverse: Inverse, target: Tensor, photo: Tensor) -> Tensor:
+def _shown(inverse: FeatureInverter, target: Tensor, photo: Tensor) -> Tensor:
     return inverse.picture(target, photo, tile=2048)
 
 

@@ -1,4 +1,4 @@
-"""Print the cost of Gatys optimisation beside plain loops as one writes them first.
+"""Print the cost of Gatys optimization beside plain loops as one writes them first.
 
     python tests/benchmarks/gatys.py [--quick] [--vgg FILE]
 
@@ -9,7 +9,7 @@ ships. VGG-19 has random weights here: they do not change the time.
 
 Second table, with --vgg (VGG-19 weights, complete or to relu3_1): 300 iterations of L-BFGS by a
 plain loop, and how long what ships takes to the same loss, as the plain loop's own float32 function
-measures it, neither picture cut to [0,1]. So that both minimise one function, what ships pads with
+measures it, neither picture cut to [0,1]. So that both minimize one function, what ships pads with
 zeros here, as torchvision does, not by replication, and has no term for values outside.
 """
 
@@ -229,8 +229,8 @@ def shipped_loop(vgg: Path, side: int, goal: float) -> None:
 
     tune_allocator()
     from stylepipe.nst.encoders import open_encoder
-    from stylepipe.nst.objective import Objective, Viewer
-    from stylepipe.nst.optimise import LoopOptions, Step, optimise
+    from stylepipe.nst.objective import Objective, TiledEncoder
+    from stylepipe.nst.optimize import LoopOptions, Step, optimize
     from stylepipe.nst.terms import Content, Style
 
     photo, painting = load(PHOTO, (side, side)), load(PAINTING, (side, side))
@@ -240,8 +240,8 @@ def shipped_loop(vgg: Path, side: int, goal: float) -> None:
     first = next(m for m in encoder.modules() if isinstance(m, nn.Conv2d))
     first.padding_mode = "zeros"
     layers = LAYERS[:3]
-    viewer = Viewer(encoder, layers)
-    content = Content(viewer.maps(photo, layers), {"relu3_1": 1.0})
+    tiled_encoder = TiledEncoder(encoder, layers)
+    content = Content(tiled_encoder.maps(photo, layers), {"relu3_1": 1.0})
     # The weights that turn the relative terms into the plain loop's sums.
     content.weight = CONTENT * float(content.sizes[0]) / judge.target.numel()
     sizes = {
@@ -249,11 +249,11 @@ def shipped_loop(vgg: Path, side: int, goal: float) -> None:
         for layer, wanted in zip(layers, judge.grams, strict=True)
     }
     style = Style(sizes, STYLE * sum(sizes.values()), "gram")
-    style.aim(style.statistics(viewer.measure(painting, [style])[0]))
+    style.aim(style.statistics(tiled_encoder.measure(painting, [style])[0]))
     seen = [photo]
 
     class Watched(Objective):
-        """Remembers the picture as it is optimised; what on_step is shown is cut to [0,1]."""
+        """Remembers the picture as it is optimized; what on_step is shown is cut to [0,1]."""
 
         def __call__(
             self, picture: Tensor, out: Tensor | None = None
@@ -280,7 +280,7 @@ def shipped_loop(vgg: Path, side: int, goal: float) -> None:
 
     try:
         options = LoopOptions(steps=1000, optimizer="lbfgs")
-        optimise(photo, [(side, side)], lambda _: objective, options, on_step)
+        optimize(photo, [(side, side)], lambda _: objective, options, on_step)
     except Reached:
         seconds = time.perf_counter() - spent["start"] - spent["judging"]
         print(json.dumps({"seconds": seconds, "steps": spent["steps"]}))

@@ -3,7 +3,7 @@
     python tests/benchmarks/memory_gatys.py [--memory 4G] [--sides 500 2000 6000] [--steps 4]
 
 Each row is a process of its own, of which the peak resident size is measured: program, pictures,
-optimiser, everything. Default recipe and compact encoder; the sides are the long ones, pictures 3:2
+optimizer, everything. Default recipe and compact encoder; the sides are the long ones, pictures 3:2
 (6000 is 24 megapixels). The last two sizes are worked on, so that the change from one to the next
 is seen too. With --least each is also run with the least memory that the command asks for, which
 paints in the smallest tiles. A row of 6000 takes minutes.

@@ -10,7 +10,7 @@ style from the moments alone (2:0, 4:0) is among the weights, for patches too ta
 content: a row helps if it has more style than another that keeps as much content. Ctrl-C ends it
 with the tables of the pairs that are done.
 
-No figure is optimised by any row:
+No figure is optimized by any row:
 
 told    held-out accuracy, %, of a network of three convolutions trained to tell the picture's
         patches of 32 pixels from the painting's: a classifier two-sample test (Lopez-Paz, Oquab,
@@ -48,7 +48,7 @@ from stylepipe import read_picture
 from stylepipe.device import pick
 from stylepipe.nst.encoders import Encoder, open_encoder
 from stylepipe.nst.gatys import Gatys, Recipe
-from stylepipe.nst.optimise import LoopOptions, resize, size_of
+from stylepipe.nst.optimize import LoopOptions, resize, size_of
 from stylepipe.nst.paintings import Painting
 from stylepipe.nst.photos import load_picture, write_grid
 
@@ -81,7 +81,7 @@ def told_apart(picture: Tensor, painting: Tensor) -> float:
 
 
 def _cells(picture: Tensor) -> tuple[Tensor, Tensor]:
-    """The cells of both colours, each M 3 2P 2P."""
+    """The cells of both colors, each M 3 2P 2P."""
     side = 2 * PATCH
     rows, columns = (s // side for s in picture.shape[-2:])
     if min(rows, columns) < 2:

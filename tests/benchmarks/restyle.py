@@ -20,8 +20,8 @@ from stylepipe import read_picture
 from stylepipe.device import native_bf16, tune_allocator, tune_threads
 from stylepipe.nst.decoders import load_decoders
 from stylepipe.nst.encoders import open_encoder
-from stylepipe.nst.inverses import ByNetwork, Inverse
-from stylepipe.nst.optimise import resize
+from stylepipe.nst.inverses import DecoderInverter, FeatureInverter
+from stylepipe.nst.optimize import resize
 from stylepipe.nst.paintings import Painting
 from stylepipe.nst.photos import to_tensor
 from stylepipe.nst.restyle import (
@@ -47,8 +47,8 @@ def restyler(name: str) -> Restyler:
         "wct": MomentTransform(full=True),
         "style-swap": PatchSwap(fast=half),
     }
-    inverses: dict[str, Inverse] = {
-        layer: ByNetwork(decoder.placed("cpu", dtype))
+    inverses: dict[str, FeatureInverter] = {
+        layer: DecoderInverter(decoder.placed("cpu", dtype))
         for layer, decoder in load_decoders(DECODERS / f"{name}.safetensors").decoders.items()
     }
     painting = Painting(to_tensor(read_picture(PAINTING))[None])

@@ -159,8 +159,10 @@ Runs = dict[str, list[dict[str, float]]]
 
 
 def network_table(sizes: list[str], weights: Path, repeats: int) -> None:
-    print(f"{'size':10} {'network':12} {'seconds':>8} {'x eager':>8} {'x tuned':>8} "
-          f"{'peak MiB':>9} {'PSNR dB':>8}")
+    print(
+        f"{'size':10} {'network':12} {'seconds':>8} {'x eager':>8} {'x tuned':>8} "
+        f"{'peak MiB':>9} {'PSNR dB':>8}"
+    )
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
         small = [size for size in sizes if pixels_of(size) <= 4e6]
@@ -202,12 +204,14 @@ def print_size(size: str, runs: Runs, out: Path) -> None:
     seconds = {c: statistics.median(r["seconds"] for r in runs[c]) for c in runs}
     for column in runs:
         own, peak = seconds[column], max(r["peak"] for r in runs[column]) / 2**20
-        ratios = [f"{seconds[c] / own:.1f}" if c in runs else "-"
-                  for c in ("eager", "eager tuned")]
+        ratios = [f"{seconds[c] / own:.1f}" if c in runs else "-" for c in ("eager", "eager tuned")]
         exact = "light eager" if column.startswith("light") else "eager"
         noise = psnr(result(out, column), result(out, exact)) if exact in runs else float("nan")
-        print(f"{size:10} {column:12} {own:8.3f} {ratios[0]:>8} {ratios[1]:>8} {peak:9.0f} "
-              f"{'exact' if noise > 100 else f'{noise:.1f}':>8}", flush=True)
+        print(
+            f"{size:10} {column:12} {own:8.3f} {ratios[0]:>8} {ratios[1]:>8} {peak:9.0f} "
+            f"{'exact' if noise > 100 else f'{noise:.1f}':>8}",
+            flush=True,
+        )
 
 
 def result(out: Path, column: str) -> np.ndarray:
@@ -231,8 +235,10 @@ class Ran:
 
 
 def command_table(args: argparse.Namespace) -> None:
-    print(f"\n{'input':22} {'painted by':16} {'frames':>6} {'start':>6} {'frames/s':>8} "
-          f"{'x eager':>8} {'PSNR':>5} {'own':>6} {'(start)':>7} {'peak MiB':>9}  busy")
+    print(
+        f"\n{'input':22} {'painted by':16} {'frames':>6} {'start':>6} {'frames/s':>8} "
+        f"{'x eager':>8} {'PSNR':>5} {'own':>6} {'(start)':>7} {'peak MiB':>9}  busy"
+    )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         count, seconds = (4, 1) if args.quick else (20, args.seconds)
@@ -293,18 +299,27 @@ def painted_psnr(source: Path, network: str, few: int, folder: Path) -> float:
 
 
 def print_row(
-    title: str, by: str, ran: Ran, eager: Ran | None = None, noise: float | None = None,
+    title: str,
+    by: str,
+    ran: Ran,
+    eager: Ran | None = None,
+    noise: float | None = None,
     own: float | None = None,
 ) -> None:
     """own: seconds a picture of the network alone."""
     rate = ran.frames / ran.seconds
     ratio = f"{rate / (eager.frames / eager.seconds):.1f}" if eager else "-"
-    shares = [f"{own * ran.frames / t:.1%}" if own else "-"
-              for t in (ran.seconds, ran.start + ran.seconds)]
+    shares = [
+        f"{own * ran.frames / t:.1%}" if own else "-"
+        for t in (ran.seconds, ran.start + ran.seconds)
+    ]
     busy = ", ".join(f"{k} {v / ran.seconds:.0%}" for k, v in sorted(ran.stages.items()))
-    print(f"{title:22} {by:16} {ran.frames:6} {ran.start:6.2f} {rate:8.2f} {ratio:>8} "
-          f"{f'{noise:.1f}' if noise else '-':>5} {shares[0]:>6} {shares[1]:>7} "
-          f"{ran.peak / 2**20:9.0f}  {busy}", flush=True)
+    print(
+        f"{title:22} {by:16} {ran.frames:6} {ran.start:6.2f} {rate:8.2f} {ratio:>8} "
+        f"{f'{noise:.1f}' if noise else '-':>5} {shares[0]:>6} {shares[1]:>7} "
+        f"{ran.peak / 2**20:9.0f}  {busy}",
+        flush=True,
+    )
 
 
 def command(source: Path, output: Path, quality: str, frames: int, flags: list[str]) -> Ran:

@@ -26,7 +26,7 @@ class DuotoneOptions(StylizerOptions):
     contrast: float = option(1.2, "1 keeps the picture's contrast.", min=0.1, max=10)
 
     def check(self) -> None:
-        """Refuse what is no colour as soon as the options are read, with one clear sentence."""
+        """Refuse what is no color as soon as the options are read, with one clear sentence."""
         for ink in (self.shadows, self.lights):
             rgb(ink)
 
@@ -37,7 +37,7 @@ def rgb(ink: str) -> tuple[float, float, float]:
     try:
         red, green, blue = bytes.fromhex(digits)
     except ValueError:
-        raise UsageError(f"{ink!r} is no colour; write it as #RRGGBB, such as #12324f") from None
+        raise UsageError(f"{ink!r} is no color; write it as #RRGGBB, such as #12324f") from None
     return red / 255, green / 255, blue / 255
 
 

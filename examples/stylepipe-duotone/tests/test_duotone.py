@@ -24,6 +24,6 @@ def test_black_and_white_become_the_inks(make_photo, tmp_path):
     assert cv2.imread(str(tmp_path / "out" / "black.png"))[0, 0].tolist() == [0x10, 0x1A, 0x2B]
 
 
-def test_a_wrong_colour_is_refused_with_a_hint():
+def test_a_wrong_color_is_refused_with_a_hint():
     with pytest.raises(UsageError, match="#RRGGBB"):
         Duotone.Options(shadows="navy")

@@ -19,7 +19,7 @@ from .windows import pooled
 
 
 @dataclass(frozen=True)
-class Recipe:
+class CutModel:
     """How to cut one of torchvision's models into stages."""
 
     architecture: Architecture
@@ -29,20 +29,20 @@ class Recipe:
     """Layer -> names of the model's parts that lead to it from the layer before."""
 
 
-def _recipe(
+def _cut(
     title: str, model: str, content: str, style: Mapping[str, float], stages: Mapping[str, str]
-) -> Recipe:
+) -> CutModel:
     split = {layer: tuple(parts.split()) for layer, parts in stages.items()}
-    return Recipe(Architecture(title, tuple(stages), content, style), model, split)
+    return CutModel(Architecture(title, tuple(stages), content, style), model, split)
 
 
-def _squeezenet(title: str, model: str, stages: Mapping[str, str]) -> Recipe:
+def _squeezenet(title: str, model: str, stages: Mapping[str, str]) -> CutModel:
     # All alike: with VGG's steep weights the first layer's fine grain is nearly all one sees.
     style = dict.fromkeys(("relu1", "fire3", "fire5", "fire7", "fire9"), 1.0)
     named = {
         layer: " ".join(f"features.{i}" for i in parts.split()) for layer, parts in stages.items()
     }
-    return _recipe(title, model, "fire5", style, named)
+    return _cut(title, model, "fire5", style, named)
 
 
 SQUEEZENET1_0 = _squeezenet(
@@ -61,7 +61,7 @@ SQUEEZENET1_1 = _squeezenet(
         "fire6": "8 9", "fire7": "10", "fire8": "11", "fire9": "12",
     },
 )  # fmt: skip
-RESNET50 = _recipe(
+RESNET50 = _cut(
     "ResNet-50",
     "resnet50",
     "layer2",
@@ -75,8 +75,8 @@ RESNET50 = _recipe(
     },
 )
 # A block's output is a heap of maps of all sizes, some below zero; its layer here is what the next
-# convolution sees of it: behind the normalisation and the ReLU that follow.
-DENSENET121 = _recipe(
+# convolution sees of it: behind the normalization and the ReLU that follow.
+DENSENET121 = _cut(
     "DenseNet-121",
     "densenet121",
     "block2",
@@ -97,7 +97,7 @@ DENSENET121 = _recipe(
 )
 
 
-def encoder(recipe: Recipe, tensors: Mapping[str, Tensor], pooling: str = "max") -> Encoder:
+def encoder(cut: CutModel, tensors: Mapping[str, Tensor], pooling: str = "max") -> Encoder:
     """An encoder of a state dictionary of torchvision's model, as deep as its tensors go.
 
     Raise ValueError where they are of something else.
@@ -105,16 +105,16 @@ def encoder(recipe: Recipe, tensors: Mapping[str, Tensor], pooling: str = "max")
     import torchvision
 
     with torch.device("meta"):
-        model = getattr(torchvision.models, recipe.model)(weights=None).eval()
-    layers = fill(model, recipe.architecture.title, recipe.stages, tensors)
+        model = getattr(torchvision.models, cut.model)(weights=None).eval()
+    layers = fill(model, cut.architecture.title, cut.stages, tensors)
     _fuse(model)
     stages = {}
     for layer in layers:
-        parts = [model.get_submodule(name) for name in recipe.stages[layer]]
+        parts = [model.get_submodule(name) for name in cut.stages[layer]]
         stages[layer] = nn.Sequential(*(pooled(part, pooling) for part in parts))
     first = next(iter(stages.values()))
     first[0] = _replicated(first[0])
-    return Encoder(recipe.architecture, stages)
+    return Encoder(cut.architecture, stages)
 
 
 def fill(
@@ -159,7 +159,7 @@ def _modern(key: str) -> str:
     return key.replace(".mlp.linear_1.", ".mlp.0.").replace(".mlp.linear_2.", ".mlp.3.")
 
 
-# A convolution and the normalisation right behind it, by their names in torchvision's modules.
+# A convolution and the normalization right behind it, by their names in torchvision's modules.
 _PAIRS = (
     ("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("0", "1"),
     ("conv0", "norm0"), ("conv1", "norm2"),
@@ -167,7 +167,7 @@ _PAIRS = (
 
 
 def _fuse(model: nn.Module) -> None:
-    """Put batch normalisations into the convolutions before them: less work, less memory."""
+    """Put batch normalizations into the convolutions before them: less work, less memory."""
     for module in list(model.modules()):
         parts = dict(module.named_children())
         for convolution, norm in _PAIRS:
@@ -180,7 +180,7 @@ def _fuse(model: nn.Module) -> None:
 
 
 def _replicated(convolution: nn.Module) -> nn.Conv2d:
-    """The same convolution, centred on its pixel, of the picture extended by replication."""
+    """The same convolution, centered on its pixel, of the picture extended by replication."""
     assert isinstance(convolution, nn.Conv2d)
     size, stride = convolution.kernel_size[0], convolution.stride[0]
     result = nn.Conv2d(

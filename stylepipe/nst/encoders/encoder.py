@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from stylepipe.errors import suggest
 
-from .guides import Mode, carry
+from .guides import Mode, propagate
 from .windows import Window, windows
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -46,7 +46,7 @@ class Architecture:
 class Encoder(nn.Module):
     """A fixed network that maps pictures to named feature maps.
 
-    Its weights receive no gradients; a picture does. The input normalisation is inside. The first
+    Its weights receive no gradients; a picture does. The input normalization is inside. The first
     convolution sees the picture extended by replication: zeros, which stand for gray there, would
     be judged as a frame around it.
     """
@@ -80,7 +80,7 @@ class Encoder(nn.Module):
         return next(self.stages.parameters()).dtype
 
     def placed(self, device: torch.device | str, dtype: torch.dtype) -> Encoder:
-        """Itself, on a device, computing in a type; the normalisation stays exact."""
+        """Itself, on a device, computing in a type; the normalization stays exact."""
         self.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.stages.to(dtype=dtype)
         return self
@@ -115,7 +115,7 @@ class Encoder(nn.Module):
         return found
 
     def _maps(self, x: Tensor) -> Iterator[Tensor]:
-        """The layers' features of a normalised picture, each computed when it is asked for."""
+        """The layers' features of a normalized picture, each computed when it is asked for."""
         for stage in self.stages:
             x = stage(x)
             yield x
@@ -129,7 +129,7 @@ class Encoder(nn.Module):
             result *= window.stride
         return result
 
-    def reach(self, layer: str) -> int:
+    def receptive_radius(self, layer: str) -> int:
         """The feature at row i depends on no pixel beyond i * stride - reach .. i * stride + reach.
 
         A gradient travels the same way back: a tile's inner part has the whole picture's gradient
@@ -156,8 +156,8 @@ class Encoder(nn.Module):
             pixels = window.size(pixels)
         return pixels
 
-    def carry(
-        self, planes: Tensor, layers: Iterable[str], mode: Mode = "inside"
+    def propagate(
+        self, region_masks: Tensor, layers: Iterable[str], mode: Mode = "inside"
     ) -> dict[str, Tensor]:
         """How much each feature belongs to each region: masks, carried through the network.
 
@@ -169,8 +169,8 @@ class Encoder(nn.Module):
         (2017), section 4. Raise ValueError on an unknown layer, mode or too small a picture.
         """
         wanted = set(layers)
-        self._check_side(planes, wanted)
-        return carry(planes, self.windows, wanted, mode)
+        self._check_side(region_masks, wanted)
+        return propagate(region_masks, self.windows, wanted, mode)
 
     def _chain(self, layer: str) -> list[Window]:
         self.check([layer])

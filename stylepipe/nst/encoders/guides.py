@@ -16,8 +16,8 @@ from .windows import Window
 Mode = Literal["inside", "feather", "simple"]
 
 
-def carry(
-    planes: Tensor, windows: Mapping[str, list[Window]], layers: Iterable[str], mode: Mode
+def propagate(
+    region_masks: Tensor, windows: Mapping[str, list[Window]], layers: Iterable[str], mode: Mode
 ) -> dict[str, Tensor]:
     """planes: N K H W in [0,1]. windows: those of each layer, shallow first. See Encoder.carry."""
     if mode not in get_args(Mode):
@@ -27,8 +27,8 @@ def carry(
         )
     wanted = set(layers)
     found: dict[str, Tensor] = {}
-    planes = planes.float()
-    (height, width), now = planes.shape[2:], planes
+    region_masks = region_masks.float()
+    (height, width), now = region_masks.shape[2:], region_masks
     for name, steps in windows.items():
         if len(found) == len(wanted):
             break
@@ -43,7 +43,7 @@ def carry(
         if mode == "feather":
             found[name] = now
             continue
-        plain = F.adaptive_avg_pool2d(planes, (height, width))
+        plain = F.adaptive_avg_pool2d(region_masks, (height, width))
         found[name] = plain if mode == "simple" else _or_plain(now, plain)
     return found
 

@@ -51,8 +51,8 @@ def _is_squeezenet(kernel: int, tensors: Tensors) -> bool:
     return fires and first.shape[-1] == kernel
 
 
-def _network(name: str, recipe: convnets.Recipe, fits: Callable[[Tensors], bool]) -> Network:
-    return Network(name, recipe.architecture.title, fits, partial(convnets.encoder, recipe))
+def _network(name: str, cut: convnets.CutModel, fits: Callable[[Tensors], bool]) -> Network:
+    return Network(name, cut.architecture.title, fits, partial(convnets.encoder, cut))
 
 
 NETWORKS = (
@@ -178,7 +178,7 @@ def load_encoder(
     for key, tensor in tensors.items():
         if not bool(tensor.isfinite().all()):
             raise ValueError(f"{path}: {key!r} holds values that are not finite; take another file")
-    network = _recognise(path, tensors, name)
+    network = _recognize(path, tensors, name)
     try:
         encoder = network.build(tensors, pooling)
     except ValueError as error:
@@ -186,7 +186,7 @@ def load_encoder(
     return encoder.placed(device, dtype)
 
 
-def _recognise(path: str | os.PathLike[str], tensors: Tensors, name: str) -> Network:
+def _recognize(path: str | os.PathLike[str], tensors: Tensors, name: str) -> Network:
     found = [network for network in NETWORKS if network.fits(tensors)]
     if not found:
         titles = ", ".join(dict.fromkeys(network.title for network in NETWORKS))

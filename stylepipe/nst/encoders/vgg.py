@@ -40,7 +40,7 @@ def _architecture(title: str, blocks: tuple[int, ...]) -> Architecture:
 
 VGG16 = _architecture("VGG-16", (2, 2, 3, 3, 3))
 VGG19 = _architecture("VGG-19", (2, 2, 4, 4, 4))
-# Its first convolution has the normalisation in it; bfloat16 is finest around zero.
+# Its first convolution has the normalization in it; bfloat16 is finest around zero.
 COMPACT = Architecture(
     "the compact encoder", VGG19.layers, "relu4_2", STYLE, mean=(0.5, 0.5, 0.5), std=(1, 1, 1)
 )
@@ -105,8 +105,8 @@ def stack_encoder(convolutions: Convolutions, pooling: str = "max") -> Encoder:
     first = next(iter(convolutions))
     weight, bias = convolutions[first]
     shift = (weight.double() * COMPACT.mean[0]).sum(dim=(1, 2, 3))  # see COMPACT
-    centred = {**convolutions, first: (weight, (bias + shift).to(bias.dtype))}
-    return Encoder(COMPACT, _stages(centred, "reflect", "reflect", pooling))
+    centered = {**convolutions, first: (weight, (bias + shift).to(bias.dtype))}
+    return Encoder(COMPACT, _stages(centered, "reflect", "reflect", pooling))
 
 
 def save_encoder(

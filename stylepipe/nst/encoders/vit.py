@@ -53,14 +53,14 @@ class ViTEncoder(Encoder):
         self.requires_grad_(False)
 
     def placed(self, device: torch.device | str, dtype: torch.dtype) -> Encoder:
-        """Itself, on a device, computing in a type; the normalisation stays exact."""
+        """Itself, on a device, computing in a type; the normalization stays exact."""
         super().placed(device, dtype)
         self.patches.to(dtype)
         for token in (self.class_token, self.positions):
             token.data = token.data.to(dtype)
         return self
 
-    def reach(self, layer: str) -> int:
+    def receptive_radius(self, layer: str) -> int:
         """Always raise ValueError: attention sees the whole picture."""
         self.check([layer])
         raise ValueError(

@@ -66,7 +66,7 @@ def windows(module: nn.Module) -> list[Window]:
     """The windows of a module's convolutions and poolings, in the order in which they stand.
 
     Of branches that run side by side (a shortcut, 1x1 convolutions), only those count that look
-    at neighbours.
+    at neighbors.
     """
     return [w for part in module.modules() if (w := _window(part)) and w.kernel > 1]
 

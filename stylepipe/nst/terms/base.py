@@ -41,7 +41,7 @@ class View:
         row, column = self.corner[layer]
         return self.features[layer][..., top - row : bottom - row, left - column : right - column]
 
-    def planes(self, layer: str) -> Tensor | None:
+    def region_masks(self, layer: str) -> Tensor | None:
         """The regions of the tile itself, N K h w; None for one region."""
         if layer not in self.regions:
             return None
@@ -158,14 +158,14 @@ def exact(values: Tensor) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
-def flat(features: Tensor, planes: Tensor | None) -> tuple[Tensor, Tensor]:
+def flat(features: Tensor, region_masks: Tensor | None) -> tuple[Tensor, Tensor]:
     """Of features N C h w and regions N K h w or 1 K h w, None for one: N C P, in float32 or
     finer, and N K P.
     """
     values = exact(features).flatten(2)
-    if planes is None:
+    if region_masks is None:
         return values, values.new_ones(len(values), 1, values.shape[2])
-    return values, planes.to(values).expand(len(values), -1, -1, -1).flatten(2)
+    return values, region_masks.to(values).expand(len(values), -1, -1, -1).flatten(2)
 
 
 def over_regions(errors: Tensor, count: Tensor) -> Tensor:

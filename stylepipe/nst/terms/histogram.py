@@ -73,8 +73,8 @@ class Histogram(StatisticTerm):
         found: Measured = []
         for layer in self.layers:
             levels, width = self._levels[layer]
-            features, planes = view.inner(layer), view.planes(layer)
-            found += _Counts.apply(features, planes, levels, width)
+            features, region_masks = view.inner(layer), view.region_masks(layer)
+            found += _Counts.apply(features, region_masks, levels, width)
         return found
 
     def value(self, total: Measured) -> Tensor:
@@ -97,9 +97,9 @@ class _Counts(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, features: Tensor, planes: Tensor | None, levels: Tensor, width: Tensor
+        ctx: Any, features: Tensor, region_masks: Tensor | None, levels: Tensor, width: Tensor
     ) -> tuple[Tensor, Tensor]:
-        values, regions = flat(features, planes)
+        values, regions = flat(features, region_masks)
         counts = values.new_empty(*regions.shape[:2], values.shape[1], LEVELS)
         # Written into one block: a small result after each of many large ones breaks up the heap.
         below = torch.empty_like(values)
@@ -107,15 +107,15 @@ class _Counts(torch.autograd.Function):
             _below(values, levels[:, i : i + 1], width, below)
             counts[..., i] = regions @ below.transpose(1, 2)
         sizes = regions.sum(dim=2)
-        ctx.save_for_backward(features, planes, levels, width)
+        ctx.save_for_backward(features, region_masks, levels, width)
         ctx.mark_non_differentiable(sizes)
         return sizes, counts
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None, None, None]:
-        features, planes, levels, width = ctx.saved_tensors
-        values, regions = flat(features, planes)
+        features, region_masks, levels, width = ctx.saved_tensors
+        values, regions = flat(features, region_masks)
         total, below = torch.zeros_like(values), torch.empty_like(values)
         for i in range(LEVELS):
             _below(values, levels[:, i : i + 1], width, below)

@@ -12,7 +12,7 @@ from .base import FeatureTerm, Measured, View, exact, layer_weights, weighted
 
 SLAB = 32 << 20
 """Bytes of similarities held at once."""
-MOST = 8192
+MAX_PATCHES = 8192
 """Patches of the styles kept for a layer; of more, evenly chosen ones: they overlap anyway."""
 
 
@@ -20,7 +20,7 @@ class Patches(FeatureTerm):
     """Squared distance of every patch of features to the style's patch most like it.
 
     Li, Wand, "Combining Markov Random Fields and Convolutional Neural Networks for Image
-    Synthesis" (2016), eq. 2 and 3: most like by normalised cross-correlation. Over the mean square
+    Synthesis" (2016), eq. 2 and 3: most like by normalized cross-correlation. Over the mean square
     of the style's patches. styles: for each its features, layer -> 1 C H W, and what they may be
     used for: one region of the picture, or, by layer, the regions 1 K H W of the style itself.
     shares: how much of MOST each style may have, of any sum; without them all have as much.
@@ -41,7 +41,7 @@ class Patches(FeatureTerm):
         self.layers = tuple(self.shares)
         self.extra = side - 1
         shares = shares or [1.0] * len(styles)
-        most = [max(1, int(MOST * share / sum(shares))) for share in shares]
+        most = [max(1, int(MAX_PATCHES * share / sum(shares))) for share in shares]
         self._banks = {
             layer: _Bank(
                 [
@@ -85,8 +85,8 @@ class Patches(FeatureTerm):
         cut = whole[..., top - row : bottom - row + extra, left - column : right - column + extra]
         if layer not in view.regions:
             return exact(cut), torch.zeros_like(cut[:, 0], dtype=torch.long)
-        planes = view.regions[layer][..., top : bottom + extra, left : right + extra]
-        return exact(cut), planes.argmax(dim=1).expand(len(cut), -1, -1)
+        region_masks = view.regions[layer][..., top : bottom + extra, left : right + extra]
+        return exact(cut), region_masks.argmax(dim=1).expand(len(cut), -1, -1)
 
     def _error(self, features: Tensor, owner: Tensor, bank: _Bank) -> Tensor:
         """Sum over all patches of features C h w.

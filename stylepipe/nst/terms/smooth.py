@@ -14,10 +14,10 @@ from .base import PictureTerm, Strip
 
 
 class TotalVariation(PictureTerm):
-    """Mean squared (power 2) or mean absolute (power 1) difference of neighbours.
+    """Mean squared (power 2) or mean absolute (power 1) difference of neighbors.
 
     Power 1 is Rudin, Osher, Fatemi (1992), anisotropic, which keeps edges; power 2 blurs them less
-    visibly and is the smoother to optimise.
+    visibly and is the smoother to optimize.
     """
 
     name = "tv"
@@ -32,9 +32,8 @@ class TotalVariation(PictureTerm):
         channels, _, width = own.shape[1:]
         right = self._sum(own[..., :, 1:] - own[..., :, :-1])
         below = self._sum(next_too[..., 1:, :] - next_too[..., :-1, :])
-        return (
-            right / (channels * strip.height * (width - 1))
-            + below / (channels * (strip.height - 1) * width)
+        return right / (channels * strip.height * (width - 1)) + below / (
+            channels * (strip.height - 1) * width
         )
 
     def _sum(self, differences: Tensor) -> Tensor:
@@ -72,11 +71,11 @@ class Laplacian(PictureTerm):
 
 
 def _laplacian(picture: Tensor, cell: int) -> Tensor:
-    """Four neighbours less four times the centre, summed over RGB as in the paper: N 1 h w."""
+    """Four neighbors less four times the center, summed over RGB as in the paper: N 1 h w."""
     x = F.avg_pool2d(picture, cell).sum(dim=1, keepdim=True)
-    centre = x[..., 1:-1, 1:-1]
+    center = x[..., 1:-1, 1:-1]
     around = x[..., :-2, 1:-1] + x[..., 2:, 1:-1] + x[..., 1:-1, :-2] + x[..., 1:-1, 2:]
-    return around - 4.0 * centre
+    return around - 4.0 * center
 
 
 class OutOfRange(PictureTerm):

@@ -84,7 +84,7 @@ class Style(StatisticTerm):
         """For each layer: positions in the region N K, sums N K C, sums of products N K C C."""
         found: Measured = []
         for layer in self.layers:
-            found += _Sums.apply(view.inner(layer), view.planes(layer))
+            found += _Sums.apply(view.inner(layer), view.region_masks(layer))
         return found
 
     def value(self, total: Measured) -> Tensor:
@@ -133,37 +133,39 @@ class _Sums(torch.autograd.Function):
     themselves, which the encoder holds anyway. autograd would keep a copy of them in float32 for
     every region.
 
-    The products are made about a centre c near the region's mean, as Y = X - c, and moved to zero
+    The products are made about a center c near the region's mean, as Y = X - c, and moved to zero
     afterwards: sums of many large numbers would lose the digits in which the variances lie.
     """
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor, planes: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        ctx: Any, features: Tensor, region_masks: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         found = [
-            [_sums(matrix, root) for root in _roots(planes, n, matrix.dtype)]
+            [_sums(matrix, root) for root in _roots(region_masks, n, matrix.dtype)]
             for n, matrix in enumerate(_matrices(features))
         ]
-        sizes, first, second, centres = (
+        sizes, first, second, centers = (
             torch.stack([torch.stack([region[part] for region in regions]) for regions in found])
             for part in range(4)
         )
-        ctx.save_for_backward(features, planes, centres)
+        ctx.save_for_backward(features, region_masks, centers)
         ctx.mark_non_differentiable(sizes)
         return sizes, first, second
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
-        features, planes, centres = ctx.saved_tensors
+        features, region_masks, centers = ctx.saved_tensors
         count, channels, height, width = features.shape
         matrices = _matrices(features)
         gradient = matrices.new_empty(count, height * width, channels)
         for n, matrix in enumerate(matrices):
-            for k, root in enumerate(_roots(planes, n, matrix.dtype)):
+            for k, root in enumerate(_roots(region_masks, n, matrix.dtype)):
                 both = slopes[2][n, k] + slopes[2][n, k].t()
-                # Both parts nearly cancel where X is not centred.
-                level = slopes[1][n, k] + both @ centres[n, k]
-                own = _about(matrix, centres[n, k].to(matrix.dtype))
+                # Both parts nearly cancel where X is not centered.
+                level = slopes[1][n, k] + both @ centers[n, k]
+                own = _about(matrix, centers[n, k].to(matrix.dtype))
                 share = gradient[n] if k == 0 else torch.empty_like(gradient[n])
                 torch.addmm(level.to(own.dtype), own.t(), both.to(own.dtype), out=share)
                 if root is not None:
@@ -178,17 +180,17 @@ def _matrices(features: Tensor) -> Tensor:
     return (features if features.dtype == torch.bfloat16 else exact(features)).flatten(2)
 
 
-def _roots(planes: Tensor | None, n: int, dtype: torch.dtype) -> Sequence[Tensor | None]:
+def _roots(region_masks: Tensor | None, n: int, dtype: torch.dtype) -> Sequence[Tensor | None]:
     """Of the n-th picture, region by region: the square root of how far each position belongs to
     it, P. None for a region that is the whole.
     """
-    if planes is None:
+    if region_masks is None:
         return [None]
-    return list(planes[n if len(planes) > 1 else 0].flatten(1).sqrt().to(dtype))
+    return list(region_masks[n if len(region_masks) > 1 else 0].flatten(1).sqrt().to(dtype))
 
 
 def _sums(features: Tensor, root: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Of features C P in a region: its size, sums C, sums of products C C, and the centre C about
+    """Of features C P in a region: its size, sums C, sums of products C C, and the center C about
     which they were made, all in float32 or finer. root: P, the square root of how far each
     position belongs to the region; None for all.
     """
@@ -196,24 +198,24 @@ def _sums(features: Tensor, root: Tensor | None) -> tuple[Tensor, Tensor, Tensor
     size = exact(weights).square().sum()
     # Any number near the mean serves, but the same one is needed below.
     near = exact(features @ weights.square()) / size.clamp_min(EPS)
-    centre = near.to(features.dtype)
-    own = _about(features, centre)
+    center = near.to(features.dtype)
+    own = _about(features, center)
     if root is not None:
         own *= root
     first = _product(own, weights[:, None])[:, 0]
-    centre = exact(centre)
-    mixed = first[:, None] * centre
-    second = _product(own, own.t()) + mixed + mixed.t() + size * centre[:, None] * centre
-    return size, first + size * centre, second, centre
+    center = exact(center)
+    mixed = first[:, None] * center
+    second = _product(own, own.t()) + mixed + mixed.t() + size * center[:, None] * center
+    return size, first + size * center, second, center
 
 
-def _about(features: Tensor, centre: Tensor) -> Tensor:
-    """Features C P less their centre, C."""
+def _about(features: Tensor, center: Tensor) -> Tensor:
+    """Features C P less their center, C."""
     channels, positions = features.shape
     if positions % 4 or not features.t().is_contiguous():
-        return features - centre[:, None]
+        return features - center[:, None]
     # Four positions at once: loops over 16 channels are too short for vectors of bfloat16.
-    rows = features.t().view(-1, 4 * channels) - centre.repeat(4)
+    rows = features.t().view(-1, 4 * channels) - center.repeat(4)
     return rows.view(positions, channels).t()
 
 

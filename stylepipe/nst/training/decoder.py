@@ -43,30 +43,31 @@ class Mix:
 class DecoderOptions(RunOptions):
     """How to train decoders. Weights are relative to each target's size: see losses.
 
-    size: side of the crops; zoom, vivid: see Photos. copies: the part of the rows that are decoded
-    unchanged, half of them paintings; 1 where there is no style. copy_weight: of the pixels of
-    these. feature_weight: of what the encoder sees in the result against what was decoded.
-    style_weight: of the style's moments at the first layer of each block. steady_weight: of what
-    changes in the result when the photo moves a little, with noise.
+    size: side of the crops; zoom, color_jitter: see Photos. copies: the part of the rows that are
+    decoded unchanged, half of them paintings; 1 where there is no style. reconstruction_weight: of
+    the pixels of these. feature_weight: of what the encoder sees in the result against what was
+    decoded. style_weight: of the style's moments at the first layer of each block.
+    temporal_consistency_weight: of what changes in the result when the photo moves a little, with
+    noise.
     """
 
     batch: int = 8
     learning_rate: float = 1e-3
     size: int = 224
     zoom: float = 2.0
-    vivid: float = 0.3
+    color_jitter: float = 0.3
     copies: float = 0.25
-    copy_weight: float = 1.0
+    reconstruction_weight: float = 1.0
     feature_weight: float = 1.0
     style_weight: float = 0.0
-    steady_weight: float = 0.0
+    temporal_consistency_weight: float = 0.0
     tv_weight: float = 0.1
     range_weight: float = 10.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_crops(self.size, self.zoom, 64)
-        for name in ("vivid", "copies"):
+        for name in ("color_jitter", "copies"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
 
@@ -78,7 +79,7 @@ class DecoderTask(Task):
     (Johnson 2016); the others with the mixed features, at the decoder's layer (Chen, Schmidt
     2016, eq. 6; Huang, Belongie 2017, eq. 12), and, if that has a weight, with the style's
     moments. The unchanged rows are a departure of ours from the latter: they keep content sharp
-    and colours true. So is that the style is compared by the Wasserstein distance, covariances
+    and colors true. So is that the style is compared by the Wasserstein distance, covariances
     included: means and deviations alone (eq. 13) left more of a dotted weave in smooth places.
     With a weight of steadiness, the photo moved by some pixels, with a little noise, is to give the
     same picture, moved (Zheng et al., "Improving the Robustness of Deep Neural Networks via
@@ -92,7 +93,7 @@ class DecoderTask(Task):
 
     model: nn.ModuleDict
     options: DecoderOptions
-    columns = ("copy", "features", "style", "steady", "tv", "range")
+    columns = ("copy", "features", "style", "temporal_consistency", "tv", "range")
     kinds = ("the pictures",)
 
     def __init__(
@@ -116,10 +117,10 @@ class DecoderTask(Task):
         # The first of each block: what is compared on the way down to a decoder's layer.
         self.firsts = [n for n in encoder.layers[: deepest + 1] if n.endswith("_1")]
         sizes = (options.size, options.zoom, options.seed)
-        self.photos = Photos(read, photos, *sizes, options.vivid)
+        self.photos = Photos(read, photos, *sizes, options.color_jitter)
         # Another seed: without paintings a photo must not be its own style.
         if paintings:
-            others = (options.size, options.zoom, options.seed + 1, options.vivid)
+            others = (options.size, options.zoom, options.seed + 1, options.color_jitter)
             self.styles = Photos(read, paintings, *others, flat=True)
             self.styles.tell_with(self.photos)
         else:
@@ -146,7 +147,7 @@ class DecoderTask(Task):
         swapped = copied & torch.from_numpy(rng.random(options.batch) < 0.5)
         photos[swapped] = styles[swapped]
         added = photos.new_zeros(len(photos), 0)
-        if options.steady_weight:
+        if options.temporal_consistency_weight:
             for row in np.flatnonzero(rng.random(options.batch) < SKIES):
                 _add_sky(photos[row : row + 1], float(rng.uniform(0.3, 0.8)))
             added = noise(photos.shape, rng)
@@ -155,7 +156,7 @@ class DecoderTask(Task):
     def measure(self, model: nn.Module, rows: Rows, step: int) -> Measured:
         assert isinstance(model, nn.ModuleDict)
         photos, styles, copied, added = rows
-        steady = self.options.steady_weight
+        temporal_consistency = self.options.temporal_consistency_weight
         motion = Motion.drawn(np.random.default_rng((self.options.seed, 4, step)))
         with torch.no_grad():
             seen = self.encoder(photos, [*self.firsts, *self.layers])
@@ -164,7 +165,7 @@ class DecoderTask(Task):
                 firsts = self.firsts if self.options.style_weight else []
                 styled = self.encoder(styles, [*firsts, *self.layers])
             aims = self._aims(seen, styled, copied)
-            if steady:
+            if temporal_consistency:
                 shaken = motion((photos + added).clamp(0.0, 1.0))
                 others = self._aims(self.encoder(shaken, self.layers), styled, copied)
         total: dict[str, list[Tensor]] = {name: [] for name in self.columns}
@@ -173,9 +174,11 @@ class DecoderTask(Task):
             found: Tensor = model[layer](aims[layer])
             output = found[..., : photos.shape[2], : photos.shape[3]]
             terms = self._terms(layer, output, photos, copied, seen, aims[layer], styled)
-            if steady:
+            if temporal_consistency:
                 again = model[layer](others[layer])[..., : shaken.shape[2], : shaken.shape[3]]
-                terms["steady"] = steady * relative_difference(again, motion(output))
+                terms["temporal_consistency"] = temporal_consistency * relative_difference(
+                    again, motion(output)
+                )
             for name, value in terms.items():
                 total[name].append(value.mean())
             spreads.append(output.flatten(1).std(dim=1))
@@ -216,7 +219,7 @@ class DecoderTask(Task):
             for name in own:
                 style = style + (1 - kept) * _style_error(found[name], styled[name])
         return {
-            "copy": options.copy_weight * kept * losses.content_loss(output, photos),
+            "copy": options.reconstruction_weight * kept * losses.content_loss(output, photos),
             "features": options.feature_weight * features,
             "style": options.style_weight * style,
             "tv": options.tv_weight * losses.total_variation(output),
@@ -278,7 +281,7 @@ def _decoder(model: nn.ModuleDict, layer: str) -> Decoder:
 def _style_error(features: Tensor, style: Tensor) -> Tensor:
     """Wasserstein-2 distance of the features' moments to the style's, N C h w -> N."""
     mean, covariance = losses.moments(inner(style))
-    # A crop may be of one colour: nothing is to be divided by its variances.
+    # A crop may be of one color: nothing is to be divided by its variances.
     lack = (FLAT * mean.square().sum(dim=1) + losses.EPS - losses.trace(covariance)).clamp_min(0.0)
     channels = covariance.shape[1]
     covariance = covariance + torch.diag_embed((lack / channels)[:, None].expand(-1, channels))

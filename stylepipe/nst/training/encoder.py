@@ -38,9 +38,9 @@ GUESS, CALIBRATION = 1 << 39, 1 << 40
 class EncoderOptions(RunOptions):
     """How to train an encoder.
 
-    size: side of the crops; zoom, vivid: see Photos. paintings: the part of each batch that shows
-    paintings, if there are any. disturbed: the part of the crops with noise or another crop mixed
-    in, for an encoder is shown unfinished pictures too. points: places of each crop that are
+    size: side of the crops; zoom, color_jitter: see Photos. paintings: the part of each batch that
+    shows paintings, if there are any. disturbed: the part of the crops with noise or another crop
+    mixed in, for an encoder is shown unfinished pictures too. points: places of each crop that are
     compared in layers that have more of them. guess: pictures for the first guess, see
     guess_encoder; 0: start from the encoder as it is given.
     """
@@ -51,7 +51,7 @@ class EncoderOptions(RunOptions):
     max_gradient: float = 50.0
     size: int = 144
     zoom: float = 2.0
-    vivid: float = 0.4
+    color_jitter: float = 0.4
     paintings: float = 0.25
     disturbed: float = 0.45
     points: int = 500
@@ -60,7 +60,7 @@ class EncoderOptions(RunOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_crops(self.size, self.zoom, 64)
-        for name in ("vivid", "paintings", "disturbed"):
+        for name in ("color_jitter", "paintings", "disturbed"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
 
@@ -84,7 +84,7 @@ class EncoderTask(Task):
 
     Of each layer that a teacher has too, two terms. `fit`: the part of the variance of the
     teacher's features that the best linear map of ours leaves unexplained; that map is solved in
-    closed form anew each time, as least squares with a ridge. `likeness`: 1 - centred kernel
+    closed form anew each time, as least squares with a ridge. `likeness`: 1 - centered kernel
     alignment (Kornblith et al., "Similarity of Neural Network Representations Revisited", 2019),
     so that our own distances and Gram matrices, without any map, rank pictures as theirs do.
     Where several teachers have a layer, their terms are averaged.
@@ -121,7 +121,7 @@ class EncoderTask(Task):
         taught = {name for _, layers in self.teachers for name in layers}
         if missing := [name for name in student.layers if name not in taught]:
             raise ValueError(f"no teacher has the layer {missing[0]!r}; name one more that has it")
-        sizes = (options.size, options.zoom, options.seed, options.vivid)
+        sizes = (options.size, options.zoom, options.seed, options.color_jitter)
         self.photos = Photos(read, photos, *sizes)
         self.paintings = Photos(read, paintings, *sizes, flat=True) if paintings else None
         if self.paintings:
@@ -166,14 +166,14 @@ class EncoderTask(Task):
     def measure(self, model: nn.Module, rows: Rows, step: int) -> Measured:
         pictures, places = rows
         found = model(pictures, self.model.layers)
-        own = {n: _centred(_calibrated(_places(maps, places))) for n, maps in found.items()}
+        own = {n: _centered(_calibrated(_places(maps, places))) for n, maps in found.items()}
         spaces = {name: points.T @ points / len(points) for name, points in own.items()}
         terms: dict[str, list[Tensor]] = {name: [] for name in self.columns}
         for teacher, layers in self.teachers:
             with torch.no_grad():
                 aims = teacher(pictures, layers)
             for name in layers:
-                aim = _centred(_places(aims[name], places))
+                aim = _centered(_places(aims[name], places))
                 fit, likeness = _unlike(own[name], spaces[name], aim)
                 terms[f"fit_{name[4:]}"].append(fit)
                 terms[f"likeness_{name[4:]}"].append(likeness)
@@ -205,7 +205,7 @@ class EncoderTask(Task):
         row = [photo]
         for name in layers:
             height, width = aims[name].shape[-2:]
-            aim, own = (_centred(m[name].float().flatten(2)[0].T) for m in (aims, found))
+            aim, own = (_centered(m[name].float().flatten(2)[0].T) for m in (aims, found))
             _, _, basis = torch.linalg.svd(aim.T @ aim)
             aim = aim @ basis[:3].T
             guess = own @ _linear_map(own.T @ own, own.T @ aim, len(own))
@@ -259,7 +259,7 @@ def silenced(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     """A convolution of calibrated channels, without those whose weights are beyond LOUDEST.
 
     Their mean is 1 at most, as of all others: so they are silent but at hardly any place, and
-    there they reach thousands. They tell nothing of pictures, and a picture that is optimised, on
+    there they reach thousands. They tell nothing of pictures, and a picture that is optimized, on
     whose way lie features that no picture has, breaks into noise where one of them wakes.
     """
     kept = torch.linalg.vector_norm(weight.float(), dim=(1, 2, 3)) <= LOUDEST
@@ -298,7 +298,7 @@ def _scale(mean: Tensor) -> Tensor:
     return mean + 0.02 * mean.mean() + 1e-6
 
 
-def _centred(points: Tensor) -> Tensor:
+def _centered(points: Tensor) -> Tensor:
     return points - points.mean(dim=0)
 
 
@@ -314,8 +314,8 @@ def _linear_map(space: Tensor, cross: Tensor, rows: int) -> Tensor:
 
 
 def _unlike(own: Tensor, space: Tensor, aim: Tensor) -> tuple[Tensor, Tensor]:
-    """Of centred points P C and P D, space = own' own / P: the part of aim's variance that own
-    does not explain linearly, and 1 - centred kernel alignment."""
+    """Of centered points P C and P D, space = own' own / P: the part of aim's variance that own
+    does not explain linearly, and 1 - centered kernel alignment."""
     cross = own.T @ aim / len(own)
     variance = aim.square().sum() / len(aim) + 1e-6
     # A constant: by the map the ridge's objective has no slope here, and `fit`, which is that but

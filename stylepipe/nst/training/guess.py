@@ -96,9 +96,9 @@ def _telling(features: Tensor, count: int) -> list[int]:
     """Indices of the `count` channels (or all) of P C that together explain most of the variance
     of all: forward selection, each time the one that takes most of what is left.
     """
-    centred = features - features.mean(dim=0)
+    centered = features - features.mean(dim=0)
     # On the CPU: MPS has no float64, and so small a matrix is as fast here.
-    left = (centred.T @ centred / len(centred)).cpu().double()
+    left = (centered.T @ centered / len(centered)).cpu().double()
     floor = 1e-6 * left.diagonal().mean()
     picked: list[int] = []
     for _ in range(min(count, features.shape[1])):

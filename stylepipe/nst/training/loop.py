@@ -25,14 +25,14 @@ from .task import Rows, Task, replica
 
 CHECKPOINT = "checkpoint.pt"
 MAX_ROLLBACKS = 3
-MIN_SPREAD = 0.02  # an output that varies less is one grey, black or white field
+MIN_SPREAD = 0.02  # an output that varies less is one gray, black or white field
 # Options that change neither the result nor, but for its end, the course of a run. The workers
 # of a run are those it began with.
 FREE_OPTIONS = ("checkpoint_every", "preview_every", "minutes", "workers")
 
 
 class TrainingFailed(RuntimeError):
-    """The run collapsed to one colour or to values that are not finite, again and again."""
+    """The run collapsed to one color or to values that are not finite, again and again."""
 
 
 class CheckpointError(ValueError):

@@ -36,10 +36,10 @@ STYLE_RATE = 4.0  # of the learning rate, for the norms' gains and shifts
 class StyleOptions(RunOptions):
     """How to train styles. Weights are relative to each target's size: see losses.
 
-    copy_steps: so many steps first teach a fresh network to copy its input in the colours of the
+    copy_steps: so many steps first teach a fresh network to copy its input in the colors of the
     painting, the quickest way to a sound start. zoom: crops come from photos of `size` to
-    `zoom * size` pixels. vivid: the part of the crops whose colours are made stronger, weaker or
-    others, so that a network knows colours which the photos happen to lack. style_size: short
+    `zoom * size` pixels. color_jitter: the part of the crops whose colors are made stronger, weaker
+    or others, so that a network knows colors which the photos happen to lack. style_size: short
     side in pixels to which paintings are scaled. consistency_weight: of what changes in the picture
     when the photo moves a little, with noise (see consistency); it doubles the network's work.
     """
@@ -56,7 +56,7 @@ class StyleOptions(RunOptions):
     guide_weight: float = 1.0
     consistency_weight: float = 0.0
     zoom: float = 2.0
-    vivid: float = 0.5
+    color_jitter: float = 0.5
     style_size: int = 480
 
     def __post_init__(self) -> None:
@@ -169,7 +169,9 @@ class StyleTask(Task):
             torch.cat([p.std(dim=(2, 3)) for p in pictures]),
         )
         self.targets = [_Targets(teacher, pictures) for teacher in teachers]
-        self.photos = Photos(read, photos, options.size, options.zoom, options.seed, options.vivid)
+        self.photos = Photos(
+            read, photos, options.size, options.zoom, options.seed, options.color_jitter
+        )
         self.warnings = self.photos.warnings
         self.shown = [
             load_picture(read, path, options.size * 3 // 2)
@@ -226,7 +228,7 @@ class StyleTask(Task):
         """By row."""
         options = self.options
         if step < options.copy_steps:
-            wanted = losses.recolour(photos, self.palettes[0][styles], self.palettes[1][styles])
+            wanted = losses.recolor(photos, self.palettes[0][styles], self.palettes[1][styles])
             return {"copy": losses.content_loss(output, wanted)}
         emphasis = torch.tensor([p.weight for p in self.paintings], device=self.device)[styles]
         content = torch.zeros(len(photos), device=self.device)

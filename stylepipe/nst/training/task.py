@@ -54,7 +54,7 @@ class RunOptions:
 class Measured:
     """What the objective says of some rows.
 
-    terms: name -> a number, the mean over the rows; their sum is minimised. spread: how much each
+    terms: name -> a number, the mean over the rows; their sum is minimized. spread: how much each
     row's output varies (N); near 0 it is one flat field, and the run has collapsed.
     """
 

@@ -45,7 +45,7 @@ class Diverged(RuntimeError):
 
 @dataclass(frozen=True)
 class LoopOptions:
-    """How to optimise.
+    """How to optimize.
 
     steps: over all sizes. optimizer: adam; adamw, which is drawn back a little, not to black but
     to the picture that each size began with; lbfgs. rate: None takes the optimizer's own (RATES).
@@ -109,14 +109,14 @@ def sizes(height: int, width: int, first: int, factor: float = sqrt(2.0)) -> lis
     return found[::-1]
 
 
-def optimise(
+def optimize(
     start: Tensor,
     stages: Sequence[Size],
     objective: Callable[[Size], Objective],
     options: LoopOptions,
     on_step: Callable[[Step], None] | None = None,
 ) -> Tensor:
-    """Optimise a picture over the stages' sizes, and return it in the last, N 3 H W in [0,1].
+    """Optimize a picture over the stages' sizes, and return it in the last, N 3 H W in [0,1].
 
     start: N 3 h w in [0,1], of any size. objective: makes the objective of a size. Raise Diverged
     when the loss explodes and smaller steps do not help.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stylepipe.nst.objective import Objective
-from stylepipe.nst.optimise import (
+from stylepipe.nst.optimize import (
     LONGEST,
     WINDOW,
     Diverged,
@@ -18,7 +18,7 @@ from stylepipe.nst.optimise import (
     Size,
     Step,
     history,
-    optimise,
+    optimize,
     resize,
     sizes,
 )
@@ -66,7 +66,7 @@ def run(
     on_step: Callable[[Step], None] | None = None,
     **options: Any,
 ) -> Tensor:
-    return optimise(
+    return optimize(
         START,
         stages or [(8, 10)],
         lambda size: cast(Objective, objective),
@@ -145,7 +145,7 @@ def test_a_step_of_lbfgs_goes_no_further_than_the_longest() -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
-def test_tiny_losses_are_optimised_as_well_as_large_ones(optimizer: str) -> None:
+def test_tiny_losses_are_optimized_as_well_as_large_ones(optimizer: str) -> None:
     large = run(Bowl(), optimizer=optimizer, steps=40)
     tiny = run(Bowl(1e-6), optimizer=optimizer, steps=40)
     assert loss(tiny) < 0.05 * loss(START)
@@ -290,7 +290,7 @@ def test_a_step_asks_the_device_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_too_large_a_rate_is_made_smaller_until_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
     """A steep wall around the start: L-BFGS jumps beyond it at the rate it is given."""
-    monkeypatch.setattr("stylepipe.nst.optimise.LONGEST", float("inf"))
+    monkeypatch.setattr("stylepipe.nst.optimize.LONGEST", float("inf"))
     result = run(Bowl(), optimizer="lbfgs", rate=40.0, steps=100)
     assert loss(result) < 0.2 * loss(START)
 
@@ -318,7 +318,7 @@ def test_what_explodes_again_and_again_is_an_error() -> None:
 def test_a_start_that_is_nearly_perfect_does_not_explode() -> None:
     """A hundred times next to nothing is still next to nothing."""
     target = tinyencoder.picture(8, 10, seed=1) * 0.6 + 0.2
-    result = optimise(
+    result = optimize(
         target + 1e-6,
         [(8, 10)],
         lambda size: cast(Objective, Bowl()),

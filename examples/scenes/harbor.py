@@ -1,4 +1,4 @@
-"""A harbour town at sunset: houses on terraces, boats, a church, and all of it in the water."""
+"""A harbor town at sunset: houses on terraces, boats, a church, and all of it in the water."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def town() -> list[solids.Solid]:
     found.append(solids.box(14, 19.5, 20, 45, 90, 95.5, kind="tower"))
     found.append(solids.box(13.6, 19.9, 44, 45.2, 89.6, 95.9, kind="stone"))
     found.append(solids.spire(16.75, 92.75, 45.2, 58, 5.4, kind="spire"))
-    for x, z, long, colour in (
+    for x, z, long, color in (
         (-15, 19, 8, (0.55, 0.10, 0.06)),
         (9, 24, 7, (0.08, 0.22, 0.42)),
         (20, 14, 7.5, (0.62, 0.58, 0.5)),
@@ -78,7 +78,7 @@ def town() -> list[solids.Solid]:
         (-3, 29, 6, (0.65, 0.42, 0.1)),
         (31, 28, 8, (0.5, 0.5, 0.5)),
     ):
-        found.append(solids.hull(x, z, long, 2.6, 1.3, kind="hull", paint=np.float32(colour)))
+        found.append(solids.hull(x, z, long, 2.6, 1.3, kind="hull", paint=np.float32(color)))
         found.append(solids.box(x - 1.9, x + 0.3, 1.2, 2.5, z - 0.8, z + 0.8, kind="cabin"))
         found.append(solids.box(x + 0.7, x + 0.86, 1, 9.5, z, z + 0.16, kind="mast"))
         found.append(solids.box(x - 2.6, x + 0.7, 3.0, 3.35, z - 0.1, z + 0.25, kind="sail"))
@@ -86,7 +86,7 @@ def town() -> list[solids.Solid]:
 
 
 def facade(p: Array, plane: Array, look: dict) -> tuple[Array, Array]:
-    """Colour of a house at points of its walls and roof, and where a window shines."""
+    """Color of a house at points of its walls and roof, and where a window shines."""
     x, y, z = p[:, 0], p[:, 1] - look["y"], p[:, 2]
     along = np.where(plane < 2, x - look["x"], z)
     seed = look["seed"]
@@ -126,7 +126,7 @@ def facade(p: Array, plane: Array, look: dict) -> tuple[Array, Array]:
 
 
 def surface(p: Array, plane: Array, solid: solids.Solid) -> tuple[Array, Array]:
-    """Colour and glow at points of a solid."""
+    """Color and glow at points of a solid."""
     look, kind = solid.look, solid.look["kind"]
     if kind == "house":
         return facade(p, plane, look)
@@ -143,24 +143,24 @@ def surface(p: Array, plane: Array, solid: solids.Solid) -> tuple[Array, Array]:
             if kind == "brick"
             else (rgb(0.52, 0.46, 0.38), rgb(0.27, 0.24, 0.21))
         )
-        colour = mix(dark, pale, tone) * np.where(joint, 0.55, 1.0)[:, None]
-        colour = colour * (1 + 0.3 * fbm(x * 1.3 + z, y * 1.3, 4))[:, None]
+        color = mix(dark, pale, tone) * np.where(joint, 0.55, 1.0)[:, None]
+        color = color * (1 + 0.3 * fbm(x * 1.3 + z, y * 1.3, 4))[:, None]
         if kind == "tower":
             arch = (np.abs(x - 16.75) < 1.0) & (y > 37.5) & (y < 41.8 - 0.6 * (x - 16.75) ** 2)
-            colour = np.where(arch[:, None] & (plane < 2)[:, None], rgb(0.03, 0.03, 0.035), colour)
+            color = np.where(arch[:, None] & (plane < 2)[:, None], rgb(0.03, 0.03, 0.035), color)
         if kind == "stone":
-            colour = mix(colour, rgb(0.05, 0.07, 0.035), smooth(0.9, 0.2, y) * (plane < 4))
-        return colour, none
+            color = mix(color, rgb(0.05, 0.07, 0.035), smooth(0.9, 0.2, y) * (plane < 4))
+        return color, none
     if kind == "garden":
         leaf = fbm(x / 1.5 + z, y / 1.5 + z / 2, 5, 0.65)
         green = mix(rgb(0.03, 0.05, 0.012), rgb(0.17, 0.17, 0.04), smooth(-0.5, 0.6, leaf))
         stone = rgb(0.36, 0.31, 0.25) * (0.8 + 0.5 * fbm(x * 1.3, y * 1.7, 4))[:, None]
         return mix(stone, green, smooth(-0.15, 0.05, fbm(x / 7, y / 4, 3))), none
     if kind == "hull":
-        colour = np.broadcast_to(look["paint"], p.shape)
+        color = np.broadcast_to(look["paint"], p.shape)
         band = (y > 0.95) & (y < 1.15)
-        colour = np.where(band[:, None], rgb(0.7, 0.68, 0.62), colour)
-        return mix(colour, rgb(0.10, 0.09, 0.08), smooth(0.45, 0.2, y)), none
+        color = np.where(band[:, None], rgb(0.7, 0.68, 0.62), color)
+        return mix(color, rgb(0.10, 0.09, 0.08), smooth(0.45, 0.2, y)), none
     if kind == "cabin":
         window = (np.abs(y - 2.0) < 0.25) & (np.abs(np.modf(np.abs(x + z) / 0.7)[0] - 0.5) < 0.33)
         return np.where(window[:, None], rgb(0.05, 0.06, 0.08), rgb(0.6, 0.57, 0.5)), none
@@ -201,11 +201,11 @@ def look(camera: terrain.Camera, scene: list[solids.Solid]) -> tuple[Array, Arra
     t, ids, planes = depth.ravel()[hit], which.ravel()[hit], plane.ravel()[hit]
     rays = d.reshape(-1, 3)[hit]
     p = np.float32([camera.x, camera.y, camera.z]) + rays * t[:, None]
-    colour, shine, n = np.empty_like(p), np.zeros(len(p), bool), np.empty_like(p)
+    color, shine, n = np.empty_like(p), np.zeros(len(p), bool), np.empty_like(p)
     for k, solid in enumerate(scene):
         of = np.flatnonzero(ids == k)
         if len(of):
-            colour[of], shine[of] = surface(p[of], planes[of], solid)
+            color[of], shine[of] = surface(p[of], planes[of], solid)
             n[of] = solid.normals[planes[of]]
     rng = np.random.default_rng(5)
     blur = (SUN + rng.normal(0, 0.006, 3)).astype(np.float32)
@@ -214,7 +214,7 @@ def look(camera: terrain.Camera, scene: list[solids.Solid]) -> tuple[Array, Arra
     eaves = 0.62 + 0.38 * smooth(0.0, 2.5, np.abs(p[:, 1] - 1.7))
     light = LIGHT * direct[:, None] + AMBIENT * ((0.7 + 0.3 * n[:, 1]) * eaves)[:, None]
     light = light + rgb(0.16, 0.08, 0.045) * np.clip(-n[:, 2], 0, 1)[:, None]
-    out = colour * light + shine[:, None] * rgb(1.5, 0.8, 0.25)
+    out = color * light + shine[:, None] * rgb(1.5, 0.8, 0.25)
     flat = picture.reshape(-1, 3)
     flat[hit] = terrain.haze_over(out, t, rays, SUN, 0.6 * HAZE, GLOW, 900)
     return picture, np.where(which >= 0, depth, np.where(land, view.far, np.inf))
