@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from stylepipe.device import tune_threads
-from stylepipe.pipeline import Job, run
+from stylepipe.job import Job
+from stylepipe.pipeline import run
 from stylepipe.plugins import Plugins
 from stylepipe.presets import resolve
 from stylepipe.report import Report
@@ -27,7 +28,7 @@ def convert(
     """Stylize photos and videos, as ``stylepipe run`` does.
 
     ``settings`` overrides keys of the preset by table: ``{"stylizer": {"style": "great-wave"}}``.
-    ``job`` takes the other fields of :class:`stylepipe.pipeline.Job`: ``device``, ``overwrite``,
+    ``job`` takes the other fields of :class:`stylepipe.job.Job`: ``device``, ``overwrite``,
     ``redo``, ``limit`` ... The environment is not looked at. Items that fail are told by the report
     (``report.failures``, ``report.exit_code``). Raises UsageError, NoInputError or SetupError if
     the job as a whole cannot be done::
@@ -39,5 +40,5 @@ def convert(
     found = plugins or Plugins()
     paths = [inputs] if isinstance(inputs, (str, PathLike)) else list(inputs)
     resolved = resolve(found, preset, settings)
-    request = Job(tuple(Path(p) for p in paths), Path(output), resolved, found, **job)
-    return run(request, report or Report(quiet=True))
+    request = Job(tuple(Path(p) for p in paths), Path(output), resolved, **job)
+    return run(request, found, report or Report(quiet=True))

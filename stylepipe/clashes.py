@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from stylepipe.job import Settings
 from stylepipe.places import nearest
-from stylepipe.presets import Settings
 from stylepipe.types import Item
 
 _NAMED = 3

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from stylepipe.components import Component
+from stylepipe.job import Settings
 from stylepipe.options import Options
-from stylepipe.presets import Settings
 from stylepipe.styles import parse_styles
 from stylepipe.types import Item
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import click
 
     from stylepipe.components import Component
-    from stylepipe.pipeline import Job
+    from stylepipe.job import Job
     from stylepipe.report import Report
     from stylepipe.types import Item, Outcome
 

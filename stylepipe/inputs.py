@@ -12,8 +12,8 @@ from pathlib import Path
 from stylepipe.clashes import clashes
 from stylepipe.components import Reader, Writer
 from stylepipe.errors import ItemError, NoInputError, UsageError
+from stylepipe.job import Settings
 from stylepipe.places import check_output, no_file
-from stylepipe.presets import Settings
 from stylepipe.styles import parse_style
 from stylepipe.texts import told_kinds
 from stylepipe.types import Info, Item

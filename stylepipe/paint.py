@@ -11,7 +11,7 @@ from stylepipe import color, composite
 from stylepipe.components import Stylizer
 from stylepipe.device import Device, run_within_memory
 from stylepipe.errors import ItemError
-from stylepipe.presets import Settings
+from stylepipe.job import Settings
 from stylepipe.temporal.guide import Motion, TemporalGuide
 from stylepipe.temporal.warp import enlarge, warp
 from stylepipe.tensors import to_pixels, to_tensor

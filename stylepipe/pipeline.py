@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from stylepipe.components import Context, StyleRef, Stylizer
 from stylepipe.damage import DamageRule
@@ -14,6 +12,7 @@ from stylepipe.errors import SetupError, UsageError
 from stylepipe.fingerprints import settings_fingerprint
 from stylepipe.inhand import InHand
 from stylepipe.inputs import Found, find_items
+from stylepipe.job import Job, Settings
 from stylepipe.journal import Journal
 from stylepipe.places import obstacle
 from stylepipe.plan import Plan, begin, check_used, decide, open_lightly, painting
@@ -23,36 +22,12 @@ from stylepipe.types import Item, Outcome
 if TYPE_CHECKING:
     from stylepipe.paint import Copier, Painter
     from stylepipe.plugins import Plugins
-    from stylepipe.presets import Settings
     from stylepipe.report import Report
     from stylepipe.stream import Stream
     from stylepipe.temporal.guide import TemporalGuide
 
 
-@dataclass(frozen=True)
-class Job:
-    """Settings, inputs and an output: all that :func:`run` needs."""
-
-    inputs: tuple[Path, ...]
-    output: Path
-    """A folder; or a file, if there is one input file and the suffix can be written."""
-    settings: Settings
-    plugins: Plugins
-    device: str = "auto"
-    precision: str = "auto"
-    memory: int | None = None
-    """Bytes of working memory; None takes half of what is free."""
-    on_error: Literal["skip", "abort"] = "skip"
-    overwrite: bool = False
-    """Replace outputs that other settings, other sources or other programs made."""
-    redo: bool = False
-    """Do everything anew, whatever is there."""
-    skip_existing: bool = False
-    limit: int | None = None
-    dry_run: bool = False
-
-
-def run(job: Job, report: Report) -> Report:
+def run(job: Job, plugins: Plugins, report: Report) -> Report:
     """Do the job and return the report, which owns the exit code.
 
     Raises NoInputError, UsageError or SetupError if the job as a whole cannot be done. Items that
@@ -68,20 +43,20 @@ def run(job: Job, report: Report) -> Report:
         fingerprint = settings_fingerprint(job.settings, job.precision)
         journal = Journal(job.output, found.single, fingerprint)
         report.left_out = found.left_out
-        job.plugins.job_start(job, found.items, report.log)
+        plugins.job_start(job, found.items, report.log)
         started = True
         with ExitStack() as stack:
             if job.dry_run:
                 _rehearse(job, report, found, journal, stack)
             else:
-                _do(job, report, found, styles, journal, stack)
+                _do(job, plugins, report, found, styles, journal, stack)
         report.job_done()
     except BaseException as error:
         report.job_failed(error)
         raise
     finally:
         if started:
-            job.plugins.job_done(job, report, report.log)
+            plugins.job_done(job, report, report.log)
     return report
 
 
@@ -122,6 +97,7 @@ def _look(item: Item, settings: Settings, rule: DamageRule) -> Outcome | None:
 
 def _do(
     job: Job,
+    plugins: Plugins,
     report: Report,
     found: Found,
     styles: Sequence[StyleRef],
@@ -148,7 +124,7 @@ def _do(
 
     def tell(item: Item, outcome: Outcome) -> None:
         report.item_done(item, outcome)
-        job.plugins.item_done(job, item, outcome, report.log)
+        plugins.item_done(job, item, outcome, report.log)
 
     def tell_in_order(item: Item, outcome: Outcome) -> None:
         hands.settle(item)

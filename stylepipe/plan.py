@@ -20,8 +20,7 @@ from stylepipe.types import Info, Item, Kind, Outcome
 
 if TYPE_CHECKING:
     from stylepipe.device import Device
-    from stylepipe.pipeline import Job
-    from stylepipe.presets import Settings
+    from stylepipe.job import Job, Settings
 
 _NAMES: dict[Kind, str] = {"image": "photo", "video": "film"}
 _WAYS = "pass --overwrite to replace it, --skip-existing to keep it, or choose another --output"

@@ -24,7 +24,7 @@ from stylepipe.stdio import tell
 if TYPE_CHECKING:
     import click
 
-    from stylepipe.pipeline import Job
+    from stylepipe.job import Job
     from stylepipe.report import Report
     from stylepipe.types import Item, Outcome
 

@@ -32,8 +32,8 @@ from stylepipe.types import Frame, Info, Item, Outcome
 
 if TYPE_CHECKING:
     from stylepipe.device import Device
+    from stylepipe.job import Settings
     from stylepipe.paint import Copier, Painter, PreviousFrame
-    from stylepipe.presets import Settings
     from stylepipe.report import Report
     from stylepipe.temporal.guide import Motion, TemporalGuide
 

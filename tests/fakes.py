@@ -24,7 +24,7 @@ from stylepipe import (
     Writer,
     option,
 )
-from stylepipe.presets import OutputOptions, Settings
+from stylepipe.job import OutputOptions, Settings
 
 
 class NpyReader(Reader):

@@ -13,7 +13,8 @@ from fakes import array, settings
 from stylepipe import UsageError
 from stylepipe.clashes import clashes
 from stylepipe.inputs import find_items
-from stylepipe.pipeline import Job, run
+from stylepipe.job import Job
+from stylepipe.pipeline import run
 from stylepipe.report import Report
 from stylepipe.types import Item
 
@@ -28,9 +29,10 @@ def photos(tmp_path) -> Path:
 
 
 def go(source, output, chosen=None, report=None, **options):
-    job = Job((source,), output, chosen or settings(), fakes.Plugins(), device="cpu", **options)
-    report = run(job, report or Report(quiet=True))
-    return report, job.plugins.told
+    job = Job((source,), output, chosen or settings(), device="cpu", **options)
+    plugins = fakes.Plugins()
+    report = run(job, plugins, report or Report(quiet=True))
+    return report, plugins.told
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ def job(cli, monkeypatch, tmp_path):
     """Run a command and return the job it would do."""
     jobs = []
 
-    def run(job, report):
+    def run(job, plugins, report):
         jobs.append((job, report))
         return Report(quiet=True)
 
@@ -102,7 +102,7 @@ def test_a_dry_run_writes_nothing(cli, photos, tmp_path):
 
 
 def test_a_user_who_presses_ctrl_c_gets_130(cli, monkeypatch, photos):
-    def interrupted(job, report):
+    def interrupted(job, plugins, report):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("stylepipe.pipeline.run", interrupted)
@@ -288,7 +288,7 @@ def test_a_path_given_as_command_is_answered_with_the_command_to_use(cli, photos
 
 
 def test_an_unexpected_error_is_one_sentence_and_with_v_a_traceback(cli, monkeypatch, photos):
-    def broken(job, report):
+    def broken(job, plugins, report):
         raise ZeroDivisionError("of a plugin\nsecond line")
 
     monkeypatch.setattr("stylepipe.pipeline.run", broken)

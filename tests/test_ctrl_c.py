@@ -11,7 +11,8 @@ import fakes
 import numpy as np
 import pytest
 
-from stylepipe.pipeline import Job, run
+from stylepipe.job import Job
+from stylepipe.pipeline import run
 from stylepipe.report import Report
 
 EARLY = """
@@ -70,11 +71,11 @@ def test_events_tell_of_a_job_that_was_aborted(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(fakes.Negative, "stylize", twice)
     job = Job(
-        (tmp_path / "clip.npy",), tmp_path / "out.npy", fakes.settings(), fakes.Plugins(),
+        (tmp_path / "clip.npy",), tmp_path / "out.npy", fakes.settings(),
         device="cpu",
     )  # fmt: skip
     with pytest.raises(KeyboardInterrupt):
-        run(job, Report(json=True, quiet=True))
+        run(job, fakes.Plugins(), Report(json=True, quiet=True))
     end = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert end["event"] == "job_done" and end["interrupted"] is True
     assert end["exit_code"] == 130 and end["error"] is None

@@ -9,9 +9,10 @@ from fakes import ClipReader, ClipWriter, NpyReader, NpyWriter, Plugins, array, 
 
 from stylepipe import DamageError, Options, UsageError
 from stylepipe.contracts import context
-from stylepipe.pipeline import Job, run
+from stylepipe.job import InputOptions, Job
+from stylepipe.pipeline import run
 from stylepipe.plugins import Plugins as RealPlugins
-from stylepipe.presets import InputOptions, resolve
+from stylepipe.presets import resolve
 from stylepipe.report import Report
 
 ALL = ["a_whole", "b_torn", "c_torn_clip", "d_whole"]
@@ -48,7 +49,7 @@ def convert(folder, rule="warn", **job):
         writers=(NpyWriter(Options()), ClipWriter(Options())),
         input=InputOptions(on_damage=rule),
     )
-    return run(Job((folder / "in",), folder / "out", made, Plugins(), **job), report)
+    return run(Job((folder / "in",), folder / "out", made, **job), Plugins(), report)
 
 
 @pytest.fixture

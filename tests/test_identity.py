@@ -14,7 +14,8 @@ from PIL import Image
 from stylepipe import Options, Stylizer, StylizerOptions, UsageError, option
 from stylepipe.cli import main
 from stylepipe.fingerprints import Source, _stamp_of_file, options_digest, stamp
-from stylepipe.pipeline import Job, run
+from stylepipe.job import Job
+from stylepipe.pipeline import run
 from stylepipe.report import Report
 from stylepipe.types import Item
 
@@ -31,9 +32,9 @@ def place(tmp_path) -> Path:
 
 
 def go(source, output, chosen=None, **options):
-    job = Job((Path(source),), Path(output), chosen or settings(), fakes.Plugins(),
+    job = Job((Path(source),), Path(output), chosen or settings(),
               device="cpu", **options)  # fmt: skip
-    return run(job, Report(quiet=True)).counts
+    return run(job, fakes.Plugins(), Report(quiet=True)).counts
 
 
 def test_the_same_folder_however_it_is_spelled(place, monkeypatch):
@@ -96,8 +97,8 @@ def test_an_unfinished_film_goes_on_after_a_move(place, monkeypatch):
     with fakes.writing_fails_at(3, monkeypatch):
         assert go(place / "clip.npy", place / "out") == {"failed": 1}
     moved = place.rename(place.with_name("E"))
-    job = Job((moved / "clip.npy",), moved / "out", settings(), fakes.Plugins(), device="cpu")
-    report = run(job, Report(quiet=True))
+    job = Job((moved / "clip.npy",), moved / "out", settings(), device="cpu")
+    report = run(job, fakes.Plugins(), Report(quiet=True))
     assert report.counts == {"done": 1} and report.frames == 3
 
 

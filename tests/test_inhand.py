@@ -19,8 +19,9 @@ from fakes import array, settings
 
 from stylepipe import SetupError, inhand
 from stylepipe.fingerprints import digest
+from stylepipe.job import Job
 from stylepipe.journal import Journal
-from stylepipe.pipeline import Job, run
+from stylepipe.pipeline import run
 from stylepipe.plan import check_used
 from stylepipe.plugins import Plugins
 from stylepipe.presets import resolve
@@ -58,10 +59,10 @@ def nothing_told(kills: Path) -> None:
 
 def go(source: Path, output: Path, report: Report | None = None, **options) -> Report:
     job = Job(
-        (source,), output, settings(), fakes.Plugins(),
+        (source,), output, settings(),
         **{"device": "cpu", "precision": "full", "memory": 1 << 28} | options,
     )  # fmt: skip
-    return run(job, report or Report(json=True))
+    return run(job, Plugins(), report or Report(json=True))
 
 
 def child(*args: object, **options: object) -> int:

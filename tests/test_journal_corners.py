@@ -10,8 +10,9 @@ import pytest
 from fakes import array, settings
 
 from stylepipe import SetupError, journal, lock
+from stylepipe.job import Job
 from stylepipe.lock import Lock
-from stylepipe.pipeline import Job, run
+from stylepipe.pipeline import run
 from stylepipe.report import Report
 
 posix = pytest.mark.skipif(os.name != "posix", reason="no locks, links or pipes of this kind")
@@ -28,10 +29,10 @@ def photos(tmp_path: Path) -> Path:
 
 def go(source: Path, output: Path, **options) -> Report:
     job = Job(
-        (source,), output, settings(), fakes.Plugins(),
+        (source,), output, settings(),
         **{"device": "cpu", "precision": "full", "memory": 1 << 28} | options,
     )  # fmt: skip
-    return run(job, Report(quiet=True))
+    return run(job, fakes.Plugins(), Report(quiet=True))
 
 
 # -- the lock ------------------------------------------------------------------------------------

@@ -17,7 +17,8 @@ from fakes import array, settings
 
 from stylepipe import Flow, Masker, StyleInfo, StyleRef, UsageError, pipeline
 from stylepipe.errors import ItemError, SetupError
-from stylepipe.pipeline import Job, run
+from stylepipe.job import Job
+from stylepipe.pipeline import run
 from stylepipe.report import Report
 
 
@@ -39,11 +40,12 @@ def clip(tmp_path) -> Path:
 
 def go(source, output, chosen=None, report=None, **options):
     job = Job(
-        (source,), output, chosen or settings(), fakes.Plugins(),
+        (source,), output, chosen or settings(),
         **{"device": "cpu", "precision": "full", "memory": 1 << 28} | options,
     )  # fmt: skip
-    report = run(job, report or Report(quiet=True))
-    return report, job.plugins.told
+    plugins = fakes.Plugins()
+    report = run(job, plugins, report or Report(quiet=True))
+    return report, plugins.told
 
 
 def tree(folder: Path) -> dict[str, bytes]:

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stylepipe import Stylizer, UsageError
+from stylepipe.job import OutputOptions
 from stylepipe.plugins import Plugins
-from stylepipe.presets import OutputOptions, available, explain, load, resolve
+from stylepipe.presets import available, explain, load, resolve
 
 TOY = str(Path(__file__).with_name("toy_plugin.py"))
 

@@ -13,7 +13,8 @@ from PIL import Image
 
 from stylepipe import SetupError
 from stylepipe.cli import main
-from stylepipe.pipeline import Job, run
+from stylepipe.job import Job
+from stylepipe.pipeline import run
 from stylepipe.report import Report
 
 POSTERIZE = str(Path(__file__).parents[1] / "examples" / "posterize.py")
@@ -133,8 +134,8 @@ def test_an_output_below_a_file_or_in_a_closed_folder_ends_both(plan, tmp_path, 
             os, "access", lambda path, mode: Path(path) != tmp_path and access(path, mode)
         )
         with pytest.raises(SetupError, match="no permission to write in"):
-            job = Job((photo,), tmp_path / "out", settings(), fakes.Plugins(), dry_run=True)
-            run(job, Report(quiet=True))
+            job = Job((photo,), tmp_path / "out", settings(), dry_run=True)
+            run(job, fakes.Plugins(), Report(quiet=True))
 
 
 def test_what_a_plugin_raises_at_a_look_costs_its_item(tmp_path, monkeypatch, capsys):
@@ -148,8 +149,8 @@ def test_what_a_plugin_raises_at_a_look_costs_its_item(tmp_path, monkeypatch, ca
         return probe(self, path)
 
     monkeypatch.setattr(fakes.NpyReader, "probe", explode)
-    job = Job((tmp_path,), tmp_path.with_name("out"), settings(), fakes.Plugins(), dry_run=True)
-    report = run(job, Report(json=True, quiet=True))
+    job = Job((tmp_path,), tmp_path.with_name("out"), settings(), dry_run=True)
+    report = run(job, fakes.Plugins(), Report(json=True, quiet=True))
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     told = [(e["action"], e["message"]) for e in events if e["event"] == "planned"]
     assert told == [("failed", "ZeroDivisionError: of a plugin"), ("do", "")]

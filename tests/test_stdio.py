@@ -14,7 +14,7 @@ import pytest
 from stylepipe import Info, Item, Outcome
 from stylepipe.cli import main
 from stylepipe.cli.output import print_json
-from stylepipe.pipeline import Job
+from stylepipe.job import Job
 from stylepipe.pipeline import run as run_job
 from stylepipe.report import Report
 from stylepipe.stdio import printable
@@ -196,15 +196,15 @@ def test_from_python_a_job_needs_no_streams(photos, tmp_path, monkeypatch, gone)
     if gone is not None:
         monkeypatch.setattr(sys, "stdout", stream)
     (photos / "bad.npy").write_bytes(b"no")
-    job = Job((photos,), tmp_path / "out", fakes.settings(), fakes.Plugins(), device="cpu")
-    report = run_job(job, Report(json=gone is not None))
+    job = Job((photos,), tmp_path / "out", fakes.settings(), device="cpu")
+    report = run_job(job, fakes.Plugins(), Report(json=gone is not None))
     assert report.counts == {"done": 2, "failed": 1}
 
 
 def test_events_that_are_lost_do_not_count_as_told(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stdout", Full())
-    job = Job((photos,), tmp_path / "out", fakes.settings(), fakes.Plugins(), device="cpu")
-    report = run_job(job, Report(json=True))
+    job = Job((photos,), tmp_path / "out", fakes.settings(), device="cpu")
+    report = run_job(job, fakes.Plugins(), Report(json=True))
     assert report.counts == {"done": 2} and report.exit_code == 4
 
 

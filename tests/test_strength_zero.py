@@ -8,7 +8,8 @@ import pytest
 from fakes import array, settings
 
 from stylepipe import Caps, Flow, Masker
-from stylepipe.pipeline import Job, run
+from stylepipe.job import Job
+from stylepipe.pipeline import run
 from stylepipe.report import Report
 
 
@@ -46,8 +47,8 @@ def test_nothing_is_painted_and_all_is_kept(tmp_path, monkeypatch, capsys, stren
     chosen = settings(
         Mask(Mask.Options(feather=3)), Motion(Motion.Options()), strength=0, keep_colors=True
     )
-    job = Job((folder,), Path(tmp_path / "out"), chosen, fakes.Plugins(), device="cpu")
-    report = run(job, Report())
+    job = Job((folder,), Path(tmp_path / "out"), chosen, device="cpu")
+    report = run(job, fakes.Plugins(), Report())
     assert report.counts == {"done": 4}, report.failures
     for name, pixels in sources.items():
         result = np.load(tmp_path / "out" / f"{name}.npy")

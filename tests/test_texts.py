@@ -12,11 +12,11 @@ import pytest
 from fakes import array, settings
 
 from stylepipe import UsageError, presets
+from stylepipe.job import Job, OutputOptions
 from stylepipe.media.segments import read_index
 from stylepipe.media.video import VideoReader
 from stylepipe.options import Options, option
-from stylepipe.pipeline import Job, run
-from stylepipe.presets import OutputOptions
+from stylepipe.pipeline import run
 from stylepipe.report import Report
 
 DEEP = "[" * 100_000
@@ -53,9 +53,9 @@ def test_journal_lines_of_others_cost_nothing(tmp_path):
     np.save(tmp_path / "a.npy", array())
 
     def go():
-        job = Job((tmp_path / "a.npy",), tmp_path / "out", chosen, fakes.Plugins(),
+        job = Job((tmp_path / "a.npy",), tmp_path / "out", chosen,
                   device="cpu")  # fmt: skip
-        return run(job, Report(quiet=True)).counts
+        return run(job, fakes.Plugins(), Report(quiet=True)).counts
 
     # Names that tell a number are looked for under all names that the journal has.
     chosen = settings(name="{stem}-{index}")

@@ -31,9 +31,9 @@ from .options import GatysOptions
 if TYPE_CHECKING:
     import torch
 
+    from stylepipe.job import Job
     from stylepipe.nst.gatys import Gatys
     from stylepipe.nst.optimize import Step
-    from stylepipe.pipeline import Job
 
 LEAST_MEMORY = 64 << 20
 """Bytes below which there is no use in smaller tiles."""

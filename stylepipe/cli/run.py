@@ -17,8 +17,9 @@ from stylepipe.cli.flags import Flag, add_flags, given, machine_flags, verbosity
 from stylepipe.cli.output import sentence_of
 from stylepipe.components import Component, Masker, Stylizer
 from stylepipe.errors import StylepipeError, UsageError, suggest
+from stylepipe.job import DEFAULT, ENGINE, TABLES
 from stylepipe.options import OptionSpec
-from stylepipe.presets import DEFAULT, ENGINE, TABLES, Draft, available, draft
+from stylepipe.presets import Draft, available, draft
 
 if TYPE_CHECKING:
     from stylepipe.plugins import Plugins
@@ -327,7 +328,8 @@ def _run(
         settings = draft(app.plugins, preset, tables, os.environ).settings()
 
     from stylepipe.device import tune_allocator
-    from stylepipe.pipeline import Job, run
+    from stylepipe.job import Job
+    from stylepipe.pipeline import run
     from stylepipe.report import Report
 
     tune_allocator()
@@ -335,7 +337,6 @@ def _run(
         inputs=inputs,
         output=output,
         settings=settings,
-        plugins=app.plugins,
         device=device,
         precision=precision,
         memory=memory,
@@ -346,7 +347,7 @@ def _run(
         limit=limit,
         dry_run=dry_run,
     )
-    return run(job, Report(json=json, quiet=quiet, verbose=verbose)).exit_code
+    return run(job, app.plugins, Report(json=json, quiet=quiet, verbose=verbose)).exit_code
 
 
 def stylizer_command(name: str, cls: type[Stylizer]) -> click.Command:
