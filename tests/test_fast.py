@@ -37,7 +37,7 @@ def save(
     for norm in net.norms():
         torch.nn.init.normal_(norm.beta)
     records = [StyleRecord(name, f"The {name.title()}", "Somebody", "1900") for name in names]
-    save_styles(path, net, records, license="MIT", **({"family": family} if family else {}))
+    save_styles(path, net, records, licence="MIT", **({"family": family} if family else {}))
     return path
 
 

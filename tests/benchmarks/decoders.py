@@ -33,7 +33,7 @@ from stylepipe.nst.encoders import Encoder, load_encoder, open_encoder
 from stylepipe.nst.inverses import DecoderInverter, FeatureInverter, OptimizationInverter
 from stylepipe.nst.optimize import LoopOptions, Step
 from stylepipe.nst.photos import load_picture, scale_to, to_tensor
-from stylepipe.nst.restyle import PatchSwap, Style
+from stylepipe.nst.restyle import PatchSwap, StyleFeatures
 
 BUNDLED = Path(__file__).resolve().parents[2] / "plugins" / "decoders"
 
@@ -129,7 +129,7 @@ def second_table(photo: Path, style: Path, sides: Sequence[int]) -> None:
             with torch.no_grad():
                 began = time.perf_counter()
                 maps, style_maps = (encoder(p, [layer])[layer] for p in (x, s))
-                learnt = swapped.learn([Style(style_maps, 1.0, None)], apart=False)
+                learnt = swapped.learn([StyleFeatures(style_maps, 1.0, None)], apart=False)
                 target, _ = swapped.apply(maps, learnt, None)
             result = _shown(inverse, target, x)
             seconds = time.perf_counter() - began
