@@ -121,14 +121,19 @@ def _stamp_of_folder(path: Path) -> str:
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         for name in sorted(n for n in names if not n.startswith(".")):
             file = Path(folder) / name
-            seen.append(f"{file.relative_to(path).as_posix()} {_version(file)}")
+            seen.append(f"{file.relative_to(path).as_posix()} {version(file)}")
     return digest(*seen)
 
 
-def _version(path: Path) -> str:
-    """Size and modification time, quickly told; empty if there is no such file."""
+def version(path: Path) -> str:
+    """Size and modification time, quickly told; of a folder the :func:`stamp`.
+
+    Empty if there is no such file, or nothing in the folder.
+    """
     try:
         found = path.stat()
+        if stat.S_ISDIR(found.st_mode):
+            return _stamp_of_folder(path) if any(path.iterdir()) else ""
     except OSError:
         return ""
     return f"{found.st_size} {found.st_mtime_ns}"
@@ -144,8 +149,8 @@ class Source:
         parent = os.path.realpath(item.source.parent)
         self.place = os.path.join(parent, item.source.name)  # noqa: PTH118 (may be no valid text)
         """Where it lies, however that was written."""
-        self.version = _version(item.source)
-        """Its size and time, which a look tells."""
+        self.version = version(item.source)
+        """Its size and time, which a look tells; those of all files in it, if it is a folder."""
 
     @cached_property
     def content(self) -> str:

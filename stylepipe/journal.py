@@ -10,7 +10,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import chain
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from stylepipe.errors import SetupError
-from stylepipe.fingerprints import Source, digest
+from stylepipe.fingerprints import Source, digest, version
 from stylepipe.lock import Lock
 from stylepipe.plainfile import open_plain, read_lines, refuse_link
 from stylepipe.texts import as_record
@@ -41,11 +41,22 @@ class Entry:
     version: str
     content: str
     """The source, as :class:`stylepipe.fingerprints.Source` tells it."""
-    size: int
-    """Bytes of the result."""
-    mtime_ns: int
+    result: str
+    """The finished file, as :func:`stylepipe.fingerprints.version` tells it."""
     damage: str = ""
     """What was torn or missing in the source; empty if it was whole."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where an item's output stands before a run."""
+
+    state: State
+    """``absent``: nothing is there. ``complete``: made by these settings from this source.
+    ``stale``: made by these settings from an older version of the source. ``other``: made by other
+    settings. ``foreign``: made by others, changed since, or made from another file."""
+    entry: Entry | None = None
+    """What is known of a complete result."""
 
 
 class Journal:
@@ -116,41 +127,25 @@ class Journal:
             with suppress(OSError):  # there are results in it
                 self._root.rmdir()
 
-    def state(self, item: Item) -> State:
-        """Where the item's output stands.
+    def look(self, items: Sequence[Item]) -> dict[int, Standing]:
+        """Where each item's output stands, by the item's index."""
+        return {item.index: self._standing(item) for item in items}
 
-        ``complete``: made by these settings from this source. ``stale``: made by these settings
-        from an older version of the source. ``other``: made by other settings. ``foreign``: made by
-        others, changed since, or made from another file.
-        """
+    def _standing(self, item: Item) -> Standing:
+        if not (result := version(item.output)):
+            return Standing("absent")
         source = self._source(item)
         state: State = "foreign"
-        try:
-            found = item.output.stat()
-        except OSError:
-            return "absent"
-        for entry in self._matching(item, found):
+        for entry in reversed(self._entries.get(self._key(item), [])):  # the latest first
+            if entry.result != result:
+                continue
             if entry.settings != self._settings:
                 state = "other"
             elif _is_made_of(source, entry):
-                return "complete"
+                return Standing("complete", entry)
             elif (entry.name, entry.place) == (source.name, source.place):
-                return "stale"
-        return state
-
-    def damage(self, item: Item) -> str:
-        """What was torn or missing in the source of a complete result; empty if it was whole."""
-        source = self._source(item)
-        for entry in self._matching(item, item.output.stat()):
-            if entry.settings == self._settings and _is_made_of(source, entry):
-                return entry.damage
-        return ""
-
-    def _matching(self, item: Item, found: os.stat_result) -> Iterator[Entry]:
-        """What is known of the output ``found``, the latest first."""
-        for entry in reversed(self._entries.get(self._key(item), [])):
-            if (entry.size, entry.mtime_ns) == (found.st_size, found.st_mtime_ns):
-                yield entry
+                return Standing("stale")
+        return Standing(state)
 
     def renamed(self, items: Sequence[Item]) -> tuple[Item, str] | None:
         """The first item whose result of these settings is there under another name, with that."""
@@ -204,24 +199,25 @@ class Journal:
             part = self._brought_over(item, part)
         with part.open("rb+") as file:
             os.fsync(file.fileno())
-        found = part.stat()
         # The journal comes first: renaming keeps size and time, so an entry whose rename never
         # happened matches no file, while a file without an entry would look like somebody else's.
-        self._note(item, found, damage, safe=True)
+        self._note(item, version(part), damage, safe=True)
         part.replace(item.output)
         _sync_folder(item.output.parent)
         with suppress(SetupError):  # the result is in its place
             self.discard(item)
 
-    def confirm(self, item: Item) -> None:
-        """Note where a complete item's source lies now, lest the next run has to read it, too."""
+    def tidy(self, item: Item, entry: Entry) -> None:
+        """Of a complete item, remove what a kill may have left.
+
+        And note where its source lies now, lest the next run has to read it, too.
+        """
         source = self._source(item)
-        known = self._entries.get(self._key(item), ())
-        if any((e.place, e.version) == (source.place, source.version) for e in known):
-            return
-        if self.state(item) == "complete":
+        with suppress(SetupError):  # all is done: what cannot be removed is in nobody's way
+            self.discard(item)
+        if (entry.place, entry.version) != (source.place, source.version):
             with suppress(OSError):  # a full disk: then it is read again
-                self._note(item, item.output.stat(), self.damage(item), safe=False)
+                self._note(item, entry.result, entry.damage, safe=False)
 
     def version(self, item: Item) -> str:
         """A word for the item as it is now: another output, setting or source has another."""
@@ -233,7 +229,7 @@ class Journal:
         """How its :meth:`version` begins, up to a dash; told without reading the source."""
         return digest(self._key(item))[:16]
 
-    def _note(self, item: Item, result: os.stat_result, damage: str, safe: bool) -> None:
+    def _note(self, item: Item, result: str, damage: str, safe: bool) -> None:
         """Add an entry; ``safe``: wait until it is on the disk."""
         source, key = self._source(item), self._key(item)
         entry = Entry(
@@ -242,8 +238,7 @@ class Journal:
             source.place,
             source.version,
             source.content,
-            result.st_size,
-            result.st_mtime_ns,
+            result,
             damage,
         )
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from stylepipe.components import Context, StyleRef, Stylizer
@@ -15,7 +15,7 @@ from stylepipe.inputs import Found, find_items
 from stylepipe.job import Job, Settings
 from stylepipe.journal import Journal
 from stylepipe.places import obstacle
-from stylepipe.plan import Plan, begin, check_used, decide, open_lightly, painting
+from stylepipe.plan import begin, check_used, decide, open_lightly, painting
 from stylepipe.styles import parse_styles
 from stylepipe.types import Item, Outcome
 
@@ -116,7 +116,9 @@ def _do(
         plan = plan.up_to_failure()
     if closed is None:
         stack.callback(hands.close)
-        _tidy(plan, journal, hands)
+        for item, entry in plan.complete:
+            journal.tidy(item, entry)
+            hands.settle(item)
     elif plan.todo:
         raise closed
     report.job_start(len(found.items))
@@ -150,16 +152,6 @@ def _do(
         tell(item, outcome)
     if stopped:
         report.log("stopped at the first failure (--on-error abort)")
-
-
-def _tidy(plan: Plan, journal: Journal, hands: InHand) -> None:
-    """Of results that are there, remove what a kill may have left, and note where sources lie."""
-    for item in plan.items:
-        if item.index in plan.complete:
-            with suppress(SetupError):  # all is done: what cannot be removed is in nobody's way
-                journal.discard(item)
-            journal.confirm(item)
-            hands.settle(item)
 
 
 def _opened(

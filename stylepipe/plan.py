@@ -13,7 +13,7 @@ from stylepipe.damage import Damaged
 from stylepipe.errors import ItemError, SetupError, UsageError
 from stylepipe.inhand import InHand
 from stylepipe.inputs import Found, probe, readers_for, writer_for
-from stylepipe.journal import Journal
+from stylepipe.journal import Entry, Journal, Standing
 from stylepipe.memory import available_memory
 from stylepipe.places import check_result
 from stylepipe.types import Info, Item, Kind, Outcome
@@ -35,8 +35,8 @@ class Plan:
     """By its index, how an item ends that need not, or cannot, be done."""
     stories: Mapping[int, str]
     """By the index of one to be done, what it did to an earlier run: it comes last, by itself."""
-    complete: Collection[int]
-    """The indexes of items whose result is there."""
+    complete: Sequence[tuple[Item, Entry]]
+    """The items whose result is there, and what the journal knows of it."""
 
     @property
     def todo(self) -> list[Item]:
@@ -65,13 +65,17 @@ def decide(job: Job, found: Found, journal: Journal, hands: InHand) -> Plan:
             f"{before} and would be {item.output.name} now; name results by {{stem}}, or choose "
             "another --output"
         )
-    complete: set[int] = set()
-    if not job.redo:
-        kept, complete = _kept(job, items, journal)
-        known |= kept
+    standings = journal.look(items)
+    _refuse_others(job, items, standings)
     stories: dict[int, str] = {}
+    complete: list[tuple[Item, Entry]] = []
     for item in items:
-        if item.index not in known and (deaths := hands.deaths(item)):
+        standing = standings[item.index]
+        if outcome := _kept(job, item, standing):
+            known[item.index] = outcome
+            if standing.entry:
+                complete.append((item, standing.entry))
+        elif deaths := hands.deaths(item):
             if why := deaths.verdict(job.memory):
                 known[item.index] = Outcome("failed", why)
             else:
@@ -79,31 +83,33 @@ def decide(job: Job, found: Found, journal: Journal, hands: InHand) -> Plan:
     return Plan(found.items, known, stories, complete)
 
 
-def _kept(job: Job, items: Sequence[Item], journal: Journal) -> tuple[dict[int, Outcome], set[int]]:
-    """How the items end whose result, or something in its place, is there; whose result it is."""
-    states = {item.index: journal.state(item) for item in items}
-    there = [item for item in items if states[item.index] == "other"]
-    more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
-    ours = {"complete", "stale"} & set(states.values())
-    if there and not (ours or job.overwrite or job.skip_existing):
+def _refuse_others(job: Job, items: Sequence[Item], standings: Mapping[int, Standing]) -> None:
+    """Raise UsageError if results of other settings are there, and none of these."""
+    states = {standing.state for standing in standings.values()}
+    if states & {"complete", "stale"} or job.overwrite or job.redo or job.skip_existing:
+        return
+    if others := [item for item in items if standings[item.index].state == "other"]:
+        more = f" (and {len(others) - 1} more)" if len(others) > 1 else ""
         raise UsageError(
-            f"{there[0].output} exists and was not made from this source by these settings, but by "
-            f"others{more}; {_WAYS}"
+            f"{others[0].output} exists and was not made from this source by these settings, but "
+            f"by others{more}; {_WAYS}"
         )
-    kept: dict[int, Outcome] = {}
-    for item in items:
-        state = states[item.index]
-        if state == "complete":
-            kept[item.index] = _already_done(journal.damage(item), job.settings.input.on_damage)
-        elif state != "absent" and job.skip_existing:
-            kept[item.index] = Outcome("skipped", "exists")
-        elif state in ("foreign", "other") and not job.overwrite:
-            kept[item.index] = Outcome(
-                "failed",
-                f"{item.output} exists and was not made from this source by these settings; "
-                f"{_WAYS}",
-            )
-    return kept, {index for index, state in states.items() if state == "complete"}
+
+
+def _kept(job: Job, item: Item, standing: Standing) -> Outcome | None:
+    """How an item ends that need not, or cannot, be done for what is there; None if it can."""
+    if job.redo:
+        return None
+    if standing.entry:
+        return _already_done(standing.entry.damage, job.settings.input.on_damage)
+    if standing.state != "absent" and job.skip_existing:
+        return Outcome("skipped", "exists")
+    if standing.state in ("foreign", "other") and not job.overwrite:
+        return Outcome(
+            "failed",
+            f"{item.output} exists and was not made from this source by these settings; {_WAYS}",
+        )
+    return None
 
 
 def _already_done(damage: str, rule: str) -> Outcome:
