@@ -87,6 +87,11 @@ class Component:
         """Let go of everything; called once for each open, also after errors."""
 
 
+def is_bundled(cls: type[Component]) -> bool:
+    """Whether a component belongs to stylepipe itself, and not to a plugin of others."""
+    return cls.__module__.partition(".")[0] in ("stylepipe", "stylepipe_plugins")
+
+
 class Reader(Component):
     """Turns a file into frames. Its methods run in the reading thread."""
 

@@ -16,13 +16,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from stylepipe.components import Component
+from stylepipe.components import Component, is_bundled
 from stylepipe.job import Settings
 from stylepipe.options import Options
 from stylepipe.styles import parse_styles
 from stylepipe.types import Item
 
-_OWN = ("stylepipe", "stylepipe_plugins")
 _WHOLE = 16 << 20
 """Bytes of a file that are read to tell what it is: all of a photo, samples of a film."""
 _SAMPLES = 16
@@ -175,6 +174,6 @@ def digest(*parts: str) -> str:
 
 def _code(component: Component) -> list[str]:
     """The source file of a plugin that does not belong to stylepipe itself."""
-    name = type(component).__module__
-    source = getattr(sys.modules.get(name), "__file__", None)
-    return [stamp(Path(source))] if source and name.split(".")[0] not in _OWN else []
+    cls = type(component)
+    source = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    return [stamp(Path(source))] if source and not is_bundled(cls) else []

@@ -235,8 +235,8 @@ def _suffix(source: Path, settings: Settings) -> str | None:
         return wanted if able else None
     if any(source.suffix.lower() in w.patterns for w in settings.writers):
         return source.suffix
-    writer = next((w for w in settings.writers if w.kind == kinds[0]), None)
-    first = writer.patterns[0] if writer else source.suffix
+    last = [w for w in settings.writers if w.kind == kinds[0]][-1:]  # as a rule a bundled one
+    first = last[0].patterns[0] if last else source.suffix
     return readers[0].instead.get(source.suffix.lower(), first)
 
 

@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pluggy
 
 from stylepipe import hookspecs
-from stylepipe.components import Component, Flow, Masker, Reader, Stylizer, Training, Writer
+from stylepipe.components import (
+    Component,
+    Flow,
+    Masker,
+    Reader,
+    Stylizer,
+    Training,
+    Writer,
+    is_bundled,
+)
 from stylepipe.errors import SetupError, StylepipeError, UsageError, suggest
 from stylepipe.stdio import tell
 
@@ -144,6 +153,10 @@ class Plugins:
         return {
             name: cls for (_, name), (cls, _) in self._components.items() if issubclass(cls, base)
         }
+
+    def by_precedence(self, base: type[C]) -> tuple[type[C], ...]:
+        """The same, bundled ones last: the first reader or writer that has a suffix wins."""
+        return tuple(sorted(self.components(base).values(), key=is_bundled))
 
     def component(self, base: type[C], name: str) -> type[C]:
         """The component of one stage and name. Raises UsageError that lists the known ones."""

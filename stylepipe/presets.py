@@ -316,10 +316,10 @@ def draft(
         if chosen:
             uses[table] = chosen
         if chosen and not (table in DEFAULT and chosen.value == "none"):
-            components[table] = (_component(plugins, base, chosen, table),)
-            merged[table] = _of_others_dropped(plugins, table, components[table][0], merged[table])
+            components[table] = _chosen(plugins, base, chosen, table)
+            merged[table] = _of_others_dropped(plugins, table, components[table], merged[table])
         elif table in SHARED:
-            components[table] = tuple(plugins.components(base).values())
+            components[table] = plugins.by_precedence(base)
         else:
             components[table] = ()
             # what the environment says of maskers and flows in general is void without one
@@ -359,13 +359,13 @@ def _overlay(table: str, below: dict[str, Value], above: dict[str, Value]) -> di
 
 
 def _of_others_dropped(
-    plugins: Plugins, table: str, chosen: type[Component], values: Mapping[str, Value]
+    plugins: Plugins, table: str, chosen: Sequence[type[Component]], values: Mapping[str, Value]
 ) -> dict[str, Value]:
     """Without what the environment says of options that only other components of the stage have.
 
     A variable is set once for all jobs; what no component knows stays, to be refused.
     """
-    mine = {s.name for s in chosen.Options.specs()}
+    mine = {s.name for cls in chosen for s in cls.Options.specs()}
     mine |= {s.name for s in ENGINE[table].specs()} if table in ENGINE else set()
     components = plugins.components(TABLES[table]).values()
     others = {s.name for c in components for s in c.Options.specs()} - mine
@@ -418,11 +418,25 @@ def _implied(table: str, values: Mapping[str, Value]) -> Value | None:
     return Value(DEFAULT[table], telling[-1].origin, telling[-1].where) if telling else None
 
 
-def _component(plugins: Plugins, base: type[Component], use: Value, table: str) -> type[Component]:
-    if not isinstance(use.value, str):
-        raise UsageError(f"{table}.use takes one name, not {shown(use.value)} ({use.where})")
+def _chosen(
+    plugins: Plugins, base: type[Component], use: Value, table: str
+) -> tuple[type[Component], ...]:
+    """The components that ``use`` names: one, or for readers and writers several, in order."""
+    shared, names = table in SHARED, use.value
+    if shared and isinstance(names, str):  # as the environment and --set give a list
+        names = [name.strip() for name in names.split(",")]
+    elif not shared:
+        names = [names]
+    if not isinstance(names, (list, tuple)) or not all(isinstance(n, str) for n in names):
+        what = "one name, or a list of names," if shared else "one name,"
+        raise UsageError(f"{table}.use takes {what} not {shown(use.value)} ({use.where})")
+    if len(set(names)) < max(1, len(names)):
+        raise UsageError(
+            f"{table}.use takes each name once, in the order in which they are asked, "
+            f"not {shown(use.value)} ({use.where})"
+        )
     try:
-        return plugins.component(base, use.value)
+        return tuple(plugins.component(base, name) for name in names)
     except UsageError as e:
         where = f" ({use.where})" if use.origin not in ("default", _COMMAND_LINE) else ""
         raise UsageError(f"{e}{where}") from None

@@ -59,7 +59,7 @@ def command(ctx: click.Context, files: tuple[Path, ...], as_json: bool) -> int:
 
 
 def _readers(app: App, stack: ExitStack, damaged: Damaged) -> list[Reader]:
-    readers = [cls(cls.Options()) for cls in app.plugins.components(Reader).values()]
+    readers = [cls(cls.Options()) for cls in app.plugins.by_precedence(Reader)]
     open_lightly(readers, stack, lambda line: tell(printable(line)), damaged)
     return readers
 
