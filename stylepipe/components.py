@@ -226,6 +226,17 @@ class Caps:
     """The result of a tile depends on its neighborhood only: the engine may cut large pictures."""
     receptive_radius: int = 0
     """For tileable: how many pixels around a tile influence it."""
+    scale: int = 1
+    """The result is so many times as wide and high as the batch, such as 2.
+
+    Masks, ``batch.guide`` and all else that a stylizer is given have the size of the batch. Where
+    the photo shows, through a mask or by ``strength``, the engine enlarges it (Lanczos).
+    """
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a scale that is no whole number from 1."""
+        if not isinstance(self.scale, int) or self.scale < 1:
+            raise ValueError(f"scale must be a whole number from 1, not {self.scale!r}")
 
 
 class Stylizer(Component):
@@ -261,7 +272,10 @@ class Stylizer(Component):
         """A new item or a new scene begins: forget what belonged to the old one."""
 
     def stylize(self, batch: Batch) -> torch.Tensor:
-        """Return the painted frames, N3HW, as large as ``batch.images``; the engine clamps them."""
+        """Return the painted frames, N3HW, as large as ``batch.images``, or ``caps.scale`` times.
+
+        The engine clamps them to [0, 1].
+        """
         raise NotImplementedError
 
     TrainOptions: ClassVar[type[AnyOptions]] = AnyOptions

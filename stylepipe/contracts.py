@@ -195,7 +195,8 @@ class StylizerContract(ComponentContract):
         for width, height in self.all_sizes():
             batch = self.batch(width, height)
             result = self.paint(ready, batch)
-            assert result.shape == batch.images.shape, f"at {width}x{height}"
+            scale = self.component.caps.scale
+            assert result.shape == (1, 3, scale * height, scale * width), f"at {width}x{height}"
             assert result.is_floating_point(), "integers belong to files, floats to the model"
             assert torch.isfinite(result).all(), f"not a number at {width}x{height}"
 

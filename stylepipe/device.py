@@ -150,7 +150,8 @@ def run_within_memory(stylizer: Stylizer, batch: Batch) -> torch.Tensor:
 
     First fewer frames at once; then, if the stylizer's caps say tileable, tiles that see ``reach``
     pixels around them, so that no seam appears. Pictures below ``caps.min_side`` are extended by
-    reflection, and cut back. Returns N3HW. Raises ItemError when the smallest piece is too large.
+    reflection, and cut back. Returns N3HW, ``caps.scale`` times as large as the batch. Raises
+    ItemError when the smallest piece is too large, or a result has another size.
     """
     result = _attempt(stylizer, batch)
     if result is not None:
@@ -178,33 +179,47 @@ def _attempt(stylizer: Stylizer, batch: Batch) -> torch.Tensor | None:
     """None if memory did not suffice; by then all that was allocated is free again."""
     import torch
 
+    scale = stylizer.caps.scale
     height, width = batch.images.shape[2:]
     try:
-        result = stylizer.stylize(_extended(batch, stylizer.caps.min_side))
+        extended = _extended(batch, stylizer.caps.min_side)
+        result = stylizer.stylize(extended)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
     else:
-        return result[:, :, :height, :width]
+        _check_size(result, extended.images, stylizer)
+        return result[:, :, : scale * height, : scale * width]
     if batch.images.is_cuda:
         torch.cuda.empty_cache()
     return None
 
 
+def _check_size(result: torch.Tensor, images: torch.Tensor, stylizer: Stylizer) -> None:
+    scale, (count, channels, height, width) = stylizer.caps.scale, images.shape
+    expected = count, channels, scale * height, scale * width
+    if tuple(result.shape) != expected:
+        raise ItemError(
+            f"stylizer {stylizer.name!r} ({type(stylizer).__module__}) returned "
+            f"{tuple(result.shape)} for a batch of {tuple(images.shape)}; its caps say scale "
+            f"{scale}, so it must return {expected}"
+        )
+
+
 def _tiled(stylizer: Stylizer, batch: Batch, side: int) -> torch.Tensor | None:
-    import torch
 
     from stylepipe.tiling import tiles
 
-    out = torch.empty_like(batch.images)
-    height, width = batch.images.shape[2:]
+    scale, (count, channels, height, width) = stylizer.caps.scale, batch.images.shape
+    out = batch.images.new_empty(count, channels, scale * height, scale * width)
     for tile in tiles(height, width, side, stylizer.caps.receptive_radius):
         y0, y1, x0, x1 = tile.window
         painted = _attempt(stylizer, _part(batch, rows=slice(y0, y1), columns=slice(x0, x1)))
         if painted is None:
             return None
-        top, bottom, left, right = tile.core
-        out[:, :, top:bottom, left:right] = painted[:, :, *tile.inside]
+        top, bottom, left, right = (scale * side for side in tile.core)
+        rows, columns = (slice(scale * s.start, scale * s.stop) for s in tile.inside)
+        out[:, :, top:bottom, left:right] = painted[:, :, rows, columns]
     return out
 
 

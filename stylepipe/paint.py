@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import cv2
 import torch
+from torch.nn.functional import interpolate
 
 from stylepipe import color, composite
 from stylepipe.components import Stylizer
 from stylepipe.device import Device, run_within_memory
 from stylepipe.errors import ItemError
 from stylepipe.job import Settings
+from stylepipe.media.enlarge import enlarged
 from stylepipe.temporal.guide import Motion, TemporalGuide
 from stylepipe.temporal.warp import enlarge, warp
 from stylepipe.tensors import to_pixels, to_tensor
@@ -54,9 +57,13 @@ class Painter:
         opaque = [composite.fill_transparent(frame) for frame in frames]
         images = to_tensor(opaque, self._device.torch)
         mask = self._mask(images, item, frames)
-        batch = Batch(images, item, mask, guide, frames[0].index)
+        native = guide if caps.temporal == "native" else None
+        batch = Batch(images, item, mask, native, frames[0].index)
         painted = run_within_memory(stylizer, batch)
-        painted = _checked(painted, images, stylizer).clamp(0, 1)
+        painted = _checked(painted, stylizer).clamp(0, 1)
+        sources = [enlarged(frame, caps.scale) for frame in frames]
+        if caps.scale > 1 and (options.strength < 1 or options.keep_colors):
+            images = to_tensor([enlarged(f, caps.scale) for f in opaque], self._device.torch)
         if caps.strength == "blend" and options.strength < 1:
             painted = composite.apply_strength(images, painted, options.strength)
         if options.keep_colors:
@@ -65,16 +72,20 @@ class Painter:
             painted = self._guide.apply(painted, guide)
         pixels = to_pixels(painted, frames[0].pixels.dtype)
         if batch.masks is not None and caps.masks == "blend":
-            planes = batch.masks[:, 0].float().cpu().numpy()
+            planes = _resized(batch.masks, painted)[:, 0].float().cpu().numpy()
             pixels = [
                 composite.composite(frame.pixels, p, plane)
-                for frame, p, plane in zip(frames, pixels, planes, strict=True)
+                for frame, p, plane in zip(sources, pixels, planes, strict=True)
             ]
-        return [replace(f, pixels=p) for f, p in zip(frames, pixels, strict=True)]
+        return [replace(f, pixels=p) for f, p in zip(sources, pixels, strict=True)]
 
     def _guided(self, item: Item, before: PreviousFrame) -> Guide | None:
         assert self._guide is not None
-        guide = self._guide.guide(before.motion, before.result.pixels, self._device.torch)
+        previous, caps = before.result.pixels, self._stylizer.caps
+        if caps.temporal == "native" and caps.scale > 1:  # a batch is of one size
+            size = before.source.pixels.shape[1::-1]
+            previous = cv2.resize(previous, size, interpolation=cv2.INTER_AREA)
+        guide = self._guide.guide(before.motion, previous, self._device.torch)
         if guide is None:  # a scene cut
             self._stylizer.reset(item)
         elif self._masker is not None and self._stylizer.caps.masks == "blend":
@@ -85,7 +96,8 @@ class Painter:
             plane = mask[0, 0].cpu().numpy()
             flow = enlarge(before.motion.flow, plane.shape[1], plane.shape[0])
             moved = torch.from_numpy(warp(plane, flow))[None, None]
-            guide = replace(guide, trust=guide.trust * moved.to(guide.trust))
+            moved = _resized(moved.to(guide.trust), guide.trust)
+            guide = replace(guide, trust=guide.trust * moved)
         return guide
 
     def _mask(
@@ -107,23 +119,30 @@ class Painter:
 class Copier:
     """Stands in for a Painter where ``strength`` is 0, so that no network is loaded, or run."""
 
+    def __init__(self, scale: int = 1) -> None:
+        """``scale``: results are as many times as large as with any other strength."""
+        self._scale = scale
+
     def reset(self, item: Item) -> None:
         """Another item begins."""
 
     def paint(
         self, item: Item, frames: Sequence[Frame], before: PreviousFrame | None = None
     ) -> list[Frame]:
-        """Return the source frames, bit for bit."""
-        return list(frames)
+        """Return the source frames, bit for bit where ``scale`` is 1."""
+        return [enlarged(frame, self._scale) for frame in frames]
 
 
-def _checked(painted: torch.Tensor, images: torch.Tensor, stylizer: Stylizer) -> torch.Tensor:
+def _resized(planes: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Planes NCHW, as large as ``target``."""
+    if planes.shape[2:] == target.shape[2:]:
+        return planes
+    size = (target.shape[2], target.shape[3])
+    return interpolate(planes, size, mode="bilinear", align_corners=False)
+
+
+def _checked(painted: torch.Tensor, stylizer: Stylizer) -> torch.Tensor:
     """Refuse what no writer could hold, with the name of the plugin's component."""
-    if painted.shape != images.shape:
-        raise ItemError(
-            f"stylizer {stylizer.name!r} returned {tuple(painted.shape)} for a batch of "
-            f"{tuple(images.shape)}; it must keep the shape"
-        )
     if not bool(painted.sum().isfinite()):  # one pass; any NaN or infinity survives the sum
         raise ItemError(
             f"stylizer {stylizer.name!r} returned values that are not numbers; try --precision full"

@@ -176,7 +176,9 @@ def _opened(
     memory = job.memory or available_memory() // 2
     painters = painting(settings)
     if not painters:
-        report.log("strength is 0: nothing is painted, pictures are copied as they are")
+        scale = settings.stylizer.caps.scale
+        done = "copied as they are" if scale == 1 else f"enlarged {scale} times"
+        report.log(f"strength is 0: nothing is painted, pictures are {done}")
     context = Context(
         device, memory, report.log, report.progress, rule.damaged, settings.max_pixels
     )
@@ -185,7 +187,7 @@ def _opened(
         component.open(context)
     check_used(items, settings, hands, report.log)
     guide: TemporalGuide | None = None
-    painter: Painter | Copier = Copier()
+    painter: Painter | Copier = Copier(settings.stylizer.caps.scale)
     if painters:
         settings.stylizer.prepare(styles)
         if settings.flow is not None:

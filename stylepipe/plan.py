@@ -140,8 +140,9 @@ def begin(item: Item, settings: Settings) -> tuple[Reader, Info, Writer]:
             "one of these suffixes, in --output or by --format: "
             + " ".join(_able(item, info, settings))
         )
-    for component in (*painting(settings), writer):
+    for component in painting(settings):
         component.check_item(item, info)
+    writer.check_item(item, info.enlarged(settings.stylizer.caps.scale))
     return reader, info, writer
 
 

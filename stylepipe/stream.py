@@ -220,7 +220,8 @@ class Stream:
         reader, info, writer = begin(item, self.settings)
         folder = self.journal.work(item)
         part = folder / f"part{item.output.suffix}"
-        work = _Work(item, info, writer.open_sink(item, info, part, folder), part, started)
+        result = info.enlarged(self.settings.stylizer.caps.scale)
+        work = _Work(item, info, writer.open_sink(item, result, part, folder), part, started)
         self.begun.append(work)
         return work, reader
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -54,6 +54,10 @@ class Info:
     """Seconds, for video."""
     details: Mapping[str, Any] = field(default_factory=dict)
     """Whatever else the reader wants shown by ``stylepipe probe`` or passed to a writer."""
+
+    def enlarged(self, scale: int) -> Info:
+        """The same of pictures ``scale`` times as wide and high."""
+        return replace(self, width=scale * self.width, height=scale * self.height)
 
 
 class Text(NamedTuple):
