@@ -199,10 +199,11 @@ def _check_size(result: torch.Tensor, images: torch.Tensor, stylizer: Stylizer) 
     scale, (count, channels, height, width) = stylizer.caps.scale, images.shape
     expected = count, channels, scale * height, scale * width
     if tuple(result.shape) != expected:
+        right = "keep the shape" if scale == 1 else f"return {expected}"
         raise ItemError(
             f"stylizer {stylizer.name!r} ({type(stylizer).__module__}) returned "
             f"{tuple(result.shape)} for a batch of {tuple(images.shape)}; its caps say scale "
-            f"{scale}, so it must return {expected}"
+            f"{scale}, so it must {right}"
         )
 
 
