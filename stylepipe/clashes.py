@@ -26,6 +26,7 @@ def clashes(items: Sequence[Item], settings: Settings) -> dict[int, str]:
         if len(group) > 1 and not _are_several_files(group):
             way = _way_out(group, settings)
             found |= {item.index: f"{_rivalry(item, group)}; {way}" for item in group}
+    found |= _nested(items)
     reads = {os.path.realpath(item.source): item.source for item in items}
     reads |= {os.path.realpath(file): file for file in _files_of(settings)}
     for item in items:
@@ -33,6 +34,18 @@ def clashes(items: Sequence[Item], settings: Settings) -> dict[int, str]:
             found[item.index] = (
                 f"its result would replace {file}, which this run reads; choose another --output"
             )
+    return found
+
+
+def _nested(items: Sequence[Item]) -> dict[int, str]:
+    """Results that would lie inside the folder that is another's result."""
+    folders = {item.output: item for item in items if item.folder}
+    found: dict[int, str] = {}
+    for item in items if folders else ():
+        if outer := next((folders[p] for p in item.output.parents if p in folders), None):
+            way = "give --name another template, or run them into different folders"
+            found[item.index] = f"its result would lie inside that of {outer.source}; {way}"
+            found[outer.index] = f"the result of {item.source} would lie inside its own; {way}"
     return found
 
 

@@ -93,13 +93,21 @@ def is_bundled(cls: type[Component]) -> bool:
 
 
 class Reader(Component):
-    """Turns a file into frames. Its methods run in the reading thread."""
+    """Turns a file, or a folder, into frames. Its methods run in the reading thread."""
 
     kind: ClassVar[Kind]
     patterns: ClassVar[tuple[str, ...]]
-    """Lower-case suffixes it reads, such as ``.jpg``."""
+    """Lower-case suffixes of files it reads, such as ``.jpg``; none if it reads folders only."""
     instead: ClassVar[Mapping[str, str]] = {}
-    """What to write for suffixes that no writer has; the writer's first where it does not say."""
+    """What to write for suffixes that no writer has, ``""`` for a folder; where it does not say,
+    the first pattern of the last writer of its kind."""
+
+    def claims(self, folder: Path) -> bool:
+        """Whether a folder, named or met in another, is one input, which this reader reads.
+
+        Its files are no inputs then. Asked before :meth:`open`; looks at names only.
+        """
+        return False
 
     def probe(self, path: Path) -> Info | None:
         """Describe the file without decoding all of it; None if another reader should have it.
@@ -323,13 +331,18 @@ class Writer(Component):
 
     kind: ClassVar[Kind]
     patterns: ClassVar[tuple[str, ...]]
-    """Lower-case suffixes it writes; the first is used where the source's cannot be written."""
+    """Lower-case suffixes it writes; the first is used where the source's cannot be written.
+
+    One that ends in a slash, such as ``.exr/``, means a folder, of such files as a rule: users ask
+    for it by ``--format exr/``, and the result's name has no suffix.
+    """
 
     def open_sink(self, item: Item, info: Info, path: Path, work: Path) -> Sink:
-        """Begin to write the file ``path``, which has the suffix of ``item.output``.
+        """Begin to write ``path``: a file with the suffix of ``item.output``, or a folder.
 
         ``path`` is a temporary name that the engine renames only when the sink was closed, so no
         half-written output is ever seen under its final name. ``work`` is a folder of the item's
-        own on the same disk; it outlives a killed run and is removed when the item is done.
+        own on the same disk; it outlives a killed run and is removed when the item is done. A
+        folder is made by the sink, and is there with all that is in it when a killed run goes on.
         """
         raise NotImplementedError

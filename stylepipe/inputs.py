@@ -13,39 +13,40 @@ from stylepipe.clashes import clashes
 from stylepipe.components import Reader, Writer
 from stylepipe.errors import ItemError, NoInputError, UsageError
 from stylepipe.job import Settings
-from stylepipe.places import check_output, no_file
+from stylepipe.places import check_output, is_folder, no_file
 from stylepipe.styles import parse_style
 from stylepipe.texts import told_kinds
 from stylepipe.types import Info, Item
 
 
 def readers_for(path: Path, readers: Sequence[Reader]) -> list[Reader]:
-    """Readers that claim the file's suffix, in order; all of them if none does."""
+    """Readers that have the file's suffix, in order, or all if none has; of a folder, its own."""
+    if is_folder(path):
+        return [r for r in readers if r.claims(path)]
     suffix = path.suffix.lower()
     return [r for r in readers if suffix in r.patterns] or list(readers)
 
 
-def writer_for(kind: str, path: Path, writers: Sequence[Writer]) -> Writer | None:
-    """The first writer of this kind that writes the path's suffix."""
-    suffix = path.suffix.lower()
-    return next((w for w in writers if w.kind == kind and suffix in w.patterns), None)
+def writer_for(kind: str, item: Item, writers: Sequence[Writer]) -> Writer | None:
+    """The first writer of this kind that has the pattern of the item's result."""
+    return next((w for w in writers if w.kind == kind and item.pattern in w.patterns), None)
 
 
 def probe(path: Path, readers: Sequence[Reader]) -> tuple[Reader, Info]:
     """Find the reader that knows what is in the file, and what it says of it. Raises ItemError."""
-    if path.is_dir():
+    asked = readers_for(path, readers)
+    if not asked:
         raise ItemError("the folder cannot be read; see to its permissions")
-    if not path.is_file():
+    if not (path.is_file() or is_folder(path)):
         if path.exists():
             raise ItemError("it is a pipe, a device or the like; only files are read")
         raise ItemError("the file is gone, or a link that leads nowhere")
-    asked = readers_for(path, readers)
     for reader in asked:
         info = reader.probe(path)
         if info is not None:
             return reader, info
     for reader in readers:
-        if reader not in asked and (info := _looked_at(path, reader)):
+        if path.is_file() and reader not in asked and (info := _looked_at(path, reader)):
             kind = "a film" if info.kind == "video" else "a picture"
             raise ItemError(
                 f"its content is {kind} ({info.format}), unlike what {path.suffix} says; give it a "
@@ -96,13 +97,16 @@ def find_items(
     items: list[Item] = []
     refused: dict[int, str] = {}
     left_out: Counter[str] = Counter()
-    for root, source in _walk(inputs, suffixes, left_out):
+    for root, source in _walk(inputs, settings.readers, left_out):
         relative, index = source.relative_to(root), len(items)
-        suffix = _suffix(source, settings)
-        if suffix is None:
+        pattern = _pattern(source, settings)
+        if pattern is None:
             refused[index] = _other_kind(settings)
-        name = _stem(source, index, settings) + (suffix or source.suffix)
-        items.append(Item(index, source, root, output / relative.parent / name))
+            pattern = source.suffix
+        name, folder = _stem(source, index, settings) + pattern, ""
+        if pattern.endswith("/"):
+            name, folder = name.removesuffix(pattern), pattern
+        items.append(Item(index, source, root, output / relative.parent / name, folder))
     if not items:
         places = ", ".join(str(p) for p in inputs)
         there = f" (there: {told_kinds(left_out)})" if left_out else ""
@@ -119,8 +123,8 @@ def find_items(
 def _is_one_file(inputs: Sequence[Path], output: Path, settings: Settings) -> bool:
     if output.is_dir():
         return False
-    one = len(inputs) == 1 and inputs[0].is_file()
-    known = sorted({s for w in settings.writers for s in w.patterns})
+    one = len(inputs) == 1 and _is_item(inputs[0], settings.readers)
+    known = sorted({s for w in settings.writers for s in w.patterns if not s.endswith("/")})
     if output.suffix.lower() in known or output.is_file():
         if not one:
             raise UsageError(
@@ -159,7 +163,7 @@ def _expand(inputs: Sequence[Path]) -> list[Path]:
         except OSError as error:
             raise NoInputError(f"cannot read {path}: {error.strerror}") from error
         if there:
-            if not (path.is_file() or path.is_dir()):
+            if not (path.is_file() or is_folder(path)):
                 raise NoInputError(f"{path} is neither a file nor a folder")
             found.append(path)
         elif matches := sorted(glob.glob(str(path))):  # noqa: PTH207 (takes any pattern)
@@ -185,14 +189,20 @@ def _check_places(inputs: Sequence[Path], output: Path) -> None:
             )
 
 
+def _is_item(path: Path, readers: Sequence[Reader]) -> bool:
+    """Whether a path that is there is one input: a file, or a folder that a reader claims."""
+    return path.is_file() or bool(is_folder(path) and readers_for(path, readers))
+
+
 def _walk(
-    inputs: Sequence[Path], suffixes: set[str], left_out: Counter[str]
+    inputs: Sequence[Path], readers: Sequence[Reader], left_out: Counter[str]
 ) -> Iterator[tuple[Path, Path]]:
-    """(root, file or unreadable folder), each once, however often and however it was named."""
+    """(root, file, claimed or unreadable folder), each once, however often and however named."""
     seen: set[str] = set()
     for path in inputs:
-        files = [path] if path.is_file() else _files_below(path, suffixes, left_out)
-        root = path.parent if path.is_file() else path
+        alone = _is_item(path, readers)
+        files = [path] if alone else _files_below(path, readers, left_out)
+        root = path.parent if alone else path
         for file in files:
             name = os.path.join(os.path.realpath(file.parent), file.name)  # noqa: PTH118
             if name not in seen:
@@ -200,17 +210,20 @@ def _walk(
                 yield root, file
 
 
-def _files_below(folder: Path, suffixes: set[str], left_out: Counter[str]) -> Iterator[Path]:
+def _files_below(folder: Path, readers: Sequence[Reader], left_out: Counter[str]) -> Iterator[Path]:
+    suffixes = {s for r in readers for s in r.patterns}
     visited: set[str] = set()
     unreadable: list[Path] = []
     walk = os.walk(folder, onerror=lambda e: unreadable.append(Path(e.filename)), followlinks=True)
     for parent, folders, names in walk:
         visited.add(os.path.realpath(parent))
-        folders[:] = sorted(
+        visible = sorted(f for f in folders if not f.startswith("."))
+        claimed = [f for f in visible if any(r.claims(Path(parent) / f) for r in readers)]
+        folders[:] = [
             f
-            for f in folders
-            if not f.startswith(".") and os.path.realpath(Path(parent) / f) not in visited
-        )
+            for f in visible
+            if f not in claimed and os.path.realpath(Path(parent) / f) not in visited
+        ]
         for name in sorted(names):
             suffix = Path(name).suffix.lower()
             if name.startswith("."):
@@ -221,23 +234,28 @@ def _files_below(folder: Path, suffixes: set[str], left_out: Counter[str]) -> It
             else:
                 named = 1 < len(suffix) <= 10 and suffix.isprintable()
                 left_out[suffix if named else "of no known suffix"] += 1
+        yield from (Path(parent) / name for name in claimed)
     yield from unreadable
 
 
-def _suffix(source: Path, settings: Settings) -> str | None:
-    """The suffix of the source's result; None if nothing of its kind can be what was asked for."""
-    readers = readers_for(source, settings.readers)
+def _pattern(source: Path, settings: Settings) -> str | None:
+    """The suffix of the source's result, or what a writer has for a folder.
+
+    None if nothing of its kind can be what was asked for.
+    """
+    suffix = "" if is_folder(source) else source.suffix
+    readers = readers_for(source, settings.readers) or settings.readers
     kinds = [r.kind for r in readers]
     if settings.output.format is not None:
         wanted = f".{settings.output.format}"
         # A suffix may belong to writers of both kinds: .png is a picture or an animation.
         able = any(w.kind in kinds and wanted in w.patterns for w in settings.writers)
         return wanted if able else None
-    if any(source.suffix.lower() in w.patterns for w in settings.writers):
-        return source.suffix
+    if any(suffix.lower() in w.patterns for w in settings.writers):
+        return suffix
     last = [w for w in settings.writers if w.kind == kinds[0]][-1:]  # as a rule a bundled one
-    first = last[0].patterns[0] if last else source.suffix
-    return readers[0].instead.get(source.suffix.lower(), first)
+    first = last[0].patterns[0] if last else suffix
+    return readers[0].instead.get(suffix.lower(), first)
 
 
 def _other_kind(settings: Settings) -> str:
@@ -252,9 +270,10 @@ def _other_kind(settings: Settings) -> str:
 
 def _stem(source: Path, index: int, settings: Settings) -> str:
     styles = getattr(settings.stylizer.options, "style", ())
+    folder = is_folder(source)
     return settings.output.name.format(
-        stem=source.stem,
-        suffix=source.suffix[1:],
+        stem=source.name if folder else source.stem,
+        suffix="" if folder else source.suffix[1:],
         index=index + 1,
         style="+".join(parse_style(s).path.stem for s in styles) or settings.stylizer.name,
         stylizer=settings.stylizer.name,

@@ -17,16 +17,17 @@ from itertools import chain
 from pathlib import Path
 from typing import Literal
 
-from stylepipe.errors import SetupError
+from stylepipe.errors import ItemError, SetupError
 from stylepipe.fingerprints import Source, digest, version
 from stylepipe.lock import Lock
+from stylepipe.places import foreign_folder, is_folder
 from stylepipe.plainfile import open_plain, read_lines, refuse_link
 from stylepipe.texts import as_record
 from stylepipe.types import Item
 from stylepipe.version import __version__
 
 WORK_FOLDER = ".stylepipe"
-State = Literal["absent", "complete", "stale", "other", "foreign"]
+State = Literal["absent", "complete", "stale", "other", "another", "foreign"]
 _LINE = 1 << 16
 """Bytes of a line at most; longer ones are none of ours."""
 
@@ -54,7 +55,8 @@ class Standing:
     state: State
     """``absent``: nothing is there. ``complete``: made by these settings from this source.
     ``stale``: made by these settings from an older version of the source. ``other``: made by other
-    settings. ``foreign``: made by others, changed since, or made from another file."""
+    settings. ``another``: made by these from another file. ``foreign``: made by others, or changed
+    since."""
     entry: Entry | None = None
     """What is known of a complete result."""
 
@@ -145,6 +147,8 @@ class Journal:
                 return Standing("complete", entry)
             elif (entry.name, entry.place) == (source.name, source.place):
                 return Standing("stale")
+            elif state == "foreign":
+                state = "another"
         return Standing(state)
 
     def renamed(self, items: Sequence[Item]) -> tuple[Item, str] | None:
@@ -189,23 +193,42 @@ class Journal:
             folder.rmdir()
 
     def commit(self, item: Item, part: Path, damage: str = "") -> None:
-        """Put the finished file ``part`` in its final place; afterwards it survives a power cut.
+        """Put the finished file or folder ``part`` in its place; then it survives a power cut.
 
-        ``damage`` is remembered with it, to be told by later runs too.
+        ``damage`` is remembered with it, to be told by later runs too. Raises ItemError if a
+        folder that is in its place is not all ours to replace.
         """
         item.output.parent.mkdir(parents=True, exist_ok=True)
         if not _on_one_disk(part, item.output.parent):
             # A folder below the output is on another disk, where a file cannot be moved in one go.
             part = self._brought_over(item, part)
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
+        for file in _files_of(part):
+            _sync(file)
         # The journal comes first: renaming keeps size and time, so an entry whose rename never
         # happened matches no file, while a file without an entry would look like somebody else's.
         self._note(item, version(part), damage, safe=True)
+        self._make_way(item)
         part.replace(item.output)
         _sync_folder(item.output.parent)
         with suppress(SetupError):  # the result is in its place
             self.discard(item)
+
+    def is_ours(self, item: Item) -> bool:
+        """Whether what is in the place of the item's result was made here and not changed since."""
+        found = version(item.output)
+        return any(entry.result == found for entry in self._entries.get(self._key(item), ()))
+
+    def _make_way(self, item: Item) -> None:
+        """Move a folder aside, or what is in its place: no rename replaces these in one go.
+
+        A kill before the next rename leaves nothing in its place, but all that the next run needs
+        to put it there.
+        """
+        if not os.path.lexists(item.output) or not (item.folder or is_folder(item.output)):
+            return
+        if is_folder(item.output) and version(item.output) and not self.is_ours(item):
+            raise ItemError(foreign_folder(item))
+        item.output.replace(self._aside(item))
 
     def tidy(self, item: Item, entry: Entry) -> None:
         """Of a complete item, remove what a kill may have left.
@@ -254,6 +277,9 @@ class Journal:
         self._drop_carried(item)
         copy = self._carried(item)
         try:
+            if item.folder:
+                shutil.copytree(part, copy)
+                return copy
             with part.open("rb") as source, copy.open("xb") as target:
                 shutil.copyfileobj(source, target)
         except BaseException:
@@ -262,12 +288,19 @@ class Journal:
         return copy
 
     def _drop_carried(self, item: Item) -> None:
-        """Remove the copy that a kill or an error left beside the output."""
-        with suppress(OSError):  # there is none; one that stays is never written to
-            self._carried(item).unlink()
+        """Remove what a kill or an error left beside the output: a copy, or an old folder."""
+        for path in (self._carried(item), self._aside(item)):
+            with suppress(OSError):  # there is none; one that stays is never written to
+                if is_folder(path) and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
 
     def _carried(self, item: Item) -> Path:
         return item.output.with_name(f"{WORK_FOLDER}-{self.output_name(item)}.part")
+
+    def _aside(self, item: Item) -> Path:
+        return item.output.with_name(f"{WORK_FOLDER}-{self.output_name(item)}.old")
 
     def _source(self, item: Item) -> Source:
         if item.index not in self._sources:
@@ -326,6 +359,15 @@ def _made(file: Path) -> Path:
 
 def _on_one_disk(one: Path, other: Path) -> bool:
     return one.stat().st_dev == other.stat().st_dev
+
+
+def _files_of(path: Path) -> list[Path]:
+    return [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

@@ -22,9 +22,10 @@ def check_output(output: Path) -> None:
     if (address := _address(output)) and not output.parent.exists():
         raise UsageError(f"results cannot be written to {address}; name a file or a folder")
     if _is_numbered(output) and not output.exists():
+        kind = output.suffix[1:] or "png"
         raise UsageError(
-            f"numbered frames such as {output} are not written; write a film, as --output "
-            f"{output.parent / 'frames.mkv'}, and take it apart: ffmpeg -i frames.mkv {output.name}"
+            f"frames are numbered without a pattern such as {output}; write --output "
+            f"{output.parent} --format {kind}/, and each film becomes a folder of them"
         )
 
 
@@ -37,7 +38,10 @@ def no_file(path: Path) -> str:
     if address:
         return f"{address} is an address, and only files are read; download it, and name the file"
     if _is_numbered(path):
-        return f"no such file: {path}; to paint numbered frames name their folder, {path.parent}"
+        return (
+            f"no such file: {path}; to paint numbered frames name their folder, {path.parent}, "
+            "with --frame-rate 25 as one film"
+        )
     return f"no such file or folder: {path}"
 
 
@@ -49,13 +53,23 @@ def check_result(item: Item) -> None:
             f"the name of its result would have {size} bytes, of {LONGEST_NAME} that a disk holds; "
             "choose a shorter --name"
         )
-    if os.path.isdir(item.output):  # noqa: PTH112 (raises nothing)
-        raise ItemError(
-            f"its result cannot be written: {item.output} is a folder; move it away, or choose "
-            "another --output"
-        )
+    if is_folder(item.output) and not item.folder:
+        raise ItemError(foreign_folder(item))
     if reason := obstacle(item.output.parent):
         raise ItemError(f"its result cannot be written to {item.output.parent}: {reason}")
+
+
+def foreign_folder(item: Item) -> str:
+    """What to say of a folder in the place of a result: what it holds would be lost."""
+    return (
+        f"its result cannot be written: {item.output} is a folder; move it away, or choose another "
+        "--output"
+    )
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there, and can be looked at."""
+    return os.path.isdir(path)  # noqa: PTH112 (raises nothing)
 
 
 def obstacle(folder: Path) -> str | None:

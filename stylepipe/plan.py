@@ -15,7 +15,7 @@ from stylepipe.inhand import InHand
 from stylepipe.inputs import Found, probe, readers_for, writer_for
 from stylepipe.journal import Entry, Journal, Standing
 from stylepipe.memory import available_memory
-from stylepipe.places import check_result
+from stylepipe.places import check_result, foreign_folder, is_folder
 from stylepipe.types import Info, Item, Kind, Outcome
 
 if TYPE_CHECKING:
@@ -98,13 +98,13 @@ def _refuse_others(job: Job, items: Sequence[Item], standings: Mapping[int, Stan
 
 def _kept(job: Job, item: Item, standing: Standing) -> Outcome | None:
     """How an item ends that need not, or cannot, be done for what is there; None if it can."""
-    if job.redo:
-        return None
-    if standing.entry:
+    if standing.entry and not job.redo:
         return _already_done(standing.entry.damage, job.settings.input.on_damage)
     if standing.state != "absent" and job.skip_existing:
         return Outcome("skipped", "exists")
-    if standing.state in ("foreign", "other") and not job.overwrite:
+    if standing.state == "foreign" and is_folder(item.output):
+        return Outcome("failed", foreign_folder(item))
+    if standing.state in ("foreign", "another", "other") and not (job.overwrite or job.redo):
         return Outcome(
             "failed",
             f"{item.output} exists and was not made from this source by these settings; {_WAYS}",
@@ -133,11 +133,11 @@ def begin(item: Item, settings: Settings) -> tuple[Reader, Info, Writer]:
     """
     check_result(item)
     reader, info = probe(item.source, settings.readers)
-    writer = writer_for(info.kind, item.output, settings.writers)
+    writer = writer_for(info.kind, item, settings.writers)
     if writer is None:
         raise ItemError(
-            f"a {_NAMES[info.kind]} cannot be written as {item.output.suffix}; give its result "
-            "one of these suffixes, in --output or by --format: "
+            f"a {_NAMES[info.kind]} cannot be written as {item.pattern}; give its result one "
+            "of these suffixes, in --output or by --format: "
             + " ".join(_able(item, info, settings))
         )
     for component in painting(settings):
@@ -151,7 +151,11 @@ def _able(item: Item, info: Info, settings: Settings) -> Iterator[str]:
     for writer in settings.writers:
         for suffix in writer.patterns if writer.kind == info.kind else ():
             with suppress(ItemError):
-                writer.check_item(replace(item, output=item.output.with_suffix(suffix)), info)
+                if suffix.endswith("/"):
+                    other = replace(item, output=item.output.with_suffix(""), folder=suffix)
+                else:
+                    other = replace(item, output=item.output.with_suffix(suffix), folder="")
+                writer.check_item(other, info)
                 yield suffix
 
 
@@ -185,10 +189,12 @@ def check_used(
 
     Raises UsageError where a flow was chosen and nothing moves.
     """
-    given: dict[Kind, set[str]] = {"image": set(), "video": set()}
     parts: list[Reader | Writer] = [*settings.readers, *settings.writers]
+    idle = _idle(items, settings)
+    given: dict[Kind, set[str]] = {"image": set(), "video": set()}
     for part in parts:
-        given[part.kind] |= part.options.given()
+        if part not in idle or not _is_for_folders(part):
+            given[part.kind] |= part.options.given()
     both = given["image"] & given["video"]
     needed: dict[Kind, set[str]] = {kind: names - both for kind, names in given.items()}
     wanted = {kind for kind, names in needed.items() if names}
@@ -199,12 +205,34 @@ def check_used(
     if flow is not None and "video" not in there:
         raise UsageError(
             f"--temporal {flow.name} holds the frames of a film together, and no input is a film; "
-            "pass --temporal none, or first make numbered frames a film: "
-            "ffmpeg -framerate 25 -i %04d.png film.mkv"
+            "pass --temporal none, or --frame-rate 25 for folders of numbered frames"
         )
-    for kind in (kind for kind in needed if kind in wanted - there):
-        flags = " and ".join(f"--{name.replace('_', '-')}" for name in sorted(needed[kind]))
-        log(f"without effect, as no input is a {_NAMES[kind]}: {flags}")
+    absent = [kind for kind in needed if kind in wanted - there]
+    for kind in absent:
+        log(f"without effect, as no input is a {_NAMES[kind]}: {_flags(needed[kind])}")
+    used = {name for part in parts if part not in idle for name in part.options.given()}
+    used |= {name for kind in absent for name in needed[kind]}
+    for part in idle:
+        if names := part.options.given() - used:
+            does = "read" if isinstance(part, Reader) else "written"
+            log(f"without effect, as nothing is {does} by {part.name!r}: {_flags(names)}")
+
+
+def _flags(names: Collection[str]) -> str:
+    return " and ".join(f"--{name.replace('_', '-')}" for name in sorted(names))
+
+
+def _is_for_folders(part: Reader | Writer) -> bool:
+    return all(pattern.endswith("/") for pattern in part.patterns)
+
+
+def _idle(items: Sequence[Item], settings: Settings) -> list[Reader | Writer]:
+    """Readers and writers that get no item, as far as names tell."""
+    reading = [r for item in items for r in readers_for(item.source, settings.readers)]
+    patterns = {item.pattern for item in items}
+    writing = [w for w in settings.writers if not patterns.isdisjoint(w.patterns)]
+    parts: list[Reader | Writer] = [*settings.readers, *settings.writers]
+    return [part for part in parts if part not in reading and part not in writing]
 
 
 def _kinds(

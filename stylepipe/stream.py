@@ -219,7 +219,7 @@ class Stream:
         started = time.perf_counter()
         reader, info, writer = begin(item, self.settings)
         folder = self.journal.work(item)
-        part = folder / f"part{item.output.suffix}"
+        part = folder / ("part" if item.folder else f"part{item.output.suffix}")
         result = info.enlarged(self.settings.stylizer.caps.scale)
         work = _Work(item, info, writer.open_sink(item, result, part, folder), part, started)
         self.begun.append(work)

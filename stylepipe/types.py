@@ -17,15 +17,22 @@ Kind = Literal["image", "video"]
 
 @dataclass(frozen=True)
 class Item:
-    """One input file: the unit of work, of failure, of resume and of output path."""
+    """One input: the unit of work, of failure, of resume and of output path."""
 
     index: int
     source: Path
-    """The input file."""
+    """The input file, or the folder that a reader claims as one input."""
     root: Path
     """The folder given on the command line under which it was found; its parent if named alone."""
     output: Path
     """Where the result goes under its final name."""
+    folder: str = ""
+    """The writer's pattern, such as ``.png/``, where the result is a folder; else empty."""
+
+    @property
+    def pattern(self) -> str:
+        """What a writer of the result has among its patterns."""
+        return self.folder or self.output.suffix.lower()
 
     @property
     def relative(self) -> Path:

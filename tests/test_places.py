@@ -44,8 +44,8 @@ def media(tmp_path) -> Path:
 @pytest.mark.parametrize(
     ("source", "args", "code", "words"),
     [
-        ("clip.mp4", ["-o", "frames/%04d.png"], 2, "ffmpeg -i frames.mkv %04d.png"),
-        ("clip.mp4", ["-o", "frames/%d"], 2, "numbered frames such as frames/%d are not written"),
+        ("clip.mp4", ["-o", "frames/%04d.png"], 2, "write --output frames --format png/"),
+        ("clip.mp4", ["-o", "frames/%d"], 2, "without a pattern such as frames/%d; write"),
         ("clip.mp4", ["-o", "-"], 2, "standard output; name a file or a folder with --output"),
         ("clip.mp4", ["-o", "https://x.org/a"], 2, "cannot be written to https://x.org/a; name"),
         ("clip.mp4", ["-o", "clip.png"], 1, "a film cannot be written as .png"),

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import click
 
-from stylepipe.cli.app import App, app_of
+from stylepipe.cli.app import app_of
 from stylepipe.cli.output import complain, print_json, print_table
+from stylepipe.cli.run import parse_sets
 from stylepipe.components import Reader
-from stylepipe.damage import Damaged
 from stylepipe.errors import ItemError, NoInputError
-from stylepipe.inputs import probe
+from stylepipe.inputs import probe, readers_for
 from stylepipe.plan import open_lightly
+from stylepipe.presets import draft
 from stylepipe.stdio import printable, tell
 from stylepipe.types import Info
 
@@ -24,9 +27,19 @@ from stylepipe.types import Info
 @click.argument(
     "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path)
 )
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="input.KEY=VALUE",
+    help="Set an option of reading, such as input.frame_rate=25 for folders of numbered frames; "
+    "repeatable.",
+)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_context
-def command(ctx: click.Context, files: tuple[Path, ...], as_json: bool) -> int:
+def command(
+    ctx: click.Context, files: tuple[Path, ...], sets: tuple[str, ...], as_json: bool
+) -> int:
     """Say what is in photos and videos, without decoding all of them.
 
     Damage is told as far as it shows in the headers; the exit code is then 1.
@@ -37,7 +50,8 @@ def command(ctx: click.Context, files: tuple[Path, ...], as_json: bool) -> int:
     failed = False
     damages: list[str] = []
     with ExitStack() as stack:
-        readers = _readers(app, stack, damages.append)
+        readers = draft(app.plugins, "default", parse_sets(sets), os.environ).settings().readers
+        open_lightly(readers, stack, lambda line: tell(printable(line)), damages.append)
         for path in files:
             damages.clear()
             try:
@@ -58,15 +72,12 @@ def command(ctx: click.Context, files: tuple[Path, ...], as_json: bool) -> int:
     return ItemError.exit_code if failed else 0
 
 
-def _readers(app: App, stack: ExitStack, damaged: Damaged) -> list[Reader]:
-    readers = [cls(cls.Options()) for cls in app.plugins.by_precedence(Reader)]
-    open_lightly(readers, stack, lambda line: tell(printable(line)), damaged)
-    return readers
-
-
-def _facts(path: Path, readers: list[Reader]) -> dict[str, Any]:
-    if path.is_dir():
-        raise NoInputError("is a folder; name the files in it")
+def _facts(path: Path, readers: Sequence[Reader]) -> dict[str, Any]:
+    if path.is_dir() and not readers_for(path, readers):
+        raise NoInputError(
+            "is a folder; name the files in it, or pass --set input.frame_rate=25 if it holds the "
+            "numbered frames of a film"
+        )
     if not path.exists():
         raise NoInputError("no such file")
     reader, info = probe(path, readers)

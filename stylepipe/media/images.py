@@ -125,18 +125,22 @@ class ImageWriter(Writer):
 
     def open_sink(self, item: Item, info: Info, path: Path, work: Path) -> Sink:
         """Nothing is written before the frame comes."""
-        from stylepipe.media.encode import EncodeSettings
+        log = lambda line: self._log(f"{item.relative}: {line}")  # noqa: E731
+        return _ImageSink(path, encode_settings(self.options, info, log))
 
-        options = self.options
-        settings = EncodeSettings(
-            quality=options.image_quality or 95,
-            level=options.png_level,
-            strip=options.strip_metadata,
-            keep_profile=options.profile == "keep",
-            lossless=options.image_quality is None and bool(info.details.get("lossless")),
-            log=lambda line: self._log(f"{item.relative}: {line}"),
-        )
-        return _ImageSink(path, settings)
+
+def encode_settings(options: Any, info: Info, log: Callable[[str], None]) -> EncodeSettings:
+    """What the options of :class:`ImageWriter` mean to the encoders."""
+    from stylepipe.media.encode import EncodeSettings
+
+    return EncodeSettings(
+        quality=options.image_quality or 95,
+        level=options.png_level,
+        strip=options.strip_metadata,
+        keep_profile=options.profile == "keep",
+        lossless=options.image_quality is None and bool(info.details.get("lossless")),
+        log=log,
+    )
 
 
 class _ImageSink(Sink):

@@ -35,6 +35,30 @@ PRESETS = (
 )
 
 
+class SpanOptions(PixelLimit):
+    """Which part of a film is wanted."""
+
+    start: str | None = option(
+        None, "Begin here: seconds, or [hours:]minutes:seconds.", metavar="TIME"
+    )
+    end: str | None = option(
+        None, "Stop before this time: seconds, or [hours:]minutes:seconds.", metavar="TIME"
+    )
+
+    def check(self) -> None:
+        """Raises UsageError for what is no time, and for an end before the start."""
+        start, end = parse_time("start", self.start), parse_time("end", self.end)
+        if end is not None and end <= (start or 0):
+            raise UsageError(f"end ({self.end}) must be later than start ({self.start or 0})")
+
+    def span(self) -> Span:
+        """The part as times."""
+        from stylepipe.media.video_read import Span
+
+        start = parse_time("start", self.start)
+        return Span(start or Fraction(0), parse_time("end", self.end))
+
+
 class VideoReader(Reader):
     """Films in any container FFmpeg reads, and animated GIF, WebP, PNG and AVIF."""
 
@@ -78,23 +102,12 @@ class VideoReader(Reader):
         *ANIMATIONS,
     )
 
-    class Options(PixelLimit):
-        start: str | None = option(
-            None, "Begin here: seconds, or [hours:]minutes:seconds.", metavar="TIME"
-        )
-        end: str | None = option(
-            None, "Stop before this time: seconds, or [hours:]minutes:seconds.", metavar="TIME"
-        )
+    class Options(SpanOptions):
         deinterlace: str = option(
             "auto",
             "Rebuild whole pictures (bwdif) where film is flagged as interlaced, or never.",
             choices=("auto", "no"),
         )
-
-        def check(self) -> None:
-            start, end = parse_time("start", self.start), parse_time("end", self.end)
-            if end is not None and end <= (start or 0):
-                raise UsageError(f"end ({self.end}) must be later than start ({self.start or 0})")
 
     def __init__(self, options: Any) -> None:
         super().__init__(options)
@@ -119,8 +132,8 @@ class VideoReader(Reader):
         from stylepipe.media import animation, video_read
 
         if path.suffix.lower() in ANIMATIONS:
-            return animation.probe(path, self._span(), self.options.max_pixels)
-        info = video_read.probe(path, self._span(), self._damaged)
+            return animation.probe(path, self.options.span(), self.options.max_pixels)
+        info = video_read.probe(path, self.options.span(), self._damaged)
         check_size(info.width, info.height, self.options.max_pixels)
         return info
 
@@ -134,23 +147,22 @@ class VideoReader(Reader):
 
         if item.source.suffix.lower() in ANIMATIONS:
             return animation.frames(
-                item.source, info, self._span(), start, self.options.max_pixels, self._damaged
+                item.source,
+                info,
+                self.options.span(),
+                start,
+                self.options.max_pixels,
+                self._damaged,
             )
         return video_read.frames(
             item.source,
             info,
-            self._span(),
+            self.options.span(),
             start,
             self._damaged,
             self.options.deinterlace == "auto",
             lambda note: self._log(f"{item.source.name}: {note}"),
         )
-
-    def _span(self) -> Span:
-        from stylepipe.media.video_read import Span
-
-        start = parse_time("start", self.options.start)
-        return Span(start or Fraction(0), parse_time("end", self.options.end))
 
 
 class VideoWriter(Writer):
@@ -198,8 +210,8 @@ class VideoWriter(Writer):
         """Refuse a film as .png: who asks for that wants pictures, not one that moves."""
         if item.output.suffix.lower() == ".png" and item.source.suffix.lower() not in ANIMATIONS:
             raise ItemError(
-                "a film cannot be written as .png, nor as numbered pictures; write .mp4 or .mkv "
-                "and take it apart (ffmpeg -i film.mkv %04d.png), or .apng for an animated picture"
+                "a film cannot be written as .png; choose --format png/ for a folder of numbered "
+                "pictures, or .apng for an animated picture"
             )
 
     _log: Callable[[str], None]
