@@ -61,7 +61,8 @@ class OutputOptions(Options):
     )
     format: str | None = option(
         None,
-        "File format of the outputs, such as png or mp4; unset: each source's own.",
+        "File format of the outputs, such as png or mp4, or png/ for folders of numbered frames "
+        "made from films; unset: each source's own.",
         metavar="SUFFIX",
     )
 
