@@ -109,6 +109,18 @@ class Reader(Component):
         """
         return False
 
+    def pages(self, path: Path) -> int:
+        """How many inputs the file is: pages, of which each becomes a result of its own.
+
+        0 for a file that is one input. Asked before :meth:`open`, where the reader has the suffix.
+        ``item.page`` tells :meth:`frames` which it is. May raise ItemError: the file fails then.
+        """
+        return 0
+
+    def probe_page(self, path: Path, page: int) -> Info | None:
+        """:meth:`probe` of a page, from 1; for readers that have :meth:`pages`."""
+        raise NotImplementedError
+
     def probe(self, path: Path) -> Info | None:
         """Describe the file without decoding all of it; None if another reader should have it.
 

@@ -6,6 +6,7 @@ import glob
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,8 +33,11 @@ def writer_for(kind: str, item: Item, writers: Sequence[Writer]) -> Writer | Non
     return next((w for w in writers if w.kind == kind and item.pattern in w.patterns), None)
 
 
-def probe(path: Path, readers: Sequence[Reader]) -> tuple[Reader, Info]:
-    """Find the reader that knows what is in the file, and what it says of it. Raises ItemError."""
+def probe(path: Path, readers: Sequence[Reader], page: int = 0) -> tuple[Reader, Info]:
+    """Find the reader that knows what is in the file, or on the page, and what it says of it.
+
+    Raises ItemError.
+    """
     asked = readers_for(path, readers)
     if not asked:
         raise ItemError("the folder cannot be read; see to its permissions")
@@ -42,11 +46,13 @@ def probe(path: Path, readers: Sequence[Reader]) -> tuple[Reader, Info]:
             raise ItemError("it is a pipe, a device or the like; only files are read")
         raise ItemError("the file is gone, or a link that leads nowhere")
     for reader in asked:
-        info = reader.probe(path)
+        info = reader.probe_page(path, page) if page else reader.probe(path)
         if info is not None:
             return reader, info
     for reader in readers:
-        if path.is_file() and reader not in asked and (info := _looked_at(path, reader)):
+        if reader in asked or not reader.patterns:
+            continue
+        if path.is_file() and (info := _looked_at(path, reader)):
             kind = "a film" if info.kind == "video" else "a picture"
             raise ItemError(
                 f"its content is {kind} ({info.format}), unlike what {path.suffix} says; give it a "
@@ -82,8 +88,9 @@ def find_items(
     """Find the input files, and decide where each result goes.
 
     Folders are searched recursively, in sorted order, links included; hidden files are left out. A
-    folder that cannot be read becomes an item too, which fails in its turn. The tree below each
-    folder is mirrored under ``output``. An item whose result would replace another's, or a file
+    folder that a reader claims is one item, and is not searched; so is one that cannot be read,
+    which fails in its turn. Pages of a file are items too. The tree below each folder is mirrored
+    under ``output``. An item whose result would replace another's, or a file
     that the run reads, is refused; the others go on. Raises NoInputError if nothing matches,
     UsageError if the output cannot be meant, equals or lies inside an input.
     """
@@ -97,16 +104,16 @@ def find_items(
     items: list[Item] = []
     refused: dict[int, str] = {}
     left_out: Counter[str] = Counter()
-    for root, source in _walk(inputs, settings.readers, left_out):
+    for root, source, page, pages in _paged(inputs, settings.readers, left_out):
         relative, index = source.relative_to(root), len(items)
         pattern = _pattern(source, settings)
         if pattern is None:
             refused[index] = _other_kind(settings)
             pattern = source.suffix
-        name, folder = _stem(source, index, settings) + pattern, ""
+        name, folder = _stem(source, index, page, pages, settings) + pattern, ""
         if pattern.endswith("/"):
             name, folder = name.removesuffix(pattern), pattern
-        items.append(Item(index, source, root, output / relative.parent / name, folder))
+        items.append(Item(index, source, root, output / relative.parent / name, folder, page))
     if not items:
         places = ", ".join(str(p) for p in inputs)
         there = f" (there: {told_kinds(left_out)})" if left_out else ""
@@ -124,6 +131,7 @@ def _is_one_file(inputs: Sequence[Path], output: Path, settings: Settings) -> bo
     if output.is_dir():
         return False
     one = len(inputs) == 1 and _is_item(inputs[0], settings.readers)
+    one = one and not _pages(inputs[0], settings.readers)
     known = sorted({s for w in settings.writers for s in w.patterns if not s.endswith("/")})
     if output.suffix.lower() in known or output.is_file():
         if not one:
@@ -192,6 +200,25 @@ def _check_places(inputs: Sequence[Path], output: Path) -> None:
 def _is_item(path: Path, readers: Sequence[Reader]) -> bool:
     """Whether a path that is there is one input: a file, or a folder that a reader claims."""
     return path.is_file() or bool(is_folder(path) and readers_for(path, readers))
+
+
+def _pages(path: Path, readers: Sequence[Reader]) -> int:
+    """How many inputs a file is; 0 for one that is an input itself, or fails in its turn."""
+    for reader in readers_for(path, readers):
+        with suppress(ItemError):
+            if pages := reader.pages(path):
+                return pages
+    return 0
+
+
+def _paged(
+    inputs: Sequence[Path], readers: Sequence[Reader], left_out: Counter[str]
+) -> Iterator[tuple[Path, Path, int, int]]:
+    """(root, source, page, number of pages): the latter two are 0 where a source is one input."""
+    for root, source in _walk(inputs, readers, left_out):
+        pages = _pages(source, readers)
+        for page in range(1, pages + 1) if pages else (0,):
+            yield root, source, page, pages
 
 
 def _walk(
@@ -268,13 +295,17 @@ def _other_kind(settings: Settings) -> str:
     )
 
 
-def _stem(source: Path, index: int, settings: Settings) -> str:
+def _stem(source: Path, index: int, page: int, pages: int, settings: Settings) -> str:
     styles = getattr(settings.stylizer.options, "style", ())
     folder = is_folder(source)
-    return settings.output.name.format(
+    template = settings.output.name
+    if page and not settings.output.has_field("page"):
+        template += f"-{{page:0{len(str(pages))}d}}"
+    return template.format(
         stem=source.name if folder else source.stem,
         suffix="" if folder else source.suffix[1:],
         index=index + 1,
+        page=page or 1,
         style="+".join(parse_style(s).path.stem for s in styles) or settings.stylizer.name,
         stylizer=settings.stylizer.name,
         preset=Path(settings.preset).stem,

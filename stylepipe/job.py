@@ -35,6 +35,7 @@ _NAME_SAMPLE: dict[str, Any] = {
     "stylizer": "fast",
     "preset": "default",
     "index": 1,
+    "page": 1,
 }
 
 
@@ -56,7 +57,7 @@ class OutputOptions(Options):
     name: str = option(
         "{stem}",
         "Name of each output, made of {stem}, {suffix} (the source's), {style}, {stylizer}, "
-        "{preset} and {index:04d}; its own suffix is added.",
+        "{preset}, {index:04d} and {page}; its own suffix is added.",
         metavar="TEMPLATE",
     )
     format: str | None = option(
@@ -95,7 +96,11 @@ class OutputOptions(Options):
     @property
     def numbered(self) -> bool:
         """Whether names tell an input's number, which changes when others come or go."""
-        return any(name == "index" for _, name, _, _ in string.Formatter().parse(self.name))
+        return self.has_field("index")
+
+    def has_field(self, field: str) -> bool:
+        """Whether the template has a field of this name."""
+        return any(name == field for _, name, _, _ in string.Formatter().parse(self.name))
 
 
 ENGINE: dict[str, type[Options]] = {"input": InputOptions, "output": OutputOptions}

@@ -77,7 +77,7 @@ class Journal:
             self._files = [*_in_cache(output), *self._files]
         self._file = self._files[0]
         self._settings = settings
-        self._sources: dict[int, Source] = {}
+        self._sources: dict[Path, Source] = {}
         self._lock: Lock | None = None
         self._made_root = False
         self._entries: dict[str, list[Entry]] = {}
@@ -303,9 +303,9 @@ class Journal:
         return item.output.with_name(f"{WORK_FOLDER}-{self.output_name(item)}.old")
 
     def _source(self, item: Item) -> Source:
-        if item.index not in self._sources:
-            self._sources[item.index] = Source(item)
-        return self._sources[item.index]
+        if item.source not in self._sources:  # its pages have one
+            self._sources[item.source] = Source(item)
+        return self._sources[item.source]
 
     def _key(self, item: Item) -> str:
         return item.output.relative_to(self._root).as_posix()

@@ -132,7 +132,7 @@ def begin(item: Item, settings: Settings) -> tuple[Reader, Info, Writer]:
     nowhere to write to.
     """
     check_result(item)
-    reader, info = probe(item.source, settings.readers)
+    reader, info = probe(item.source, settings.readers, item.page)
     writer = writer_for(info.kind, item, settings.writers)
     if writer is None:
         raise ItemError(
@@ -254,7 +254,7 @@ def _kinds(
             continue
         try:
             with hands.hold("reading", item):
-                there.add(probe(item.source, settings.readers)[1].kind)
+                there.add(probe(item.source, settings.readers, item.page)[1].kind)
         except (SetupError, UsageError):
             raise
         except Exception:  # a codec or plugin may raise anything for one file

@@ -28,6 +28,8 @@ class Item:
     """Where the result goes under its final name."""
     folder: str = ""
     """The writer's pattern, such as ``.png/``, where the result is a folder; else empty."""
+    page: int = 0
+    """Which page of the source it is, from 1; 0 where the source is one item."""
 
     @property
     def pattern(self) -> str:

@@ -14,7 +14,7 @@ import pytest
 from clips import make_clip
 from PIL import Image
 
-from stylepipe import ItemError, Options, Reader
+from stylepipe import ItemError, Options, Reader, Sink, Writer
 from stylepipe.cli import main
 from stylepipe.job import Job
 from stylepipe.journal import Journal
@@ -393,3 +393,55 @@ def test_a_reader_of_others_may_claim_folders(tmp_path):
     assert np.load(tmp_path / "out" / "a.stack.npy").shape == (2, 6, 8, 3)
     assert np.load(tmp_path / "out" / "photo.npy").shape == (6, 8, 3)
     assert not report.left_out, "what lies in a claimed folder is the reader's"
+
+
+# -- writers of others ---------------------------------------------------------------------
+
+
+class ArraysSink(Sink):
+    """One array a frame."""
+
+    def __init__(self, path):
+        self.path = path
+        path.mkdir(exist_ok=True)
+        self.done = len(list(path.iterdir()))
+
+    def write(self, frame):
+        np.save(self.path / f"{frame.index}.npy", frame.pixels)
+
+    def close(self):
+        (self.path / "notes").mkdir()
+        (self.path / "notes" / "count.txt").write_text(str(len(list(self.path.glob("*.npy")))))
+
+    def abort(self):
+        pass
+
+
+class Arrays(Writer):
+    """A folder of arrays, and one of notes in it."""
+
+    name, kind, patterns = "arrays", "video", (".npy/",)
+
+    def open_sink(self, item, info, path, work):
+        return ArraysSink(path)
+
+
+def test_a_writer_of_others_may_fill_a_folder(tmp_path):
+    np.save(tmp_path / "clip.npy", np.stack([fakes.array(seed=k) for k in range(3)]))
+    chosen = fakes.settings(format="npy/")
+    chosen = replace(chosen, writers=(*chosen.writers, Arrays(Options())))
+    for counts in ({"done": 1}, {"skipped": 1}):
+        report = Report(quiet=True)
+        job = Job((tmp_path / "clip.npy",), tmp_path / "out", chosen, device="cpu")
+        assert run(job, fakes.Plugins(), report).counts == counts
+    names = sorted(
+        p.relative_to(tmp_path / "out").as_posix() for p in tmp_path.glob("out/clip/**/*.*")
+    )
+    assert names == ["clip/0.npy", "clip/1.npy", "clip/2.npy", "clip/notes/count.txt"]
+    assert (tmp_path / "out/clip/notes/count.txt").read_text() == "3"
+
+
+def test_a_folder_is_brought_to_another_disk_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr("stylepipe.journal._on_one_disk", lambda one, other: False)
+    test_a_writer_of_others_may_fill_a_folder(tmp_path)
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [".stylepipe", "clip"]

@@ -76,7 +76,9 @@ def test_pages_that_are_left_out_are_told(tmp_path, name, said):
     reader, lines = ImageReader(ImageReader.Options()), []
     reader.open(SimpleNamespace(log=lines.append, damaged=None))
     list(reader.frames(item(tmp_path / name), reader.probe(tmp_path / name)))
-    expected = f"{name}: the first of 3 pictures is stylized, the others are not"
+    expected = (
+        f"{name}: the first of 3 pictures is stylized, the others are not (--pages paints each)"
+    )
     assert lines == ([expected] if said else [])
 
 

@@ -118,7 +118,7 @@ def test_what_is_no_file_is_no_input(cli):
 def test_a_look_for_films_opens_each_file_once(media, monkeypatch):
     looked = []
 
-    def look(path, readers):
+    def look(path, readers, page):
         looked.append(path.name)
         return None, Info("image", "webp", 1, 1)
 

@@ -21,7 +21,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from stylepipe.damage import Damaged, refuse
 from stylepipe.errors import ItemError
-from stylepipe.media import about, exif, icc, jpeg, png, raw, tiff, xmp
+from stylepipe.media import about, exif, icc, jpeg, png, raw, tiff, tiff_pages, xmp
 from stylepipe.media.limits import check_size, pillow_unlimited
 from stylepipe.media.opener import HEAD, JPEG, explained, file_at, load, open_file, sniff
 from stylepipe.media.words import share
@@ -41,12 +41,25 @@ _TURN_THEMSELVES = ("TIFF", "AVIF", "HEIF")
 """Formats whose decoders apply the orientation; a copy of it may stand in the XMP all the same."""
 
 
-def probe(path: Path, max_pixels: int) -> Info | None:
-    """Describe a picture from its header; None if it is animated or a video.
+def pages(path: Path) -> int:
+    """Pages of a TIFF that has several; 0 for all other pictures, camera RAW too.
+
+    Raises ItemError if the file cannot be read.
+    """
+    with file_at(path) as file:
+        count = len(tiff_pages.offsets(file))
+        file.seek(0)
+        return count if count > 1 and not raw.kind(file) else 0
+
+
+def probe(path: Path, max_pixels: int, page: int = 0) -> Info | None:
+    """Describe a picture, or a page of it, from its header; None if it is animated or a video.
 
     Raises ItemError if it is no picture, damaged in the header, or larger than ``max_pixels``.
     """
     with file_at(path) as file:
+        if page:
+            file = io.BytesIO(_page(file.read(), page))
         if kind := raw.kind(file):
             return _raw_info(file, kind, max_pixels)
         file.seek(0)
@@ -60,13 +73,22 @@ def probe(path: Path, max_pixels: int) -> Info | None:
     return replace(info, details={**info.details, "lossless": is_lossless(path)})
 
 
-def read(path: Path, max_pixels: int, damaged: Damaged = refuse) -> Frame:
-    """Decode a picture: upright, in sRGB, with its metadata.
+def _page(data: bytes, page: int) -> bytes:
+    try:
+        return tiff_pages.single(data, page)
+    except IndexError:
+        raise ItemError(f"page {page} is no longer in it") from None
+
+
+def read(path: Path, max_pixels: int, damaged: Damaged = refuse, page: int = 0) -> Frame:
+    """Decode a picture, or one page of it, from 1: upright, in sRGB, with its metadata.
 
     ``damaged`` hears what of the file is torn or missing. Raises ItemError if nothing decodes.
     """
     with file_at(path) as file:
         data = file.read()
+    if page:
+        data = _page(data, page)
     if kind := raw.kind(io.BytesIO(data)):
         return _read_raw(data, kind, max_pixels)
     readable, lost_rows, torn, lost = _mended(data, max_pixels)

@@ -41,8 +41,8 @@ class ImageReader(Reader):
 
     HEIC needs stylepipe[heic], camera RAW stylepipe[raw], TIFF of rarer kinds stylepipe[tiff]. The
     content decides, not the suffix. Frames come out upright and in sRGB; the depth of PNG, TIFF and
-    RAW, alpha and metadata stay. Of a file of several pictures the first is read; what moves is
-    left to the video reader.
+    RAW, alpha and metadata stay. Of a file of several pictures the first is read, of a TIFF each
+    with --pages; what moves is left to the video reader.
     """
 
     name = "image"
@@ -50,7 +50,12 @@ class ImageReader(Reader):
     patterns = (*_SUFFIXES, ".mpo", *raw.SUFFIXES)
     instead = dict.fromkeys(raw.SUFFIXES, ".tif")  # which holds the depth of RAW
 
-    Options = PixelLimit
+    class Options(PixelLimit):
+        pages: bool = option(
+            False,
+            "Each page of a TIFF is a picture of its own, named like scan-1.tif; otherwise the "
+            "first is painted, and the others are left out.",
+        )
 
     def __init__(self, options: Any) -> None:
         super().__init__(options)
@@ -66,15 +71,33 @@ class ImageReader(Reader):
 
         return decode.probe(path, self.options.max_pixels)
 
+    def pages(self, path: Path) -> int:
+        """The pages of a TIFF, where the option ``pages`` asks for each."""
+        if not self.options.pages or path.suffix.lower() not in (".tif", ".tiff"):
+            return 0
+        from stylepipe.media import decode
+
+        return decode.pages(path)
+
+    def probe_page(self, path: Path, page: int) -> Info | None:
+        """Read the header of one page of a TIFF."""
+        from stylepipe.media import decode
+
+        return decode.probe(path, self.options.max_pixels, page)
+
     def frames(self, item: Item, info: Info, start: int = 0) -> Iterator[Frame]:
         """Yield the one picture. Tells :attr:`Context.damaged` if only half of it is there."""
         from stylepipe.media import decode
 
         if start == 0:
             # A JPEG's further pictures are previews and depth maps: nobody misses those.
-            if info.format in ("tiff", "heif") and (pictures := info.details.get("pictures")):
-                self._log(f"{item.relative}: {pictures} pictures is stylized, the others are not")
-            frame = decode.read(item.source, self.options.max_pixels, self._damaged)
+            pictures = None if item.page else info.details.get("pictures")
+            if info.format in ("tiff", "heif") and pictures:
+                way = " (--pages paints each)" if info.format == "tiff" else ""
+                self._log(
+                    f"{item.relative}: {pictures} pictures is stylized, the others are not{way}"
+                )
+            frame = decode.read(item.source, self.options.max_pixels, self._damaged, item.page)
             if frame.meta.lost:
                 self._log(f"{item.relative}: left out in reading: {', '.join(frame.meta.lost)}")
             yield frame
