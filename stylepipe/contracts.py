@@ -503,7 +503,7 @@ class WriterContract(ComponentContract):
 
         readers = [c for c in stylepipe_components() if issubclass(c, Reader)]
         kind: Kind = self.component.kind
-        cls = next(r for r in readers if r.kind == kind)
+        cls = next(r for r in readers if r.kind == kind and r.patterns)  # of files
         return cls(cls.Options())
 
     @pytest.fixture

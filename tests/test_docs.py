@@ -101,7 +101,7 @@ def test_paths_exist_and_styles_are_bundled(args, clone):
             assert name in known and (not weight or float(weight) > 0)
         elif before == "--style" and "/" in name:
             assert Path(name).exists(), name
-        elif "/" in value and before not in ("-o", "--output"):
+        elif "/" in value and before not in ("-o", "--output", "--format"):
             assert Path(value).exists(), value
 
 
