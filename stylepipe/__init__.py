@@ -7,7 +7,7 @@ documented in one of these may change.
 """
 
 import stylepipe.startup  # before all others  # noqa: F401
-from stylepipe.api import convert
+from stylepipe.api import convert, open
 from stylepipe.components import (
     Caps,
     Component,
@@ -25,7 +25,7 @@ from stylepipe.components import (
     Training,
     Writer,
 )
-from stylepipe.device import is_out_of_memory, native_bf16
+from stylepipe.device import native_bf16
 from stylepipe.errors import (
     DamageError,
     ItemError,
@@ -37,6 +37,7 @@ from stylepipe.errors import (
 )
 from stylepipe.fingerprints import digest, options_digest, stamp
 from stylepipe.hookspecs import hookimpl
+from stylepipe.memory import is_out_of_memory
 from stylepipe.options import Options, option
 from stylepipe.pictures import open_picture, read_picture
 from stylepipe.styles import parse_style
@@ -82,6 +83,7 @@ __all__ = [
     "hookimpl",
     "is_out_of_memory",
     "native_bf16",
+    "open",
     "open_picture",
     "option",
     "options_digest",

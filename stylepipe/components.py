@@ -129,6 +129,8 @@ class Masker(Component):
     """Says where the picture is to be painted. Runs in the model's thread."""
 
     Options: ClassVar[type[Options]] = MaskOptions
+    by_file: ClassVar[bool] = False
+    """It looks for masks by the item's path: pictures in memory have none for it."""
 
     def mask(self, batch: Batch, frames: Sequence[Frame]) -> torch.Tensor:
         """Return N1HW in [0, 1], as large as ``batch.images``: 1 is painted, 0 stays as it was."""

@@ -115,6 +115,12 @@ class Settings:
     input: InputOptions = field(default_factory=lambda: InputOptions.build({}))
 
     @property
+    def painting(self) -> list[Component]:
+        """Who paints: nobody where ``strength`` is 0, and pictures are copied as they are."""
+        chosen = (self.masker, self.flow, self.stylizer)
+        return [c for c in chosen if c is not None and self.stylizer.options.strength != 0]
+
+    @property
     def max_pixels(self) -> int:
         """The limit of the readers of pictures: the smallest, where a plugin's has its own."""
         limits = [r.options.max_pixels for r in self.readers if isinstance(r.options, PixelLimit)]

@@ -9,9 +9,10 @@ import torch
 
 from stylepipe import color, composite
 from stylepipe.components import Stylizer
-from stylepipe.device import Device, run_within_memory
+from stylepipe.device import Device
 from stylepipe.errors import ItemError
 from stylepipe.job import Settings
+from stylepipe.ladder import run_within_memory
 from stylepipe.temporal.guide import Motion, TemporalGuide
 from stylepipe.temporal.warp import enlarge, warp
 from stylepipe.tensors import to_pixels, to_tensor

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylepipe.components import Reader, Sink
-from stylepipe.damage import DamageRule
 from stylepipe.errors import ItemError, SetupError, StylepipeError, sentence
 from stylepipe.inhand import InHand
 from stylepipe.journal import Journal, is_disk_trouble
@@ -31,11 +30,10 @@ from stylepipe.queues import ByteQueue, Canceled
 from stylepipe.types import Frame, Info, Item, Outcome
 
 if TYPE_CHECKING:
-    from stylepipe.device import Device
-    from stylepipe.job import Settings
-    from stylepipe.paint import Copier, Painter, PreviousFrame
+    from stylepipe.paint import PreviousFrame
     from stylepipe.report import Report
-    from stylepipe.temporal.guide import Motion, TemporalGuide
+    from stylepipe.session import Session
+    from stylepipe.temporal.guide import Motion
 
 _MOTION = 4 << 20
 """Bytes of a Motion at most, as flow is found on scaled-down frames."""
@@ -91,23 +89,20 @@ class Stream:
 
     def __init__(
         self,
-        settings: Settings,
-        painter: Painter | Copier,
-        guide: TemporalGuide | None,
-        device: Device,
-        memory: int,
+        session: Session,
         journal: Journal,
         hands: InHand,
         report: Report,
         tell: Callable[[Item, Outcome], None],
         abort_on_error: bool,
-        rule: DamageRule,
     ) -> None:
-        self.settings, self.painter, self.guide, self.device = settings, painter, guide, device
+        """``session`` has opened readers and writers; who paints is opened now."""
+        self.settings, self.rule, self.device = session.settings, session.rule, session.device
+        self.painter, self.guide = session.painter, session.guide
         self.journal, self.hands, self.report, self.tell = journal, hands, report, tell
-        self.abort_on_error, self.rule = abort_on_error, rule
+        self.abort_on_error = abort_on_error
         # Decoded and painted pictures wait in a queue each: a few are enough to keep all busy.
-        limit = min(max(memory // 16, 4 << 20), 16 << 20)
+        limit = min(max(session.memory // 16, 4 << 20), 16 << 20)
         self.decoded: ByteQueue[_Message] = ByteQueue(limit)
         self.painted: ByteQueue[_Message] = ByteQueue(limit)
         self.outcomes: list[tuple[Item, Outcome]] = []

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -21,10 +20,6 @@ from stylepipe.cli.output import print_json
 from stylepipe.errors import SetupError, StylepipeError
 from stylepipe.stdio import printable, tell
 from stylepipe.version import __version__
-
-if TYPE_CHECKING:
-    from stylepipe.components import Stylizer
-    from stylepipe.device import Device
 
 IMPORTS = {"opencv-python": "cv2", "pillow": "PIL"}
 """Import names that differ from the distribution's."""
@@ -220,8 +215,8 @@ def presets(app: App) -> Iterator[Finding]:
 
 def styles(app: App) -> Iterator[Finding]:
     """Every bundled style is loaded as a job would load it."""
+    from stylepipe import api
     from stylepipe.components import Stylizer
-    from stylepipe.device import pick
 
     for name, cls in app.plugins.components(Stylizer).items():
         try:
@@ -232,7 +227,7 @@ def styles(app: App) -> Iterator[Finding]:
         broken = 0
         for style in bundled:
             try:
-                _load(cls, style, pick("cpu"))
+                api.open(name, style=style, device="cpu", plugins=app.plugins).close()
             except Exception as error:  # any failure to load is what we are looking for
                 broken += 1
                 yield Finding("style", f"{name}: {style}: {error}", ok=False)
@@ -248,17 +243,6 @@ def weights(app: App) -> Iterator[Finding]:
             good = entry.matches(entry.path)
             advice = "" if good else f" is damaged; fetch it again: stylepipe weights fetch {name}"
             yield Finding("weights", f"{name}: {entry.path}{advice}", ok=good)
-
-
-def _load(cls: type[Stylizer], style: str, device: Device) -> None:
-    from stylepipe.components import Context, StyleRef
-
-    stylizer = cls(cls.Options.build({"style": style}))
-    try:
-        stylizer.open(Context(device, 1 << 30, lambda line: None))
-        stylizer.prepare([StyleRef(style, 1.0)])
-    finally:
-        stylizer.close()
 
 
 CHECKS: tuple[Callable[[App], Iterator[Finding]], ...] = (

@@ -15,9 +15,9 @@ import click
 
 from stylepipe.cli.app import App, app_of, help_unless_completing, split_plugins, unexpected
 from stylepipe.cli.output import complain, sentence_of
-from stylepipe.device import tune_threads
 from stylepipe.errors import SetupError, StylepipeError, sentence, suggest
 from stylepipe.inhand import watch_crashes
+from stylepipe.memory import tune_threads
 from stylepipe.startup import heed_ctrl_c, leave_at_ctrl_c
 from stylepipe.stdio import secure_streams, tell
 from stylepipe.version import __version__

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import click
 
-from stylepipe.cli.app import App, app_of
+from stylepipe.cli.app import app_of
 from stylepipe.cli.output import complain, print_json, print_table
 from stylepipe.components import Reader
-from stylepipe.damage import Damaged
 from stylepipe.errors import ItemError, NoInputError
 from stylepipe.inputs import probe
-from stylepipe.plan import open_lightly
+from stylepipe.session import Opener
 from stylepipe.stdio import printable, tell
 from stylepipe.types import Info
 
@@ -36,8 +34,9 @@ def command(ctx: click.Context, files: tuple[Path, ...], as_json: bool) -> int:
     found: list[dict[str, Any]] = []
     failed = False
     damages: list[str] = []
-    with ExitStack() as stack:
-        readers = _readers(app, stack, damages.append)
+    readers = [cls(cls.Options()) for cls in app.plugins.components(Reader).values()]
+    with Opener(device="cpu", log=_say, damaged=damages.append) as opener:
+        opener.open(readers)
         for path in files:
             damages.clear()
             try:
@@ -58,10 +57,8 @@ def command(ctx: click.Context, files: tuple[Path, ...], as_json: bool) -> int:
     return ItemError.exit_code if failed else 0
 
 
-def _readers(app: App, stack: ExitStack, damaged: Damaged) -> list[Reader]:
-    readers = [cls(cls.Options()) for cls in app.plugins.components(Reader).values()]
-    open_lightly(readers, stack, lambda line: tell(printable(line)), damaged)
-    return readers
+def _say(line: str) -> None:
+    tell(printable(line))
 
 
 def _facts(path: Path, readers: list[Reader]) -> dict[str, Any]:

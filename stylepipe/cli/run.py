@@ -327,8 +327,8 @@ def _run(
         app.warn_of_broken()
         settings = draft(app.plugins, preset, tables, os.environ).settings()
 
-    from stylepipe.device import tune_allocator
     from stylepipe.job import Job
+    from stylepipe.memory import tune_allocator
     from stylepipe.pipeline import run
     from stylepipe.report import Report
 
