@@ -17,6 +17,8 @@ from stylepipe.presets import resolve
 from stylepipe.report import Report
 from stylepipe.session import Session
 
+_ORIGIN = "argument"
+"""Where a value was set, as errors tell it."""
 Tables = Mapping[str, Mapping[str, Any]]
 
 
@@ -43,7 +45,7 @@ def convert(
     tune_threads()  # before plugins, which may import torch
     found = plugins or Plugins()
     paths = [inputs] if isinstance(inputs, (str, PathLike)) else list(inputs)
-    resolved = resolve(found, preset, settings)
+    resolved = resolve(found, preset, settings, origin=_ORIGIN)
     request = Job(tuple(Path(p) for p in paths), Path(output), resolved, **job)
     return run(request, found, report or Report(quiet=True))
 
@@ -80,7 +82,7 @@ def open(
         tables["stylizer"]["use"] = stylizer
     for table in {"input", "output"} & tables.keys():
         raise UsageError(f"settings of [{table}] are about files, and pictures in memory are none")
-    resolved = resolve(plugins or Plugins(), preset, tables)
+    resolved = resolve(plugins or Plugins(), preset, tables, origin=_ORIGIN)
     _check_needs_no_files(resolved)
     session = Session(
         resolved,

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from stylepipe.components import Masker, MaskOptions
-from stylepipe.errors import UsageError
+from stylepipe.errors import ItemError, UsageError
 from stylepipe.tensors import to_pixels, to_tensor
 from stylepipe.types import Batch, Frame
 
@@ -21,7 +21,7 @@ _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
 def frames_of(picture: Any) -> tuple[list[Frame], Restore]:
     """The frames of what :meth:`Session.paint` takes, and what makes its kind of painted frames.
 
-    Raises UsageError, with one sentence, for anything else.
+    Raises UsageError, with one sentence, for anything else; ItemError for a damaged file.
     """
     if isinstance(picture, Frame):
         _check_array(picture.pixels)
@@ -66,7 +66,10 @@ def _from_pillow(image: Image.Image) -> tuple[list[Frame], Restore]:
             "convert it first: picture.convert('RGB')"
         )
     _check_size(image.size)
-    plain = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    try:
+        plain = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    except (OSError, SyntaxError) as error:  # of files, which Pillow decodes not before here
+        raise ItemError(f"the picture cannot be decoded: {error}") from error
     pixels = np.asarray(plain)
     alpha = np.ascontiguousarray(pixels[..., 3]) if plain.mode == "RGBA" else None
 

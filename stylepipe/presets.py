@@ -47,7 +47,7 @@ class Value:
 
     value: Any
     origin: str
-    """``default``, ``preset NAME``, ``environment VARIABLE`` or ``command line``."""
+    """``default``, ``preset NAME``, ``environment VARIABLE``, ``command line`` or ``argument``."""
     where: str = ""
     """The origin as error messages name it: with the file, for a preset."""
 
@@ -292,18 +292,19 @@ def draft(
     preset: str | Path = "default",
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
     env: Mapping[str, str] | None = None,
+    origin: str = _COMMAND_LINE,
 ) -> Draft:
     """Merge the layers and choose the components.
 
-    ``overrides`` are tables of plain values, as a command line gives them; ``env`` is looked
-    through for ``STYLEPIPE_<TABLE>_<KEY>``. Raises UsageError.
+    ``overrides`` are tables of plain values, as a command line gives them, or whoever ``origin``
+    names; ``env`` is looked through for ``STYLEPIPE_<TABLE>_<KEY>``. Raises UsageError.
     """
     presets = chain(plugins, preset)
     layers: list[dict[str, dict[str, Value]]] = [
         {"stylizer": {"use": Value("fast", "default", "default")}},
         *(_preset_layer(p) for p in presets),
         _environment_layer(env or {}),
-        _override_layer(overrides or {}),
+        _override_layer(overrides or {}, origin),
     ]
     merged: dict[str, dict[str, Value]] = {table: {} for table in TABLES}
     for layer in layers:
@@ -334,9 +335,10 @@ def resolve(
     preset: str | Path = "default",
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
     env: Mapping[str, str] | None = None,
+    origin: str = _COMMAND_LINE,
 ) -> Settings:
     """The settings of a preset under overrides and environment, as :func:`draft` takes them."""
-    return draft(plugins, preset, overrides, env).settings()
+    return draft(plugins, preset, overrides, env, origin).settings()
 
 
 def explain(
@@ -395,13 +397,15 @@ def _environment_layer(env: Mapping[str, str]) -> dict[str, dict[str, Value]]:
     return layer
 
 
-def _override_layer(overrides: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Value]]:
+def _override_layer(
+    overrides: Mapping[str, Mapping[str, Any]], origin: str
+) -> dict[str, dict[str, Value]]:
     for table in overrides:
         if table not in TABLES:
             known = ", ".join(TABLES)
             raise UsageError(f"unknown table {table!r}{suggest(table, TABLES)}; known: {known}")
     return {
-        table: {_key(k): Value(v, _COMMAND_LINE, _COMMAND_LINE) for k, v in values.items()}
+        table: {_key(k): Value(v, origin, origin) for k, v in values.items()}
         for table, values in overrides.items()
     }
 
@@ -424,5 +428,6 @@ def _component(plugins: Plugins, base: type[Component], use: Value, table: str) 
     try:
         return plugins.component(base, use.value)
     except UsageError as e:
-        where = f" ({use.where})" if use.origin not in ("default", _COMMAND_LINE) else ""
+        written = use.origin.startswith(("preset ", f"{_ENVIRONMENT} "))
+        where = f" ({use.where})" if written else ""
         raise UsageError(f"{e}{where}") from None

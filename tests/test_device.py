@@ -267,3 +267,27 @@ def test_threads_do_not_spin_for_long_where_torch_was_there_first(
         return float(done.stdout)
 
     assert (seconds("tuned") * 2 < seconds("plain")) is sleeps
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc")
+def test_freed_blocks_are_kept_for_a_session_and_given_back_after_the_last() -> None:
+    code = """
+import os, resource, torch
+from stylepipe.memory import freed_blocks_kept
+def held():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        torch.ones(8 << 20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+before, plain = held(), faults()
+with freed_blocks_kept():
+    with freed_blocks_kept():
+        faults()
+    torch.ones(16 << 20), torch.ones(16 << 20)
+    print(plain > 4 * faults(), held() - before > 100)
+print(held() - before < 50)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True", "True"], done.stdout

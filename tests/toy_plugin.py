@@ -51,7 +51,7 @@ class Fast(Stylizer):
 class Files(Masker):
     """Masks from files."""
 
-    name = "files"
+    name, by_file = "files", True
 
     class Options(MaskOptions):
         path: str | None = option(None, "File or folder.")
