@@ -191,6 +191,13 @@ class Draft:
     """By table and key, without ``use``."""
     uses: dict[str, Value]
     """The ``use`` of each table that has one."""
+    layers: dict[str, dict[str, Value]]
+    """The values as they were merged, before components were chosen."""
+
+    def over(self, plugins: Plugins, overrides: Mapping[str, Mapping[str, Any]]) -> Draft:
+        """The draft under more overrides of the command line. Raises UsageError."""
+        layer = _override_layer(overrides, _COMMAND_LINE)
+        return _chosen(plugins, self.preset, _overlaid(self.layers, layer))
 
     def settings(self) -> Settings:
         """Make the components. Raises UsageError that names the key and where it was set."""
@@ -308,8 +315,19 @@ def draft(
     ]
     merged: dict[str, dict[str, Value]] = {table: {} for table in TABLES}
     for layer in layers:
-        for table, values in layer.items():
-            merged[table] = _overlay(table, merged[table], values)
+        merged = _overlaid(merged, layer)
+    return _chosen(plugins, presets[-1].name, merged)
+
+
+def _overlaid(
+    below: dict[str, dict[str, Value]], layer: Mapping[str, dict[str, Value]]
+) -> dict[str, dict[str, Value]]:
+    return below | {table: _overlay(table, below[table], keys) for table, keys in layer.items()}
+
+
+def _chosen(plugins: Plugins, preset: str, layers: dict[str, dict[str, Value]]) -> Draft:
+    """The draft of merged layers, each table with its ``use``."""
+    merged = {table: dict(values) for table, values in layers.items()}
     uses: dict[str, Value] = {}
     components: dict[str, tuple[type[Component], ...]] = {}
     for table, base in TABLES.items():
@@ -327,7 +345,7 @@ def draft(
             merged[table] = {
                 k: v for k, v in merged[table].items() if not v.origin.startswith(_ENVIRONMENT)
             }
-    return Draft(presets[-1].name, components, merged, uses)
+    return Draft(preset, components, merged, uses, layers)
 
 
 def resolve(

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from stylepipe.cli import main
-from stylepipe.cli.app import peek, split_plugins
 from stylepipe.report import Report
 
 HERE = Path(__file__).parent
@@ -227,24 +226,60 @@ def test_a_command_without_arguments_shows_its_help(cli):
 
 
 @pytest.mark.parametrize(
-    ("args", "values"),
+    ("args", "preset", "style"),
     [
-        (["--preset", "a"], ["a"]),
-        (["--preset=a", "-p", "b", "-pc", "-p=d"], ["a", "b", "c", "d"]),
-        (["-vqp", "a", "-nvpb"], ["a", "b"]),
-        (["-s", "x", "-ox", "--style-p", "x"], []),
-        (["--", "-p", "a"], []),
-        (["-p"], []),
+        (["--preset", "a"], "a", "starry-night"),
+        (["--preset=a", "-p", "b"], "b", "starry-night"),
+        (["-pb"], "b", "starry-night"),
+        (["-vqp", "a"], "a", "starry-night"),
+        (["-p", "a", "-nvpb"], "b", "starry-night"),
+        (["-sp", "-nvp", "a"], "a", "p"),  # of -s
+        (["--style", "-pa"], "default", "-pa"),
+        (["-s", "--preset=a"], "default", "--preset=a"),
+        (["--name", "-pa"], "default", "starry-night"),
+        (["-o-pa"], "default", "starry-night"),
     ],
 )
-def test_peek_finds_the_preset_wherever_it_stands(args, values):
-    assert peek(args, {"--preset"}, "p") == values
+def test_the_preset_is_found_wherever_it_stands(job, tmp_path, args, preset, style):
+    folder = tmp_path / "config" / "presets"
+    folder.mkdir(parents=True)
+    for name, wait in (("a", 0.1), ("b", 0.2)):
+        (folder / f"{name}.toml").write_text(
+            f'extends = "default"\n[stylizer]\nstrength = {wait}\n'
+        )
+    chosen = job("run", "x", "-o", "o", *args)[0].settings
+    assert chosen.preset == preset and chosen.stylizer.options.style == (style,)
+    assert chosen.stylizer.options.strength == {"a": 0.1, "b": 0.2, "default": 1}[preset]
 
 
-def test_plugins_are_taken_out_wherever_they_stand():
-    args = ["--plugin", "a", "run", "x", "--plugin=b", "--", "--plugin", "c"]
-    assert split_plugins(args) == (["a", "b"], ["run", "x", "--", "--plugin", "c"])
-    assert split_plugins(["run", "--plugin"]) == ([], ["run", "--plugin"])
+def test_presets_are_read_once(job, monkeypatch):
+    from stylepipe import presets
+
+    read, load = [], presets.load
+    monkeypatch.setattr(presets, "load", lambda path: read.append(path.stem) or load(path))
+    job("run", "x", "-o", "o", "-p", "background", "--mask", "edges", "--strength", "0.5")
+    assert read == ["background", "default"]
+
+
+def test_plugins_are_taken_wherever_they_stand(job, tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.py").write_text(
+            "import stylepipe\nfrom fakes import Negative\n"
+            f"class Own(Negative):\n    'Own.'\n    name = '{name}'\n"
+            "@stylepipe.hookimpl\ndef stylepipe_components(): return [Own]\n"
+        )
+    both = ("--plugin", "one.py", "run", "x", "--plugin=two.py", "-o", "o", "--set")
+    assert job(*both, "stylizer.use=one")[0].settings.stylizer.name == "one"
+    assert job(*both, "stylizer.use=two")[0].settings.stylizer.name == "two"
+
+
+def test_what_follows_two_dashes_is_an_input(monkeypatch, capsys):
+    jobs = []
+    monkeypatch.setattr("stylepipe.pipeline.run", lambda job, *more: jobs.append(job) or Report())
+    assert main.run(["run", "--plugin", TOY, "-o", "o", "--", "--plugin", "-p"]) == 0
+    assert jobs[0].inputs == (Path("--plugin"), Path("-p"))
+    assert main.run(["run", "x", "--plugin"]) == 2
+    assert "'--plugin' requires an argument" in capsys.readouterr().err
 
 
 # -- errors --------------------------------------------------------------------------------
