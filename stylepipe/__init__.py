@@ -37,6 +37,7 @@ from stylepipe.errors import (
 )
 from stylepipe.fingerprints import digest, options_digest, stamp
 from stylepipe.hookspecs import hookimpl
+from stylepipe.job import Job
 from stylepipe.memory import is_out_of_memory
 from stylepipe.options import Options, option
 from stylepipe.pictures import open_picture, read_picture
@@ -58,6 +59,7 @@ __all__ = [
     "Info",
     "Item",
     "ItemError",
+    "Job",
     "MaskOptions",
     "Masker",
     "Meta",

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from stylepipe.damage import Damaged, refuse
 from stylepipe.errors import UsageError, suggest
 from stylepipe.options import Options, option
-from stylepipe.pictures import MAX_PIXELS
-from stylepipe.types import Batch, Frame, Info, Item, Kind
+from stylepipe.types import MAX_PIXELS, Batch, Frame, Info, Item, Kind
 
 if TYPE_CHECKING:
     import torch

@@ -13,8 +13,8 @@ from stylepipe.components import Component, Flow, Masker, PixelLimit, Reader, St
 from stylepipe.damage import RULES
 from stylepipe.errors import UsageError, suggest
 from stylepipe.options import Options, option
-from stylepipe.pictures import MAX_PIXELS
 from stylepipe.places import LONGEST_NAME
+from stylepipe.types import MAX_PIXELS
 
 TABLES: dict[str, type[Component]] = {
     "input": Reader,

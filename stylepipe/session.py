@@ -16,9 +16,8 @@ from stylepipe.damage import Damaged, DamageRule
 from stylepipe.errors import UsageError
 from stylepipe.job import Settings
 from stylepipe.memory import available_memory, freed_blocks_kept, tune_threads
-from stylepipe.pictures import MAX_PIXELS
 from stylepipe.styles import asked_styles
-from stylepipe.types import Frame, Info, Item
+from stylepipe.types import MAX_PIXELS, Frame, Info, Item
 
 if TYPE_CHECKING:
     from stylepipe.device import Device

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import torch
 
 Kind = Literal["image", "video"]
+MAX_PIXELS = 300_000_000
+"""Most pixels of a picture of any kind, unless the user sets another limit."""
 
 
 @dataclass(frozen=True)
