@@ -13,7 +13,7 @@ from stylepipe.job import Job, Settings
 from stylepipe.memory import parse_size, tune_threads
 from stylepipe.pipeline import run
 from stylepipe.plugins import Plugins
-from stylepipe.presets import resolve
+from stylepipe.presets import draft, resolve
 from stylepipe.report import Report
 from stylepipe.session import Session
 
@@ -76,27 +76,23 @@ def open(
             painted = painter.paint(array)  # HxWx3 of uint8; see Session.paint
     """
     tune_threads()  # before plugins, which may import torch
-    tables = {table: dict(keys) for table, keys in (settings or {}).items()}
-    tables["stylizer"] = tables.get("stylizer", {}) | options
-    if stylizer is not None:
-        tables["stylizer"]["use"] = stylizer
-    for table in {"input", "output"} & tables.keys():
-        raise UsageError(f"settings of [{table}] are about files, and pictures in memory are none")
-    resolved = resolve(plugins or Plugins(), preset, tables, origin=_ORIGIN)
+    for table in ("input", "output"):
+        if settings and table in settings:
+            raise UsageError(
+                f"settings of [{table}] are about files, and pictures in memory are none"
+            )
+    found = plugins or Plugins()
+    own = options if stylizer is None else {**options, "use": stylizer}
+    known = draft(found, preset, settings, origin=_ORIGIN).over(found, {"stylizer": own}, _ORIGIN)
+    resolved = known.settings()
     _check_needs_no_files(resolved)
-    session = Session(
+    return Session(
         resolved,
         device=device,
         precision=precision,
         memory=parse_size(memory) if isinstance(memory, str) else memory,
         log=logging.getLogger("stylepipe").warning,
-    )
-    try:
-        _ = session.painter
-    except BaseException:
-        session.close()
-        raise
-    return session
+    ).prepare()
 
 
 def _check_needs_no_files(settings: Settings) -> None:

@@ -72,7 +72,9 @@ def _rehearse(job: Job, report: Report, found: Found, journal: Journal, session:
                 raise SetupError(f"cannot write to {root}: {reason}")
             # The processor is always there; asking for others takes as long as importing torch.
             if job.device not in ("auto", "cpu"):
-                _ = session.device
+                from stylepipe.device import pick
+
+                pick(job.device, job.precision)
             session.open(job.settings.readers)
             check_used(found.items, job.settings, hands, report.log)
         for item in plan.items:
@@ -117,7 +119,13 @@ def _do(
         stopped = len(plan.items) < len(found.items)
         if plan.todo:
             with session:
-                _open(report, found, plan, hands, session)
+                session.open([*job.settings.readers, *job.settings.writers])
+                check_used(found.items, job.settings, hands, report.log)
+                session.prepare()
+                for item in plan.alone:
+                    report.set_aside(item, plan.stories[item.index])
+                if hands.trace:
+                    report.debug(hands.trace)
                 from stylepipe.stream import Stream  # after torch, whose threads are tuned first
 
                 abort = job.on_error == "abort"
@@ -159,16 +167,3 @@ def _planned(job: Job, found: Found, journal: Journal, hands: InHand, stack: Exi
         for item in plan.todo if job.redo else ():
             journal.discard(item)
     return plan
-
-
-def _open(report: Report, found: Found, plan: Plan, hands: InHand, session: Session) -> None:
-    """Open all that works on the items, and tell which come last."""
-    settings = session.settings
-    _ = session.device  # one that is not there is told before anything is opened
-    session.open([*settings.readers, *settings.writers])
-    check_used(found.items, settings, hands, report.log)
-    _ = session.painter
-    for item in plan.alone:
-        report.set_aside(item, plan.stories[item.index])
-    if hands.trace:
-        report.debug(hands.trace)

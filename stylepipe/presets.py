@@ -194,9 +194,14 @@ class Draft:
     layers: dict[str, dict[str, Value]]
     """The values as they were merged, before components were chosen."""
 
-    def over(self, plugins: Plugins, overrides: Mapping[str, Mapping[str, Any]]) -> Draft:
-        """The draft under more overrides of the command line. Raises UsageError."""
-        layer = _override_layer(overrides, _COMMAND_LINE)
+    def over(
+        self,
+        plugins: Plugins,
+        overrides: Mapping[str, Mapping[str, Any]],
+        origin: str = _COMMAND_LINE,
+    ) -> Draft:
+        """The draft under more overrides. Raises UsageError."""
+        layer = _override_layer(overrides, origin)
         return _chosen(plugins, self.preset, _overlaid(self.layers, layer))
 
     def settings(self) -> Settings:
@@ -418,10 +423,12 @@ def _environment_layer(env: Mapping[str, str]) -> dict[str, dict[str, Value]]:
 def _override_layer(
     overrides: Mapping[str, Mapping[str, Any]], origin: str
 ) -> dict[str, dict[str, Value]]:
-    for table in overrides:
+    for table, values in overrides.items():
         if table not in TABLES:
             known = ", ".join(TABLES)
             raise UsageError(f"unknown table {table!r}{suggest(table, TABLES)}; known: {known}")
+        if not isinstance(values, Mapping):
+            raise UsageError(f"[{table}] takes keys with their values, not {shown(values)}")
     return {
         table: {_key(k): Value(v, origin, origin) for k, v in values.items()}
         for table, values in overrides.items()

@@ -142,6 +142,15 @@ class Session(Opener):
         self.settings.stylizer.prepare(self.styles)
         return Painter(self.settings, device, self.guide)
 
+    def prepare(self) -> Self:
+        """Open who paints now, and not at the first picture; where that fails, all is closed."""
+        try:
+            _ = self.painter
+        except BaseException:
+            self.close()
+            raise
+        return self
+
     def paint(self, pictures: Any, mask: Any = None) -> Any:
         """Paint a picture, or a list of pictures, in memory; the same kind comes back.
 

@@ -96,7 +96,7 @@ class Stream:
         tell: Callable[[Item, Outcome], None],
         abort_on_error: bool,
     ) -> None:
-        """``session`` has opened readers and writers; who paints is opened now."""
+        """``session`` has opened all that works on the items."""
         self.settings, self.rule, self.device = session.settings, session.rule, session.device
         self.painter, self.guide = session.painter, session.guide
         self.journal, self.hands, self.report, self.tell = journal, hands, report, tell

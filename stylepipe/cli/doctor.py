@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,6 +21,9 @@ from stylepipe.cli.output import print_json
 from stylepipe.errors import SetupError, StylepipeError
 from stylepipe.stdio import printable, tell
 from stylepipe.version import __version__
+
+if TYPE_CHECKING:
+    from stylepipe.components import Stylizer
 
 IMPORTS = {"opencv-python": "cv2", "pillow": "PIL"}
 """Import names that differ from the distribution's."""
@@ -215,7 +219,6 @@ def presets(app: App) -> Iterator[Finding]:
 
 def styles(app: App) -> Iterator[Finding]:
     """Every bundled style is loaded as a job would load it."""
-    from stylepipe import api
     from stylepipe.components import Stylizer
 
     for name, cls in app.plugins.components(Stylizer).items():
@@ -227,12 +230,20 @@ def styles(app: App) -> Iterator[Finding]:
         broken = 0
         for style in bundled:
             try:
-                api.open(name, style=style, device="cpu", plugins=app.plugins).close()
+                _load(cls(cls.Options.build({"style": style})))
             except Exception as error:  # any failure to load is what we are looking for
                 broken += 1
                 yield Finding("style", f"{name}: {style}: {error}", ok=False)
         if bundled and not broken:
             yield Finding("styles", f"{name}: {', '.join(bundled)}")
+
+
+def _load(stylizer: Stylizer) -> None:
+    from stylepipe.job import OutputOptions, Settings
+    from stylepipe.session import Session
+
+    settings = Settings("doctor", (), None, stylizer, None, (), OutputOptions.build({}))
+    Session(settings, device="cpu", log=lambda line: None).prepare().close()
 
 
 def weights(app: App) -> Iterator[Finding]:
