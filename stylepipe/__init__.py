@@ -41,6 +41,7 @@ from stylepipe.job import Job
 from stylepipe.memory import is_out_of_memory
 from stylepipe.options import Options, option
 from stylepipe.pictures import open_picture, read_picture
+from stylepipe.session import Session
 from stylepipe.styles import parse_style
 from stylepipe.texts import read_toml
 from stylepipe.types import Batch, Frame, Guide, Info, Item, Meta, Original, Outcome, Text
@@ -68,6 +69,7 @@ __all__ = [
     "Original",
     "Outcome",
     "Reader",
+    "Session",
     "SetupError",
     "Sink",
     "StyleInfo",

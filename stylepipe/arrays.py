@@ -32,7 +32,7 @@ def frames_of(picture: Any) -> tuple[list[Frame], Restore]:
         return _from_tensor(picture)
     if isinstance(picture, np.ndarray):
         _check_array(picture)
-        frame = Frame(np.ascontiguousarray(picture))
+        frame = Frame(picture.copy())  # which may come back as it is
         return [frame], lambda painted: painted[0].pixels
     raise UsageError(
         f"a picture cannot be of type {type(picture).__name__}; give an HxWx3 array, a PIL "

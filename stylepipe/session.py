@@ -92,8 +92,7 @@ class Opener:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.closed = True
-        self._stack.__exit__(*error)  # type: ignore[arg-type]
+        self.close()
 
 
 class Session(Opener):
@@ -150,6 +149,11 @@ class Session(Opener):
             self.close()
             raise
         return self
+
+    def close(self) -> None:
+        """Close all that was opened, once a picture in hand is painted; again does nothing."""
+        with self._turn:
+            super().close()
 
     def paint(self, pictures: Any, mask: Any = None) -> Any:
         """Paint a picture, or a list of pictures, in memory; the same kind comes back.

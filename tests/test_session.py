@@ -123,7 +123,10 @@ def test_it_paints_what_convert_paints(tmp_path):
 
 def test_strength_0_gives_the_picture_and_opens_nothing(calls):
     with stylepipe.open("negative", strength=0, device="cpu") as painter:
-        np.testing.assert_array_equal(painter.paint(array(), mask=np.ones((6, 8))), array())
+        picture = array()
+        result = painter.paint(picture, mask=np.ones((6, 8)))
+        np.testing.assert_array_equal(result, picture)
+        assert not np.shares_memory(result, picture)
     assert calls == []
 
 
@@ -288,6 +291,26 @@ def test_threads_take_turns(monkeypatch, negative):
     for thread in threads:
         thread.join()
     assert all((results[n] == 255 - array(seed=n)).all() for n in range(4)), results
+
+
+def test_a_session_closes_once_the_picture_in_hand_is_painted(monkeypatch):
+    begun, told = threading.Event(), []
+
+    def slow(self, batch):
+        begun.set()
+        time.sleep(0.05)
+        told.append("painted")
+        return 1 - batch.images
+
+    monkeypatch.setattr(fakes.Negative, "stylize", slow)
+    monkeypatch.setattr(fakes.Negative, "close", lambda self: told.append("closed"))
+    painter = stylepipe.open("negative", device="cpu")
+    thread = threading.Thread(target=painter.paint, args=(array(),))
+    thread.start()
+    assert begun.wait(5)
+    painter.close()
+    thread.join()
+    assert told == ["painted", "closed"]
 
 
 def test_pictures_of_one_size_go_together_on_an_accelerator(monkeypatch, negative):
