@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from stylepipe.errors import UsageError
+from stylepipe.errors import UsageError, suggest
 from stylepipe.job import Job, Settings
 from stylepipe.memory import parse_size, tune_threads
 from stylepipe.pipeline import run
@@ -43,6 +44,11 @@ def convert(
         report = stylepipe.convert("photos", "painted", settings={"stylizer": {"strength": 0.7}})
     """
     tune_threads()  # before plugins, which may import torch
+    known = [
+        field.name for field in fields(Job) if field.name not in ("inputs", "output", "settings")
+    ]
+    for name in job.keys() - set(known):
+        raise UsageError(f"a job has no {name!r}{suggest(name, known)}; it has: {', '.join(known)}")
     found = plugins or Plugins()
     paths = [inputs] if isinstance(inputs, (str, PathLike)) else list(inputs)
     resolved = resolve(found, preset, settings, origin=_ORIGIN)

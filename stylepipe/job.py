@@ -156,7 +156,10 @@ def _describe_shared(parts: Sequence[Component], engine: dict[str, Any]) -> dict
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be done: settings, inputs, an output, and how to treat what is there."""
+    """What is to be done: settings, inputs, an output, and how to treat what is there.
+
+    Raises UsageError for a value that means nothing.
+    """
 
     inputs: tuple[Path, ...]
     output: Path
@@ -174,3 +177,9 @@ class Job:
     skip_existing: bool = False
     limit: int | None = None
     dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        if self.on_error not in ("skip", "abort"):
+            raise UsageError(f"on_error is skip or abort, not {self.on_error!r}")
+        if self.limit is not None and self.limit < 1:
+            raise UsageError(f"limit is at least 1, or None for all inputs, not {self.limit}")

@@ -225,6 +225,22 @@ def test_what_cannot_be_opened_gets_a_sentence(options, words):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"overwrit": True}, "no 'overwrit' .did you mean 'overwrite'"),
+        ({"on_error": "stop"}, "skip or abort, not 'stop'"),
+        ({"limit": 0}, "at least 1"),
+        ({"settings": {"stylizer": {"strenght": 1}}}, r"\(argument\) \(did you mean 'strength'"),
+    ],
+)
+def test_what_convert_cannot_do_gets_a_sentence(tmp_path, options, words):
+    np.save(tmp_path / "a.npy", array())
+    with pytest.raises(UsageError, match=words):
+        stylepipe.convert(tmp_path / "a.npy", tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_result_that_is_no_picture_names_the_stylizer():
     painter = stylepipe.open("negative", nan=True, device="cpu")
     words = "'negative' returned values that are not numbers"
