@@ -1,9 +1,9 @@
 """stylepipe: neural style transfer for photo folders and video, as a pipeline of plugins.
 
 These are the public names; a plugin needs no others. Importing them does not import torch. Public
-as well are stylepipe.nst (the mathematics of style transfer, on tensors), stylepipe.weights (files
-of others, fetched and checked) and stylepipe.testing (test files and contracts). Whatever is not
-documented in one of these may change.
+as well are stylepipe.nst (the mathematics of style transfer, on tensors), stylepipe.temporal (that
+of films), stylepipe.weights (files of others, fetched and checked) and stylepipe.testing (test
+files and contracts). Whatever is not documented in one of these may change.
 """
 
 import stylepipe.startup  # before all others  # noqa: F401
@@ -13,7 +13,6 @@ from stylepipe.components import (
     Component,
     Context,
     Flow,
-    FlowOptions,
     Masker,
     MaskOptions,
     Reader,
@@ -22,6 +21,7 @@ from stylepipe.components import (
     StyleRef,
     Stylizer,
     StylizerOptions,
+    Temporal,
     Training,
     Writer,
 )
@@ -41,7 +41,7 @@ from stylepipe.options import Options, option
 from stylepipe.pictures import open_picture, read_picture
 from stylepipe.styles import parse_style
 from stylepipe.texts import read_toml
-from stylepipe.types import Batch, Frame, Guide, Info, Item, Meta, Original, Outcome, Text
+from stylepipe.types import Batch, Frame, Guide, Info, Item, Meta, Original, Outcome, Painted, Text
 from stylepipe.version import __version__
 
 __all__ = [
@@ -51,7 +51,6 @@ __all__ = [
     "Context",
     "DamageError",
     "Flow",
-    "FlowOptions",
     "Frame",
     "Guide",
     "Info",
@@ -64,6 +63,7 @@ __all__ = [
     "Options",
     "Original",
     "Outcome",
+    "Painted",
     "Reader",
     "SetupError",
     "Sink",
@@ -72,6 +72,7 @@ __all__ = [
     "StylepipeError",
     "Stylizer",
     "StylizerOptions",
+    "Temporal",
     "Text",
     "Training",
     "UsageError",

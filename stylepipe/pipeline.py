@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from stylepipe.plugins import Plugins
     from stylepipe.report import Report
     from stylepipe.stream import Stream
-    from stylepipe.temporal.guide import TemporalGuide
 
 
 def run(job: Job, plugins: Plugins, report: Report) -> Report:
@@ -192,19 +191,12 @@ def _opened(
         stack.callback(component.close)
         component.open(context)
     check_used(items, settings, hands, report.log)
-    guide: TemporalGuide | None = None
     painter: Painter | Copier = Copier()
     if painters:
         settings.stylizer.prepare(styles)
-        if settings.flow is not None:
-            from stylepipe.temporal.guide import TemporalGuide
-
-            guide = TemporalGuide(settings.flow, settings.flow.options.blend)
-        painter = Painter(settings, device, guide)
+        painter = Painter(settings, device)
     abort = job.on_error == "abort"
-    return Stream(
-        settings, painter, guide, device, memory, journal, hands, report, tell, abort, rule
-    )
+    return Stream(settings, painter, device, memory, journal, hands, report, tell, abort, rule)
 
 
 def _styles(stylizer: Stylizer) -> list[StyleRef]:

@@ -60,7 +60,7 @@ def plugin(tmp_path):
         ),
         (
             "import stylepipe\n@stylepipe.hookimpl\ndef stylepipe_components(): return [int]",
-            "derives from none of Reader, Masker, Stylizer, Flow, Writer",
+            "derives from none of Reader, Masker, Stylizer, Temporal, Flow, Writer",
         ),
         (
             "import stylepipe\n@stylepipe.hookimpl\ndef stylepipe_components(extra): return []",
@@ -226,7 +226,7 @@ def test_a_refusal_after_the_start_ends_nothing(plugin):
     ("base", "members", "needed"),
     [
         ("Stylizer", "", "StylizerOptions"),
-        ("Flow", "", "FlowOptions"),
+        ("Flow", "", None),
         ("Masker", "", "MaskOptions"),
         ("Reader", "kind = 'image'; patterns = ('.x',)", None),
     ],
@@ -274,7 +274,13 @@ def test_every_hook_has_a_typed_method_that_calls_it():
 
 
 BUNDLED = Path(stylepipe.__file__).parents[1] / "plugins"
-PUBLIC = {"stylepipe", "stylepipe.nst", "stylepipe.weights", "stylepipe.testing"}
+PUBLIC = {
+    "stylepipe",
+    "stylepipe.nst",
+    "stylepipe.temporal",
+    "stylepipe.testing",
+    "stylepipe.weights",
+}
 
 
 @pytest.mark.parametrize("path", sorted(BUNDLED.rglob("*.py")), ids=lambda p: p.stem)

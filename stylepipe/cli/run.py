@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,9 @@ from click.shell_completion import CompletionItem
 from stylepipe.cli.app import App, app_of, help_unless_completing, peek
 from stylepipe.cli.flags import Flag, add_flags, given, machine_flags, verbosity_flags
 from stylepipe.cli.output import sentence_of
-from stylepipe.components import Component, Masker, Stylizer
+from stylepipe.components import Component, Flow, Masker, Stylizer
 from stylepipe.errors import StylepipeError, UsageError, suggest
-from stylepipe.job import DEFAULT, ENGINE, TABLES
+from stylepipe.job import DEFAULT, DEFAULT_FLOW, ENGINE, TABLES, option_keys
 from stylepipe.options import OptionSpec
 from stylepipe.presets import Draft, available, draft
 
@@ -92,9 +93,10 @@ class RunCommand(click.Command):
             "mask": (peek(args, {"--mask"}) or [""])[-1],
             "temporal": (peek(args, {"--temporal"}) or [""])[-1],
         }
-        known = draft(
-            app.plugins, values["preset"], self._overrides(app.plugins, values), os.environ
-        )
+        tables = self._overrides(app.plugins, values)
+        for flow in peek(args, {"--flow", "--temporal-flow"})[-1:]:
+            tables.setdefault("temporal", {}).setdefault("flow", flow)
+        known = draft(app.plugins, values["preset"], tables, os.environ)
         return component_flags(app.plugins, known, self.params)
 
     def _overrides(self, plugins: Plugins, values: dict[str, Any]) -> Tables:
@@ -133,15 +135,21 @@ def component_flags(
     for table in ("stylizer", "output", "input", "mask", "temporal"):
         classes = known.components[table]
         if not classes and table in DEFAULT:
-            default = plugins.components(TABLES[table]).get(DEFAULT[table])
-            classes = (default,) if default else ()
-        specs = _union(classes)
-        if table in ENGINE:
-            specs = [*ENGINE[table].specs(), *specs]
+            classes = _usual(plugins, table)
         shown = {key: v.value for key, v in known.values[table].items()}
         styles = partial(_style_names, classes)
-        flags += add_flags(specs, table, taken, shown, table in DEFAULT, styles)
+        if table in ENGINE:
+            flags += add_flags(ENGINE[table].specs(), table, taken, shown)
+        flags += add_flags(_union(classes), table, taken, shown, table in DEFAULT, styles)
     return flags
+
+
+def _usual(plugins: Plugins, table: str) -> tuple[type[Component], ...]:
+    """What a table has flags for while nothing is chosen: any of them brings these along."""
+    usual = [plugins.components(TABLES[table]).get(DEFAULT[table])]
+    if table == "temporal":
+        usual.append(plugins.components(Flow).get(DEFAULT_FLOW))
+    return tuple(cls for cls in usual if cls)
 
 
 def _style_names(classes: Sequence[type[Component]]) -> list[str]:
@@ -153,9 +161,9 @@ def _style_names(classes: Sequence[type[Component]]) -> list[str]:
 
 def _union(classes: Sequence[type[Component]]) -> list[OptionSpec]:
     specs: dict[str, OptionSpec] = {}
-    for cls in classes:
-        for spec in cls.Options.specs():
-            specs.setdefault(spec.name, spec)
+    for keys in option_keys(classes):
+        for key, spec in keys.items():
+            specs.setdefault(key, replace(spec, name=key))
     return list(specs.values())
 
 
@@ -241,7 +249,7 @@ def _engine_flags() -> list[click.Parameter]:
         option(
             ["--temporal"],
             metavar="NAME",
-            help="Optical flow that keeps frames of a video alike, or none.",
+            help="Temporal method that keeps the frames of a video alike, or none.",
         ),
         *machine_flags(),
         option(
