@@ -11,6 +11,7 @@ from stylepipe_plugins.flow_dis import DisFlow, DisOptions
 from stylepipe_plugins.temporal_warp import Warp, WarpOptions
 
 from stylepipe import Flow, ItemError, Options
+from stylepipe.temporal.guide import find_motion
 from stylepipe.temporal.metrics import warping_error
 from stylepipe.temporal.occlusion import occluded
 from stylepipe.temporal.scenes import is_cut
@@ -177,11 +178,35 @@ def test_what_was_hidden_before_is_occluded_and_what_stands_still_is_not():
     assert not hidden[:30].any() and not hidden[90:].any()
 
 
-def test_what_came_in_over_the_border_is_occluded():
+@pytest.mark.parametrize("axis", [0, 1], ids=["x", "y"])
+@pytest.mark.parametrize("way", [6, -6])
+def test_what_came_in_over_the_border_is_occluded(axis, way):
     flow = np.zeros((H, W, 2), np.float32)
-    flow[..., 0] = 6
+    flow[..., axis] = way
     hidden = occluded(flow, -flow)
-    assert hidden[:, -5:].all() and not hidden[:, :-7].any()
+    along = hidden.swapaxes(0, 1) if axis else hidden
+    along = along if way > 0 else along[:, ::-1]
+    assert along[:, -5:].all() and not along[:, :-7].any()
+
+
+def test_borders_of_moving_things_are_not_trusted():
+    """The right half moves down, by less than what counts as inconsistent."""
+    there = np.zeros((H, W, 2), np.float32)
+    there[:, W // 2 :, 1] = 0.5
+    flows = iter((there, -there))
+    plain = Frame(np.full((H, W, 3), 128, np.uint8))
+    trust = find_motion(plain, plain, lambda a, b: next(flows), 640).trust[10:-10]
+    edge = trust[:, W // 2 - 3 : W // 2 + 1]
+    assert edge.max() < 0.5 and edge.min() == 0
+    assert trust[:, : W // 2 - 6].min() == 1 and trust[:, W // 2 + 6 :].min() == 1
+
+
+@pytest.mark.parametrize("step", [0, 10, 25, 50])
+def test_trust_falls_with_the_change_of_color_as_published(step):
+    """Lai et al. 2018, eq. 2: exp(-50 |I - warped I|^2)."""
+    before, now = (Frame(np.full((H, W, 3), value, np.uint8)) for value in (100, 100 + step))
+    trust = warping(Still(Options())).motion(now, before).trust
+    assert trust.mean() == pytest.approx(np.exp(-50 * 3 * (step / 255) ** 2), rel=1e-3)
 
 
 def test_trust_is_low_where_a_thing_appears_and_high_elsewhere():
