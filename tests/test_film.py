@@ -125,7 +125,8 @@ class Median(Temporal):
 
     def filter(self, window, at, previous):
         assert window[at].frame.index - window[0].frame.index == at
-        return np.median([p.pixels for p in window], axis=0).astype(np.uint8)
+        found = np.median([p.pixels for p in window], axis=0)
+        return found.astype(window[at].pixels.dtype)
 
 
 class Decay(Temporal):
@@ -135,9 +136,8 @@ class Decay(Temporal):
 
     def filter(self, window, at, previous):
         ahead = np.mean([p.pixels for p in window[at:]], axis=0)
-        return np.rint(ahead if previous is None else (ahead + previous.pixels) / 2).astype(
-            np.uint8
-        )
+        mixed = ahead if previous is None else (ahead + previous.pixels) / 2
+        return np.rint(mixed).astype(window[at].pixels.dtype)
 
 
 class Fade(Decay):
@@ -157,7 +157,7 @@ class BothWays(Temporal):
             step = 1 if order.step == 1 else -1
             for k in order:
                 painted[k] = (painted[k] + painted[k - step]) / 2
-        return [np.rint(p).astype(np.uint8) for p in painted]
+        return [np.rint(p).astype(frames[0].pixels.dtype) for p in painted]
 
 
 METHODS = {
