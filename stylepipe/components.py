@@ -182,6 +182,13 @@ class Temporal(Component):
     """For filters: frames on either side that :meth:`filter` sees. Results wait for as many; an
     instance may set it by its options."""
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.mode not in ("guide", "filter", "shot"):
+            raise TypeError(f"mode of {cls.__name__} is guide, filter or shot, not {cls.mode!r}")
+        if cls.lookahead and cls.mode != "filter":
+            raise TypeError(f"{cls.__name__} has a lookahead, which is for the mode filter")
+
     def __init__(self, options: Any, flow: Flow | None = None) -> None:
         """Keep the options and the flow, which the engine opens and closes; cheap."""
         super().__init__(options)
@@ -309,6 +316,10 @@ class Caps:
     """The result of a tile depends on its neighborhood only: the engine may cut large pictures."""
     receptive_radius: int = 0
     """For tileable: how many pixels around a tile influence it."""
+
+    def __post_init__(self) -> None:
+        if self.warmup != "shot" and not (isinstance(self.warmup, int) and self.warmup >= 0):
+            raise TypeError(f"warmup is a number of frames or 'shot', not {self.warmup!r}")
 
 
 class Stylizer(Component):

@@ -111,9 +111,7 @@ class OutputOptions(Options):
 class TemporalOptions(Options):
     """The keys of ``[temporal]`` that belong to the engine and not to a temporal method."""
 
-    flow: str | None = option(
-        None, f"Optical flow that the method uses; unset: {DEFAULT_FLOW}.", metavar="NAME"
-    )
+    flow: str = option(DEFAULT_FLOW, "Optical flow that the temporal method uses.", metavar="NAME")
 
 
 ENGINE: dict[str, type[Options]] = {

@@ -71,6 +71,18 @@ def plugin(tmp_path):
             "@stylepipe.hookimpl\ndef stylepipe_components(): return [S]",
             "component S has no name",
         ),
+        (
+            "import stylepipe\nclass T(stylepipe.Temporal): mode = 'gide'",
+            "mode of T is guide, filter or shot, not 'gide'",
+        ),
+        (
+            "import stylepipe\nclass T(stylepipe.Temporal): lookahead = 2",
+            "T has a lookahead, which is for the mode filter",
+        ),
+        (
+            "import stylepipe\nstylepipe.Caps(warmup='clip')",
+            "warmup is a number of frames or 'shot', not 'clip'",
+        ),
     ],
 )
 def test_a_broken_plugin_is_recorded_and_the_next_one_works(plugin, text, words):
