@@ -1,7 +1,9 @@
 """Video stays steady: flow, occlusion, scene cuts, the guide, and the measure of it all."""
 
 import itertools
+import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 from stylepipe_plugins.flow_dis import DisFlow, DisOptions
 from stylepipe_plugins.temporal_warp import Warp, WarpOptions
 
+import stylepipe.temporal
 from stylepipe import Flow, ItemError, Options
 from stylepipe.temporal.guide import find_motion
 from stylepipe.temporal.metrics import warping_error
@@ -423,3 +426,17 @@ def test_warping_error_needs_pairs():
         warping_error(frames, frames[:2], still_flow)
     with pytest.raises(ValueError, match="two frames"):
         warping_error(frames[:1], frames[:1], still_flow)
+
+
+# -- the house -------------------------------------------------------------------------
+
+
+def test_the_mathematics_know_no_job_component_or_file():
+    folder = Path(stylepipe.temporal.__file__).parent
+    found = re.findall(
+        r"^ *(?:from|import) (stylepipe[.\w]*)",
+        "".join(path.read_text() for path in folder.glob("*.py")),
+        re.MULTILINE,
+    )
+    own = {name for name in found if name.startswith("stylepipe.temporal.")}
+    assert set(found) - own == {"stylepipe.types", "stylepipe.tensors"}
