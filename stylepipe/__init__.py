@@ -1,9 +1,9 @@
 """stylepipe: neural style transfer for photo folders and video, as a pipeline of plugins.
 
 These are the public names; a plugin needs no others. Importing them does not import torch. Public
-as well are stylepipe.nst (the mathematics of style transfer, on tensors), stylepipe.weights (files
-of others, fetched and checked) and stylepipe.testing (test files and contracts). Whatever is not
-documented in one of these may change.
+as well are stylepipe.nst (the mathematics of style transfer, on tensors), stylepipe.temporal (that
+of films), stylepipe.weights (files of others, fetched and checked) and stylepipe.testing (test
+files and contracts). Whatever is not documented in one of these may change.
 """
 
 import stylepipe.startup  # before all others  # noqa: F401
@@ -13,7 +13,6 @@ from stylepipe.components import (
     Component,
     Context,
     Flow,
-    FlowOptions,
     Masker,
     MaskOptions,
     Reader,
@@ -22,6 +21,7 @@ from stylepipe.components import (
     StyleRef,
     Stylizer,
     StylizerOptions,
+    Temporal,
     Training,
     Writer,
 )
@@ -44,7 +44,7 @@ from stylepipe.pictures import open_picture, read_picture
 from stylepipe.session import Session
 from stylepipe.styles import parse_style
 from stylepipe.texts import read_toml
-from stylepipe.types import Batch, Frame, Guide, Info, Item, Meta, Original, Outcome, Text
+from stylepipe.types import Batch, Frame, Guide, Info, Item, Meta, Original, Outcome, Painted, Text
 from stylepipe.version import __version__
 
 __all__ = [
@@ -54,7 +54,6 @@ __all__ = [
     "Context",
     "DamageError",
     "Flow",
-    "FlowOptions",
     "Frame",
     "Guide",
     "Info",
@@ -68,6 +67,7 @@ __all__ = [
     "Options",
     "Original",
     "Outcome",
+    "Painted",
     "Reader",
     "Session",
     "SetupError",
@@ -77,6 +77,7 @@ __all__ = [
     "StylepipeError",
     "Stylizer",
     "StylizerOptions",
+    "Temporal",
     "Text",
     "Training",
     "UsageError",

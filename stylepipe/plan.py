@@ -153,7 +153,7 @@ def check_used(
 ) -> None:
     """Tell of options that change nothing, as no item is of the kind they are for.
 
-    Raises UsageError where a flow was chosen and nothing moves.
+    Raises UsageError where a temporal method was chosen and nothing moves.
     """
     given: dict[Kind, set[str]] = {"image": set(), "video": set()}
     parts: list[Reader | Writer] = [*settings.readers, *settings.writers]
@@ -162,13 +162,13 @@ def check_used(
     both = given["image"] & given["video"]
     needed: dict[Kind, set[str]] = {kind: names - both for kind, names in given.items()}
     wanted = {kind for kind, names in needed.items() if names}
-    flow = settings.flow
-    if flow is not None:
+    temporal = settings.temporal
+    if temporal is not None:
         wanted.add("video")
     there = _kinds(wanted, items, settings, hands)
-    if flow is not None and "video" not in there:
+    if temporal is not None and "video" not in there:
         raise UsageError(
-            f"--temporal {flow.name} holds the frames of a film together, and no input is a film; "
+            f"--temporal {temporal.name} keeps the frames of a film alike, and no input is a film; "
             "pass --temporal none, or first make numbered frames a film: "
             "ffmpeg -framerate 25 -i %04d.png film.mkv"
         )

@@ -17,7 +17,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pluggy
 
 from stylepipe import hookspecs
-from stylepipe.components import Component, Flow, Masker, Reader, Stylizer, Training, Writer
+from stylepipe.components import (
+    Component,
+    Flow,
+    Masker,
+    Reader,
+    Stylizer,
+    Temporal,
+    Training,
+    Writer,
+    noun,
+)
 from stylepipe.errors import SetupError, StylepipeError, UsageError, suggest
 from stylepipe.stdio import tell
 
@@ -33,6 +43,7 @@ STAGES: dict[str, type[Component]] = {
     "reader": Reader,
     "masker": Masker,
     "stylizer": Stylizer,
+    "temporal": Temporal,
     "flow": Flow,
     "writer": Writer,
     "training": Training,
@@ -149,7 +160,7 @@ class Plugins:
         """The component of one stage and name. Raises UsageError that lists the known ones."""
         known = self.components(base)
         if name not in known:
-            stage = base.__name__.lower()
+            stage = noun(base)
             broken = [r.name for r in self.records if r.error]
             note = f"; broken plugins: {', '.join(broken)}" if broken else ""
             raise UsageError(

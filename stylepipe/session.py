@@ -22,7 +22,6 @@ from stylepipe.types import MAX_PIXELS, Frame, Info, Item
 if TYPE_CHECKING:
     from stylepipe.device import Device
     from stylepipe.paint import Copier, Painter
-    from stylepipe.temporal.guide import TemporalGuide
 
 Log = Callable[[str], None]
 _IN_MEMORY = Item(0, Path("picture"), Path(), Path("picture"))
@@ -118,15 +117,6 @@ class Session(Opener):
         self._turn = threading.Lock()
 
     @cached_property
-    def guide(self) -> TemporalGuide | None:
-        """What leads from frame to frame of a film, if anything is to."""
-        if (flow := self.settings.flow) is None or flow not in self.settings.painting:
-            return None
-        from stylepipe.temporal.guide import TemporalGuide
-
-        return TemporalGuide(flow, flow.options.blend)
-
-    @cached_property
     def painter(self) -> Painter | Copier:
         """Who paints, opened, with the styles loaded. Raises SetupError or UsageError."""
         device = self.device  # before all that imports torch
@@ -139,7 +129,7 @@ class Session(Opener):
         self._stack.enter_context(freed_blocks_kept())
         self.open(components)
         self.settings.stylizer.prepare(self.styles)
-        return Painter(self.settings, device, self.guide)
+        return Painter(self.settings, device)
 
     def prepare(self) -> Self:
         """Open who paints now, and not at the first picture; where that fails, all is closed."""
@@ -190,7 +180,7 @@ class Session(Opener):
             from stylepipe.paint import Painter
 
             masked = replace(self.settings, masker=GivenMask(plane))
-            painter, components = Painter(masked, self.device, None), masked.painting
+            painter, components = Painter(masked, self.device), masked.painting
         results: list[Frame] = []
         for batch in self._batches(frames):
             height, width = batch[0].pixels.shape[:2]

@@ -119,7 +119,8 @@ def test_flags_reach_the_components(job):
     request, report = job(
         "run", "x", "y", "-o", "out", "-s", "one:2", "--style", "two", "--strength", "0.5",
         "--keep-colors", "--quality", "light", "--mask", "edges", "--mask-invert",
-        "--mask-width", "9", "--temporal", "other", "--temporal-blend", ".25", "--level", "8",
+        "--mask-width", "9", "--flow", "other", "--temporal-blend", ".25", "--level", "8",
+        "--temporal-flow-blend", "5",
         "--name", "{stem}_{style}", "--format", "NPZ", "-d", "cpu", "--precision", "full",
         "--memory", "1.5G", "--overwrite", "--limit", "7", "--on-error", "abort", "-n", "-vv",
         "--json", "-q",
@@ -130,7 +131,8 @@ def test_flags_reach_the_components(job):
         "limit": 5,
     })  # fmt: skip
     assert options(s.masker) == ("edges", {"invert": True, "feather": 0.0, "width": 9})
-    assert s.flow.name == "other" and s.flow.options.blend == 0.25
+    assert options(s.temporal) == ("warp", {"blend": 0.25, "max_side": 640})
+    assert options(s.flow) == ("other", {"blend": 5, "speed": 1})
     assert [w.options.level for w in s.writers if w.name.startswith("packed")] == [8, 8]
     assert s.output.values() == {"name": "{stem}_{style}", "format": "npz"}
     assert request.inputs == (Path("x"), Path("y")) and request.output == Path("out")
@@ -207,7 +209,7 @@ def test_the_environment_is_looked_at(job, monkeypatch):
 
 def test_help_shows_the_presets_components_and_defaults(cli, tmp_path):
     (tmp_path / "p.toml").write_text(
-        '[stylizer]\nuse = "negative"\nwait = 0.125\n[temporal]\nuse = "other"\n'
+        '[stylizer]\nuse = "negative"\nwait = 0.125\n[temporal]\nflow = "other"\n'
         '[mask]\nuse = "edges"\nwidth = 77'
     )
     code, out, _ = cli("run", "-p", "p.toml", "--help")
@@ -295,7 +297,10 @@ def test_what_follows_two_dashes_is_an_input(monkeypatch, capsys):
         (["run", "x", "-o", "o", "--set", "stylizer.strenght=1"], 2, "did you mean 'strength'"),
         (["run", "x", "-o", "o", "--set", "stilizer.strength=1"], 2, "did you mean 'stylizer'"),
         (["run", "x", "-o", "o", "--set", "strength"], 2, "TABLE.KEY=VALUE"),
-        (["run", "x", "-o", "o", "--temporal", "diss"], 2, "did you mean 'dis'"),
+        (["run", "x", "-o", "o", "--temporal", "warb"], 2, "did you mean 'warp'"),
+        (["run", "x", "-o", "o", "--flow", "diss"], 2, "did you mean 'dis'"),
+        (["run", "x", "-o", "o", "--temporal", "dis"], 2, "--temporal warp --flow dis"),
+        (["run", "x", "-o", "o", "--temporal", "median", "--flow", "dis"], 2, "uses no optical"),
         (["run", "x", "-o", "o", "--mask-invert"], 2, "no masker was chosen"),
         (["run", "x", "-o", "o", "--memory", "much"], 2, "4G or 512M"),
         (["run", "x", "-o", "o", "--limit", "0"], 2, "--limit"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,9 @@ from click.shell_completion import CompletionItem
 from stylepipe.cli.app import app_of, help_unless_completing, look_ahead
 from stylepipe.cli.flags import Flag, add_flags, given, machine_flags, verbosity_flags
 from stylepipe.cli.output import sentence_of
-from stylepipe.components import Component, Masker, Stylizer
+from stylepipe.components import Component, Flow, Masker, Stylizer
 from stylepipe.errors import StylepipeError, UsageError, suggest
-from stylepipe.job import DEFAULT, ENGINE, TABLES
+from stylepipe.job import DEFAULT, DEFAULT_FLOW, ENGINE, TABLES, option_keys
 from stylepipe.options import OptionSpec
 from stylepipe.presets import Draft, Value, available, draft
 
@@ -93,11 +94,14 @@ class RunCommand(click.Command):
         """The components that preset, environment and arguments choose, before their flags are
         known. The flags of all that could be chosen tell which words are values of others."""
         every = {table: list(plugins.components(base).values()) for table, base in TABLES.items()}
+        every["temporal"] += plugins.components(Flow).values()
         others = component_flags(every, {}, plugins, self.params)
         values, _ = look_ahead([*self.params, *others], args)
         choices = {name: values.get(name) for name in ("set", "mask", "temporal")}
-        preset = values.get("preset", "default")
-        return draft(plugins, preset, self._overrides(plugins, choices), os.environ)
+        tables = self._overrides(plugins, choices)
+        if flow := values.get("temporal__flow"):
+            tables.setdefault("temporal", {}).setdefault("flow", flow)
+        return draft(plugins, values.get("preset", "default"), tables, os.environ)
 
     def _overrides(self, plugins: Plugins, values: dict[str, Any]) -> Tables:
         tables = given(self.params, values)
@@ -141,15 +145,21 @@ def component_flags(
     for table in ("stylizer", "output", "input", "mask", "temporal"):
         classes = components[table]
         if not classes and table in DEFAULT:
-            default = plugins.components(TABLES[table]).get(DEFAULT[table])
-            classes = (default,) if default else ()
-        specs = _union(classes)
-        if table in ENGINE:
-            specs = [*ENGINE[table].specs(), *specs]
+            classes = _usual(plugins, table)
         shown = {key: v.value for key, v in values.get(table, {}).items()}
         styles = partial(_style_names, classes)
-        flags += add_flags(specs, table, taken, shown, table in DEFAULT, styles)
+        if table in ENGINE:
+            flags += add_flags(ENGINE[table].specs(), table, taken, shown)
+        flags += add_flags(_union(classes), table, taken, shown, table in DEFAULT, styles)
     return flags
+
+
+def _usual(plugins: Plugins, table: str) -> tuple[type[Component], ...]:
+    """What a table has flags for while nothing is chosen: any of them brings these along."""
+    usual = [plugins.components(TABLES[table]).get(DEFAULT[table])]
+    if table == "temporal":
+        usual.append(plugins.components(Flow).get(DEFAULT_FLOW))
+    return tuple(cls for cls in usual if cls)
 
 
 def _style_names(classes: Sequence[type[Component]]) -> list[str]:
@@ -161,9 +171,9 @@ def _style_names(classes: Sequence[type[Component]]) -> list[str]:
 
 def _union(classes: Sequence[type[Component]]) -> list[OptionSpec]:
     specs: dict[str, OptionSpec] = {}
-    for cls in classes:
-        for spec in cls.Options.specs():
-            specs.setdefault(spec.name, spec)
+    for keys in option_keys(classes):
+        for key, spec in keys.items():
+            specs.setdefault(key, replace(spec, name=key))
     return list(specs.values())
 
 
@@ -249,7 +259,7 @@ def _engine_flags() -> list[click.Parameter]:
         option(
             ["--temporal"],
             metavar="NAME",
-            help="Optical flow that keeps frames of a video alike, or none.",
+            help="Temporal method that keeps the frames of a video alike, or none.",
         ),
         *machine_flags(),
         option(
