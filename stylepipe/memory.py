@@ -8,7 +8,7 @@ import platform
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from stylepipe.errors import UsageError
@@ -98,8 +98,8 @@ def tune_threads() -> None:
     whatever it waits for: beside other work a network takes up to 60 times as long. It reads how
     long to spin from the environment when torch is imported. After that, only its own rule helps:
     it spins shortly as soon as there are more threads than processors. So where torch is there
-    already, a thread that waits forever, with a team of its own, makes them more; it takes no time,
-    and stays until the process ends. Threads are not counted again in a forked process.
+    already, threads that wait forever, with teams of their own, make them more; they take no time,
+    and stay until the process ends. Threads are not counted again in a forked process.
 
     Once a process. Nothing is done where GOMP_SPINCOUNT or OMP_WAIT_POLICY say how to wait, where
     torch was told to use one thread, or on systems where torch brings another OpenMP.
@@ -110,24 +110,31 @@ def tune_threads() -> None:
         os.environ["GOMP_SPINCOUNT"] = _SPINS
     elif sys.platform == "linux":
         with _guard:
-            _park_a_team()
+            _park_teams()
 
 
-def _park_a_team() -> None:
+def _park_teams() -> None:
     global _parked
     import torch
 
-    if _parked or torch.get_num_threads() == 1:
+    team = torch.get_num_threads()
+    if _parked or team == 1:
         return
-    ready = threading.Event()
+    _parked = True
+    # Beside the team that computes, as many as it takes to be more than the processors.
+    teams = len(os.sched_getaffinity(0)) // team or 1
+    ready = threading.Barrier(teams + 1)
 
     def wait() -> None:
         torch.ones(1 << 20).mul_(2)  # large enough for all threads, which OpenMP then keeps
-        ready.set()
+        with suppress(threading.BrokenBarrierError):
+            ready.wait()
         threading.Event().wait()
 
-    threading.Thread(target=wait, name="parked", daemon=True).start()
-    _parked = ready.wait(10)
+    for _ in range(teams):
+        threading.Thread(target=wait, name="parked", daemon=True).start()
+    with suppress(threading.BrokenBarrierError):  # one that is not there yet comes later
+        ready.wait(10)
 
 
 _guard = threading.RLock()
