@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, ClassVar
 
 import stylepipe
-from stylepipe import Flow, FlowOptions, Frame, Options, hookimpl, option
+from stylepipe import Flow, Frame, Options, hookimpl, option
 
 if TYPE_CHECKING:
     import cv2
@@ -21,7 +21,7 @@ _STEPS = 4
 grew by 2 % (FlyingChairs, Middlebury), and less of the flow was given up as inconsistent."""
 
 
-class DisOptions(FlowOptions):
+class DisOptions(Options):
     quality: str = option("medium", "Care taken over the optical flow.", choices=_PRESETS)
 
 

@@ -67,6 +67,7 @@ class FilesMasker(Masker):
     """Masks drawn beforehand: one for all, or one of the same name for each picture."""
 
     name = "files"
+    by_file = True
     Options: ClassVar[type[Options]] = FilesOptions
 
     def __init__(self, options: FilesOptions) -> None:

@@ -1,19 +1,18 @@
 """stylepipe: neural style transfer for photo folders and video, as a pipeline of plugins.
 
 These are the public names; a plugin needs no others. Importing them does not import torch. Public
-as well are stylepipe.nst (the mathematics of style transfer, on tensors), stylepipe.weights (files
-of others, fetched and checked) and stylepipe.testing (test files and contracts). Whatever is not
-documented in one of these may change.
+as well are stylepipe.nst (the mathematics of style transfer, on tensors), stylepipe.temporal (that
+of films), stylepipe.weights (files of others, fetched and checked) and stylepipe.testing (test
+files and contracts). Whatever is not documented in one of these may change.
 """
 
 import stylepipe.startup  # before all others  # noqa: F401
-from stylepipe.api import convert
+from stylepipe.api import convert, open
 from stylepipe.components import (
     Caps,
     Component,
     Context,
     Flow,
-    FlowOptions,
     Masker,
     MaskOptions,
     Reader,
@@ -22,10 +21,11 @@ from stylepipe.components import (
     StyleRef,
     Stylizer,
     StylizerOptions,
+    Temporal,
     Training,
     Writer,
 )
-from stylepipe.device import is_out_of_memory, native_bf16
+from stylepipe.device import native_bf16
 from stylepipe.errors import (
     DamageError,
     ItemError,
@@ -37,11 +37,14 @@ from stylepipe.errors import (
 )
 from stylepipe.fingerprints import digest, options_digest, stamp
 from stylepipe.hookspecs import hookimpl
+from stylepipe.job import Job
+from stylepipe.memory import is_out_of_memory
 from stylepipe.options import Options, option
 from stylepipe.pictures import open_picture, read_picture
+from stylepipe.session import Session
 from stylepipe.styles import parse_style
 from stylepipe.texts import read_toml
-from stylepipe.types import Batch, Frame, Guide, Info, Item, Meta, Original, Outcome, Text
+from stylepipe.types import Batch, Frame, Guide, Info, Item, Meta, Original, Outcome, Painted, Text
 from stylepipe.version import __version__
 
 __all__ = [
@@ -51,12 +54,12 @@ __all__ = [
     "Context",
     "DamageError",
     "Flow",
-    "FlowOptions",
     "Frame",
     "Guide",
     "Info",
     "Item",
     "ItemError",
+    "Job",
     "MaskOptions",
     "Masker",
     "Meta",
@@ -64,7 +67,9 @@ __all__ = [
     "Options",
     "Original",
     "Outcome",
+    "Painted",
     "Reader",
+    "Session",
     "SetupError",
     "Sink",
     "StyleInfo",
@@ -72,6 +77,7 @@ __all__ = [
     "StylepipeError",
     "Stylizer",
     "StylizerOptions",
+    "Temporal",
     "Text",
     "Training",
     "UsageError",
@@ -82,6 +88,7 @@ __all__ = [
     "hookimpl",
     "is_out_of_memory",
     "native_bf16",
+    "open",
     "open_picture",
     "option",
     "options_digest",

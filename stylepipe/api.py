@@ -1,18 +1,26 @@
-"""The whole program as one function, for use from Python."""
+"""stylepipe from Python: files by :func:`convert`, pictures in memory by :func:`open`."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from stylepipe.device import tune_threads
-from stylepipe.job import Job
+from stylepipe.errors import UsageError, suggest
+from stylepipe.job import Job, Settings
+from stylepipe.memory import parse_size, tune_threads
 from stylepipe.pipeline import run
 from stylepipe.plugins import Plugins
-from stylepipe.presets import resolve
+from stylepipe.presets import draft, resolve
 from stylepipe.report import Report
+from stylepipe.session import Session
+
+_ORIGIN = "argument"
+"""Where a value was set, as errors tell it."""
+Tables = Mapping[str, Mapping[str, Any]]
 
 
 def convert(
@@ -20,7 +28,7 @@ def convert(
     output: str | PathLike[str],
     *,
     preset: str = "default",
-    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    settings: Tables | None = None,
     plugins: Plugins | None = None,
     report: Report | None = None,
     **job: Any,
@@ -35,10 +43,73 @@ def convert(
 
         report = stylepipe.convert("photos", "painted", settings={"stylizer": {"strength": 0.7}})
     """
-    # Before anything imports torch, whose threads would else spin while they wait for each other.
-    tune_threads()
+    tune_threads()  # before plugins, which may import torch
+    known = [
+        field.name for field in fields(Job) if field.name not in ("inputs", "output", "settings")
+    ]
+    for name in job.keys() - set(known):
+        raise UsageError(f"a job has no {name!r}{suggest(name, known)}; it has: {', '.join(known)}")
     found = plugins or Plugins()
     paths = [inputs] if isinstance(inputs, (str, PathLike)) else list(inputs)
-    resolved = resolve(found, preset, settings)
+    resolved = resolve(found, preset, settings, origin=_ORIGIN)
     request = Job(tuple(Path(p) for p in paths), Path(output), resolved, **job)
     return run(request, found, report or Report(quiet=True))
+
+
+def open(
+    stylizer: str | None = None,
+    *,
+    preset: str = "default",
+    settings: Tables | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    memory: int | str | None = None,
+    plugins: Plugins | None = None,
+    **options: Any,
+) -> Session:
+    """Open a painter of pictures in memory; it paints any number of them by ``paint``.
+
+    ``stylizer``: its name, if not the preset's. ``options``: any of its options, as in presets.
+    ``settings`` overrides keys of the tables ``stylizer`` and ``mask``; the ``[input]`` and
+    ``[output]`` of a preset, which are about files, are of no use here. ``memory``: bytes to work
+    with, or a text such as ``"2G"``; None takes half of what is free. What components say is
+    logged, by the logger ``stylepipe``, as a warning. The environment is not looked at.
+
+    Raises UsageError for what cannot be meant, or needs files, SetupError where the machine cannot
+    do it. Close it, or use it in ``with``::
+
+        with stylepipe.open(style="scream", quality="light") as painter:
+            painted = painter.paint(array)  # HxWx3 of uint8; see Session.paint
+    """
+    tune_threads()  # before plugins, which may import torch
+    for table in ("input", "output"):
+        if settings and table in settings:
+            raise UsageError(
+                f"settings of [{table}] are about files, and pictures in memory are none"
+            )
+    found = plugins or Plugins()
+    own = options if stylizer is None else {**options, "use": stylizer}
+    known = draft(found, preset, settings, origin=_ORIGIN).over(found, {"stylizer": own}, _ORIGIN)
+    resolved = known.settings()
+    _check_needs_no_files(resolved)
+    return Session(
+        resolved,
+        device=device,
+        precision=precision,
+        memory=parse_size(memory) if isinstance(memory, str) else memory,
+        log=logging.getLogger("stylepipe").warning,
+    ).prepare()
+
+
+def _check_needs_no_files(settings: Settings) -> None:
+    if settings.flow is not None:
+        raise UsageError(
+            f"[temporal] {settings.flow.name} holds the frames of a film together, and pictures in "
+            'memory are none; use stylepipe.convert, or settings={"temporal": {"use": "none"}}'
+        )
+    masker = settings.masker
+    if masker is not None and masker.by_file:
+        raise UsageError(
+            f"[mask] {masker.name} looks for a mask by the name of a file, and pictures in memory "
+            'have none; give one to paint(picture, mask=...), or settings={"mask": {"use": "none"}}'
+        )

@@ -82,7 +82,7 @@ def _way_out(group: Sequence[Item], settings: Settings) -> str:
 
 def _files_of(settings: Settings) -> Iterable[Path]:
     """The files that the settings name, those in folders too."""
-    parts = (settings.masker, settings.stylizer, settings.flow)
+    parts = (settings.masker, settings.stylizer, settings.temporal, settings.flow)
     for path in [path for part in parts if part is not None for path in part.files()]:
         if path.is_dir():
             for folder, _, names in os.walk(path):

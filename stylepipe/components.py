@@ -1,4 +1,4 @@
-"""The base classes a plugin derives from: Reader, Masker, Stylizer, Flow, Writer, Training.
+"""The base classes a plugin derives from, one for each stage of the work.
 
 A component is made cheaply from its options, opened once per job and closed always. All work is
 done between :meth:`Component.open` and :meth:`Component.close`, in the thread the method names.
@@ -12,16 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from stylepipe.damage import Damaged, refuse
-from stylepipe.errors import UsageError, suggest
+from stylepipe.errors import ItemError, UsageError, suggest
 from stylepipe.options import Options, option
-from stylepipe.pictures import MAX_PIXELS
-from stylepipe.types import Batch, Frame, Info, Item, Kind
+from stylepipe.types import MAX_PIXELS, Batch, Frame, Guide, Info, Item, Kind, Painted
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from stylepipe.device import Device
 
+
+PaintFrame = Callable[[Frame, Guide | None], "np.ndarray"]
+Warmup = int | Literal["shot"]
 
 AnyOptions = Options
 """Inside a component the name ``Options`` is the component's own."""
@@ -75,9 +78,9 @@ class Component:
     def check_item(self, item: Item, info: Info) -> None:
         """Raise ItemError if the item cannot be done, as far as is quickly seen: it has no mask ...
 
-        Asked of masker, flow, stylizer and writer before the item is read, in the reading thread;
-        where ``strength`` is 0, of the writer alone. ``--dry-run`` asks, too, and opens none of
-        them. Must not import torch, and writes nothing.
+        Asked of masker, temporal method, flow, stylizer and writer before the item is read, in the
+        reading thread; where ``strength`` is 0, of the writer alone. ``--dry-run`` asks, too, and
+        opens none of them. Must not import torch, and writes nothing.
         """
 
     def open(self, context: Context) -> None:
@@ -90,6 +93,11 @@ class Component:
 def is_bundled(cls: type[Component]) -> bool:
     """Whether a component belongs to stylepipe itself, and not to a plugin of others."""
     return cls.__module__.partition(".")[0] in ("stylepipe", "stylepipe_plugins")
+
+
+def noun(base: type[Component]) -> str:
+    """What sentences call the components of a base class, such as ``reader``."""
+    return "temporal method" if base is Temporal else base.__name__.lower()
 
 
 class Reader(Component):
@@ -154,32 +162,113 @@ class Masker(Component):
     """Says where the picture is to be painted. Runs in the model's thread."""
 
     Options: ClassVar[type[Options]] = MaskOptions
+    by_file: ClassVar[bool] = False
+    """It looks for masks by the item's path: pictures in memory have none for it."""
 
     def mask(self, batch: Batch, frames: Sequence[Frame]) -> torch.Tensor:
         """Return N1HW in [0, 1], as large as ``batch.images``: 1 is painted, 0 stays as it was."""
         raise NotImplementedError
 
 
-class FlowOptions(Options):
-    """Options every flow has; the engine guides each frame by the one before it with them."""
-
-    blend: float = option(
-        0.7, "Share of the previous result that is kept where the flow is trusted.", min=0, max=1
-    )
-    max_side: int = option(
-        640, "Larger frames are scaled down to this side, in pixels, to find the motion.", min=64
-    )
-
-
 class Flow(Component):
-    """Optical flow between two frames, for video."""
-
-    Options: ClassVar[type[Options]] = FlowOptions
+    """Optical flow between two frames, for temporal methods and whoever else asks."""
 
     def flow(self, a: Frame, b: Frame) -> torch.Tensor:
         """Return 12HW, float32, CPU: for each pixel of ``a`` the way (dx, dy), in pixels, to ``b``.
 
         May be called from several threads at once.
+        """
+        raise NotImplementedError
+
+
+class Temporal(Component):
+    """A temporal method: keeps the frames of a film alike, which painted one by one would flicker.
+
+    ``mode`` says at which point it works, and so which of its methods the engine calls:
+
+    ``guide``
+        before each frame is painted: :meth:`motion` and :meth:`guide` say what the previous frame
+        and its result tell of it (Ruder et al. 2016: optical flow, and trust in it). A stylizer
+        whose caps say ``temporal="native"`` uses the guide itself; :meth:`blend` serves all others.
+    ``filter``
+        after it was painted: :meth:`filter` sees the results around each frame, as far as
+        ``lookahead``, before it is written (Lai et al. 2018).
+    ``shot``
+        both: :meth:`paint_shot` gets all frames between two scene cuts and paints each as often
+        as it likes, in any order (the passes of Ruder et al. 2016; Lei et al. 2020).
+
+    The engine finds the scene cuts: nothing of one shot reaches another. A method keeps nothing
+    from call to call, so that an interrupted film resumes to the same bytes.
+    """
+
+    mode: ClassVar[Literal["guide", "filter", "shot"]] = "guide"
+    uses_flow: ClassVar[bool] = True
+    """False: no flow is opened, and one that the user asks for is refused."""
+    lookahead: int = 0
+    """For filters: frames on either side that :meth:`filter` sees. Results wait for as many; an
+    instance may set it by its options."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.mode not in ("guide", "filter", "shot"):
+            raise TypeError(f"mode of {cls.__name__} is guide, filter or shot, not {cls.mode!r}")
+        if cls.lookahead and cls.mode != "filter":
+            raise TypeError(f"{cls.__name__} has a lookahead, which is for the mode filter")
+
+    def __init__(self, options: Any, flow: Flow | None = None) -> None:
+        """Keep the options and the flow, which the engine opens and closes; cheap."""
+        super().__init__(options)
+        self.flow = flow
+
+    def flow_between(self, a: Frame, b: Frame) -> np.ndarray:
+        """HxWx2 float32: for each pixel of ``a`` the way (dx, dy), in pixels, to ``b``.
+
+        Raises ItemError if the flow has not the size of the frames.
+        """
+        assert self.flow is not None
+        found, expected = self.flow.flow(a, b), (1, 2, *a.pixels.shape[:2])
+        if tuple(found.shape) != expected:
+            raise ItemError(
+                f"flow {self.flow.name!r} returned {tuple(found.shape)} where {expected} was needed"
+            )
+        return found[0].permute(1, 2, 0).contiguous().numpy()
+
+    def motion(self, frame: Frame, previous: Frame) -> Any:
+        """Find what :meth:`guide` needs of two source frames of one shot.
+
+        Called in a thread of its own, ahead of the painting; a few megabytes are fine.
+        """
+        return None
+
+    def guide(self, motion: Any, result: Frame, device: torch.device) -> Guide | None:
+        """Make the guide to a frame from its ``motion`` and the previous result as it was written.
+
+        Called in the calling thread. None: the frame is painted as if it were the first.
+        """
+        raise NotImplementedError
+
+    def blend(self, painted: torch.Tensor, guide: Guide) -> torch.Tensor:
+        """Use the guide on ``painted``, N3HW in [0, 1], for a stylizer that does not by itself.
+
+        By default the moved previous result takes the place of what was painted, by its trust.
+        """
+        return painted.addcmul(guide.warped - painted, guide.trust)
+
+    def filter(self, window: Sequence[Painted], at: int, previous: Frame | None) -> np.ndarray:
+        """Return the final pixels, HxWx3 of the same dtype, of ``window[at]``.
+
+        ``window`` are that frame and up to ``lookahead`` before and after it, fewer where the shot
+        ends; their pixels are as painted, not filtered. ``previous`` is the result before it as
+        it was written, None at the start of a shot. Called in the calling thread.
+        """
+        raise NotImplementedError
+
+    def paint_shot(self, frames: Sequence[Frame], paint: PaintFrame) -> Iterable[np.ndarray]:
+        """Return the final pixels, HxWx3 of the same dtype, of all ``frames``, which are a shot.
+
+        ``paint(frame, guide)`` paints one and returns its pixels; the guide may be None. A shot
+        that the memory does not hold is refused before. Called in the calling thread; an interrupt
+        is raised by ``paint``, and must pass.
         """
         raise NotImplementedError
 
@@ -232,7 +321,14 @@ class Caps:
     masks: Literal["native", "blend"] = "blend"
     """native: ``batch.masks`` is used; blend: the engine composites the result by the mask."""
     temporal: Literal["native", "blend"] = "blend"
-    """native: ``batch.guide`` is used; blend: the engine blends the guide into the result."""
+    """native: ``batch.guide`` is used; blend: the temporal method blends it into the result."""
+    warmup: Warmup = 0
+    """How many frames before a frame its result depends on, for a stylizer that keeps a state.
+
+    ``"shot"``: all since the last scene cut. Where a film is resumed, the engine feeds the stylizer
+    that many source frames first and throws their results away. Frames then come one by one, and
+    :meth:`Stylizer.reset` is called at each scene cut. 0: a frame depends on no other.
+    """
     strength: Literal["native", "blend"] = "blend"
     """native: ``options.strength`` is used; blend: the engine mixes photo and result.
 
@@ -254,9 +350,11 @@ class Caps:
     """
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a scale that is no whole number from 1."""
+        """Raises ValueError for a scale or a warmup that cannot be."""
         if not isinstance(self.scale, int) or self.scale < 1:
             raise ValueError(f"scale must be a whole number from 1, not {self.scale!r}")
+        if self.warmup != "shot" and not (isinstance(self.warmup, int) and self.warmup >= 0):
+            raise ValueError(f"warmup is a number of frames or 'shot', not {self.warmup!r}")
 
 
 class Stylizer(Component):
@@ -289,7 +387,10 @@ class Stylizer(Component):
         """Load the styles of the job, once, after :meth:`open`. May raise UsageError."""
 
     def reset(self, item: Item) -> None:
-        """A new item or a new scene begins: forget what belonged to the old one."""
+        """A new item or a new scene begins: forget what belonged to the old one.
+
+        Scenes are told apart where there is a temporal method, or ``caps.warmup`` is not 0.
+        """
 
     def stylize(self, batch: Batch) -> torch.Tensor:
         """Return the painted frames, N3HW, as large as ``batch.images``, or ``caps.scale`` times.

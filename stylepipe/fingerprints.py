@@ -37,7 +37,7 @@ def settings_fingerprint(settings: Settings, precision: str) -> str:
         "input": settings.readers,
         "mask": [settings.masker],
         "stylizer": [settings.stylizer],
-        "temporal": [settings.flow],
+        "temporal": [settings.temporal, settings.flow],
         "output": settings.writers,
     }
     for table, components in tables.items():

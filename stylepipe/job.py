@@ -9,24 +9,35 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from stylepipe.components import Component, Flow, Masker, PixelLimit, Reader, Stylizer, Writer
+from stylepipe.components import (
+    Component,
+    Flow,
+    Masker,
+    PixelLimit,
+    Reader,
+    Stylizer,
+    Temporal,
+    Writer,
+)
 from stylepipe.damage import RULES
 from stylepipe.errors import UsageError, suggest
-from stylepipe.options import Options, option
-from stylepipe.pictures import MAX_PIXELS
+from stylepipe.options import Options, OptionSpec, option
 from stylepipe.places import LONGEST_NAME
+from stylepipe.types import MAX_PIXELS
 
 TABLES: dict[str, type[Component]] = {
     "input": Reader,
     "mask": Masker,
     "stylizer": Stylizer,
-    "temporal": Flow,
+    "temporal": Temporal,
     "output": Writer,
 }
 SHARED = ("input", "output")
 """Tables whose keys go to every component that has them, unless ``use`` picks one."""
-DEFAULT = {"mask": "files", "temporal": "dis"}
+DEFAULT = {"mask": "files", "temporal": "warp"}
 """The component meant where a table has options and names none."""
+DEFAULT_FLOW = "dis"
+"""The optical flow of a temporal method that uses one."""
 
 _NAME_SAMPLE: dict[str, Any] = {
     "stem": "photo",
@@ -103,8 +114,33 @@ class OutputOptions(Options):
         return any(name == field for _, name, _, _ in string.Formatter().parse(self.name))
 
 
-ENGINE: dict[str, type[Options]] = {"input": InputOptions, "output": OutputOptions}
+class TemporalOptions(Options):
+    """The keys of ``[temporal]`` that belong to the engine and not to a temporal method."""
+
+    flow: str = option(DEFAULT_FLOW, "Optical flow that the temporal method uses.", metavar="NAME")
+
+
+ENGINE: dict[str, type[Options]] = {
+    "input": InputOptions,
+    "temporal": TemporalOptions,
+    "output": OutputOptions,
+}
 """The engine's own keys by table."""
+
+
+def option_keys(classes: Sequence[type[Component]]) -> list[dict[str, OptionSpec]]:
+    """The options of each component of a table by key, which is the option's name.
+
+    ``[temporal]`` holds a method and the flow it uses: where both have an option of one name, the
+    key ``flow_NAME`` is the flow's.
+    """
+    found: list[dict[str, OptionSpec]] = []
+    for cls in classes:
+        specs = {spec.name: spec for spec in cls.Options.specs()}
+        if issubclass(cls, Flow) and found:
+            specs = {f"flow_{key}" if key in found[0] else key: s for key, s in specs.items()}
+        found.append(specs)
+    return found
 
 
 @dataclass(frozen=True)
@@ -115,10 +151,21 @@ class Settings:
     readers: tuple[Reader, ...]
     masker: Masker | None
     stylizer: Stylizer
-    flow: Flow | None
+    temporal: Temporal | None
     writers: tuple[Writer, ...]
     output: OutputOptions
     input: InputOptions = field(default_factory=lambda: InputOptions.build({}))
+
+    @property
+    def painting(self) -> list[Component]:
+        """Who paints: nobody where ``strength`` is 0, and pictures are copied as they are."""
+        chosen = (self.masker, self.flow, self.temporal, self.stylizer)
+        return [c for c in chosen if c is not None and self.stylizer.options.strength != 0]
+
+    @property
+    def flow(self) -> Flow | None:
+        """The optical flow that the temporal method uses, if it uses one."""
+        return self.temporal.flow if self.temporal else None
 
     @property
     def max_pixels(self) -> int:
@@ -132,11 +179,16 @@ class Settings:
         ``use`` is the component's name, a list of names for ``input`` and ``output``. Where two
         readers or writers differ in an option of one name, its key is ``option@component``.
         """
-        single = {"mask": self.masker, "stylizer": self.stylizer, "temporal": self.flow}
+        single = {"mask": self.masker, "stylizer": self.stylizer, "temporal": self.temporal}
         described: dict[str, dict[str, Any]] = {
             table: {"use": c.name, **c.options.values()} if c else {"use": "none"}
             for table, c in single.items()
         }
+        if self.temporal and self.flow:
+            keys = option_keys((type(self.temporal), type(self.flow)))[1]
+            values = self.flow.options.values()
+            described["temporal"] |= {"flow": self.flow.name}
+            described["temporal"] |= {key: values[spec.name] for key, spec in keys.items()}
         described["input"] = _describe_shared(self.readers, self.input.values())
         described["output"] = _describe_shared(self.writers, self.output.values())
         return {table: described[table] for table in TABLES}
@@ -156,7 +208,10 @@ def _describe_shared(parts: Sequence[Component], engine: dict[str, Any]) -> dict
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be done: settings, inputs, an output, and how to treat what is there."""
+    """What is to be done: settings, inputs, an output, and how to treat what is there.
+
+    Raises UsageError for a value that means nothing.
+    """
 
     inputs: tuple[Path, ...]
     output: Path
@@ -174,3 +229,9 @@ class Job:
     skip_existing: bool = False
     limit: int | None = None
     dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        if self.on_error not in ("skip", "abort"):
+            raise UsageError(f"on_error is skip or abort, not {self.on_error!r}")
+        if self.limit is not None and self.limit < 1:
+            raise UsageError(f"limit is at least 1, or None for all inputs, not {self.limit}")

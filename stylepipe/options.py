@@ -1,6 +1,6 @@
 """One Options class per component: it validates, and serves preset keys, flags and help.
 
-Those of a stylizer, masker or flow derive from StylizerOptions, MaskOptions or FlowOptions::
+Those of a stylizer or masker derive from StylizerOptions or MaskOptions::
 
     class Options(stylepipe.StylizerOptions):
         steps: int = option(300, "Iterations of the optimizer.", min=1)

@@ -3,57 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import repeat
+from typing import Any
 
 import cv2
+import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
 from stylepipe import color, composite
-from stylepipe.components import Stylizer
-from stylepipe.device import Device, run_within_memory
+from stylepipe.components import Caps, Stylizer, Temporal, Warmup
+from stylepipe.device import Device
 from stylepipe.errors import ItemError
 from stylepipe.job import Settings
+from stylepipe.ladder import run_within_memory
 from stylepipe.media.enlarge import enlarged
-from stylepipe.temporal.guide import Motion, TemporalGuide
-from stylepipe.temporal.warp import enlarge, warp
+from stylepipe.temporal.warp import warp
 from stylepipe.tensors import to_pixels, to_tensor
-from stylepipe.types import Batch, Frame, Guide, Item
-
-
-@dataclass(frozen=True)
-class PreviousFrame:
-    """What came before a frame of a video."""
-
-    motion: Motion
-    """From the frame back to ``source``."""
-    source: Frame
-    result: Frame
+from stylepipe.types import Batch, Frame, Guide, Item, Painted
 
 
 class Painter:
     """Stylizes frames and does for a stylizer what its capabilities say it does not do itself."""
 
-    def __init__(self, settings: Settings, device: Device, guide: TemporalGuide | None) -> None:
+    def __init__(self, settings: Settings, device: Device) -> None:
         self._stylizer, self._masker = settings.stylizer, settings.masker
-        self._device, self._guide = device, guide
+        self._device = device
+        self.temporal: Temporal | None = settings.temporal
+        self.warmup = _warmup(settings.stylizer.caps, settings.temporal)
+        """Frames before a frame that its result depends on, beside the result before it."""
 
     def reset(self, item: Item) -> None:
-        """Another item begins."""
+        """Another item or scene begins."""
         self._stylizer.reset(item)
 
-    @torch.no_grad()
-    def paint(
-        self, item: Item, frames: Sequence[Frame], before: PreviousFrame | None = None
-    ) -> list[Frame]:
+    def paint(self, item: Item, frames: Sequence[Frame]) -> list[Frame]:
         """Return the painted frames, which keep alpha, time, metadata and integer type.
 
-        ``before`` is what came before the one frame of a guided video. Pixels where the mask is 0
-        are the source's, bit for bit. Raises ItemError.
+        Pixels where the mask is 0 are the source's, bit for bit. Raises ItemError.
+        """
+        return [finish(painted) for painted in self.stylize(item, frames)]
+
+    @torch.no_grad()
+    def stylize(
+        self, item: Item, frames: Sequence[Frame], guide: Guide | None = None
+    ) -> list[Painted]:
+        """The frames as the stylizer paints them, not yet laid over the source by the mask.
+
+        ``guide`` is for one frame of a film. Raises ItemError.
         """
         stylizer = self._stylizer
         options, caps = stylizer.options, stylizer.caps
-        guide = None if before is None else self._guided(item, before)
         opaque = [composite.fill_transparent(frame) for frame in frames]
         images = to_tensor(opaque, self._device.torch)
         mask = self._mask(images, item, frames)
@@ -68,36 +69,53 @@ class Painter:
             painted = composite.apply_strength(images, painted, options.strength)
         if options.keep_colors:
             painted = color.keep_colors(images, painted)
-        if self._guide is not None and guide is not None and caps.temporal == "blend":
-            painted = self._guide.apply(painted, guide)
+        if self.temporal is not None and guide is not None and caps.temporal == "blend":
+            painted = self.temporal.blend(painted, guide)
         pixels = to_pixels(painted, frames[0].pixels.dtype)
-        if batch.masks is not None and caps.masks == "blend":
-            planes = _resized(batch.masks, painted)[:, 0].float().cpu().numpy()
-            pixels = [
-                composite.composite(frame.pixels, p, plane)
-                for frame, p, plane in zip(sources, pixels, planes, strict=True)
-            ]
-        return [replace(f, pixels=p) for f, p in zip(sources, pixels, strict=True)]
+        planes = self._planes(mask) or repeat(None, len(frames))
+        return [Painted(*parts) for parts in zip(sources, pixels, planes, strict=True)]
 
-    def _guided(self, item: Item, before: PreviousFrame) -> Guide | None:
-        assert self._guide is not None
-        previous, caps = before.result.pixels, self._stylizer.caps
+    @torch.no_grad()
+    def masked(self, item: Item, frame: Frame, pixels: np.ndarray) -> Painted:
+        """The frame with pixels that were not painted by :meth:`stylize`, or later changed."""
+        mask = self._mask(to_tensor([frame], self._device.torch), item, [frame])
+        return Painted(enlarged(frame, self._stylizer.caps.scale), pixels, *self._planes(mask))
+
+    def _planes(self, mask: torch.Tensor | None) -> list[np.ndarray]:
+        """The masks N1HW by which the engine composites, as large as results; none where the
+        stylizer uses them.
+        """
+        caps = self._stylizer.caps
+        if mask is None or caps.masks == "native":
+            return []
+        height, width = mask.shape[2:]
+        whole = _resized(mask.float(), (caps.scale * height, caps.scale * width))
+        return list(whole[:, 0].cpu().numpy())
+
+    @torch.no_grad()
+    def guide(self, item: Item, motion: Any, source: Frame, result: Frame) -> Guide | None:
+        """The guide to a frame from the one before it: its source, and its result as written."""
+        assert self.temporal is not None
+        caps = self._stylizer.caps
         if caps.temporal == "native" and caps.scale > 1:  # a batch is of one size
-            size = before.source.pixels.shape[1::-1]
-            previous = cv2.resize(previous, size, interpolation=cv2.INTER_AREA)
-        guide = self._guide.guide(before.motion, previous, self._device.torch)
-        if guide is None:  # a scene cut
-            self._stylizer.reset(item)
-        elif self._masker is not None and self._stylizer.caps.masks == "blend":
+            size = source.pixels.shape[1::-1]
+            small = cv2.resize(result.pixels, size, interpolation=cv2.INTER_AREA)
+            result = replace(result, pixels=small)
+        guide = self.temporal.guide(motion, result, self._device.torch)
+        if guide is None:
+            return None
+        if caps.temporal == "native":
+            before, after = (to_tensor([frame], self._device.torch) for frame in (source, result))
+            guide = replace(guide, source=before, result=after)
+        if self._masker is not None and caps.masks == "blend":
             # Where the result shows the photo there is nothing painted to go on with.
-            images = to_tensor([before.source], self._device.torch)
-            mask = self._mask(images, item, [before.source])
+            mask = self._mask(to_tensor([source], self._device.torch), item, [source])
             assert mask is not None
-            plane = mask[0, 0].cpu().numpy()
-            flow = enlarge(before.motion.flow, plane.shape[1], plane.shape[0])
-            moved = torch.from_numpy(warp(plane, flow))[None, None]
-            moved = _resized(moved.to(guide.trust), guide.trust)
-            guide = replace(guide, trust=guide.trust * moved)
+            mask = _resized(mask.float(), guide.trust.shape[2:])
+            if guide.flow is not None:
+                flow = guide.flow[0].permute(1, 2, 0).cpu().numpy()
+                mask = torch.from_numpy(warp(mask[0, 0].cpu().numpy(), flow))[None, None]
+            guide = replace(guide, trust=guide.trust * mask.to(guide.trust))
         return guide
 
     def _mask(
@@ -116,8 +134,19 @@ class Painter:
         return composite.prepare_mask(mask, options.invert, options.feather)
 
 
+def finish(painted: Painted) -> Frame:
+    """The result: what was painted, laid over the source by the mask."""
+    frame, pixels = painted.frame, painted.pixels
+    if painted.mask is not None:
+        pixels = composite.composite(frame.pixels, pixels, painted.mask)
+    return replace(frame, pixels=pixels)
+
+
 class Copier:
     """Stands in for a Painter where ``strength`` is 0, so that no network is loaded, or run."""
+
+    temporal: Temporal | None = None
+    warmup: Warmup = 0
 
     def __init__(self, scale: int = 1) -> None:
         """``scale``: results are as many times as large as with any other strength."""
@@ -126,19 +155,26 @@ class Copier:
     def reset(self, item: Item) -> None:
         """Another item begins."""
 
-    def paint(
-        self, item: Item, frames: Sequence[Frame], before: PreviousFrame | None = None
-    ) -> list[Frame]:
+    def paint(self, item: Item, frames: Sequence[Frame]) -> list[Frame]:
         """Return the source frames, bit for bit where ``scale`` is 1."""
         return [enlarged(frame, self._scale) for frame in frames]
 
 
-def _resized(planes: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Planes NCHW, as large as ``target``."""
-    if planes.shape[2:] == target.shape[2:]:
+def _resized(planes: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """Planes NCHW of another height and width."""
+    if planes.shape[2:] == tuple(size):
         return planes
-    size = (target.shape[2], target.shape[3])
-    return interpolate(planes, size, mode="bilinear", align_corners=False)
+    return interpolate(planes, tuple(size), mode="bilinear", align_corners=False)
+
+
+def _warmup(caps: Caps, temporal: Temporal | None) -> Warmup:
+    if caps.warmup == "shot" or temporal is None:
+        return caps.warmup
+    # A state that results lead back into depends on all of them: only the last one is at hand.
+    circular = temporal.mode == "guide" and caps.temporal == "native" and caps.warmup
+    if temporal.mode == "shot" or circular:
+        return "shot"
+    return caps.warmup + (temporal.lookahead if temporal.mode == "filter" else 0)
 
 
 def _checked(painted: torch.Tensor, stylizer: Stylizer) -> torch.Tensor:

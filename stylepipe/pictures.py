@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stylepipe.errors import ItemError
+from stylepipe.types import MAX_PIXELS
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-MAX_PIXELS = 300_000_000
-"""Most pixels of a picture of any kind, unless the user sets another limit."""
 _MOVES = "it moves: only still pictures can be used"
 
 

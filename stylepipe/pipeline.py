@@ -1,30 +1,25 @@
-"""``run(job)`` is the whole program: find the items, plan, open the components, stream."""
+"""``run(job)`` is the whole program: find the items, plan, open, stream, tell."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from stylepipe.components import Context, StyleRef, Stylizer
-from stylepipe.damage import DamageRule
 from stylepipe.errors import SetupError, UsageError
 from stylepipe.fingerprints import settings_fingerprint
 from stylepipe.inhand import InHand
 from stylepipe.inputs import Found, find_items
-from stylepipe.job import Job, Settings
+from stylepipe.job import Job
 from stylepipe.journal import Journal
 from stylepipe.places import obstacle
-from stylepipe.plan import begin, check_used, decide, open_lightly, painting
-from stylepipe.styles import parse_styles
+from stylepipe.plan import Plan, begin, check_used, decide
+from stylepipe.session import Session
 from stylepipe.types import Item, Outcome
 
 if TYPE_CHECKING:
-    from stylepipe.paint import Copier, Painter
     from stylepipe.plugins import Plugins
     from stylepipe.report import Report
-    from stylepipe.stream import Stream
-    from stylepipe.temporal.guide import TemporalGuide
 
 
 def run(job: Job, plugins: Plugins, report: Report) -> Report:
@@ -39,17 +34,23 @@ def run(job: Job, plugins: Plugins, report: Report) -> Report:
             other = "redo" if job.redo else "overwrite"
             raise UsageError(f"--{other} and --skip-existing contradict each other; choose one")
         found = find_items(job.inputs, job.output, job.settings, job.limit)
-        styles = _styles(job.settings.stylizer)
+        session = Session(
+            job.settings,
+            device=job.device,
+            precision=job.precision,
+            memory=job.memory,
+            log=report.log,
+            progress=report.progress,
+        )
         fingerprint = settings_fingerprint(job.settings, job.precision)
         journal = Journal(job.output, found.single, fingerprint)
         report.left_out = found.left_out
         plugins.job_start(job, found.items, report.log)
         started = True
-        with ExitStack() as stack:
-            if job.dry_run:
-                _rehearse(job, report, found, journal, stack)
-            else:
-                _do(job, plugins, report, found, styles, journal, stack)
+        if job.dry_run:
+            _rehearse(job, report, found, journal, session)
+        else:
+            _do(job, plugins, report, found, journal, session)
         report.job_done()
     except BaseException as error:
         report.job_failed(error)
@@ -60,160 +61,106 @@ def run(job: Job, plugins: Plugins, report: Report) -> Report:
     return report
 
 
-def _rehearse(job: Job, report: Report, found: Found, journal: Journal, stack: ExitStack) -> None:
+def _rehearse(job: Job, report: Report, found: Found, journal: Journal, session: Session) -> None:
     """Say how each item would end, as far as a look at it tells."""
     hands = InHand(journal, job.memory)
     plan = decide(job, found, journal, hands)
-    rule = DamageRule(job.settings.input.on_damage)
-    if plan.todo:
-        root = job.output.parent if found.single else job.output
-        if reason := obstacle(root):
-            raise SetupError(f"cannot write to {root}: {reason}")
-        # The processor is always there; asking for others takes as long as importing torch.
-        if job.device not in ("auto", "cpu"):
-            from stylepipe.device import pick
+    with session:
+        if plan.todo:
+            root = job.output.parent if found.single else job.output
+            if reason := obstacle(root):
+                raise SetupError(f"cannot write to {root}: {reason}")
+            # The processor is always there; asking for others takes as long as importing torch.
+            if job.device not in ("auto", "cpu"):
+                from stylepipe.device import pick
 
-            pick(job.device, job.precision)
-        open_lightly(job.settings.readers, stack, report.log, rule.damaged)
-        check_used(found.items, job.settings, hands, report.log)
-    for item in plan.items:
-        outcome, story = plan.known.get(item.index), plan.stories.get(item.index, "")
-        rule.begin()
-        if outcome is None and not story:  # a look may be what the run before died of
-            outcome = _look(item, job.settings, rule)
-        report.planned(item, outcome, outcome.damage if outcome else rule.summary(), story)
+                pick(job.device, job.precision)
+            session.open(job.settings.readers)
+            check_used(found.items, job.settings, hands, report.log)
+        for item in plan.items:
+            outcome, story = plan.known.get(item.index), plan.stories.get(item.index, "")
+            session.rule.begin()
+            if outcome is None and not story:  # a look may be what the run before died of
+                outcome = _look(item, session)
+            damage = outcome.damage if outcome else session.rule.summary()
+            report.planned(item, outcome, damage, story)
 
 
-def _look(item: Item, settings: Settings, rule: DamageRule) -> Outcome | None:
+def _look(item: Item, session: Session) -> Outcome | None:
     """How the item would fail; None if nothing is seen that speaks against it."""
     try:
-        begin(item, settings)
+        begin(item, session.settings)
     except (SetupError, UsageError):
         raise
     except Exception as error:  # a codec or plugin may raise anything for one file
-        return rule.ended_by(error)
+        return session.rule.ended_by(error)
     return None
 
 
 def _do(
-    job: Job,
-    plugins: Plugins,
-    report: Report,
-    found: Found,
-    styles: Sequence[StyleRef],
-    journal: Journal,
-    stack: ExitStack,
+    job: Job, plugins: Plugins, report: Report, found: Found, journal: Journal, session: Session
 ) -> None:
+    with ExitStack() as stack:
+        hands = InHand(journal, job.memory)
+        plan = _planned(job, found, journal, hands, stack)
+        report.job_start(len(found.items))
+        known = deque((i, plan.known[i.index]) for i in plan.items if i.index in plan.known)
+
+        def tell(item: Item, outcome: Outcome) -> None:
+            report.item_done(item, outcome)
+            plugins.item_done(job, item, outcome, report.log)
+
+        def tell_in_order(item: Item, outcome: Outcome) -> None:
+            hands.settle(item)
+            while known and known[0][0].index < item.index:
+                tell(*known.popleft())
+            tell(item, outcome)
+
+        stopped = len(plan.items) < len(found.items)
+        if plan.todo:
+            with session:
+                session.open([*job.settings.readers, *job.settings.writers])
+                check_used(found.items, job.settings, hands, report.log)
+                session.prepare()
+                for item in plan.alone:
+                    report.set_aside(item, plan.stories[item.index])
+                if hands.trace:
+                    report.debug(hands.trace)
+                from stylepipe.stream import Stream  # after torch, whose threads are tuned first
+
+                abort = job.on_error == "abort"
+                stream = Stream(session, journal, hands, report, tell_in_order, abort)
+                stopped |= not stream.run(plan.together, plan.alone)
+        for item, outcome in known:
+            tell(item, outcome)
+        if stopped:
+            report.log("stopped at the first failure (--on-error abort)")
+
+
+def _planned(job: Job, found: Found, journal: Journal, hands: InHand, stack: ExitStack) -> Plan:
+    """What is to be done; the journal, and the notes of what is in hand, are open until ``stack``
+    is. Of results that are there, what a kill may have left is removed, and noted where their
+    sources lie.
+    """
     stack.callback(journal.close)
     closed: SetupError | None = None
     try:
         journal.open()
     except SetupError as error:  # no obstacle if all is there already
         closed = error
-    hands = InHand(journal, job.memory)
     plan = decide(job, found, journal, hands)
     if job.on_error == "abort":
         plan = plan.up_to_failure()
-    if closed is None:
-        stack.callback(hands.close)
-        for item, entry in plan.complete:
-            journal.tidy(item, entry)
-            hands.settle(item)
-    elif plan.todo:
-        raise closed
-    report.job_start(len(found.items))
-    waiting = [(item, plan.known[item.index]) for item in plan.items if item.index in plan.known]
-
-    def tell(item: Item, outcome: Outcome) -> None:
-        report.item_done(item, outcome)
-        plugins.item_done(job, item, outcome, report.log)
-
-    def tell_in_order(item: Item, outcome: Outcome) -> None:
+    if closed is not None:
+        if plan.todo:
+            raise closed
+        return plan
+    stack.callback(hands.close)
+    for item, entry in plan.complete:
+        journal.tidy(item, entry)
         hands.settle(item)
-        while waiting and waiting[0][0].index < item.index:
-            tell(*waiting.pop(0))
-        tell(item, outcome)
-
-    stopped = len(plan.items) < len(found.items)
     if plan.todo:
         hands.open()
-        if job.redo:
-            for item in plan.todo:
-                journal.discard(item)
-        stream = _opened(job, report, found.items, styles, journal, hands, stack, tell_in_order)
-        together = [item for item in plan.todo if item.index not in plan.stories]
-        alone = [item for item in plan.todo if item.index in plan.stories]
-        for item in alone:
-            report.set_aside(item, plan.stories[item.index])
-        if hands.trace:
-            report.debug(hands.trace)
-        stopped |= not stream.run(together, alone)
-    for item, outcome in waiting:
-        tell(item, outcome)
-    if stopped:
-        report.log("stopped at the first failure (--on-error abort)")
-
-
-def _opened(
-    job: Job,
-    report: Report,
-    items: Sequence[Item],
-    styles: Sequence[StyleRef],
-    journal: Journal,
-    hands: InHand,
-    stack: ExitStack,
-    tell: Callable[[Item, Outcome], None],
-) -> Stream:
-    """Open all that works on ``items``, for a stream, which tells ``tell`` of each that ends."""
-    # torch comes in with these: not before there is something to do
-    from stylepipe.device import pick
-    from stylepipe.memory import available_memory
-    from stylepipe.paint import Copier, Painter
-    from stylepipe.stream import Stream
-
-    settings, device = job.settings, pick(job.device, job.precision)
-    rule = DamageRule(settings.input.on_damage)
-    memory = job.memory or available_memory() // 2
-    painters = painting(settings)
-    if not painters:
-        scale = settings.stylizer.caps.scale
-        done = "copied as they are" if scale == 1 else f"enlarged {scale} times"
-        report.log(f"strength is 0: nothing is painted, pictures are {done}")
-    context = Context(
-        device, memory, report.log, report.progress, rule.damaged, settings.max_pixels
-    )
-    for component in (*settings.readers, *settings.writers, *painters):
-        stack.callback(component.close)
-        component.open(context)
-    check_used(items, settings, hands, report.log)
-    guide: TemporalGuide | None = None
-    painter: Painter | Copier = Copier(settings.stylizer.caps.scale)
-    if painters:
-        settings.stylizer.prepare(styles)
-        if settings.flow is not None:
-            from stylepipe.temporal.guide import TemporalGuide
-
-            guide = TemporalGuide(settings.flow, settings.flow.options.blend)
-        painter = Painter(settings, device, guide)
-    abort = job.on_error == "abort"
-    return Stream(
-        settings, painter, guide, device, memory, journal, hands, report, tell, abort, rule
-    )
-
-
-def _styles(stylizer: Stylizer) -> list[StyleRef]:
-    """The styles the user asked for, checked against what the stylizer can take."""
-    styles, caps = parse_styles(stylizer.options.style), stylizer.caps
-    if caps.needs_style and not styles:
-        known = ", ".join(s.name for s in stylizer.styles())
-        raise UsageError(
-            f"stylizer {stylizer.name!r} needs a style; pass --style"
-            + (f" with a file or one of: {known}" if known else " with a file")
-        )
-    if caps.max_styles is not None and len(styles) > caps.max_styles:
-        raise UsageError(
-            f"stylizer {stylizer.name!r} takes at most {caps.max_styles} "
-            f"style{'s' if caps.max_styles != 1 else ''} at once, not {len(styles)}"
-        )
-    stylizer.check(styles)
-    return styles
+        for item in plan.todo if job.redo else ():
+            journal.discard(item)
+    return plan

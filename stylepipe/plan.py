@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING
 
-from stylepipe.components import Component, Context, Reader, Writer
-from stylepipe.damage import Damaged
+from stylepipe.components import Reader, Writer
 from stylepipe.errors import ItemError, SetupError, UsageError
 from stylepipe.inhand import InHand
 from stylepipe.inputs import Found, probe, readers_for, writer_for
 from stylepipe.journal import Entry, Journal, Standing
-from stylepipe.memory import available_memory
 from stylepipe.places import check_result, foreign_folder, is_folder
 from stylepipe.types import Info, Item, Kind, Outcome
 
 if TYPE_CHECKING:
-    from stylepipe.device import Device
     from stylepipe.job import Job, Settings
 
 _NAMES: dict[Kind, str] = {"image": "photo", "video": "film"}
@@ -42,6 +38,16 @@ class Plan:
     def todo(self) -> list[Item]:
         """The items to be done."""
         return [item for item in self.items if item.index not in self.known]
+
+    @property
+    def together(self) -> list[Item]:
+        """Those to be done one after the other."""
+        return [item for item in self.todo if item.index not in self.stories]
+
+    @property
+    def alone(self) -> list[Item]:
+        """Those to be done last, each by itself, as a run died of them."""
+        return [item for item in self.todo if item.index in self.stories]
 
     def up_to_failure(self) -> Plan:
         """The same plan, ended by the first item that is known to fail."""
@@ -119,12 +125,6 @@ def _already_done(damage: str, rule: str) -> Outcome:
     return Outcome("skipped", "already done", damage=damage)
 
 
-def painting(settings: Settings) -> list[Component]:
-    """Who paints: nobody where ``strength`` is 0, and pictures are copied as they are."""
-    chosen = (settings.masker, settings.flow, settings.stylizer)
-    return [c for c in chosen if c is not None and settings.stylizer.options.strength != 0]
-
-
 def begin(item: Item, settings: Settings) -> tuple[Reader, Info, Writer]:
     """Who reads and who writes the item, and what is in it.
 
@@ -140,7 +140,7 @@ def begin(item: Item, settings: Settings) -> tuple[Reader, Info, Writer]:
             "of these suffixes, in --output or by --format: "
             + " ".join(_able(item, info, settings))
         )
-    for component in painting(settings):
+    for component in settings.painting:
         component.check_item(item, info)
     writer.check_item(item, info.enlarged(settings.stylizer.caps.scale))
     return reader, info, writer
@@ -159,35 +159,12 @@ def _able(item: Item, info: Info, settings: Settings) -> Iterator[str]:
                 yield suffix
 
 
-class _LateContext(Context):
-    """A context whose device is there when a reader asks for it: torch takes two seconds."""
-
-    def __init__(self, log: Callable[[str], None], damaged: Damaged) -> None:
-        memory, quiet = available_memory() // 2, Context.progress
-        vars(self).update(memory=memory, log=log, progress=quiet, damaged=damaged)
-
-    @cached_property
-    def device(self) -> Device:
-        from stylepipe.device import pick
-
-        return pick("cpu")
-
-
-def open_lightly(
-    readers: Iterable[Reader], stack: ExitStack, log: Callable[[str], None], damaged: Damaged
-) -> None:
-    """Open readers for a look at files; what they find ``damaged`` hears."""
-    for reader in readers:
-        stack.callback(reader.close)
-        reader.open(_LateContext(log, damaged))
-
-
 def check_used(
     items: Sequence[Item], settings: Settings, hands: InHand, log: Callable[[str], None]
 ) -> None:
     """Tell of options that change nothing, as no item is of the kind they are for.
 
-    Raises UsageError where a flow was chosen and nothing moves.
+    Raises UsageError where a temporal method was chosen and nothing moves.
     """
     parts: list[Reader | Writer] = [*settings.readers, *settings.writers]
     idle = _idle(items, settings)
@@ -198,13 +175,13 @@ def check_used(
     both = given["image"] & given["video"]
     needed: dict[Kind, set[str]] = {kind: names - both for kind, names in given.items()}
     wanted = {kind for kind, names in needed.items() if names}
-    flow = settings.flow
-    if flow is not None:
+    temporal = settings.temporal
+    if temporal is not None:
         wanted.add("video")
     there = _kinds(wanted, items, settings, hands)
-    if flow is not None and "video" not in there:
+    if temporal is not None and "video" not in there:
         raise UsageError(
-            f"--temporal {flow.name} holds the frames of a film together, and no input is a film; "
+            f"--temporal {temporal.name} keeps the frames of a film alike, and no input is a film; "
             "pass --temporal none, or --frame-rate 25 for folders of numbered frames"
         )
     absent = [kind for kind in needed if kind in wanted - there]

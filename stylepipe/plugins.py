@@ -23,9 +23,11 @@ from stylepipe.components import (
     Masker,
     Reader,
     Stylizer,
+    Temporal,
     Training,
     Writer,
     is_bundled,
+    noun,
 )
 from stylepipe.errors import SetupError, StylepipeError, UsageError, suggest
 from stylepipe.stdio import tell
@@ -42,6 +44,7 @@ STAGES: dict[str, type[Component]] = {
     "reader": Reader,
     "masker": Masker,
     "stylizer": Stylizer,
+    "temporal": Temporal,
     "flow": Flow,
     "writer": Writer,
     "training": Training,
@@ -162,7 +165,7 @@ class Plugins:
         """The component of one stage and name. Raises UsageError that lists the known ones."""
         known = self.components(base)
         if name not in known:
-            stage = base.__name__.lower()
+            stage = noun(base)
             broken = [r.name for r in self.records if r.error]
             note = f"; broken plugins: {', '.join(broken)}" if broken else ""
             raise UsageError(

@@ -23,14 +23,24 @@ other relative path is taken from the current folder.
 from __future__ import annotations
 
 import importlib.resources
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylepipe.components import Component, Writer
+from stylepipe.components import Component, Flow, Temporal, Writer, noun
 from stylepipe.errors import UsageError, suggest
-from stylepipe.job import DEFAULT, ENGINE, SHARED, TABLES, InputOptions, OutputOptions, Settings
+from stylepipe.job import (
+    DEFAULT,
+    DEFAULT_FLOW,
+    ENGINE,
+    SHARED,
+    TABLES,
+    InputOptions,
+    OutputOptions,
+    Settings,
+    option_keys,
+)
 from stylepipe.options import Options, OptionSpec, convert
 from stylepipe.texts import read_toml, shown
 
@@ -47,7 +57,7 @@ class Value:
 
     value: Any
     origin: str
-    """``default``, ``preset NAME``, ``environment VARIABLE`` or ``command line``."""
+    """``default``, ``preset NAME``, ``environment VARIABLE``, ``command line`` or ``argument``."""
     where: str = ""
     """The origin as error messages name it: with the file, for a preset."""
 
@@ -191,6 +201,18 @@ class Draft:
     """By table and key, without ``use``."""
     uses: dict[str, Value]
     """The ``use`` of each table that has one."""
+    layers: dict[str, dict[str, Value]]
+    """The values as they were merged, before components were chosen."""
+
+    def over(
+        self,
+        plugins: Plugins,
+        overrides: Mapping[str, Mapping[str, Any]],
+        origin: str = _COMMAND_LINE,
+    ) -> Draft:
+        """The draft under more overrides. Raises UsageError."""
+        layer = _override_layer(overrides, origin)
+        return _chosen(plugins, self.preset, _overlaid(plugins, self.layers, layer))
 
     def settings(self) -> Settings:
         """Make the components. Raises UsageError that names the key and where it was set."""
@@ -204,17 +226,19 @@ class Draft:
         for table, classes in self.components.items():
             self._check_known(table, classes, given[table])
             made[table] = []
-            for cls in classes:
-                names = {s.name for s in cls.Options.specs()}
-                mine = {k: v for k, v in given[table].items() if k in names}
+            for cls, keys in zip(classes, option_keys(classes), strict=True):
+                mine = {s.name: given[table][k] for k, s in keys.items() if k in given[table]}
                 made[table].append(cls(_options(cls.Options, mine, table)))
+        temporal, flow = (*made["temporal"], None, None)[:2]
+        if temporal is not None:
+            temporal.flow = flow
         _check_format(output, made["output"], for_engine["output"])
         return Settings(
             preset=self.preset,
             readers=tuple(made["input"]),
             masker=made["mask"][0] if made["mask"] else None,
             stylizer=made["stylizer"][0],
-            flow=made["temporal"][0] if made["temporal"] else None,
+            temporal=temporal,
             writers=tuple(made["output"]),
             output=output,
             input=_options(InputOptions, for_engine["input"], "input"),
@@ -239,7 +263,7 @@ class Draft:
     def _check_known(
         self, table: str, classes: Sequence[type[Component]], given: Mapping[str, Value]
     ) -> None:
-        known = [s.name for cls in classes for s in cls.Options.specs()]
+        known = [key for keys in option_keys(classes) for key in keys]
         if table in ENGINE:
             known = [*(s.name for s in ENGINE[table].specs()), *known]
         known = list(dict.fromkeys(known))
@@ -247,12 +271,12 @@ class Draft:
             if key in known:
                 continue
             if not classes:
-                stage = TABLES[table].__name__.lower()
+                stage = noun(TABLES[table])
                 raise UsageError(
                     f"{table}.{key} was set ({value.where}), but no {stage} was chosen; "
                     f"set {table}.use to one"
                 )
-            owner = "" if len(classes) > 1 else f" of {classes[0].name}"
+            owner = "" if table in SHARED and len(classes) > 1 else f" of {classes[0].name}"
             raise UsageError(
                 f"unknown option {key!r}{owner} in [{table}] ({value.where}){suggest(key, known)}; "
                 f"known: {', '.join(['use', *known])}"
@@ -292,23 +316,38 @@ def draft(
     preset: str | Path = "default",
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
     env: Mapping[str, str] | None = None,
+    origin: str = _COMMAND_LINE,
 ) -> Draft:
     """Merge the layers and choose the components.
 
-    ``overrides`` are tables of plain values, as a command line gives them; ``env`` is looked
-    through for ``STYLEPIPE_<TABLE>_<KEY>``. Raises UsageError.
+    ``overrides`` are tables of plain values, as a command line gives them, or whoever ``origin``
+    names; ``env`` is looked through for ``STYLEPIPE_<TABLE>_<KEY>``. Raises UsageError.
     """
     presets = chain(plugins, preset)
     layers: list[dict[str, dict[str, Value]]] = [
         {"stylizer": {"use": Value("fast", "default", "default")}},
         *(_preset_layer(p) for p in presets),
         _environment_layer(env or {}),
-        _override_layer(overrides or {}),
+        _override_layer(overrides or {}, origin),
     ]
     merged: dict[str, dict[str, Value]] = {table: {} for table in TABLES}
     for layer in layers:
-        for table, values in layer.items():
-            merged[table] = _overlay(table, merged[table], values)
+        merged = _overlaid(plugins, merged, layer)
+    return _chosen(plugins, presets[-1].name, merged)
+
+
+def _overlaid(
+    plugins: Plugins,
+    below: dict[str, dict[str, Value]],
+    layer: Mapping[str, dict[str, Value]],
+) -> dict[str, dict[str, Value]]:
+    above = {t: _overlay(plugins, t, below[t], keys) for t, keys in layer.items()}
+    return below | above
+
+
+def _chosen(plugins: Plugins, preset: str, layers: dict[str, dict[str, Value]]) -> Draft:
+    """The draft of merged layers, each table with its ``use``."""
+    merged = {table: dict(values) for table, values in layers.items()}
     uses: dict[str, Value] = {}
     components: dict[str, tuple[type[Component], ...]] = {}
     for table, base in TABLES.items():
@@ -316,17 +355,18 @@ def draft(
         if chosen:
             uses[table] = chosen
         if chosen and not (table in DEFAULT and chosen.value == "none"):
-            components[table] = _chosen(plugins, base, chosen, table)
+            named = _components(plugins, base, chosen, table)
+            components[table] = (*named, *_flow(plugins, named[0], merged[table].get("flow")))
             merged[table] = _of_others_dropped(plugins, table, components[table], merged[table])
         elif table in SHARED:
             components[table] = plugins.by_precedence(base)
         else:
             components[table] = ()
-            # what the environment says of maskers and flows in general is void without one
+            # what the environment says of maskers and methods in general is void without one
             merged[table] = {
                 k: v for k, v in merged[table].items() if not v.origin.startswith(_ENVIRONMENT)
             }
-    return Draft(presets[-1].name, components, merged, uses)
+    return Draft(preset, components, merged, uses, layers)
 
 
 def resolve(
@@ -334,9 +374,10 @@ def resolve(
     preset: str | Path = "default",
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
     env: Mapping[str, str] | None = None,
+    origin: str = _COMMAND_LINE,
 ) -> Settings:
     """The settings of a preset under overrides and environment, as :func:`draft` takes them."""
-    return draft(plugins, preset, overrides, env).settings()
+    return draft(plugins, preset, overrides, env, origin).settings()
 
 
 def explain(
@@ -349,13 +390,29 @@ def explain(
     return draft(plugins, preset, overrides, env).explain()
 
 
-def _overlay(table: str, below: dict[str, Value], above: dict[str, Value]) -> dict[str, Value]:
+def _overlay(
+    plugins: Plugins, table: str, below: dict[str, Value], above: dict[str, Value]
+) -> dict[str, Value]:
     old, new = below.get("use") or _implied(table, below), above.get("use")
     if new and (new.value == "none" or (old and old.value != new.value)):
         # another component: options meant for the old one say nothing of it. What stands in the
         # environment was written for no component in particular, and stays.
         below = {k: v for k, v in below.items() if v.origin.startswith(_ENVIRONMENT)}
+    elif table == "temporal" and old and "flow" in above:
+        void = _flow_options(plugins, old, below.get("flow"), above["flow"])
+        below = {
+            k: v for k, v in below.items() if k not in void or v.origin.startswith(_ENVIRONMENT)
+        }
     return below | above
+
+
+def _flow_options(plugins: Plugins, method: Value, old: Value | None, new: Value) -> Iterable[str]:
+    """The keys of ``[temporal]`` that say nothing any more as another flow is chosen."""
+    name = old.value if old else DEFAULT_FLOW
+    methods, flows = plugins.components(Temporal), plugins.components(Flow)
+    if name == new.value or method.value not in methods or name not in flows:
+        return ()
+    return option_keys((methods[method.value], flows[name]))[1]
 
 
 def _of_others_dropped(
@@ -365,9 +422,12 @@ def _of_others_dropped(
 
     A variable is set once for all jobs; what no component knows stays, to be refused.
     """
-    mine = {s.name for cls in chosen for s in cls.Options.specs()}
+    mine = {key for keys in option_keys(chosen) for key in keys}
     mine |= {s.name for s in ENGINE[table].specs()} if table in ENGINE else set()
-    components = plugins.components(TABLES[table]).values()
+    bases: tuple[type[Component], ...] = (TABLES[table],)
+    if table == "temporal":
+        bases = (Temporal, Flow)
+    components = [c for base in bases for c in plugins.components(base).values()]
     others = {s.name for c in components for s in c.Options.specs()} - mine
     return {
         key: value
@@ -395,13 +455,17 @@ def _environment_layer(env: Mapping[str, str]) -> dict[str, dict[str, Value]]:
     return layer
 
 
-def _override_layer(overrides: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Value]]:
-    for table in overrides:
+def _override_layer(
+    overrides: Mapping[str, Mapping[str, Any]], origin: str
+) -> dict[str, dict[str, Value]]:
+    for table, values in overrides.items():
         if table not in TABLES:
             known = ", ".join(TABLES)
             raise UsageError(f"unknown table {table!r}{suggest(table, TABLES)}; known: {known}")
+        if not isinstance(values, Mapping):
+            raise UsageError(f"[{table}] takes keys with their values, not {shown(values)}")
     return {
-        table: {_key(k): Value(v, _COMMAND_LINE, _COMMAND_LINE) for k, v in values.items()}
+        table: {_key(k): Value(v, origin, origin) for k, v in values.items()}
         for table, values in overrides.items()
     }
 
@@ -411,17 +475,18 @@ def _key(name: str) -> str:
 
 
 def _implied(table: str, values: Mapping[str, Value]) -> Value | None:
-    """``mask.path`` means the masker ``files``; any option of a flow means the flow ``dis``."""
+    """``mask.path`` means the masker ``files``; any key of ``[temporal]`` a method."""
     telling = [
         v for k, v in values.items() if table == "temporal" or (table, k) == ("mask", "path")
     ]
     return Value(DEFAULT[table], telling[-1].origin, telling[-1].where) if telling else None
 
 
-def _chosen(
+def _components(
     plugins: Plugins, base: type[Component], use: Value, table: str
 ) -> tuple[type[Component], ...]:
     """The components that ``use`` names: one, or for readers and writers several, in order."""
+    key = f"{table}.flow" if base is Flow else f"{table}.use"
     shared, names = table in SHARED, use.value
     if shared and isinstance(names, str):  # as the environment and --set give a list
         names = [name.strip() for name in names.split(",")]
@@ -429,14 +494,36 @@ def _chosen(
         names = [names]
     if not isinstance(names, (list, tuple)) or not all(isinstance(n, str) for n in names):
         what = "one name, or a list of names," if shared else "one name,"
-        raise UsageError(f"{table}.use takes {what} not {shown(use.value)} ({use.where})")
+        raise UsageError(f"{key} takes {what} not {shown(use.value)} ({use.where})")
     if len(set(names)) < max(1, len(names)):
         raise UsageError(
-            f"{table}.use takes each name once, in the order in which they are asked, "
+            f"{key} takes each name once, in the order in which they are asked, "
             f"not {shown(use.value)} ({use.where})"
+        )
+    written = use.origin.startswith(("preset ", f"{_ENVIRONMENT} "))
+    where = f" ({use.where})" if written else ""
+    if base is Temporal and use.value in plugins.components(Flow):
+        raise UsageError(
+            f"{use.value!r} is an optical flow, which a temporal method uses; write --temporal "
+            f"{DEFAULT[table]} --flow {use.value}, or in a preset use = {DEFAULT[table]!r} and "
+            f"flow = {use.value!r}{where}"
         )
     try:
         return tuple(plugins.component(base, name) for name in names)
     except UsageError as e:
-        where = f" ({use.where})" if use.origin not in ("default", _COMMAND_LINE) else ""
         raise UsageError(f"{e}{where}") from None
+
+
+def _flow(plugins: Plugins, method: type[Component], use: Value | None) -> list[type[Component]]:
+    """The flow that a temporal method uses; none where it, or another component, uses none."""
+    if not issubclass(method, Temporal):
+        return []
+    if method.uses_flow:
+        use = use or Value(DEFAULT_FLOW, "default", "default")
+        return list(_components(plugins, Flow, use, "temporal"))
+    if use is not None and not use.origin.startswith(_ENVIRONMENT):
+        raise UsageError(
+            f"temporal.flow was set ({use.where}), but {method.name} uses no optical flow; leave "
+            "it out"
+        )
+    return []

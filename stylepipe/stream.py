@@ -1,6 +1,6 @@
 """The three threads of a run, joined by queues that are bounded in bytes.
 
-    reading thread: probe, decode, optical flow ──▶ calling thread: mask, stylize, composite
+    reading thread: probe, decode, scene cuts, motion ──▶ calling thread: mask, stylize, composite
                                                  ──▶ writing thread: encode, commit
 
 The stream carries values: the start of an item, its frames, its end or its failure. A broken file
@@ -14,7 +14,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylepipe.components import Reader, Sink
-from stylepipe.damage import DamageRule
 from stylepipe.errors import ItemError, SetupError, StylepipeError, sentence
 from stylepipe.inhand import InHand
 from stylepipe.journal import Journal, is_disk_trouble
@@ -31,14 +30,12 @@ from stylepipe.queues import ByteQueue, Canceled
 from stylepipe.types import Frame, Info, Item, Outcome
 
 if TYPE_CHECKING:
-    from stylepipe.device import Device
-    from stylepipe.job import Settings
-    from stylepipe.paint import Copier, Painter, PreviousFrame
+    from stylepipe.film import Film, Link
     from stylepipe.report import Report
-    from stylepipe.temporal.guide import Motion, TemporalGuide
+    from stylepipe.session import Session
 
 _MOTION = 4 << 20
-"""Bytes of a Motion at most, as flow is found on scaled-down frames."""
+"""Bytes of a motion as a rule, which is found on scaled-down frames."""
 
 
 @dataclass
@@ -62,9 +59,8 @@ class _Work:
 class _Picture:
     work: _Work
     frame: Frame
-    motion: Future[Motion] | None = None
-    """Back to ``source``, the frame before; None where nothing leads on from it."""
-    source: Frame | None = None
+    link: Future[Link] | None = None
+    """To the frame before, where that counts."""
 
 
 @dataclass
@@ -91,27 +87,26 @@ class Stream:
 
     def __init__(
         self,
-        settings: Settings,
-        painter: Painter | Copier,
-        guide: TemporalGuide | None,
-        device: Device,
-        memory: int,
+        session: Session,
         journal: Journal,
         hands: InHand,
         report: Report,
         tell: Callable[[Item, Outcome], None],
         abort_on_error: bool,
-        rule: DamageRule,
     ) -> None:
-        self.settings, self.painter, self.guide, self.device = settings, painter, guide, device
+        """``session`` has opened all that works on the items."""
+        self.settings, self.rule, self.device = session.settings, session.rule, session.device
+        self.painter, self.memory = session.painter, session.memory
         self.journal, self.hands, self.report, self.tell = journal, hands, report, tell
-        self.abort_on_error, self.rule = abort_on_error, rule
+        self.abort_on_error = abort_on_error
         # Decoded and painted pictures wait in a queue each: a few are enough to keep all busy.
-        limit = min(max(memory // 16, 4 << 20), 16 << 20)
+        limit = min(max(session.memory // 16, 4 << 20), 16 << 20)
         self.decoded: ByteQueue[_Message] = ByteQueue(limit)
         self.painted: ByteQueue[_Message] = ByteQueue(limit)
         self.outcomes: list[tuple[Item, Outcome]] = []
         self.begun: list[_Work] = []
+        self.film: Film | None = None
+        """The film in the calling thread's hand, where its frames depend on each other."""
         self.stopping = threading.Event()
         self.fatal: BaseException | None = None
 
@@ -227,11 +222,11 @@ class Stream:
 
     def _read_frames(self, work: _Work, reader: Reader, flows: ThreadPoolExecutor) -> bool:
         """Put the frames into the queue; False if the user interrupted before the last."""
-        guided = self.guide is not None and work.info.kind == "video"
-        done = work.sink.done
-        # A guided resume needs one source frame before the first: flow leads from it to that.
-        frames = self._decoded(work, reader, max(0, done - guided))
-        previous: Frame | None = next(frames, None) if guided and done else None
+        linked = self._linked(work)
+        first = self._first(work, reader) if linked else work.sink.done
+        # One source frame before the first to be painted, to compare that with.
+        frames = self._decoded(work, reader, max(0, first - linked))
+        previous: Frame | None = next(frames, None) if linked and first else None
         clock = time.perf_counter()
         for frame in frames:
             self.report.spent("decode", time.perf_counter() - clock)
@@ -239,12 +234,12 @@ class Stream:
                 return False
             if work.dropped:
                 return True
-            motion, nbytes = None, frame.nbytes
-            if guided and previous is not None:
-                motion = flows.submit(self._advance, work.item, frame, previous)
+            link, nbytes = None, frame.nbytes
+            if linked and previous is not None:
+                link = flows.submit(self._link, work.item, frame, previous)
                 nbytes += _MOTION  # which waits with the picture
-            self.decoded.put(_Picture(work, frame, motion, previous), nbytes)
-            previous = frame if guided else None
+            self.decoded.put(_Picture(work, frame, link), nbytes)
+            previous = frame if linked else None
             clock = time.perf_counter()
         return True
 
@@ -258,23 +253,44 @@ class Stream:
                 return
             yield frame
 
-    def _advance(self, item: Item, frame: Frame, previous: Frame) -> Motion:
-        assert self.guide is not None
+    def _linked(self, work: _Work) -> bool:
+        """Whether frames of the item depend on those before them."""
+        of_many = self.painter.temporal is not None or self.painter.warmup != 0
+        return of_many and work.info.kind == "video"
+
+    def _first(self, work: _Work, reader: Reader) -> int:
+        """The number of the first frame to be painted, be it only to warm up."""
+        done, warmup = work.sink.done, self.painter.warmup
+        if warmup != "shot":
+            return max(0, done - warmup)
+        from stylepipe.temporal.scenes import is_cut
+
+        begin, previous = 0, None
+        for frame in self._decoded(work, reader, 0) if done else ():
+            if previous is not None and is_cut(frame.pixels, previous.pixels):
+                begin = frame.index
+            if frame.index >= done or self.stopping.is_set():
+                break
+            previous = frame
+        return begin
+
+    def _link(self, item: Item, frame: Frame, previous: Frame) -> Link:
+        from stylepipe.film import link
+
         clock = time.perf_counter()
         with self.hands.hold("flow", item):
-            motion = self.guide.advance(frame, previous)
+            found = link(frame, previous, self.painter.temporal)
         self.report.spent("flow", time.perf_counter() - clock)
-        return motion
+        return found
 
     # -- calling thread ----------------------------------------------------------------------
 
     def _paint(self) -> None:
         pending: list[_Picture] = []
-        result: Frame | None = None
         while True:
             message = self.decoded.get()
             if pending and not self._fits(pending, message):
-                result = self._paint_batch(pending)
+                self._paint_batch(pending)
                 pending = []
             if isinstance(message, _Picture):
                 work = message.work
@@ -282,16 +298,16 @@ class Stream:
                     self._end(work, _End(work.item, work, stopped=True))
                 if work.dropped:
                     continue
-                if message.motion is not None and result is None:
-                    result = work.sink.last
-                if message.motion is not None or self._batch_size(work) == 1:
-                    result = self._paint_batch([message], result)
+                if self.film is not None:
+                    self._paint_next(self.film, message)
+                elif self._batch_size(work) == 1:
+                    self._paint_batch([message])
                 else:
                     pending.append(message)
             elif isinstance(message, _Work):
-                result = None
                 self._start(message)
             else:
+                self._end_film(message)
                 self.painted.put(message)
                 if message is None:
                     return
@@ -299,18 +315,26 @@ class Stream:
 
     def _start(self, work: _Work) -> None:
         self.report.item_start(work.item, work.info, work.sink.done)
-        try:
-            with self.hands.hold("painting", work.item):
-                self.painter.reset(work.item)
-        except Exception as error:  # the stylizer is a plugin: its bug costs this item only
-            self._end(work, _End(work.item, work, error))
+        self.film = None
+        self._hand_on(work, lambda: self._reset(work.item))
+        if self._linked(work):
+            from stylepipe.film import Film
+            from stylepipe.paint import Painter
+
+            assert isinstance(self.painter, Painter)
+            sink, memory = work.sink, self.memory // 2
+            self.film = Film(self.painter, work.item, sink.done, sink.last, memory, self.stopping)
+
+    def _reset(self, item: Item) -> tuple[Frame, ...]:
+        self.painter.reset(item)
+        return ()
 
     def _end(self, work: _Work, end: _End) -> None:
         work.dropped = True
         self.painted.put(end)
 
     def _batch_size(self, work: _Work) -> int:
-        if self.device.type == "cpu" or self.guide is not None or work.info.kind == "image":
+        if self.device.type == "cpu" or work.info.kind == "image":
             return 1
         return self.settings.stylizer.caps.batch
 
@@ -322,26 +346,48 @@ class Stream:
             and len(pending) < self._batch_size(message.work)
         )
 
-    def _paint_batch(
-        self, pictures: Sequence[_Picture], previous: Frame | None = None
-    ) -> Frame | None:
-        """Paint pictures of one item, hand them on, and return the last result."""
-        work = pictures[0].work
+    def _paint_batch(self, pictures: Sequence[_Picture]) -> None:
+        """Paint pictures of one item and hand them on."""
+        work, frames = pictures[0].work, [picture.frame for picture in pictures]
+        self._hand_on(work, lambda: self.painter.paint(work.item, frames))
+
+    def _paint_next(self, film: Film, picture: _Picture) -> None:
+        """Paint a film's next frame and hand on the results that are ready."""
+        frame, link = picture.frame, picture.link
+        self._hand_on(picture.work, lambda: film.add(frame, link.result() if link else None), link)
+
+    def _end_film(self, message: _End | None) -> None:
+        """After the last frame, hand on the results that waited for more."""
+        film, self.film = self.film, None
+        work = message.work if message else None
+        if film is None or message is None or work is None or work.dropped:
+            return
+        if message.error is None and not message.stopped:
+            self._hand_on(work, film.end_shot)
+
+    def _hand_on(
+        self, work: _Work, paint: Callable[[], Iterable[Frame]], link: Future[Link] | None = None
+    ) -> None:
+        """Have the painter or the film work, and hand on the results there are."""
+        from stylepipe.film import Interrupted
+
         try:
-            before = _before(pictures[0], previous)
+            if link is not None:
+                link.exception()  # waits, which is no work of the model
             clock = time.perf_counter()
             with self.hands.hold("painting", work.item):
-                results = self.painter.paint(work.item, [p.frame for p in pictures], before)
+                results = list(paint())
             self.report.spent("model", time.perf_counter() - clock)
         except (Canceled, SetupError):
             raise
-        except Exception as error:  # as above
+        except Interrupted:
+            self._end(work, _End(work.item, work, stopped=True))
+        except Exception as error:  # components are plugins: their bugs cost this item only
             self._end(work, _End(work.item, work, error))
-            return None
-        for result in results:
-            self.painted.put(_Picture(work, result), result.nbytes)
-        self.report.frame_done(work.item, len(results))
-        return results[-1]
+        else:
+            for result in results:
+                self.painted.put(_Picture(work, result), result.nbytes)
+            self.report.frame_done(work.item, len(results))
 
     # -- writing thread ----------------------------------------------------------------------
 
@@ -431,14 +477,6 @@ class Stream:
             self.journal.discard(item)
         elif self.abort_on_error:
             raise _Aborted
-
-
-def _before(picture: _Picture, result: Frame | None) -> PreviousFrame | None:
-    if picture.motion is None or picture.source is None or result is None:
-        return None
-    from stylepipe.paint import PreviousFrame
-
-    return PreviousFrame(picture.motion.result(), picture.source, result)
 
 
 class _Aborted(Exception):

@@ -27,17 +27,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-pytest.register_assert_rewrite("stylepipe.contracts")
+pytest.register_assert_rewrite("stylepipe.contracts", "stylepipe.contracts_sequence")
 
 from stylepipe.contracts import (  # noqa: E402
     FlowContract,
     MaskerContract,
     ReaderContract,
-    StylizerContract,
     WriterContract,
     context,
     scene,
 )
+from stylepipe.contracts_sequence import StylizerContract, TemporalContract  # noqa: E402
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,6 +47,7 @@ __all__ = [
     "MaskerContract",
     "ReaderContract",
     "StylizerContract",
+    "TemporalContract",
     "WriterContract",
     "context",
     "make_clip",

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import torch
 
 Kind = Literal["image", "video"]
+MAX_PIXELS = 300_000_000
+"""Most pixels of a picture of any kind, unless the user sets another limit."""
 
 
 @dataclass(frozen=True)
@@ -142,12 +144,33 @@ class Frame:
 
 @dataclass
 class Guide:
-    """What the previous result says about the present frame (video only)."""
+    """What the previous frame and its result say about the present one (video only).
+
+    All tensors are float32, of the frame's size, on the device of the batch.
+    """
 
     warped: torch.Tensor
     """N3HW in [0, 1]: the previous result moved along the optical flow."""
     trust: torch.Tensor
     """N1HW in [0, 1]: 1 where the flow can be trusted, 0 where the pixel was hidden before."""
+    flow: torch.Tensor | None = None
+    """N2HW: for each pixel the way (dx, dy), in pixels, to where it was in the previous frame."""
+    source: torch.Tensor | None = None
+    """N3HW in [0, 1]: the previous source frame. For stylizers that use guides themselves."""
+    result: torch.Tensor | None = None
+    """N3HW in [0, 1]: the previous result as it was written, not moved. As ``source``."""
+
+
+@dataclass
+class Painted:
+    """A frame and what was made of it, before masks are applied."""
+
+    frame: Frame
+    """The source; enlarged where the stylizer's ``Caps.scale`` is not 1."""
+    pixels: np.ndarray
+    """HxWx3, RGB, the dtype of the frame's pixels."""
+    mask: np.ndarray | None = None
+    """HxW in [0, 1], by which the engine lays ``pixels`` over the source; None: everywhere."""
 
 
 @dataclass

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stylepipe.device import tune_threads
+from stylepipe.memory import tune_threads
 
 # As every program of ours does, before torch comes in: beside other work a network takes 3 to 60
 # times as long while threads spin, and tests would fail that only wait for one another.

@@ -155,14 +155,14 @@ class Negative(Stylizer):
         return 1 - batch.images + (float("nan") if self.options.nan else 0)
 
 
-def settings(masker=None, flow=None, name="{stem}", format=None, **options) -> Settings:
+def settings(masker=None, temporal=None, name="{stem}", format=None, **options) -> Settings:
     """Settings of the components above; options go to the stylizer."""
     return Settings(
         preset="test",
         readers=(NpyReader(Options()), ClipReader(Options())),
         masker=masker,
         stylizer=Negative(Negative.Options(**options)),
-        flow=flow,
+        temporal=temporal,
         writers=(NpyWriter(Options()), ClipWriter(Options())),
         output=OutputOptions(name=name, format=format),
     )

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from stylepipe.cli import main
-from stylepipe.cli.app import peek, split_plugins
 from stylepipe.report import Report
 
 HERE = Path(__file__).parent
@@ -120,7 +119,8 @@ def test_flags_reach_the_components(job):
     request, report = job(
         "run", "x", "y", "-o", "out", "-s", "one:2", "--style", "two", "--strength", "0.5",
         "--keep-colors", "--quality", "light", "--mask", "edges", "--mask-invert",
-        "--mask-width", "9", "--temporal", "other", "--temporal-blend", ".25", "--level", "8",
+        "--mask-width", "9", "--flow", "other", "--temporal-blend", ".25", "--level", "8",
+        "--temporal-flow-blend", "5",
         "--name", "{stem}_{style}", "--format", "NPZ", "-d", "cpu", "--precision", "full",
         "--memory", "1.5G", "--overwrite", "--limit", "7", "--on-error", "abort", "-n", "-vv",
         "--json", "-q",
@@ -131,7 +131,8 @@ def test_flags_reach_the_components(job):
         "limit": 5,
     })  # fmt: skip
     assert options(s.masker) == ("edges", {"invert": True, "feather": 0.0, "width": 9})
-    assert s.flow.name == "other" and s.flow.options.blend == 0.25
+    assert options(s.temporal) == ("warp", {"blend": 0.25, "max_side": 640})
+    assert options(s.flow) == ("other", {"blend": 5, "speed": 1})
     assert [w.options.level for w in s.writers if w.name.startswith("packed")] == [8, 8]
     assert s.output.values() == {"name": "{stem}_{style}", "format": "npz"}
     assert request.inputs == (Path("x"), Path("y")) and request.output == Path("out")
@@ -208,7 +209,7 @@ def test_the_environment_is_looked_at(job, monkeypatch):
 
 def test_help_shows_the_presets_components_and_defaults(cli, tmp_path):
     (tmp_path / "p.toml").write_text(
-        '[stylizer]\nuse = "negative"\nwait = 0.125\n[temporal]\nuse = "other"\n'
+        '[stylizer]\nuse = "negative"\nwait = 0.125\n[temporal]\nflow = "other"\n'
         '[mask]\nuse = "edges"\nwidth = 77'
     )
     code, out, _ = cli("run", "-p", "p.toml", "--help")
@@ -227,24 +228,60 @@ def test_a_command_without_arguments_shows_its_help(cli):
 
 
 @pytest.mark.parametrize(
-    ("args", "values"),
+    ("args", "preset", "style"),
     [
-        (["--preset", "a"], ["a"]),
-        (["--preset=a", "-p", "b", "-pc", "-p=d"], ["a", "b", "c", "d"]),
-        (["-vqp", "a", "-nvpb"], ["a", "b"]),
-        (["-s", "x", "-ox", "--style-p", "x"], []),
-        (["--", "-p", "a"], []),
-        (["-p"], []),
+        (["--preset", "a"], "a", "starry-night"),
+        (["--preset=a", "-p", "b"], "b", "starry-night"),
+        (["-pb"], "b", "starry-night"),
+        (["-vqp", "a"], "a", "starry-night"),
+        (["-p", "a", "-nvpb"], "b", "starry-night"),
+        (["-sp", "-nvp", "a"], "a", "p"),  # of -s
+        (["--style", "-pa"], "default", "-pa"),
+        (["-s", "--preset=a"], "default", "--preset=a"),
+        (["--name", "-pa"], "default", "starry-night"),
+        (["-o-pa"], "default", "starry-night"),
     ],
 )
-def test_peek_finds_the_preset_wherever_it_stands(args, values):
-    assert peek(args, {"--preset"}, "p") == values
+def test_the_preset_is_found_wherever_it_stands(job, tmp_path, args, preset, style):
+    folder = tmp_path / "config" / "presets"
+    folder.mkdir(parents=True)
+    for name, wait in (("a", 0.1), ("b", 0.2)):
+        (folder / f"{name}.toml").write_text(
+            f'extends = "default"\n[stylizer]\nstrength = {wait}\n'
+        )
+    chosen = job("run", "x", "-o", "o", *args)[0].settings
+    assert chosen.preset == preset and chosen.stylizer.options.style == (style,)
+    assert chosen.stylizer.options.strength == {"a": 0.1, "b": 0.2, "default": 1}[preset]
 
 
-def test_plugins_are_taken_out_wherever_they_stand():
-    args = ["--plugin", "a", "run", "x", "--plugin=b", "--", "--plugin", "c"]
-    assert split_plugins(args) == (["a", "b"], ["run", "x", "--", "--plugin", "c"])
-    assert split_plugins(["run", "--plugin"]) == ([], ["run", "--plugin"])
+def test_presets_are_read_once(job, monkeypatch):
+    from stylepipe import presets
+
+    read, load = [], presets.load
+    monkeypatch.setattr(presets, "load", lambda path: read.append(path.stem) or load(path))
+    job("run", "x", "-o", "o", "-p", "background", "--mask", "edges", "--strength", "0.5")
+    assert read == ["background", "default"]
+
+
+def test_plugins_are_taken_wherever_they_stand(job, tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.py").write_text(
+            "import stylepipe\nfrom fakes import Negative\n"
+            f"class Own(Negative):\n    'Own.'\n    name = '{name}'\n"
+            "@stylepipe.hookimpl\ndef stylepipe_components(): return [Own]\n"
+        )
+    both = ("--plugin", "one.py", "run", "x", "--plugin=two.py", "-o", "o", "--set")
+    assert job(*both, "stylizer.use=one")[0].settings.stylizer.name == "one"
+    assert job(*both, "stylizer.use=two")[0].settings.stylizer.name == "two"
+
+
+def test_what_follows_two_dashes_is_an_input(monkeypatch, capsys):
+    jobs = []
+    monkeypatch.setattr("stylepipe.pipeline.run", lambda job, *more: jobs.append(job) or Report())
+    assert main.run(["run", "--plugin", TOY, "-o", "o", "--", "--plugin", "-p"]) == 0
+    assert jobs[0].inputs == (Path("--plugin"), Path("-p"))
+    assert main.run(["run", "x", "--plugin"]) == 2
+    assert "'--plugin' requires an argument" in capsys.readouterr().err
 
 
 # -- errors --------------------------------------------------------------------------------
@@ -260,7 +297,10 @@ def test_plugins_are_taken_out_wherever_they_stand():
         (["run", "x", "-o", "o", "--set", "stylizer.strenght=1"], 2, "did you mean 'strength'"),
         (["run", "x", "-o", "o", "--set", "stilizer.strength=1"], 2, "did you mean 'stylizer'"),
         (["run", "x", "-o", "o", "--set", "strength"], 2, "TABLE.KEY=VALUE"),
-        (["run", "x", "-o", "o", "--temporal", "diss"], 2, "did you mean 'dis'"),
+        (["run", "x", "-o", "o", "--temporal", "warb"], 2, "did you mean 'warp'"),
+        (["run", "x", "-o", "o", "--flow", "diss"], 2, "did you mean 'dis'"),
+        (["run", "x", "-o", "o", "--temporal", "dis"], 2, "--temporal warp --flow dis"),
+        (["run", "x", "-o", "o", "--temporal", "median", "--flow", "dis"], 2, "uses no optical"),
         (["run", "x", "-o", "o", "--mask-invert"], 2, "no masker was chosen"),
         (["run", "x", "-o", "o", "--memory", "much"], 2, "4G or 512M"),
         (["run", "x", "-o", "o", "--limit", "0"], 2, "--limit"),

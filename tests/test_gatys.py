@@ -400,7 +400,7 @@ def test_films_are_painted_frame_by_frame_and_their_first_is_traced(
 ) -> None:
     make_clip("film/clip.mp4", SIZE, frames=4, cut=2)
     code, err = cli(
-        inputs="film", temporal="dis", steps=2, trace=files / "trace", style_weight=2
+        inputs="film", temporal="warp", steps=2, trace=files / "trace", style_weight=2
     )  # fmt: skip
     assert code == 0, err
     assert (files / "out" / "clip.mp4").stat().st_size > 500

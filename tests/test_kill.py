@@ -81,7 +81,7 @@ def results(output: Path) -> dict[str, bytes]:
     [
         (make_photos, "photos", []),
         (make_clip, "clip.mp4", []),
-        (make_clip, "clip.mp4", ["--temporal", "dis"]),
+        (make_clip, "clip.mp4", ["--temporal", "warp"]),
     ],
 )
 def test_killed_twenty_times(make, name, options, tmp_path):

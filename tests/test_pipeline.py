@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from fakes import array, settings
+from stylepipe_plugins.temporal_warp import Warp
 
 from stylepipe import Flow, Masker, StyleInfo, StyleRef, UsageError, pipeline
 from stylepipe.errors import ItemError, SetupError
@@ -340,12 +341,12 @@ class Sideways(Flow):
 def test_the_photo_is_not_dragged_into_the_painting_where_both_mask_and_flow_are_used(tmp_path):
     wide = np.linspace(40, 200, 140, dtype=np.uint8)[None, :, None].repeat(64, 0).repeat(3, 2)
     np.save(tmp_path / "clip.npy", np.stack([wide[:, 2 * i : 2 * i + 96] for i in range(12)]))
-    flow = Sideways(Sideways.Options())
+    warp = Warp(Warp.Options(), Sideways(Sideways.Options()))
     go(tmp_path / "clip.npy", tmp_path / "plain.npy")
     go(
         tmp_path / "clip.npy",
         tmp_path / "both.npy",
-        settings(masker=LeftHalf(LeftHalf.Options()), flow=flow),
+        settings(masker=LeftHalf(LeftHalf.Options()), temporal=warp),
     )
     plain, both = (np.load(tmp_path / f"{n}.npy").astype(int) for n in ("plain", "both"))
     assert np.abs(plain - both)[:, :, :48].max() <= 4  # the painted half

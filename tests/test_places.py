@@ -55,7 +55,12 @@ def media(tmp_path) -> Path:
         ("photo.jpg", ["-o", "out", "--format", "mp4"], 1, "--format mp4 is for films, and this"),
         ("clip.mp4", ["-o", "a.mp4", "--format", "mkv"], 2, "contradict each other; leave one out"),
         ("clip.mp4", ["-o", "a.mp4", "--name", "x"], 2, "--name 'x' is for a folder of results"),
-        ("photo.jpg", ["-o", "out", "--temporal", "dis"], 2, "no input is a film; pass --temporal"),
+        (
+            "photo.jpg",
+            ["-o", "out", "--temporal", "warp"],
+            2,
+            "no input is a film; pass --temporal",
+        ),
         ("photo.jpg", ["-o", "out", "--name", "%04d"], 2, "write {index:04d} for %04d"),
         ("-", ["-o", "out"], 3, "standard input is not read; name a file or a folder"),
         ("http://x.org/a.jpg", ["-o", "out"], 3, "http://x.org/a.jpg is an address, and only"),
@@ -96,7 +101,7 @@ def test_one_format_for_a_mixed_folder_costs_only_what_it_is_not_for(cli, media)
 
 def test_a_flow_is_used_where_there_is_a_film_among_photos(cli, media):
     (media / "clip.mp4").unlink()  # the suffix of what is left does not tell that it moves
-    code, _, err = cli(media, "-o", "out", "--temporal", "dis")
+    code, _, err = cli(media, "-o", "out", "--temporal", "warp")
     assert code == 0 and "2 done" in err
 
 

@@ -60,7 +60,7 @@ def plugin(tmp_path):
         ),
         (
             "import stylepipe\n@stylepipe.hookimpl\ndef stylepipe_components(): return [int]",
-            "derives from none of Reader, Masker, Stylizer, Flow, Writer",
+            "derives from none of Reader, Masker, Stylizer, Temporal, Flow, Writer",
         ),
         (
             "import stylepipe\n@stylepipe.hookimpl\ndef stylepipe_components(extra): return []",
@@ -70,6 +70,18 @@ def plugin(tmp_path):
             "import stylepipe\nclass S(stylepipe.Stylizer): pass\n"
             "@stylepipe.hookimpl\ndef stylepipe_components(): return [S]",
             "component S has no name",
+        ),
+        (
+            "import stylepipe\nclass T(stylepipe.Temporal): mode = 'gide'",
+            "mode of T is guide, filter or shot, not 'gide'",
+        ),
+        (
+            "import stylepipe\nclass T(stylepipe.Temporal): lookahead = 2",
+            "T has a lookahead, which is for the mode filter",
+        ),
+        (
+            "import stylepipe\nstylepipe.Caps(warmup='clip')",
+            "warmup is a number of frames or 'shot', not 'clip'",
         ),
     ],
 )
@@ -226,7 +238,7 @@ def test_a_refusal_after_the_start_ends_nothing(plugin):
     ("base", "members", "needed"),
     [
         ("Stylizer", "", "StylizerOptions"),
-        ("Flow", "", "FlowOptions"),
+        ("Flow", "", None),
         ("Masker", "", "MaskOptions"),
         ("Reader", "kind = 'image'; patterns = ('.x',)", None),
     ],
@@ -274,7 +286,13 @@ def test_every_hook_has_a_typed_method_that_calls_it():
 
 
 BUNDLED = Path(stylepipe.__file__).parents[1] / "plugins"
-PUBLIC = {"stylepipe", "stylepipe.nst", "stylepipe.weights", "stylepipe.testing"}
+PUBLIC = {
+    "stylepipe",
+    "stylepipe.nst",
+    "stylepipe.temporal",
+    "stylepipe.testing",
+    "stylepipe.weights",
+}
 
 
 @pytest.mark.parametrize("path", sorted(BUNDLED.rglob("*.py")), ids=lambda p: p.stem)

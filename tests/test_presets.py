@@ -60,7 +60,7 @@ def test_the_strongest_layer_wins_and_is_named(plugins, preset):
 def test_an_empty_preset_is_fast_without_mask_or_flow_and_all_readers_and_writers(plugins, preset):
     settings = resolve(plugins, preset(""))
     assert settings.stylizer.name == "fast"
-    assert settings.masker is None and settings.flow is None
+    assert settings.masker is None and settings.temporal is None
     assert [r.name for r in settings.readers] == ["npy", "npy-clip"]
     assert [w.name for w in settings.writers] == ["npy", "npy-clip", "packed", "packed-clip"]
     assert settings.output == OutputOptions()
@@ -117,24 +117,61 @@ def test_a_variable_for_another_component_of_the_stage_is_void(plugins, preset):
         ({"mask": {"path": "masks"}}, "files", None),
         ({"mask": {"use": "edges", "width": "2"}}, "edges", None),
         ({"temporal": {"blend": "0.5"}}, None, "dis"),
-        ({"temporal": {"use": "other"}}, None, "other"),
+        ({"temporal": {"flow": "other"}}, None, "other"),
+        ({"temporal": {"use": "median"}}, None, None),
     ],
 )
 def test_an_option_of_a_stage_brings_its_usual_component(plugins, preset, overrides, masker, flow):
     settings = resolve(plugins, preset(""), overrides)
     assert (settings.masker and settings.masker.name) == masker
     assert (settings.flow and settings.flow.name) == flow
+    if flow:
+        assert settings.temporal.name == "warp"
+
+
+def test_a_flow_is_no_method_and_the_sentence_says_how_it_is_written(plugins, preset):
+    with pytest.raises(UsageError, match=r"use = 'warp' and flow = 'dis' \(preset .*mine.toml\)"):
+        resolve(plugins, preset('[temporal]\nuse = "dis"'))
+
+
+def test_options_of_the_method_and_of_the_flow_are_keys_of_one_table(plugins, preset):
+    preset('[temporal]\nflow = "other"\nblend = 0.4\nflow_blend = 5\nspeed = 2')
+    settings = resolve(plugins, "mine")
+    assert settings.temporal.options.blend == 0.4
+    assert settings.flow.options.values() == {"blend": 5, "speed": 2}
+    described = settings.describe()["temporal"]
+    assert described == {
+        "use": "warp", "blend": 0.4, "max_side": 640, "flow": "other", "flow_blend": 5, "speed": 2,
+    }  # fmt: skip
+    assert resolve(plugins, "default", {"temporal": described}).describe()["temporal"] == described
+    with pytest.raises(UsageError, match=r"unknown option 'quality' of warp .*flow_blend, speed"):
+        resolve(plugins, "mine", {"temporal": {"quality": "fast"}})
+
+
+def test_another_flow_drops_what_was_meant_for_the_old_one_and_keeps_the_methods_keys(
+    plugins, preset
+):
+    preset('[temporal]\nflow = "other"\nblend = 0.4\nflow_blend = 5\nspeed = 2')
+    settings = resolve(plugins, "mine", {"temporal": {"flow": "dis", "quality": "fast"}})
+    assert settings.temporal.options.blend == 0.4 and settings.flow.options.quality == "fast"
+    assert resolve(plugins, "mine", {"temporal": {"flow": "other"}}).flow.options.speed == 2
+    with pytest.raises(UsageError, match="median uses no optical flow"):
+        resolve(plugins, "mine", {"temporal": {"use": "median", "flow": "dis"}})
+    env = {"STYLEPIPE_TEMPORAL_FLOW": "dis", "STYLEPIPE_TEMPORAL_QUALITY": "fast"}
+    assert resolve(plugins, "mine", {"temporal": {"use": "median"}}, env).flow is None
 
 
 def test_none_switches_a_stage_off_with_its_keys(plugins, preset):
-    preset('[temporal]\nuse = "dis"\nblend = 0.3\n[mask]\npath = "x"')
+    preset('[temporal]\nflow = "dis"\nblend = 0.3\n[mask]\npath = "x"')
     off = {"temporal": {"use": "none"}, "mask": {"use": "none"}}
     settings = resolve(plugins, "mine", off, {"STYLEPIPE_TEMPORAL_BLEND": "0.9"})
-    assert settings.flow is None and settings.masker is None
+    assert settings.temporal is None and settings.masker is None
 
 
 def test_an_option_of_a_stage_that_is_off_is_a_contradiction(plugins, preset):
-    with pytest.raises(UsageError, match=r"temporal.blend was set \(command line\), but no flow"):
+    with pytest.raises(
+        UsageError, match=r"temporal.blend was set \(command line\), but no temporal m"
+    ):
         resolve(plugins, preset(""), {"temporal": {"use": "none", "blend": 0.1}})
     with pytest.raises(UsageError, match=r"mask.invert was set .*mine.toml\), but no masker"):
         resolve(plugins, preset("[mask]\ninvert = true"))
@@ -332,8 +369,8 @@ def test_the_shipped_presets_do_what_their_names_say():
     plugins = Plugins()
     assert resolve(plugins, "default").stylizer.options.style == ("starry-night",)
     fast, smooth = resolve(plugins, "video-fast"), resolve(plugins, "video-smooth")
-    assert fast.stylizer.options.quality == "auto" and fast.flow is not None
-    assert smooth.stylizer.options.quality == "auto" and smooth.flow.options.blend >= 0.7
+    assert fast.stylizer.options.quality == "auto" and fast.flow.options.quality == "ultrafast"
+    assert smooth.stylizer.options.quality == "auto" and smooth.temporal.options.blend >= 0.7
     assert resolve(plugins, "background").masker.options.invert is True
     assert resolve(plugins, "subject").masker.options.invert is False
     assert resolve(plugins, "keep-colors").stylizer.options.keep_colors is True

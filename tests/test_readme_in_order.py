@@ -27,7 +27,7 @@ def steps(page: str) -> Iterator[list[str] | str]:
     text = (ROOT / page).read_text(encoding="utf-8")
     blocks = re.findall(r"^```(sh|python)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     for language, block in blocks:
-        if language == "python" and "convert(" in block:
+        if language == "python" and block.startswith("import stylepipe"):
             yield block
         for line in block.replace("\\\n", " ").splitlines() if language == "sh" else ():
             for call in shlex.join(shlex.split(line, comments=True)).split(" '&&' "):

@@ -46,6 +46,6 @@ def test_a_film_is_painted_frame_by_frame(name: str, make_clip: MakeFile, tmp_pa
     still = cv2.imread(str(photo), cv2.IMREAD_GRAYSCALE)
     assert apart(plain[-1], still) < 0.7 * apart(plain[-2], still)
 
-    guided = frames(paint(clip, "guided.mp4", "--crf", "1", "--temporal", "dis"))
+    guided = frames(paint(clip, "guided.mp4", "--crf", "1", "--temporal", "warp"))
     assert apart(guided[0], plain[0]) < 1
     assert apart(guided[-1], plain[-1]) > 2

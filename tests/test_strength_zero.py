@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from fakes import array, settings
 
-from stylepipe import Caps, Flow, Masker
+from stylepipe import Caps, Flow, Masker, Temporal
 from stylepipe.job import Job
 from stylepipe.pipeline import run
 from stylepipe.report import Report
@@ -23,6 +23,10 @@ class Mask(Masker):
 
 class Motion(Flow):
     name, open, flow = "motion", never, never
+
+
+class Method(Temporal):
+    name, open, motion, guide = "method", never, never, never
 
 
 @pytest.fixture(autouse=True)
@@ -44,9 +48,8 @@ def test_nothing_is_painted_and_all_is_kept(tmp_path, monkeypatch, capsys, stren
     }
     for name, pixels in sources.items():
         np.save(folder / f"{name}.npy", pixels)
-    chosen = settings(
-        Mask(Mask.Options(feather=3)), Motion(Motion.Options()), strength=0, keep_colors=True
-    )
+    method = Method(Method.Options(), Motion(Motion.Options()))
+    chosen = settings(Mask(Mask.Options(feather=3)), method, strength=0, keep_colors=True)
     job = Job((folder,), Path(tmp_path / "out"), chosen, device="cpu")
     report = run(job, fakes.Plugins(), Report())
     assert report.counts == {"done": 4}, report.failures

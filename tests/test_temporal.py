@@ -1,18 +1,23 @@
 """Video stays steady: flow, occlusion, scene cuts, the guide, and the measure of it all."""
 
 import itertools
+import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
 from stylepipe_plugins.flow_dis import DisFlow, DisOptions
+from stylepipe_plugins.temporal_warp import Warp, WarpOptions
 
-from stylepipe import Flow, FlowOptions, ItemError
-from stylepipe.temporal.guide import TemporalGuide
+import stylepipe.temporal
+from stylepipe import Flow, ItemError, Options
+from stylepipe.temporal.guide import find_motion
 from stylepipe.temporal.metrics import warping_error
 from stylepipe.temporal.occlusion import occluded
+from stylepipe.temporal.scenes import is_cut
 from stylepipe.temporal.warp import enlarge, settle, warp
 from stylepipe.tensors import to_pixels, to_tensor
 from stylepipe.types import Frame
@@ -54,15 +59,19 @@ def flickering(frames, seed=0, strength=12):
     return noisy
 
 
-def guided(sources, painted, blend=0.7, **options):
+def warping(flow=None, **options):
+    """The bundled method."""
+    return Warp(WarpOptions(**options), flow or DisFlow(DisOptions()))
+
+
+def guided(sources, painted, **options):
     """What the engine does with a stylizer that knows nothing of guides."""
-    guide = TemporalGuide(DisFlow(DisOptions(**options)), blend)
+    method = warping(**options)
     results = [painted[0]]
     for before, source, picture in zip(sources, sources[1:], painted[1:], strict=False):
         images = to_tensor([picture], CPU)
-        found = guide.guide(guide.advance(source, before), results[-1].pixels, CPU)
-        if found is not None:
-            images = guide.apply(images, found)
+        found = method.guide(method.motion(source, before), results[-1], CPU)
+        images = method.blend(images, found)
         results.append(Frame(to_pixels(images, picture.pixels.dtype)[0]))
     return results
 
@@ -130,10 +139,10 @@ def test_flow_of_16_bit_frames_is_that_of_8_bit_frames():
 
 def test_flow_is_the_same_from_any_thread_and_any_number_of_them():
     frames = pan(5, 8, 3)
-    guide = TemporalGuide(DisFlow(DisOptions()), 0.7)
-    alone = [guide.advance(b, a) for a, b in itertools.pairwise(frames)]
+    method = warping()
+    alone = [method.motion(b, a) for a, b in itertools.pairwise(frames)]
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(guide.advance, frames[1:], frames[:-1]))
+        together = list(pool.map(method.motion, frames[1:], frames[:-1]))
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_array_equal(one.flow, other.flow)
         np.testing.assert_array_equal(one.trust, other.trust)
@@ -172,18 +181,42 @@ def test_what_was_hidden_before_is_occluded_and_what_stands_still_is_not():
     assert not hidden[:30].any() and not hidden[90:].any()
 
 
-def test_what_came_in_over_the_border_is_occluded():
+@pytest.mark.parametrize("axis", [0, 1], ids=["x", "y"])
+@pytest.mark.parametrize("way", [6, -6])
+def test_what_came_in_over_the_border_is_occluded(axis, way):
     flow = np.zeros((H, W, 2), np.float32)
-    flow[..., 0] = 6
+    flow[..., axis] = way
     hidden = occluded(flow, -flow)
-    assert hidden[:, -5:].all() and not hidden[:, :-7].any()
+    along = hidden.swapaxes(0, 1) if axis else hidden
+    along = along if way > 0 else along[:, ::-1]
+    assert along[:, -5:].all() and not along[:, :-7].any()
+
+
+def test_borders_of_moving_things_are_not_trusted():
+    """The right half moves down, by less than what counts as inconsistent."""
+    there = np.zeros((H, W, 2), np.float32)
+    there[:, W // 2 :, 1] = 0.5
+    flows = iter((there, -there))
+    plain = Frame(np.full((H, W, 3), 128, np.uint8))
+    trust = find_motion(plain, plain, lambda a, b: next(flows), 640).trust[10:-10]
+    edge = trust[:, W // 2 - 3 : W // 2 + 1]
+    assert edge.max() < 0.5 and edge.min() == 0
+    assert trust[:, : W // 2 - 6].min() == 1 and trust[:, W // 2 + 6 :].min() == 1
+
+
+@pytest.mark.parametrize("step", [0, 10, 25, 50])
+def test_trust_falls_with_the_change_of_color_as_published(step):
+    """Lai et al. 2018, eq. 2: exp(-50 |I - warped I|^2)."""
+    before, now = (Frame(np.full((H, W, 3), value, np.uint8)) for value in (100, 100 + step))
+    trust = warping(Still(Options())).motion(now, before).trust
+    assert trust.mean() == pytest.approx(np.exp(-50 * 3 * (step / 255) ** 2), rel=1e-3)
 
 
 def test_trust_is_low_where_a_thing_appears_and_high_elsewhere():
     background = texture(6)
     before, now = Frame(background), square_over(background, 60)
-    motion = TemporalGuide(DisFlow(DisOptions()), 0.7).advance(now, before)
-    assert not motion.cut
+    motion = warping().motion(now, before)
+    assert not is_cut(now.pixels, before.pixels)
     assert motion.trust[40:80, 65:105].mean() < 0.1
     assert motion.trust[:20].min() > 0.9 and motion.trust[:, :40].min() > 0.9
 
@@ -191,16 +224,15 @@ def test_trust_is_low_where_a_thing_appears_and_high_elsewhere():
 # -- scene cuts ------------------------------------------------------------------------
 
 
-def is_cut(now, before):
-    return TemporalGuide(DisFlow(DisOptions()), 0.7).advance(now, before).cut
-
-
 @pytest.mark.parametrize("seed", range(5))
-def test_a_new_scene_is_a_cut(seed):
-    a, b = Frame(texture(seed, grain=20)), Frame(texture(seed + 50, grain=20))
-    assert is_cut(b, a)
-    guide = TemporalGuide(DisFlow(DisOptions()), 0.7)
-    assert guide.guide(guide.advance(b, a), a.pixels, CPU) is None
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("size", [(120, 160), (9, 200), (1, 1)])
+def test_a_new_scene_is_a_cut(seed, dtype, size):
+    scale = np.iinfo(dtype).max // 255
+    a, b = (texture(s, grain=20).astype(dtype) * scale for s in (seed, seed + 50))
+    cut, still = (is_cut(p[: size[0], : size[1]], a[: size[0], : size[1]]) for p in (b, a))
+    assert cut or size == (1, 1)  # one pixel has no composition
+    assert not still
 
 
 def test_motion_flash_fade_and_stillness_are_no_cuts():
@@ -218,7 +250,7 @@ def test_motion_flash_fade_and_stillness_are_no_cuts():
         (frame, frame),
         (black, black),
     ]:
-        assert not is_cut(now, before)
+        assert not is_cut(now.pixels, before.pixels)
 
 
 CLIPS = ["bikes.mp4", "bigbuckbunny.mp4", "carphone_pristine.mp4", "cockatoo.mp4"]
@@ -240,15 +272,15 @@ def test_cuts_between_real_clips_are_found_and_motion_within_them_is_none(shared
     for name, frames in pairs.items():
         h, w = frames[0].pixels.shape[:2]
         for now, before in [frames[1::-1], frames[2:0:-1], (frames[3], frames[2])]:
-            assert not is_cut(now, before), name
+            assert not is_cut(now.pixels, before.pixels), name
         for other in set(CLIPS) - {name}:
-            foreign = Frame(cv2.resize(pairs[other][0].pixels, (w, h)))
-            assert is_cut(foreign, frames[0]) and is_cut(frames[0], foreign), (name, other)
+            own, foreign = frames[0].pixels, cv2.resize(pairs[other][0].pixels, (w, h))
+            assert is_cut(foreign, own) and is_cut(own, foreign), (name, other)
 
 
 @pytest.mark.slow
 def test_the_one_cut_in_a_real_clip_is_found(shared_data):
-    frames = list(decode(shared_data / "video" / "bikes.mp4", set(range(70, 84))))
+    frames = [f.pixels for f in decode(shared_data / "video" / "bikes.mp4", set(range(70, 84)))]
     cuts = [70 + i for i in range(1, len(frames)) if is_cut(frames[i], frames[i - 1])]
     assert cuts == [76]
 
@@ -303,11 +335,13 @@ def test_blend_0_is_the_stylizers_own_result():
 
 def test_a_guide_has_the_frames_size_whatever_the_size_the_flow_is_found_at():
     frames = pan(12, 2, 4)
-    guide = TemporalGuide(DisFlow(DisOptions(max_side=64)), 0.7)
-    motion = guide.advance(frames[1], frames[0])
+    method = warping(max_side=64)
+    motion = method.motion(frames[1], frames[0])
     assert max(motion.flow.shape) == 64
-    found = guide.guide(motion, frames[0].pixels, CPU)
+    found = method.guide(motion, frames[0], CPU)
     assert found.warped.shape == (1, 3, H, W) and found.trust.shape == (1, 1, H, W)
+    assert found.flow.shape == (1, 2, H, W)
+    assert found.flow[0, 0, 10:-10, 10:-10].mean() == pytest.approx(4, abs=0.3)
     assert found.trust.min() >= 0 and found.trust.max() <= 1
     miss = (found.warped - to_tensor([frames[1]], CPU)).abs()[..., 10:-10, 10:-10]
     assert miss.mean() < 0.02  # the previous frame, moved, is the present one
@@ -333,17 +367,18 @@ class Still(Flow):
 
 
 def test_a_flow_of_the_wrong_size_is_named():
-    flow = Still(FlowOptions())
+    flow = Still(Options())
     flow.rows = 1
     with pytest.raises(ItemError, match=r"'still' returned \(1, 2, 121, 160\)"):
-        TemporalGuide(flow, 0.5).advance(Frame(texture(1)), Frame(texture(1)))
+        warping(flow).motion(Frame(texture(1)), Frame(texture(1)))
 
 
 def test_any_flow_will_do():
     frame = Frame(texture(1))
-    guide = TemporalGuide(Still(FlowOptions()), 0.5)
-    found = guide.guide(guide.advance(frame, frame), np.full_like(frame.pixels, 255), CPU)
-    result = guide.apply(torch.zeros(1, 3, H, W), found)
+    method = warping(Still(Options()), blend=0.5)
+    white = Frame(np.full_like(frame.pixels, 255))
+    found = method.guide(method.motion(frame, frame), white, CPU)
+    result = method.blend(torch.zeros(1, 3, H, W), found)
     assert torch.allclose(result, torch.full_like(result, 0.5), atol=1e-5)
 
 
@@ -391,3 +426,17 @@ def test_warping_error_needs_pairs():
         warping_error(frames, frames[:2], still_flow)
     with pytest.raises(ValueError, match="two frames"):
         warping_error(frames[:1], frames[:1], still_flow)
+
+
+# -- the house -------------------------------------------------------------------------
+
+
+def test_the_mathematics_know_no_job_component_or_file():
+    folder = Path(stylepipe.temporal.__file__).parent
+    found = re.findall(
+        r"^ *(?:from|import) (stylepipe[.\w]*)",
+        "".join(path.read_text() for path in folder.glob("*.py")),
+        re.MULTILINE,
+    )
+    own = {name for name in found if name.startswith("stylepipe.temporal.")}
+    assert set(found) - own == {"stylepipe.types", "stylepipe.tensors"}

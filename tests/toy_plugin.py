@@ -5,13 +5,13 @@ from fakes import ClipReader, ClipWriter, Negative, NpyReader, NpyWriter
 from stylepipe import (
     Caps,
     Flow,
-    FlowOptions,
     Masker,
     MaskOptions,
     Options,
     StyleInfo,
     Stylizer,
     StylizerOptions,
+    Temporal,
     UsageError,
     hookimpl,
     option,
@@ -51,7 +51,7 @@ class Fast(Stylizer):
 class Files(Masker):
     """Masks from files."""
 
-    name = "files"
+    name, by_file = "files", True
 
     class Options(MaskOptions):
         path: str | None = option(None, "File or folder.")
@@ -71,14 +71,37 @@ class Dis(Flow):
 
     name = "dis"
 
-    class Options(FlowOptions):
+    class Options(Options):
         quality: str = option("medium", "Care.", choices=("ultrafast", "fast", "medium"))
 
 
 class Other(Flow):
-    """Another flow."""
+    """Another flow, with options of the same names as a method's."""
 
     name = "other"
+
+    class Options(Options):
+        blend: int = option(3, "Has the name of an option of the method.")
+        speed: int = option(1, "Has no other's name.")
+
+
+class Warp(Temporal):
+    """Guides."""
+
+    name = "warp"
+
+    class Options(Options):
+        blend: float = option(0.7, "Share.", min=0, max=1)
+        max_side: int = option(640, "Pixels.", min=64)
+
+
+class Median(Temporal):
+    """Uses no flow."""
+
+    name, mode, uses_flow = "median", "filter", False
+
+    class Options(Options):
+        frames: int = option(3, "Frames.")
 
 
 class Packed(NpyWriter):
@@ -103,5 +126,5 @@ class PackedClip(ClipWriter):
 @hookimpl
 def stylepipe_components():
     readers = [NpyReader, ClipReader]
-    return [*readers, Fast, Negative, Files, Edges, Dis, Other, NpyWriter, ClipWriter, Packed,
-            PackedClip]  # fmt: skip
+    return [*readers, Fast, Negative, Files, Edges, Dis, Other, Warp, Median, NpyWriter, ClipWriter,
+            Packed, PackedClip]  # fmt: skip

@@ -31,7 +31,7 @@ from .options import GatysOptions
 if TYPE_CHECKING:
     import torch
 
-    from stylepipe.job import Job
+    from stylepipe import Job
     from stylepipe.nst.gatys import Gatys
     from stylepipe.nst.optimize import Step
 

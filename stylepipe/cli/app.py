@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -54,49 +54,21 @@ def help_unless_completing(ctx: click.Context) -> list[str]:
     return [] if ctx.resilient_parsing else ["--help"]
 
 
-def split_plugins(args: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Take ``--plugin X`` out, wherever it stands: commands may come from those plugins."""
-    asked: list[str] = []
-    rest: list[str] = []
-    words = iter(args)
-    for word in words:
-        if word == "--":
-            return asked, [*rest, word, *words]
-        value = next(words, None) if word == "--plugin" else None
-        if value is not None:
-            asked.append(value)
-        elif word.startswith("--plugin="):
-            asked.append(word.partition("=")[2])
-        else:
-            rest.append(word)
-    return asked, rest
+def look_ahead(
+    params: Iterable[click.Parameter], args: Sequence[str], resilient: bool = True
+) -> tuple[dict[str, Any], list[str]]:
+    """What the arguments say of some options, while others are not known yet, and the other words.
 
-
-def peek(args: Iterable[str], names: set[str], short: str = "", flags: str = "nvqh") -> list[str]:
-    """Values given to an option, before the options are known well enough to parse them.
-
-    ``names`` are its long forms, ``short`` its letter, ``flags`` the letters that take no value.
+    They are read by click, and from the same declarations as later. ``resilient``: a mistake ends
+    the reading without a word, as it is found again.
     """
-    found: list[str] = []
-    waiting = False
-    for arg in args:
-        if waiting:
-            found.append(arg)
-            waiting = False
-        elif arg == "--":
-            break
-        elif arg.startswith("--"):
-            name, equals, value = arg.partition("=")
-            if name in names and equals:
-                found.append(value)
-            waiting = name in names and not equals
-        elif arg.startswith("-") and short:
-            rest = arg[1:].lstrip(flags)
-            if rest.startswith(short):
-                value = rest[1:].removeprefix("=")
-                waiting = not value
-                found.extend([value] if value else [])
-    return found
+    options: list[click.Parameter] = [p for p in params if isinstance(p, click.Option)]
+    command = click.Command(None, params=options, add_help_option=False)
+    context = click.Context(command, ignore_unknown_options=True, resilient_parsing=resilient)
+    words = list(args)
+    cut = words.index("--") if "--" in words else len(words)
+    values, rest, _ = command.make_parser(context).parse_args(words[:cut])
+    return values, [*rest, *words[cut:]]
 
 
 def unexpected(error: BaseException, verbose: bool) -> str:

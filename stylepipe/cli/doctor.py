@@ -24,7 +24,6 @@ from stylepipe.version import __version__
 
 if TYPE_CHECKING:
     from stylepipe.components import Stylizer
-    from stylepipe.device import Device
 
 IMPORTS = {"opencv-python": "cv2", "pillow": "PIL"}
 """Import names that differ from the distribution's."""
@@ -221,7 +220,6 @@ def presets(app: App) -> Iterator[Finding]:
 def styles(app: App) -> Iterator[Finding]:
     """Every bundled style is loaded as a job would load it."""
     from stylepipe.components import Stylizer
-    from stylepipe.device import pick
 
     for name, cls in app.plugins.components(Stylizer).items():
         try:
@@ -232,12 +230,20 @@ def styles(app: App) -> Iterator[Finding]:
         broken = 0
         for style in bundled:
             try:
-                _load(cls, style, pick("cpu"))
+                _load(cls(cls.Options.build({"style": style})))
             except Exception as error:  # any failure to load is what we are looking for
                 broken += 1
                 yield Finding("style", f"{name}: {style}: {error}", ok=False)
         if bundled and not broken:
             yield Finding("styles", f"{name}: {', '.join(bundled)}")
+
+
+def _load(stylizer: Stylizer) -> None:
+    from stylepipe.job import OutputOptions, Settings
+    from stylepipe.session import Session
+
+    settings = Settings("doctor", (), None, stylizer, None, (), OutputOptions.build({}))
+    Session(settings, device="cpu", log=lambda line: None).prepare().close()
 
 
 def weights(app: App) -> Iterator[Finding]:
@@ -248,17 +254,6 @@ def weights(app: App) -> Iterator[Finding]:
             good = entry.matches(entry.path)
             advice = "" if good else f" is damaged; fetch it again: stylepipe weights fetch {name}"
             yield Finding("weights", f"{name}: {entry.path}{advice}", ok=good)
-
-
-def _load(cls: type[Stylizer], style: str, device: Device) -> None:
-    from stylepipe.components import Context, StyleRef
-
-    stylizer = cls(cls.Options.build({"style": style}))
-    try:
-        stylizer.open(Context(device, 1 << 30, lambda line: None))
-        stylizer.prepare([StyleRef(style, 1.0)])
-    finally:
-        stylizer.close()
 
 
 CHECKS: tuple[Callable[[App], Iterator[Finding]], ...] = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -13,11 +12,12 @@ from typing import NoReturn
 
 import click
 
-from stylepipe.cli.app import App, app_of, help_unless_completing, split_plugins, unexpected
+from stylepipe.cli.app import App, app_of, help_unless_completing, look_ahead, unexpected
+from stylepipe.cli.flags import verbosity_flags
 from stylepipe.cli.output import complain, sentence_of
-from stylepipe.device import tune_threads
 from stylepipe.errors import SetupError, StylepipeError, sentence, suggest
 from stylepipe.inhand import watch_crashes
+from stylepipe.memory import tune_threads
 from stylepipe.startup import heed_ctrl_c, leave_at_ctrl_c
 from stylepipe.stdio import secure_streams, tell
 from stylepipe.version import __version__
@@ -92,8 +92,10 @@ class Cli(click.Group):
         raise click.UsageError(f"unknown command {name!r}{suggest(name, self.list_commands(ctx))}")
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        asked, args = split_plugins(args)
-        ctx.obj = App(asked)
+        # Commands may come from plugins, so those are asked for anywhere.
+        plugin = [p for p in self.params if p.name == "plugin"]
+        values, args = look_ahead(plugin, args, ctx.resilient_parsing)
+        ctx.obj = App(values.get("plugin") or ())
         return super().parse_args(ctx, args or help_unless_completing(ctx))
 
 
@@ -141,7 +143,6 @@ def _output_error() -> OSError | None:
 
 
 def _run(args: Sequence[str]) -> int:
-    verbose = any(re.fullmatch("--verbose|-[nq]*v[nvq]*", arg) for arg in args)
     try:
         result = make_cli().main(list(args), prog_name="stylepipe", standalone_mode=False)
     except click.exceptions.Abort:
@@ -157,7 +158,7 @@ def _run(args: Sequence[str]) -> int:
     except Exception as error:
         if _output_error() is not None:
             return 0  # and that is told when all is over
-        tell(unexpected(error, verbose))
+        tell(unexpected(error, "verbose" in look_ahead(verbosity_flags(), args)[0]))
         return 1
     return result if isinstance(result, int) else 0
 

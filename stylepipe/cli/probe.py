@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,8 @@ from stylepipe.cli.run import parse_sets
 from stylepipe.components import Reader
 from stylepipe.errors import ItemError, NoInputError
 from stylepipe.inputs import probe, readers_for
-from stylepipe.plan import open_lightly
 from stylepipe.presets import draft
+from stylepipe.session import Opener
 from stylepipe.stdio import printable, tell
 from stylepipe.types import Info
 
@@ -49,9 +48,9 @@ def command(
     found: list[dict[str, Any]] = []
     failed = False
     damages: list[str] = []
-    with ExitStack() as stack:
-        readers = draft(app.plugins, "default", parse_sets(sets), os.environ).settings().readers
-        open_lightly(readers, stack, lambda line: tell(printable(line)), damages.append)
+    readers = draft(app.plugins, "default", parse_sets(sets), os.environ).settings().readers
+    with Opener(device="cpu", log=_say, damaged=damages.append) as opener:
+        opener.open(readers)
         for path in files:
             damages.clear()
             try:
@@ -70,6 +69,10 @@ def command(
     if as_json:
         print_json(found)
     return ItemError.exit_code if failed else 0
+
+
+def _say(line: str) -> None:
+    tell(printable(line))
 
 
 def _facts(path: Path, readers: Sequence[Reader]) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from stylepipe.cli.app import App, app_of, help_unless_completing, peek
+from stylepipe.cli.app import app_of, help_unless_completing, look_ahead
 from stylepipe.cli.flags import Flag, add_flags, given, machine_flags, verbosity_flags
 from stylepipe.cli.output import sentence_of
-from stylepipe.components import Component, Masker, Stylizer
+from stylepipe.components import Component, Flow, Masker, Stylizer
 from stylepipe.errors import StylepipeError, UsageError, suggest
-from stylepipe.job import DEFAULT, ENGINE, TABLES
+from stylepipe.job import DEFAULT, DEFAULT_FLOW, ENGINE, TABLES, option_keys
 from stylepipe.options import OptionSpec
-from stylepipe.presets import Draft, available, draft
+from stylepipe.presets import Draft, Value, available, draft
 
 if TYPE_CHECKING:
     from stylepipe.plugins import Plugins
@@ -73,29 +74,34 @@ class RunCommand(click.Command):
             return super().make_context(info_name, args, parent, **more)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        plugins = app_of(ctx).plugins
         del self.params[self.fixed :]
         try:
-            self.params += self._component_flags(app_of(ctx), args)
+            known = self._choose(plugins, args)
         except StylepipeError:
-            if not ctx.resilient_parsing:  # while completing, the rest still completes
+            if not ctx.resilient_parsing:
                 raise
+            return super().parse_args(ctx, args)  # while completing, the rest still completes
+        self.params += component_flags(known.components, known.values, plugins, self.params)
         rest = super().parse_args(ctx, args or help_unless_completing(ctx))
-        ctx.params["tables"] = self._overrides(app_of(ctx).plugins, ctx.params)
+        if not ctx.resilient_parsing:
+            ctx.params["known"] = known.over(plugins, self._overrides(plugins, ctx.params))
         for name in [n for n in ctx.params if "__" in n]:
             del ctx.params[name]
         return rest
 
-    def _component_flags(self, app: App, args: Sequence[str]) -> list[click.Parameter]:
-        values: dict[str, Any] = {
-            "preset": (peek(args, {"--preset"}, "p") or ["default"])[-1],
-            "set": peek(args, {"--set"}),
-            "mask": (peek(args, {"--mask"}) or [""])[-1],
-            "temporal": (peek(args, {"--temporal"}) or [""])[-1],
-        }
-        known = draft(
-            app.plugins, values["preset"], self._overrides(app.plugins, values), os.environ
-        )
-        return component_flags(app.plugins, known, self.params)
+    def _choose(self, plugins: Plugins, args: Sequence[str]) -> Draft:
+        """The components that preset, environment and arguments choose, before their flags are
+        known. The flags of all that could be chosen tell which words are values of others."""
+        every = {table: list(plugins.components(base).values()) for table, base in TABLES.items()}
+        every["temporal"] += plugins.components(Flow).values()
+        others = component_flags(every, {}, plugins, self.params)
+        values, _ = look_ahead([*self.params, *others], args)
+        choices = {name: values.get(name) for name in ("set", "mask", "temporal")}
+        tables = self._overrides(plugins, choices)
+        if flow := values.get("temporal__flow"):
+            tables.setdefault("temporal", {}).setdefault("flow", flow)
+        return draft(plugins, values.get("preset", "default"), tables, os.environ)
 
     def _overrides(self, plugins: Plugins, values: dict[str, Any]) -> Tables:
         tables = given(self.params, values)
@@ -125,23 +131,35 @@ _TABLE_OF = {"mask": "mask", "temporal": "temporal"}
 
 
 def component_flags(
-    plugins: Plugins, known: Draft, params: Sequence[click.Parameter]
+    components: Mapping[str, Sequence[type[Component]]],
+    values: Mapping[str, Mapping[str, Value]],
+    plugins: Plugins,
+    params: Sequence[click.Parameter],
 ) -> list[click.Parameter]:
-    """The flags of the components a draft chose; no name of ``params`` is given again."""
+    """The flags of components by table, and of the one meant where a table has none.
+
+    ``values`` are the defaults that the help shows; no name of ``params`` is given again.
+    """
     taken = {opt for p in params for opt in (*p.opts, *p.secondary_opts)} | {"--help", "-h"}
     flags: list[click.Parameter] = []
     for table in ("stylizer", "output", "input", "mask", "temporal"):
-        classes = known.components[table]
+        classes = components[table]
         if not classes and table in DEFAULT:
-            default = plugins.components(TABLES[table]).get(DEFAULT[table])
-            classes = (default,) if default else ()
-        specs = _union(classes)
-        if table in ENGINE:
-            specs = [*ENGINE[table].specs(), *specs]
-        shown = {key: v.value for key, v in known.values[table].items()}
+            classes = _usual(plugins, table)
+        shown = {key: v.value for key, v in values.get(table, {}).items()}
         styles = partial(_style_names, classes)
-        flags += add_flags(specs, table, taken, shown, table in DEFAULT, styles)
+        if table in ENGINE:
+            flags += add_flags(ENGINE[table].specs(), table, taken, shown)
+        flags += add_flags(_union(classes), table, taken, shown, table in DEFAULT, styles)
     return flags
+
+
+def _usual(plugins: Plugins, table: str) -> tuple[type[Component], ...]:
+    """What a table has flags for while nothing is chosen: any of them brings these along."""
+    usual = [plugins.components(TABLES[table]).get(DEFAULT[table])]
+    if table == "temporal":
+        usual.append(plugins.components(Flow).get(DEFAULT_FLOW))
+    return tuple(cls for cls in usual if cls)
 
 
 def _style_names(classes: Sequence[type[Component]]) -> list[str]:
@@ -153,9 +171,9 @@ def _style_names(classes: Sequence[type[Component]]) -> list[str]:
 
 def _union(classes: Sequence[type[Component]]) -> list[OptionSpec]:
     specs: dict[str, OptionSpec] = {}
-    for cls in classes:
-        for spec in cls.Options.specs():
-            specs.setdefault(spec.name, spec)
+    for keys in option_keys(classes):
+        for key, spec in keys.items():
+            specs.setdefault(key, replace(spec, name=key))
     return list(specs.values())
 
 
@@ -241,7 +259,7 @@ def _engine_flags() -> list[click.Parameter]:
         option(
             ["--temporal"],
             metavar="NAME",
-            help="Optical flow that keeps frames of a video alike, or none.",
+            help="Temporal method that keeps the frames of a video alike, or none.",
         ),
         *machine_flags(),
         option(
@@ -306,8 +324,7 @@ def _run(
     *,
     inputs: tuple[Path, ...],
     output: Path,
-    preset: str,
-    tables: Tables,
+    known: Draft,
     device: str,
     precision: str,
     memory: int | None,
@@ -325,10 +342,10 @@ def _run(
     app = app_of(ctx)
     with _told_as_event(json):
         app.warn_of_broken()
-        settings = draft(app.plugins, preset, tables, os.environ).settings()
+        settings = known.settings()
 
-    from stylepipe.device import tune_allocator
     from stylepipe.job import Job
+    from stylepipe.memory import tune_allocator
     from stylepipe.pipeline import run
     from stylepipe.report import Report
 

@@ -67,8 +67,8 @@ def _command(name: str, cls: type[Stylizer] | type[Training]) -> click.Command:
     def train(**values: Any) -> None:
         options = kind.build(given(flags, values).get("train", {}))
 
-        from stylepipe.device import pick, tune_allocator
-        from stylepipe.memory import available_memory
+        from stylepipe.device import pick
+        from stylepipe.memory import available_memory, tune_allocator
         from stylepipe.report import Report
 
         tune_allocator()

@@ -13,16 +13,15 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from stylepipe.media.video_color import PQ, Color
 from stylepipe.media.video_sidedata import side_data
 
 if TYPE_CHECKING:
     import av
+    from av.video.codeccontext import VideoCodecContext
     from av.video.stream import VideoStream
-
-    from stylepipe.media.video_encode import Encoding
 
 _XY, _LUMINANCE, _LUX = 50_000, 10_000, 10_000
 """Steps of a chromaticity, a candela per square meter and a lux in bitstreams and in MP4."""
@@ -110,7 +109,20 @@ def white(color: Color, light: Light) -> float:
     return signal
 
 
-def describe(stream: VideoStream, encoding: Encoding) -> None:
+class Encoder(Protocol):
+    """What :func:`describe` needs of an encoding."""
+
+    @property
+    def codec(self) -> str: ...
+    @property
+    def rate(self) -> str: ...
+    @property
+    def light(self) -> Light: ...
+    def apply(self, context: VideoCodecContext) -> None: ...
+    def open(self) -> VideoCodecContext: ...
+
+
+def describe(stream: VideoStream, encoding: Encoder) -> None:
     """Make an output's stream of pictures say ``encoding.light``, before the header is written.
 
     PyAV copies what a stream says of its light from another stream only, and this one's boxes are
@@ -132,7 +144,7 @@ def describe(stream: VideoStream, encoding: Encoding) -> None:
     context.extradata = encoding.open().extradata  # that of the segments
 
 
-def _header(encoding: Encoding) -> bytes | None:
+def _header(encoding: Encoder) -> bytes | None:
     """A file with a stream of such pictures and none in it."""
     import av
 

@@ -17,7 +17,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from stylepipe.device import trim_allocator
+from stylepipe.memory import trim_allocator
 
 from .budget import Footprint, NotEnoughMemory
 from .encoders import Encoder

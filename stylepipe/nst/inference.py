@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, unflatten
 
-from stylepipe.device import is_out_of_memory
+from stylepipe.memory import is_out_of_memory
 from stylepipe.nst.networks import NORM_EPS, ConvNorm, Residual, StyleNetwork, pad
 
 CACHED = 8 * 2**20

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylepipe.device import trim_allocator
+from stylepipe.memory import trim_allocator
 
 from .objective import Objective
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from stylepipe.device import trim_allocator
+from stylepipe.memory import trim_allocator
 
 from .budget import Footprint, Map, NotEnoughMemory
 from .encoders import Encoder

@@ -1,22 +1,20 @@
 """The guide from one frame of a video to the next.
 
 Nothing is remembered here: each guide follows from the two source frames and from the previous
-result as it was written, so a video that was interrupted goes on as if it had not been.
+result as it was written, so a video that was interrupted resumes as if it had not been.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import cv2
 import numpy as np
 
-from stylepipe.components import Flow
-from stylepipe.errors import ItemError
 from stylepipe.temporal.occlusion import inconsistency, motion_border
-from stylepipe.temporal.scenes import is_cut
-from stylepipe.temporal.warp import enlarge, outside, settle, warp
+from stylepipe.temporal.warp import enlarge, outside, settle, shrink, warp
 from stylepipe.types import Frame, Guide
 
 if TYPE_CHECKING:
@@ -28,6 +26,9 @@ is said to come from (Lai et al. 2018, eq. 2)."""
 MARGIN = 5
 """Width in pixels by which untrusted areas grow, and then of their soft edge."""
 
+FlowBetween = Callable[[Frame, Frame], np.ndarray]
+"""(a, b) -> HxWx2 float32: the optical flow from a to b in pixels."""
+
 
 @dataclass(frozen=True)
 class Motion:
@@ -37,77 +38,37 @@ class Motion:
     """hxwx2 float32, scaled down: for each pixel the way, in its pixels, to where it was before."""
     trust: np.ndarray
     """hxw float32 in [0, 1]: how far the previous result may be used."""
-    cut: bool
-    """A new scene begins with the frame."""
 
 
-class TemporalGuide:
-    """Keeps a video steady: what was painted before is moved along and blended in where it fits.
+def find_motion(frame: Frame, previous: Frame, flow: FlowBetween, max_side: int) -> Motion:
+    """Find the motion between two source frames of one size. Any thread, any order.
 
-    ``blend``, 0..1, is the share of the previous result where the flow is fully trusted.
+    Works on frames scaled down to ``max_side`` pixels: motion is smooth, detail is not needed to
+    find it, and the time it takes does not grow with the size of the video.
     """
+    now, before = (Frame(shrink(picture.pixels, max_side)) for picture in (frame, previous))
+    there, back = flow(now, before), flow(before, now)
+    change = _squared(now.pixels, warp(before.pixels, there))
+    trust = np.maximum(0, 1 - inconsistency(there, back)) * np.exp(-CONSTANCY * change)
+    trust[outside(there) | motion_border(there)] = 0
+    return Motion(settle(there), _soften(trust))
 
-    def __init__(self, flow: Flow, blend: float) -> None:
-        self._flow = flow
-        self.blend = blend
 
-    def advance(self, frame: Frame, previous: Frame) -> Motion:
-        """Find the motion between two source frames of one size. Any thread, any order.
+def follow(motion: Motion, result: Frame, device: torch.device) -> Guide:
+    """Move the previous result, as it was written, to the present frame."""
+    import torch
 
-        Works on frames scaled down to the flow's ``max_side``: motion is smooth, detail is not
-        needed to find it, and the time it takes does not grow with the size of the video. Raises
-        ItemError if the flow has not the size of the frames.
-        """
-        now, before = self._scaled(frame), self._scaled(previous)
-        there, back = self._between(now, before), self._between(before, now)
-        missed = inconsistency(there, back)
-        beyond = outside(there)
-        predicted = warp(before.pixels, there)
-        trust = np.maximum(0, 1 - missed) * np.exp(-CONSTANCY * _squared(now.pixels, predicted))
-        trust[beyond | motion_border(there)] = 0
-        consistent = float(np.mean((missed < 1) & ~beyond))
-        return Motion(settle(there), _soften(trust), is_cut(consistent, now.pixels, predicted))
+    from stylepipe.tensors import to_tensor
 
-    def guide(self, motion: Motion, result: np.ndarray, device: torch.device) -> Guide | None:
-        """Move the previous result, HxWx3 integers as written, to the present frame.
-
-        None at a scene cut: nothing of the previous result may be used.
-        """
-        import torch
-
-        from stylepipe.tensors import to_tensor
-
-        if motion.cut:
-            return None
-        h, w = result.shape[:2]
-        moved = warp(result, enlarge(motion.flow, w, h), cubic=True)
-        warped = to_tensor([Frame(moved)], device)
-        trust = cv2.resize(motion.trust, (w, h), interpolation=cv2.INTER_LINEAR)
-        return Guide(warped, torch.from_numpy(trust)[None, None].to(device))
-
-    def apply(self, painted: torch.Tensor, guide: Guide) -> torch.Tensor:
-        """Blend the guide into ``painted``, N3HW, for a stylizer that does not use it itself."""
-        change = guide.warped - painted
-        return painted.addcmul(change, guide.trust, value=self.blend)
-
-    def _between(self, a: Frame, b: Frame) -> np.ndarray:
-        found, expected = self._flow.flow(a, b), (1, 2, *a.pixels.shape[:2])
-        if tuple(found.shape) != expected:
-            raise ItemError(
-                f"flow {self._flow.name!r} returned {tuple(found.shape)} where {expected} was "
-                "needed"
-            )
-        return found[0].permute(1, 2, 0).contiguous().numpy()
-
-    def _scaled(self, frame: Frame) -> Frame:
-        """The frame in uint8, no side longer than the flow's ``max_side``."""
-        h, w = frame.pixels.shape[:2]
-        scale = min(1.0, self._flow.options.max_side / max(h, w))
-        size = max(1, round(w * scale)), max(1, round(h * scale))
-        pixels = cv2.resize(frame.pixels, size, interpolation=cv2.INTER_AREA)
-        if frame.white != 255:
-            pixels = cv2.convertScaleAbs(pixels, alpha=255 / frame.white)
-        return Frame(pixels)
+    h, w = result.pixels.shape[:2]
+    flow = enlarge(motion.flow, w, h)
+    warped = to_tensor([Frame(warp(result.pixels, flow, cubic=True))], device)
+    trust = cv2.resize(motion.trust, (w, h), interpolation=cv2.INTER_LINEAR)
+    return Guide(
+        warped,
+        torch.from_numpy(trust)[None, None].to(device),
+        torch.from_numpy(flow).permute(2, 0, 1)[None].to(device),
+    )
 
 
 def _squared(a: np.ndarray, b: np.ndarray) -> np.ndarray:

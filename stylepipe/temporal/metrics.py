@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import pairwise
 
 import numpy as np
 
+from stylepipe.temporal.guide import FlowBetween
 from stylepipe.temporal.occlusion import occluded
 from stylepipe.temporal.warp import warp
 from stylepipe.types import Frame
-
-FlowBetween = Callable[[Frame, Frame], np.ndarray]
-"""(a, b) -> HxWx2 float32: the optical flow from a to b in pixels."""
 
 
 def warping_error(sources: Iterable[Frame], results: Iterable[Frame], flow: FlowBetween) -> float:

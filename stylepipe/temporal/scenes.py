@@ -7,20 +7,32 @@ from typing import cast
 import cv2
 import numpy as np
 
+from stylepipe.temporal.occlusion import inconsistency
+from stylepipe.temporal.warp import eight_bits, outside, warp
+
 LEAST_CONSISTENT = 0.5
 LEAST_LIKENESS = 0.7
 """Between the cuts and the fastest motion of test clips: cuts reach 0.1 consistent and 0.6 alike,
 frames of one scene, five apart, that are no more consistent than this are still 0.9 alike."""
+_SIZE = (160, 96)
 
 
-def is_cut(consistent: float, picture: np.ndarray, predicted: np.ndarray) -> bool:
-    """Whether a new scene begins with ``picture``.
+def is_cut(now: np.ndarray, before: np.ndarray) -> bool:
+    """Whether a new scene begins with ``now``; both are HxWx3, uint8 or uint16, of one size.
 
-    consistent: share, 0..1, of the pixels whose flow leads back to where it started.
-    picture, predicted: HxWx3 uint8, the frame and the one before it moved along the flow.
-    A flash or a fade changes brightness but neither motion nor composition: it is no cut.
+    It does where neither the pictures are alike nor motion leads from one to the other. A flash or
+    a fade changes brightness but neither motion nor composition: it is no cut. Works on thumbnails,
+    and looks for motion only where they differ.
     """
-    return consistent < LEAST_CONSISTENT and _likeness(picture, predicted) < LEAST_LIKENESS
+    a, b = (eight_bits(cv2.resize(p, _SIZE, interpolation=cv2.INTER_AREA)) for p in (now, before))
+    if _likeness(a, b) >= LEAST_LIKENESS:
+        return False
+    gray_a, gray_b = (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (a, b))
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    there = search.calc(gray_a, gray_b, None)  # type: ignore[call-overload]
+    back = search.calc(gray_b, gray_a, None)  # type: ignore[call-overload]
+    consistent = np.mean((inconsistency(there, back) < 1) & ~outside(there))
+    return bool(consistent < LEAST_CONSISTENT and _likeness(a, warp(b, there)) < LEAST_LIKENESS)
 
 
 def _likeness(a: np.ndarray, b: np.ndarray) -> float:

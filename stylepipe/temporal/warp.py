@@ -31,6 +31,19 @@ def settle(flow: np.ndarray) -> np.ndarray:
     return settled
 
 
+def shrink(pixels: np.ndarray, max_side: int) -> np.ndarray:
+    """The picture HxWx3, uint8 or uint16, in uint8 with no side longer than ``max_side``."""
+    h, w = pixels.shape[:2]
+    scale = min(1.0, max_side / max(h, w))
+    size = max(1, round(w * scale)), max(1, round(h * scale))
+    return eight_bits(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
+
+
+def eight_bits(pixels: np.ndarray) -> np.ndarray:
+    """A picture of uint8 or uint16 in uint8."""
+    return pixels if pixels.dtype == np.uint8 else cv2.convertScaleAbs(pixels, alpha=1 / 257)
+
+
 def enlarge(flow: np.ndarray, width: int, height: int) -> np.ndarray:
     """Scale a flow HxWx2 up to another size, its vectors with it."""
     h, w = flow.shape[:2]

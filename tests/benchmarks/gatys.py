@@ -133,7 +133,8 @@ def plain_step(row: str) -> Callable[[], None]:
 
 
 def shipped_step(row: str) -> Callable[[], None]:
-    from stylepipe.device import pick, tune_allocator
+    from stylepipe.device import pick
+    from stylepipe.memory import tune_allocator
 
     tune_allocator()
     from stylepipe.nst.encoders import open_encoder
@@ -225,7 +226,8 @@ def plain_loop(vgg: Path, side: int, iterations: int) -> None:
 
 def shipped_loop(vgg: Path, side: int, goal: float) -> None:
     """The same function out of the shipped terms, until the plain one says it is as small."""
-    from stylepipe.device import pick, tune_allocator
+    from stylepipe.device import pick
+    from stylepipe.memory import tune_allocator
 
     tune_allocator()
     from stylepipe.nst.encoders import open_encoder

@@ -17,7 +17,8 @@ from pathlib import Path
 import torch
 
 from stylepipe import read_picture
-from stylepipe.device import native_bf16, tune_allocator, tune_threads
+from stylepipe.device import native_bf16
+from stylepipe.memory import tune_allocator, tune_threads
 from stylepipe.nst.decoders import load_decoders
 from stylepipe.nst.encoders import open_encoder
 from stylepipe.nst.inverses import DecoderInverter, FeatureInverter

@@ -80,7 +80,8 @@ def peak_bytes(usage: resource.struct_rusage) -> int:
 def serve(column: str, weights: Path, out: Path) -> None:
     """Run as a process of its own: paint each size named on stdin and tell how long it took."""
     network, engine, tuned, _ = COLUMNS[column]
-    from stylepipe.device import pick, tune_allocator, tune_threads
+    from stylepipe.device import pick
+    from stylepipe.memory import tune_allocator, tune_threads
 
     if tuned:
         tune_allocator()

@@ -29,7 +29,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylepipe.device import tune_allocator
+from stylepipe.memory import tune_allocator
 from stylepipe.nst.encoders import Encoder, load_encoder, open_encoder
 from stylepipe.nst.swap import StylePatches
 

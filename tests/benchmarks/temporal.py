@@ -4,10 +4,10 @@
         [--stylizer NAME] [--style NAME]
     python tests/benchmarks/temporal.py --source clip.mp4 --styled one.mp4 other.mp4
 
-The first form stylizes each clip frame by frame and guided by the preset's flow. ``source`` is the
-clip's own error: the floor. ``gone`` is the share of what frame-by-frame stylization adds to that
-floor which the guide takes away again. Errors are times 1000, RGB in [0, 1]; flow by dense inverse
-search, medium, on full-size frames.
+The first form stylizes each clip frame by frame, and with the preset's temporal method. ``source``
+is the clip's own error: the floor. ``gone`` is the share of what frame-by-frame stylization adds to
+that floor which the method takes away again. Errors are times 1000, RGB in [0, 1]; flow by dense
+inverse search, medium, on full-size frames.
 
 Blur lowers the error too, so beside each stands how crisp the frames are: the variance of their
 luminance's Laplacian, mean over the frames (guided: over that of the frames one by one).
