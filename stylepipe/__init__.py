@@ -38,13 +38,14 @@ from stylepipe.errors import (
 from stylepipe.fingerprints import digest, options_digest, stamp
 from stylepipe.hookspecs import hookimpl
 from stylepipe.options import Options, option
-from stylepipe.pictures import open_picture, read_picture
+from stylepipe.pictures import PICTURE_SUFFIXES, open_picture, read_picture
 from stylepipe.styles import parse_style
 from stylepipe.texts import read_toml
 from stylepipe.types import Batch, Frame, Guide, Info, Item, Meta, Original, Outcome, Text
 from stylepipe.version import __version__
 
 __all__ = [
+    "PICTURE_SUFFIXES",
     "Batch",
     "Caps",
     "Component",

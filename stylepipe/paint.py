@@ -10,8 +10,9 @@ import torch
 from stylepipe import color, composite
 from stylepipe.components import Stylizer
 from stylepipe.device import Device, run_within_memory
-from stylepipe.errors import ItemError
+from stylepipe.errors import ItemError, UsageError
 from stylepipe.job import Settings
+from stylepipe.styles import parse_styles
 from stylepipe.temporal.guide import Motion, TemporalGuide
 from stylepipe.temporal.warp import enlarge, warp
 from stylepipe.tensors import to_pixels, to_tensor
@@ -33,7 +34,12 @@ class Painter:
 
     def __init__(self, settings: Settings, device: Device, guide: TemporalGuide | None) -> None:
         self._stylizer, self._masker = settings.stylizer, settings.masker
+        self._styles = parse_styles(settings.stylizer.options.style)
         self._device, self._guide = device, guide
+        regional = self._masker is not None and self._masker.regions is not None
+        self._composites = self._masker is not None and (
+            regional or self._stylizer.caps.masks == "blend"
+        )
 
     def reset(self, item: Item) -> None:
         """Another item begins."""
@@ -53,8 +59,9 @@ class Painter:
         guide = None if before is None else self._guided(item, before)
         opaque = [composite.fill_transparent(frame) for frame in frames]
         images = to_tensor(opaque, self._device.torch)
-        mask = self._mask(images, item, frames)
-        batch = Batch(images, item, mask, guide, frames[0].index)
+        regions, planes = self._planes(images, item, frames)
+        shares = composite.shares(planes) if regions and planes is not None else planes
+        batch = Batch(images, item, shares, guide, frames[0].index, regions)
         painted = run_within_memory(stylizer, batch)
         painted = _checked(painted, images, stylizer).clamp(0, 1)
         if caps.strength == "blend" and options.strength < 1:
@@ -64,11 +71,11 @@ class Painter:
         if self._guide is not None and guide is not None and caps.temporal == "blend":
             painted = self._guide.apply(painted, guide)
         pixels = to_pixels(painted, frames[0].pixels.dtype)
-        if batch.masks is not None and caps.masks == "blend":
-            planes = batch.masks[:, 0].float().cpu().numpy()
+        if planes is not None and self._composites:
+            covered = composite.coverage(planes)[:, 0].cpu().numpy()
             pixels = [
                 composite.composite(frame.pixels, p, plane)
-                for frame, p, plane in zip(frames, pixels, planes, strict=True)
+                for frame, p, plane in zip(frames, pixels, covered, strict=True)
             ]
         return [replace(f, pixels=p) for f, p in zip(frames, pixels, strict=True)]
 
@@ -77,31 +84,40 @@ class Painter:
         guide = self._guide.guide(before.motion, before.result.pixels, self._device.torch)
         if guide is None:  # a scene cut
             self._stylizer.reset(item)
-        elif self._masker is not None and self._stylizer.caps.masks == "blend":
+        elif self._composites:
             # Where the result shows the photo there is nothing painted to go on with.
             images = to_tensor([before.source], self._device.torch)
-            mask = self._mask(images, item, [before.source])
-            assert mask is not None
-            plane = mask[0, 0].cpu().numpy()
+            _, planes = self._planes(images, item, [before.source])
+            assert planes is not None
+            plane = composite.coverage(planes)[0, 0].cpu().numpy()
             flow = enlarge(before.motion.flow, plane.shape[1], plane.shape[0])
             moved = torch.from_numpy(warp(plane, flow))[None, None]
             guide = replace(guide, trust=guide.trust * moved.to(guide.trust))
         return guide
 
-    def _mask(
+    def _planes(
         self, images: torch.Tensor, item: Item, frames: Sequence[Frame]
-    ) -> torch.Tensor | None:
-        if self._masker is None:
-            return None
-        mask = self._masker.mask(Batch(images, item), frames)
-        expected = (len(frames), 1, *images.shape[2:])
+    ) -> tuple[tuple[str, ...], torch.Tensor | None]:
+        """The regions that are painted, in the order of the styles, and their planes NKHW; without
+        regions no names, and one plane, or none without a masker. Raises ItemError."""
+        masker = self._masker
+        if masker is None:
+            return (), None
+        names = None if masker.regions is None else masker.regions_of(item)
+        try:
+            chosen = self._stylizer.assign(self._styles, names)
+        except UsageError as error:
+            raise ItemError(str(error)) from error
+        mask = masker.mask(Batch(images, item), frames)
+        expected = (len(frames), len(names or [""]), *images.shape[2:])
         if tuple(mask.shape) != expected:
             raise ItemError(
-                f"masker {self._masker.name!r} returned {tuple(mask.shape)} where {expected} "
-                "was needed"
+                f"masker {masker.name!r} returned {tuple(mask.shape)} where {expected} was needed"
             )
-        options = self._masker.options
-        return composite.prepare_mask(mask, options.invert, options.feather)
+        if names is not None:
+            mask = mask[:, chosen]
+        planes = composite.prepare_mask(mask, masker.options.invert, masker.options.feather)
+        return tuple(names[index] for index in chosen) if names else (), planes
 
 
 class Copier:

@@ -16,6 +16,24 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 300_000_000
 """Most pixels of a picture of any kind, unless the user sets another limit."""
+PICTURE_SUFFIXES = (
+    ".jpg",
+    ".jpeg",
+    ".jpe",
+    ".jfif",
+    ".png",
+    ".apng",
+    ".webp",
+    ".tif",
+    ".tiff",
+    ".bmp",
+    ".avif",
+    ".gif",
+    ".heic",
+    ".heif",
+    ".hif",
+)
+"""Lower-case suffixes of the formats of pictures that are read and written."""
 _MOVES = "it moves: only still pictures can be used"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
-from stylepipe.components import Context, StyleRef, Stylizer
+from stylepipe.components import Context, StyleRef
 from stylepipe.damage import DamageRule
 from stylepipe.errors import SetupError, UsageError
 from stylepipe.fingerprints import settings_fingerprint
@@ -16,6 +16,7 @@ from stylepipe.job import Job, Settings
 from stylepipe.journal import Journal
 from stylepipe.places import obstacle
 from stylepipe.plan import Plan, begin, check_used, decide, open_lightly, painting
+from stylepipe.regions import with_regions
 from stylepipe.styles import parse_styles
 from stylepipe.types import Item, Outcome
 
@@ -39,7 +40,7 @@ def run(job: Job, plugins: Plugins, report: Report) -> Report:
             other = "redo" if job.redo else "overwrite"
             raise UsageError(f"--{other} and --skip-existing contradict each other; choose one")
         found = find_items(job.inputs, job.output, job.settings, job.limit)
-        styles = _styles(job.settings.stylizer)
+        styles = _styles(with_regions(job.settings))
         fingerprint = settings_fingerprint(job.settings, job.precision)
         journal = Journal(job.output, found.single, fingerprint)
         report.left_out = found.left_out
@@ -179,7 +180,7 @@ def _opened(
     from stylepipe.paint import Copier, Painter
     from stylepipe.stream import Stream
 
-    settings, device = job.settings, pick(job.device, job.precision)
+    settings, device = with_regions(job.settings), pick(job.device, job.precision)
     rule = DamageRule(settings.input.on_damage)
     memory = job.memory or available_memory() // 2
     painters = painting(settings)
@@ -207,8 +208,9 @@ def _opened(
     )
 
 
-def _styles(stylizer: Stylizer) -> list[StyleRef]:
-    """The styles the user asked for, checked against what the stylizer can take."""
+def _styles(settings: Settings) -> list[StyleRef]:
+    """The styles the user asked for, checked against what stylizer and regions can take."""
+    stylizer, masker = settings.stylizer, settings.masker
     styles, caps = parse_styles(stylizer.options.style), stylizer.caps
     if caps.needs_style and not styles:
         known = ", ".join(s.name for s in stylizer.styles())
@@ -222,4 +224,7 @@ def _styles(stylizer: Stylizer) -> list[StyleRef]:
             f"style{'s' if caps.max_styles != 1 else ''} at once, not {len(styles)}"
         )
     stylizer.check(styles)
+    stylizer.assign(styles, None if masker is None else masker.regions)
+    if masker is not None and masker in painting(settings):
+        masker.check()
     return styles

@@ -1,29 +1,37 @@
-"""Styles as users write them: ``STYLE[:WEIGHT]``."""
+"""Styles as users write them: ``STYLE[:WEIGHT][@REGION]``."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from stylepipe.components import StyleRef
 from stylepipe.errors import UsageError
 
+REGION = re.compile(r"[\w#-]+")
+"""Names of regions; none could end the name of a file, which would have a suffix."""
+
 
 def parse_style(text: str) -> StyleRef:
-    """Read ``STYLE[:WEIGHT]``. Raises UsageError for a weight that is not positive."""
-    name, colon, tail = text.rpartition(":")
+    """Read ``STYLE[:WEIGHT][@REGION]``. Raises UsageError for a weight that is not positive."""
+    style, at, region = text.rpartition("@")
+    if not (at and style and REGION.fullmatch(region)):
+        style, region = text, ""
+    name, colon, tail = style.rpartition(":")
     try:
         weight = float(tail)
     except ValueError:
-        return StyleRef(text, 1.0)
+        return StyleRef(style, 1.0, region)
     if not colon or not name:
-        return StyleRef(text, 1.0)
+        return StyleRef(style, 1.0, region)
     if not 0 < weight < float("inf"):
         raise UsageError(f"the weight of style {name!r} must be positive, not {tail}")
-    return StyleRef(name, weight)
+    return StyleRef(name, weight, region)
 
 
 def parse_styles(texts: Sequence[str]) -> list[StyleRef]:
     """Read several styles; their weights are scaled to sum to 1."""
     styles = [parse_style(text) for text in texts]
     total = sum(style.weight for style in styles)
-    return [StyleRef(style.name, style.weight / total) for style in styles]
+    return [replace(style, weight=style.weight / total) for style in styles]
