@@ -289,6 +289,8 @@ class Stylizer(Component):
                     "--regions with a map of them, or --mask with a masker that finds them"
                 )
             return []
+        if not styles:
+            raise UsageError("each region is painted in a style of its own: name some by --style")
         if len({style.weight for style in styles}) > 1:
             raise UsageError(
                 "each region is painted by one style, so weights of styles mean nothing; leave "

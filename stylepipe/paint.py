@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from stylepipe import color, composite
-from stylepipe.components import Stylizer
+from stylepipe.components import Masker, Stylizer
 from stylepipe.device import Device, run_within_memory
 from stylepipe.errors import ItemError, UsageError
 from stylepipe.job import Settings
@@ -103,21 +103,29 @@ class Painter:
         masker = self._masker
         if masker is None:
             return (), None
-        names = None if masker.regions is None else masker.regions_of(item)
-        try:
-            chosen = self._stylizer.assign(self._styles, names)
-        except UsageError as error:
-            raise ItemError(str(error)) from error
+        regions, painted = self._regions(masker, item)
         mask = masker.mask(Batch(images, item), frames)
-        expected = (len(frames), len(names or [""]), *images.shape[2:])
+        expected = (len(frames), len(regions) or 1, *images.shape[2:])
         if tuple(mask.shape) != expected:
             raise ItemError(
                 f"masker {masker.name!r} returned {tuple(mask.shape)} where {expected} was needed"
             )
-        if names is not None:
-            mask = mask[:, chosen]
+        if regions:
+            mask = mask[:, painted]
         planes = composite.prepare_mask(mask, masker.options.invert, masker.options.feather)
-        return tuple(names[index] for index in chosen) if names else (), planes
+        return tuple(regions[index] for index in painted), planes
+
+    def _regions(self, masker: Masker, item: Item) -> tuple[Sequence[str], list[int]]:
+        """The regions of an item, and the numbers of those that are painted. Raises ItemError."""
+        if masker.regions is None:
+            return (), []
+        regions = masker.regions_of(item)
+        if not regions:
+            raise ItemError(f"masker {masker.name!r} names no regions")
+        try:
+            return regions, self._stylizer.assign(self._styles, regions)
+        except UsageError as error:
+            raise ItemError(str(error)) from error
 
 
 class Copier:
