@@ -15,6 +15,8 @@ _SLAB = 256
 """Rows worked on at once, so that floats are never held for a whole large picture."""
 _VISIBLE = 0.125
 """Opacity, 0 to 1, from which a pixel's own color counts: soft shadows do, stray edges do not."""
+_WHOLE = 1 - 1e-6
+"""Sum of floats from which planes are taken to sum to 1."""
 _STEP = 4
 """The fill is smooth: a quarter of the resolution is enough to work it out."""
 
@@ -79,7 +81,8 @@ def prepare_mask(mask: torch.Tensor, invert: bool, feather: float) -> torch.Tens
 
 def coverage(planes: torch.Tensor) -> torch.Tensor:
     """How much of each pixel is painted at all, N1HW in [0, 1], from the planes NKHW of regions."""
-    return planes.sum(dim=1, keepdim=True).clamp(max=1)
+    total = planes.sum(dim=1, keepdim=True)
+    return torch.where(total > _WHOLE, 1, total)
 
 
 def shares(planes: torch.Tensor) -> torch.Tensor:

@@ -14,6 +14,7 @@ from stylepipe_plugins.masks import AlphaMasker, FilesMasker
 
 from stylepipe import PICTURE_SUFFIXES, Batch, Frame, Item, ItemError, UsageError
 from stylepipe.cli import main
+from stylepipe.testing import MaskerContract
 
 H, W = 12, 36
 POSTERIZE = str(Path(__file__).parents[1] / "examples" / "posterize.py")
@@ -156,7 +157,17 @@ def test_transparent_parts_of_a_map_are_white(tmp_path):
     assert ask(masker(regions=save(drawn, tmp_path / "m.png")))[0] == ("#000000", "#ffffff")
 
 
-# -- TIFF of rarer kinds, as of photos --------------------------------------------------------------
+class TestMaps(MaskerContract):
+    component = FilesMasker
+    sizes = ((64, 48), (32, 24), (4, 3))
+
+    @pytest.fixture
+    def made(self, tmp_path: Path) -> FilesMasker:
+        drawn = save(columns(BLACK, WHITE, size=(48, 64)), tmp_path / "map.png")
+        return FilesMasker(FilesMasker.Options(regions=drawn))
+
+
+# -- TIFF of rarer kinds, as of photos ----------------------------------------------------------
 
 
 RARE = {

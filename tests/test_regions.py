@@ -10,12 +10,13 @@ import torch
 from fakes import array, settings
 from thirds import Thirds
 
-from stylepipe import Caps, Flow, Masker, StyleRef, Stylizer, UsageError, parse_style
+from stylepipe import Caps, Flow, Item, Masker, StyleRef, Stylizer, UsageError, parse_style
 from stylepipe.composite import coverage, prepare_mask, shares
 from stylepipe.fingerprints import settings_fingerprint
 from stylepipe.job import Job
 from stylepipe.pipeline import run
 from stylepipe.report import Report
+from stylepipe.testing import MaskerContract
 
 GRAYS = {"dark": 0.2, "gray": 0.6, "white": 1.0}
 
@@ -123,16 +124,18 @@ def gray(value: float) -> int:
         (["dark@sky", "gray"], "name the region of every style, as STYLE@REGION, or of none"),
         (["dark@sky", "gray@sky"], "there are two styles for the region 'sky': leave one out"),
         (["dark:2", "gray:1"], "weights of styles mean nothing; leave them out"),
-        (["dark", "no-such"], "no style 'no-such'"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("stylizer", [Paint, Native])
 def test_styles_that_do_not_match_end_the_job_in_a_sentence(photo, stylizer, styles, words):
-    if stylizer is Native and "no-such" in styles:
-        pytest.skip("its styles are of any name")
     with pytest.raises(UsageError, match=words):
         go(photo, chosen(*styles, stylizer=stylizer))
     assert not (photo.parents[1] / "out").exists()
+
+
+def test_styles_of_regions_are_checked_each(photo):
+    with pytest.raises(UsageError, match="no style 'no-such'"):
+        go(photo, chosen("dark", "no-such"))
 
 
 def test_a_stylizer_without_styles_paints_no_regions(photo):
@@ -276,14 +279,13 @@ def test_film_does_not_drag_the_photo_into_regions(tmp_path):
     assert (result[1, :, :14] == gray(0.2)).all() and (result[1, :, 18:30] == 255).all()
 
 
-def test_thirds_are_what_the_tests_take_them_for():
-    planes = Thirds(Thirds.Options()).mask(fakes_batch(90), [])
-    torch.testing.assert_close(planes.sum(1), torch.ones(1, 4, 90))
-    assert planes[0, 0, 0, 0] == planes[0, 1, 0, 45] == planes[0, 2, 0, -1] == 1
+class TestThirds(MaskerContract):
+    component = Thirds
 
 
-def fakes_batch(width):
-    from stylepipe import Batch, Item
-
-    item = Item(0, Path("a"), Path(), Path("b"))
-    return Batch(torch.zeros(1, 3, 4, width), item)
+def test_the_contract_finds_names_that_nobody_can_write(tmp_path):
+    masker, item = Thirds(Thirds.Options()), Item(0, Path("a"), Path(), tmp_path)
+    for names in (("left", "left", "right"), ("a", "b", "up/down")):
+        masker.regions = names
+        with pytest.raises(AssertionError):
+            TestThirds().test_regions_have_names_that_users_can_write(masker, item)
