@@ -41,7 +41,7 @@ class RegionStylizer(Stylizer):
         self._kind.check_item(item, info)
 
     def open(self, context: Context) -> None:
-        self._context = context
+        self._context, self._painters = context, []
 
     def prepare(self, styles: Sequence[StyleRef]) -> None:
         for style in styles:

@@ -61,7 +61,7 @@ class GatysStylizer(PaintingStylizer):
         mask."""
         self.options.check_items(items)
         if masker is not None:
-            self.options.check_outputs(masker.files())
+            self.options.check_files(masker.files())
             self._mask_key = options_digest(masker.options, masker.files())
         self._sources = {item.relative.as_posix(): item.source for item in items}
 

@@ -120,13 +120,13 @@ class GatysOptions(PaintingOptions):
                 "--tune has nothing to search: --content-weight, --tv-weight and --strength are "
                 "all given"
             )
-        self.check_outputs(self.inputs())
+        self.check_files(self.inputs())
         if self.tune and self.preview and _real(self.tune) == _real(self.preview):
             raise UsageError(f"--tune and --preview are both {self.tune}; choose another name")
 
-    def check_outputs(self, inputs: Iterable[Path]) -> None:
+    def check_files(self, files: Iterable[Path]) -> None:
         """Raise UsageError for a report that would replace what the job reads."""
-        read = [_real(path) for path in inputs]
+        read = [_real(path) for path in files]
         for flag, path in self.reports():
             real = _real(path)
             for file in read:
