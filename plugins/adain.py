@@ -29,7 +29,7 @@ class AdainStylizer(RestyleStylizer):
     name = "adain"
     Options = RestyleOptions
     TrainOptions = AdainFlags
-    caps = Caps(strength="native", trainable=True, min_side=64)
+    caps = Caps(strength="native", regions="native", trainable=True, min_side=64)
     decoder_file = "adain.safetensors"
 
     def transform(self) -> FeatureTransform:

@@ -1,12 +1,11 @@
-"""Masks from files and from the picture's own transparency."""
+"""Masks and regions drawn beforehand, and masks from the picture's own transparency."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import stylepipe
 from stylepipe import (
@@ -14,39 +13,33 @@ from stylepipe import (
     Frame,
     Info,
     Item,
-    ItemError,
     Masker,
     MaskOptions,
     Options,
     UsageError,
     hookimpl,
-    open_picture,
     option,
 )
 
-from .proportions import mismatch
+from .mask_files import MaskFiles, fitted, opened
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
-    from PIL import Image
-
-_SUFFIXES = (
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".webp",
-    ".tif",
-    ".tiff",
-    ".bmp",
-    ".gif",
-    ".avif",
-    ".heic",
-    ".heif",
-)
+    from numpy.typing import NDArray
+    from PIL.Image import Image
 
 
-class FilesOptions(MaskOptions):
+class RegionsOptions(MaskOptions):
+    regions: Path | None = option(
+        None,
+        "Map of regions, a picture with one flat color a region, for all pictures; or folder with "
+        "a map for each, named as for masks.",
+        metavar="PATH",
+    )
+
+
+class FilesOptions(RegionsOptions):
     path: Path | None = option(
         None,
         "Mask for all pictures, or folder with a mask for each: of the same name and sub-folder, "
@@ -55,16 +48,61 @@ class FilesOptions(MaskOptions):
     )
 
 
-@dataclass
-class _Files:
-    """The masks in a folder, by their paths in it without suffix."""
+class _RegionsMasker(Masker):
+    """A mask of one plane; with a map of regions it is divided into those."""
 
-    stills: dict[Path, Path]
-    folders: dict[Path, list[Path]]
+    Options: ClassVar[type[Options]] = RegionsOptions
+
+    def __init__(self, options: Any) -> None:
+        super().__init__(options)
+        self._maps: MaskFiles | None = None
+        if options.regions is not None:
+            self._maps, self.regions = MaskFiles(options.regions, "map of regions"), ()
+
+    def check(self) -> None:
+        if self._maps is not None:
+            self._maps.check()
+
+    def check_item(self, item: Item, info: Info) -> None:
+        if self._maps is not None:
+            self._maps.find(item, 0)
+
+    def open(self, context: stylepipe.Context) -> None:
+        """Look for the files. Raises UsageError if there are none."""
+        from .regions import region_names, region_planes
+
+        self.check()
+        self._max_pixels = context.max_pixels
+        # The frames of a film may share a file.
+        self._names = lru_cache(maxsize=1)(region_names)
+        self._region_planes = lru_cache(maxsize=1)(region_planes)
+
+    def regions_of(self, item: Item) -> Sequence[str]:
+        """The colors of the item's map; of a film, those of all its maps."""
+        return self._names(self._maps.all(item), self._max_pixels) if self._maps else ()
+
+    def mask(self, batch: Batch, frames: Sequence[Frame]) -> torch.Tensor:
+        import numpy as np
+        import torch
+
+        planes = [self._planes(batch.item, frame) for frame in frames]
+        return torch.from_numpy(np.stack(planes)).to(batch.images.device)
+
+    def _planes(self, item: Item, frame: Frame) -> NDArray[np.float32]:
+        """K H W in [0, 1] of one frame, at its size. Raises ItemError."""
+        mask = self._plane(item, frame)[None]
+        if self._maps is None:
+            return mask
+        file, size = self._maps.find(item, frame.index), frame.pixels.shape[:2]
+        return mask * self._region_planes(file, self.regions_of(item), size, self._max_pixels)
+
+    def _plane(self, item: Item, frame: Frame) -> NDArray[np.float32]:
+        """The mask without regions, H W in [0, 1]. Raises ItemError."""
+        raise NotImplementedError
 
 
-class FilesMasker(Masker):
-    """Masks drawn beforehand: one for all, or one of the same name for each picture."""
+class FilesMasker(_RegionsMasker):
+    """Masks or regions drawn beforehand: a file for all, or one of the same name for each."""
 
     name = "files"
     by_file = True
@@ -72,143 +110,76 @@ class FilesMasker(Masker):
 
     def __init__(self, options: FilesOptions) -> None:
         super().__init__(options)
-        self._files: _Files | None = None
+        self._masks = None if options.path is None else MaskFiles(options.path, "mask")
 
-    def open(self, context: stylepipe.Context) -> None:
-        """Find the mask files. Raises UsageError if there are none."""
-        self._files = self._looked_for()
-        self._max_pixels = context.max_pixels
-        self._last: tuple[Path, np.ndarray] | None = None
-
-    def check_item(self, item: Item, info: Info) -> None:
-        self._find(item, 0)
-
-    def _looked_for(self) -> _Files:
-        path = self.options.path
-        if path is None:
+    def check(self) -> None:
+        super().check()
+        if self._masks is not None:
+            self._masks.check()
+        elif self._maps is None:
             raise UsageError(
                 "the masks of 'files' need a path: --mask FILE, or --mask FOLDER with masks "
                 "named like the pictures"
             )
-        if path.is_dir():
-            return _indexed(path)
-        if not path.is_file():
-            raise UsageError(f"there is no mask file or folder {path}")
-        return _Files({}, {})
 
-    def mask(self, batch: Batch, frames: Sequence[Frame]) -> torch.Tensor:
+    def check_item(self, item: Item, info: Info) -> None:
+        super().check_item(item, info)
+        if self._masks is not None:
+            self._masks.find(item, 0)
+
+    def open(self, context: stylepipe.Context) -> None:
+        super().open(context)
+        self._read = lru_cache(maxsize=1)(_read)
+
+    def _plane(self, item: Item, frame: Frame) -> NDArray[np.float32]:
         import numpy as np
-        import torch
 
-        planes = [self._plane(batch.item, frame) for frame in frames]
-        return torch.from_numpy(np.stack(planes))[:, None].to(batch.images.device)
-
-    def _plane(self, item: Item, frame: Frame) -> np.ndarray:
-        """The mask of one frame, HxW float32 in [0, 1], at the frame's size. Raises ItemError."""
-        file = self._find(item, frame.index)
-        if self._last is None or self._last[0] != file:
-            # A reader without the limit may have read the frame: a mask of its size is no surprise.
-            height, width = frame.pixels.shape[:2]
-            self._last = file, _read(file, max(self._max_pixels, width * height))
-        return _fitted(self._last[1], frame, file)
-
-    def _find(self, item: Item, index: int) -> Path:
-        folder: Path = self.options.path
-        if self._files is None:
-            self._files = self._looked_for()
-        if folder.is_file():
-            return folder
-        stills, folders = self._files.stills, self._files.folders
-        full, bare = item.relative, item.relative.with_suffix("")
-        for name in (full, bare):  # photo.jpg.png tells photo.jpg from photo.png
-            if name in stills:
-                return stills[name]
-        if bare not in folders:
-            raise ItemError(
-                f"it has no mask; looked for {folder / full}.*, {folder / bare}.* and the folder "
-                f"{folder / bare}"
-            )
-        files = folders[bare]
-        if index >= len(files):
-            raise ItemError(f"frame {index + 1} has no mask; {folder / bare} holds {len(files)}")
-        return files[index]
+        height, width = size = frame.pixels.shape[:2]
+        if self._masks is None:
+            return np.ones(size, np.float32)
+        # A reader without the limit may have read the frame: a mask of its size is no surprise.
+        limit = max(self._max_pixels, width * height)
+        return self._read(self._masks.find(item, frame.index), size, limit)
 
 
-class AlphaMasker(Masker):
+class AlphaMasker(_RegionsMasker):
     """The picture's own transparency: painted where it is opaque."""
 
     name = "alpha"
 
-    def mask(self, batch: Batch, frames: Sequence[Frame]) -> torch.Tensor:
+    def _plane(self, item: Item, frame: Frame) -> NDArray[np.float32]:
         import numpy as np
-        import torch
 
-        planes = []
-        for frame in frames:
-            plane = np.ones(frame.pixels.shape[:2], np.float32)
-            if frame.alpha is not None:
-                np.divide(frame.alpha, frame.white, out=plane)
-            planes.append(plane)
-        return torch.from_numpy(np.stack(planes))[:, None].to(batch.images.device)
+        plane = np.ones(frame.pixels.shape[:2], np.float32)
+        if frame.alpha is not None:
+            np.divide(frame.alpha, frame.white, out=plane)
+        return plane
 
 
-def _indexed(folder: Path) -> _Files:
-    files = [f for f in folder.rglob("*") if f.suffix.lower() in _SUFFIXES and f.is_file()]
-    if not files:
-        raise UsageError(f"the mask folder {folder} holds no pictures ({' '.join(_SUFFIXES)})")
-    found = _Files({}, {})
-    for file in sorted(files, key=_natural):
-        name = file.relative_to(folder).with_suffix("")
-        found.stills.setdefault(name, file)
-        found.folders.setdefault(name.parent, []).append(file)
-    return found
+def _read(file: Path, size: Sequence[int], max_pixels: int) -> NDArray[np.float32]:
+    """The mask in a file, H W in [0, 1], in the given size: its transparency, else its lightness.
 
-
-def _read(file: Path, max_pixels: int) -> np.ndarray:
-    """The mask in ``file``, HxW float32 in [0, 1], upright: its transparency, else its lightness.
-
-    Raises ItemError if the file cannot be read, or has more than ``max_pixels``.
+    Raises ItemError if the file cannot be read, has more than ``max_pixels``, or does not fit.
     """
-    from PIL import ImageOps
-
-    try:
-        with open_picture(file, max_pixels) as image:
-            return _lightness(ImageOps.exif_transpose(image))
-    except ItemError as error:
-        raise ItemError(f"the mask {file} cannot be read: {error}") from error
+    with opened(file, max_pixels, "mask") as picture:
+        plane = _lightness(picture)
+    return fitted(plane, size, file, "mask")
 
 
-def _lightness(image: Image.Image) -> np.ndarray:
+def _lightness(image: Image) -> NDArray[np.float32]:
     import numpy as np
 
-    if image.has_transparency_data:
-        alpha = np.asarray(image.convert("RGBA").getchannel("A"))
-        if alpha.min() < 255:
-            return alpha.astype(np.float32) / 255
+    white = 255
     if image.mode.startswith("I"):  # 16 bits, in 16 or in 32
-        return np.asarray(image).astype(np.float32).clip(0, 65535) / 65535
-    if image.mode == "F":
-        return np.asarray(image).clip(0, 1)
-    return np.asarray(image.convert("L")).astype(np.float32) / 255
-
-
-def _fitted(mask: np.ndarray, frame: Frame, file: Path) -> np.ndarray:
-    import cv2
-
-    (h, w), (height, width) = mask.shape, frame.pixels.shape[:2]
-    if (h, w) == (height, width):
-        return mask
-    if reason := mismatch((h, w), (height, width)):
-        raise ItemError(f"the mask {file} {reason}")
-    how = cv2.INTER_AREA if w > width else cv2.INTER_LINEAR
-    fitted: np.ndarray = cv2.resize(mask, (width, height), interpolation=how)
-    return fitted
-
-
-def _natural(file: Path) -> list[tuple[int, str]]:
-    """Sort key that puts frame 2 before frame 10."""
-    parts = re.findall(r"\d+|\D+", str(file))
-    return [(int(p), "") if p.isdigit() else (-1, p) for p in parts]
+        values, white = np.asarray(image), 65535
+    elif image.mode == "F":
+        values, white = np.asarray(image), 1
+    else:
+        values = np.asarray(image.convert("L"))
+        if image.has_transparency_data:
+            alpha = np.asarray(image.convert("RGBA").getchannel("A"))
+            values = alpha if alpha.min() < 255 else values
+    return values.clip(0, white).astype(np.float32) / np.float32(white)
 
 
 @hookimpl

@@ -67,7 +67,7 @@ class NnstStylizer(PaintingStylizer):
     name = "nnst"
     Options = NnstOptions
     options: NnstOptions
-    caps = Caps(min_side=64)
+    caps = Caps(regions="native", min_side=64)
 
     def open(self, context: Context) -> None:
         self._context = context
@@ -101,18 +101,18 @@ class NnstStylizer(PaintingStylizer):
         painted = []
         # Gradients are needed here, whatever the caller has switched off.
         with torch.inference_mode(False):
-            for image in batch.images:
+            for index, image in enumerate(batch.images):
                 photo = image[None].clone() if image.is_inference() else image[None]
-                painted.append(self._paint(photo, batch))
+                painted.append(self._paint(photo, self.regions_of(batch, index)))
             return torch.cat(painted) if len(painted) > 1 else painted[0]
 
-    def _paint(self, photo: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def _paint(self, photo: torch.Tensor, regions: torch.Tensor | None) -> torch.Tensor:
         from stylepipe.nst.budget import NotEnoughMemory
 
         assert self._painter is not None, "prepare() comes before stylize()"
         self.tell_scale(photo, self._painter.paintings)
         try:
-            return self._painter.paint(photo, self.regions_of(batch.item, photo), self._tell)
+            return self._painter.paint(photo, regions, self._tell)
         except NotEnoughMemory as error:
             raise too_large(error, photo) from error
         except ValueError as error:

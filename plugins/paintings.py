@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stylepipe import (
+    Batch,
     Context,
-    Info,
-    Item,
     ItemError,
     StyleRef,
     Stylizer,
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from stylepipe.nst.budget import NotEnoughMemory
     from stylepipe.nst.encoders import Encoder
     from stylepipe.nst.paintings import Painting
-
-    from .regions import RegionFiles
 
 REST = 768 << 20
 """Bytes of the job's memory that are not for the work on a picture: the program itself takes them,
@@ -60,16 +57,10 @@ class PaintingOptions(StylizerOptions):
         "First give the painting the photo's colors.",
         choices=("no", "linear", "histogram"),
     )
-    regions: Path | None = option(
-        None,
-        "Map of regions, a picture with one flat color a region, for all photos; or a folder with "
-        "one for each, of the same name.",
-        metavar="PATH",
-    )
     style_regions: tuple[Path, ...] = option(
         (),
-        "Map of the painting's regions in the same colors; repeat for each --style. Without it "
-        "the first style paints the darkest region, and so on.",
+        "Map of the painting's regions in the colors of --regions; repeat for each --style. Each "
+        "region is then painted after those of its color, and styles are blended.",
         metavar="FILE",
     )
     border: str = option(
@@ -82,23 +73,9 @@ class PaintingOptions(StylizerOptions):
     def check(self) -> None:
         if self.encoder_weights is not None and not self.encoder_weights.is_file():
             raise UsageError(f"no such weights file: {self.encoder_weights}")
-        self._check_regions()
-
-    def _check_regions(self) -> None:
-        if self.regions is None:
-            if self.style_regions:
-                raise UsageError("--style-regions needs --regions, the regions of the photos")
-            return
-        if not self.regions.exists():
-            raise UsageError(f"there is no map of regions, nor a folder of them, at {self.regions}")
         for path in self.style_regions:
             if not path.is_file():
                 raise UsageError(f"there is no map of the style's regions at {path}")
-        if not self.style_regions and len({parse_style(text).weight for text in self.style}) > 1:
-            raise UsageError(
-                "each region is painted by one style, so weights of styles mean nothing; leave "
-                "them out, or blend the styles by --style-regions"
-            )
 
     def paintings(self) -> list[str]:
         """The paintings' files as they were written."""
@@ -106,19 +83,17 @@ class PaintingOptions(StylizerOptions):
 
     def inputs(self) -> list[Path]:
         """The files that the job reads besides its photos."""
-        single = [self.encoder_weights, self.regions]
-        files = [path for path in single if path is not None]
+        files = [self.encoder_weights] if self.encoder_weights else []
         return [*files, *self.style_regions, *(Path(p).expanduser() for p in self.paintings())]
 
 
 class PaintingStylizer(Stylizer):
-    """Reads paintings and the maps of regions."""
+    """Reads paintings and the maps of their regions."""
 
     options: PaintingOptions
     _context: Context
-    _regions: RegionFiles | None
-    _maps: RegionFiles | None = None
-    """Where the maps of the photos are looked for."""
+    _style_regions: Sequence[str] = ()
+    """The regions of the paintings, once those are read, by name and in order."""
 
     def files(self) -> Iterable[Path]:
         files = self.options.inputs()
@@ -129,13 +104,28 @@ class PaintingStylizer(Stylizer):
             files.append(KNOWN["vgg19"].path)
         return files
 
-    def check_item(self, item: Item, info: Info) -> None:
-        from .regions import RegionFiles
-
-        if self.options.regions is not None:
-            if self._maps is None:
-                self._maps = RegionFiles(self.options.regions, (), 0)  # to find, and not to read
-            self._maps.find(item)
+    def assign(self, styles: Sequence[StyleRef], regions: Sequence[str] | None) -> list[int]:
+        maps = self.options.style_regions
+        if not maps:
+            return super().assign(styles, regions)
+        if regions is None:
+            raise UsageError("--style-regions needs --regions, the regions of the photos")
+        if named := next((style.region for style in styles if style.region), None):
+            raise UsageError(
+                f"--style-regions tells what of a style is for which region; leave out @{named}"
+            )
+        if len(maps) != len(styles):
+            raise UsageError(
+                f"there are {len(styles)} styles and {len(maps)} maps of style regions: give one "
+                "--style-regions for each --style"
+            )
+        known = self._style_regions
+        if unknown := next((name for name in regions if known and name not in known), None):
+            raise UsageError(
+                f"the region of color {unknown} is missing in the style's regions, which have "
+                f"{', '.join(known)}"
+            )
+        return list(range(len(regions)))
 
     def open_encoder(self, pooling: str = "max") -> Encoder:
         """The encoder of the options, where the job computes. Raises UsageError, SetupError."""
@@ -155,37 +145,52 @@ class PaintingStylizer(Stylizer):
 
     def read_paintings(self, styles: Sequence[StyleRef]) -> list[Painting]:
         """The paintings, with their regions if the options name any. Raises UsageError."""
-        import torch
-
         from stylepipe.nst.paintings import Painting
 
-        from .regions import RegionFiles
-
-        options = self.options
-        self._regions = None
-        if options.regions is not None:
-            limit = self._context.max_pixels
-            self._regions = RegionFiles(options.regions, options.style_regions, limit)
         self._names = [ref.name for ref in styles]
         self._too_small: set[str] = set()
-        paintings = []
-        for index, ref in enumerate(styles):
-            picture = given_picture(ref.path, self._context)
-            region_masks = None
-            if self._regions is not None and options.style_regions:
-                found = self._regions.of_style(index, len(styles), picture.shape[2:])
-                region_masks = torch.from_numpy(found)[None].to(picture)
-            paintings.append(Painting(picture, ref.weight, region_masks))
-        return paintings
+        pictures = [given_picture(ref.path, self._context) for ref in styles]
+        region_masks = self._region_masks(pictures) if self.options.style_regions else None
+        return [
+            Painting(picture, ref.weight, None if region_masks is None else region_masks[index])
+            for index, (picture, ref) in enumerate(zip(pictures, styles, strict=True))
+        ]
 
-    def regions_of(self, item: Item, photo: torch.Tensor) -> torch.Tensor | None:
-        """The regions 1 K H W of a photo, or None where nobody asked for any. Raises ItemError."""
+    def _region_masks(self, pictures: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """The regions 1 K H W of each painting. Raises UsageError."""
         import torch
 
-        if self._regions is None:
+        from .regions import region_names, region_planes
+
+        maps, limit = self.options.style_regions, self._context.max_pixels
+        try:
+            names = region_names(maps, limit)
+            for path in maps:
+                if missing := [n for n in names if n not in region_names([path], limit)]:
+                    raise UsageError(
+                        f"the region of color {missing[0]} is missing in {path}: the maps of all "
+                        "styles must have the same regions"
+                    )
+            self._style_regions = names
+            planes = [
+                region_planes(path, names, picture.shape[2:], limit)
+                for path, picture in zip(maps, pictures, strict=True)
+            ]
+        except ItemError as error:
+            raise UsageError(str(error)) from error
+        return [torch.from_numpy(p)[None].to(pictures[0]) for p in planes]
+
+    def regions_of(self, batch: Batch, index: int) -> torch.Tensor | None:
+        """The regions 1 K H W of a photo of the batch, in the order of the styles' regions; None
+        without regions."""
+        if not batch.regions or batch.masks is None:
             return None
-        region_masks = self._regions.of_photo(item, photo.shape[2:], self.caps.min_side)
-        return torch.from_numpy(region_masks)[None].to(photo)
+        planes = batch.masks[index : index + 1]
+        if not self._style_regions:
+            return planes
+        ordered = planes.new_zeros(1, len(self._style_regions), *planes.shape[2:])
+        ordered[:, [self._style_regions.index(name) for name in batch.regions]] = planes
+        return ordered
 
     def tell_scale(self, photo: torch.Tensor, paintings: Sequence[Painting]) -> None:
         """Say once of each painting that it is too small for --style-scale."""

@@ -138,11 +138,11 @@ class RestyleStylizer(PaintingStylizer):
 
         assert self._restyler is not None, "prepare() comes before stylize()"
         painted = []
-        for image in batch.images:
+        for index, image in enumerate(batch.images):
             photo = image[None]
             self.tell_scale(photo, self._restyler.paintings)
             try:
-                painted.append(self._restyler.paint(photo, self.regions_of(batch.item, photo)))
+                painted.append(self._restyler.paint(photo, self.regions_of(batch, index)))
             except NotEnoughMemory as error:
                 raise too_large(error, photo) from error
             except ValueError as error:

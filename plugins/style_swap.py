@@ -99,7 +99,7 @@ class SwapStylizer(RestyleStylizer):
     Options = SwapOptions
     options: SwapOptions
     TrainOptions = SwapFlags
-    caps = Caps(strength="native", trainable=True, min_side=64)
+    caps = Caps(strength="native", regions="native", trainable=True, min_side=64)
     decoder_file = "style-swap.safetensors"
 
     def transform(self) -> FeatureTransform:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from stylepipe import (
+    PICTURE_SUFFIXES,
     Context,
     ItemError,
     Options,
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
     from stylepipe.nst.training.task import RunOptions, Task
 
     R = TypeVar("R", bound=RunOptions)
-
-PICTURES = (
-    ".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".heic", ".heif",
-)  # fmt: skip
 
 
 class TrainFlags(Options):
@@ -75,7 +72,7 @@ def pictures(paths: Sequence[Path], flag: str) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         inside = path.rglob("*") if path.is_dir() else [path]
-        found += [p for p in inside if p.suffix.lower() in PICTURES]
+        found += [p for p in inside if p.suffix.lower() in PICTURE_SUFFIXES]
     if not found:
         where = ", ".join(str(p) for p in paths)
         raise UsageError(

@@ -44,7 +44,7 @@ class WctStylizer(RestyleStylizer):
     Options = WctOptions
     options: WctOptions
     TrainOptions = WctFlags
-    caps = Caps(strength="native", trainable=True, min_side=64)
+    caps = Caps(strength="native", regions="native", trainable=True, min_side=64)
     decoder_file = "wct.safetensors"
 
     def transform(self) -> FeatureTransform:

@@ -40,7 +40,7 @@ from stylepipe.hookspecs import hookimpl
 from stylepipe.job import Job
 from stylepipe.memory import is_out_of_memory
 from stylepipe.options import Options, option
-from stylepipe.pictures import open_picture, read_picture
+from stylepipe.pictures import PICTURE_SUFFIXES, open_picture, read_picture
 from stylepipe.session import Session
 from stylepipe.styles import parse_style
 from stylepipe.texts import read_toml
@@ -48,6 +48,7 @@ from stylepipe.types import Batch, Frame, Guide, Info, Item, Meta, Original, Out
 from stylepipe.version import __version__
 
 __all__ = [
+    "PICTURE_SUFFIXES",
     "Batch",
     "Caps",
     "Component",

@@ -159,14 +159,34 @@ class MaskOptions(Options):
 
 
 class Masker(Component):
-    """Says where the picture is to be painted. Runs in the model's thread."""
+    """Says where the picture is to be painted, or which region each style paints.
+
+    All but :meth:`check` and :meth:`check_item` runs in the model's thread.
+    """
 
     Options: ClassVar[type[Options]] = MaskOptions
     by_file: ClassVar[bool] = False
     """It looks for masks by the item's path: pictures in memory have none for it."""
+    regions: Sequence[str] | None = None
+    """Names of the regions, one a plane of :meth:`mask`: of letters, digits, ``-``, ``_``, ``#``.
+    None: there is one plane, where to paint. Empty: :meth:`regions_of` tells them of each item."""
+
+    def regions_of(self, item: Item) -> Sequence[str]:
+        """The regions of all frames of an item, where there are any. Raises ItemError."""
+        return self.regions or ()
+
+    def check(self) -> None:
+        """Raise UsageError if what all items need is not there, as far as is quickly seen.
+
+        Called before :meth:`open`, and by ``--dry-run`` instead of it; must not import torch.
+        """
 
     def mask(self, batch: Batch, frames: Sequence[Frame]) -> torch.Tensor:
-        """Return N1HW in [0, 1], as large as ``batch.images``: 1 is painted, 0 stays as it was."""
+        """Return N1HW in [0, 1], as large as ``batch.images``: 1 is painted, 0 stays as it was.
+
+        With regions NKHW, a plane each: how much of a pixel belongs to the region. Where planes
+        sum to less than 1, the rest stays as it was.
+        """
         raise NotImplementedError
 
 
@@ -278,8 +298,9 @@ class StylizerOptions(Options):
 
     style: tuple[str, ...] = option(
         (),
-        "Style: a bundled name or a file, with an optional weight; repeat to blend.",
-        metavar="STYLE[:WEIGHT]",
+        "Style: a bundled name or a file, with an optional weight; repeat to blend, or to give "
+        "each region one, in order or by name.",
+        metavar="STYLE[:WEIGHT][@REGION]",
         short="s",
     )
     strength: float = option(1.0, "How much of the style shows: 0 the photo, 1 all.", min=0, max=1)
@@ -294,6 +315,8 @@ class StyleRef:
     """A bundled name, or the path as it was written."""
     weight: float
     """Positive; the weights of a job sum to 1."""
+    region: str = ""
+    """The only region that it is for, by name; empty where the user named none."""
 
     @property
     def path(self) -> Path:
@@ -320,6 +343,9 @@ class Caps:
     trainable: bool = False
     masks: Literal["native", "blend"] = "blend"
     """native: ``batch.masks`` is used; blend: the engine composites the result by the mask."""
+    regions: Literal["native", "blend"] = "blend"
+    """native: the styles are prepared together, and ``batch.regions`` and ``batch.masks`` say which
+    paints where; blend: the engine paints once for each style, and composites the results."""
     temporal: Literal["native", "blend"] = "blend"
     """native: ``batch.guide`` is used; blend: the temporal method blends it into the result."""
     warmup: Warmup = 0
@@ -382,6 +408,43 @@ class Stylizer(Component):
                     f"no style {ref.name!r}{suggest(ref.name, bundled)}; {known}give a file that "
                     "exists"
                 )
+
+    def assign(self, styles: Sequence[StyleRef], regions: Sequence[str] | None) -> list[int]:
+        """Say which of the ``regions``, by number, are painted; by default each by one style.
+
+        ``regions`` are the masker's: None where it has none, empty where they are not known yet.
+        Raises UsageError where styles and regions do not match.
+        """
+        named = [style.region for style in styles if style.region]
+        if regions is None:
+            if named:
+                raise UsageError(
+                    f"a style is for the region {named[0]!r}, but there are no regions; pass "
+                    "--regions with a map of them, or --mask with a masker that finds them"
+                )
+            return []
+        if not styles:
+            raise UsageError("each region is painted in a style of its own: name some by --style")
+        if len({style.weight for style in styles}) > 1:
+            raise UsageError(
+                "each region is painted by one style, so weights of styles mean nothing; leave "
+                "them out"
+            )
+        if named and len(named) < len(styles):
+            raise UsageError("name the region of every style, as STYLE@REGION, or of none")
+        if twice := next((name for name in named if named.count(name) > 1), None):
+            raise UsageError(f"there are two styles for the region {twice!r}: leave one out")
+        if regions and not named and len(styles) != len(regions):
+            raise UsageError(
+                f"regions of the picture: {len(regions)}, styles: {len(styles)}; give one style a "
+                f"region, in the order {', '.join(regions)}, or name regions: STYLE@{regions[0]}"
+            )
+        for name in named if regions else ():
+            if name not in regions:
+                raise UsageError(
+                    f"no region {name!r}{suggest(name, regions)}; there are {', '.join(regions)}"
+                )
+        return [regions.index(name) for name in (named or regions) if regions]
 
     def prepare(self, styles: Sequence[StyleRef]) -> None:
         """Load the styles of the job, once, after :meth:`open`. May raise UsageError."""

@@ -1,4 +1,4 @@
-"""Putting photo and painting together: transparency, strength, masks."""
+"""Putting photo and painting together: transparency, strength, masks, regions."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ _SLAB = 256
 """Rows worked on at once, so that floats are never held for a whole large picture."""
 _VISIBLE = 0.125
 """Opacity, 0 to 1, from which a pixel's own color counts: soft shadows do, stray edges do not."""
+_WHOLE = 1 - 1e-6
+"""Sum of floats from which planes are taken to sum to 1."""
 _STEP = 4
 """The fill is smooth: a quarter of the resolution is enough to work it out."""
 
@@ -63,16 +65,38 @@ def composite(source: np.ndarray, painted: np.ndarray, mask: np.ndarray) -> np.n
 def prepare_mask(mask: torch.Tensor, invert: bool, feather: float) -> torch.Tensor:
     """Invert a mask N1HW in [0, 1] and soften its edges over ``feather`` pixels, half on each side.
 
-    Beyond that distance 0 stays 0 and 1 stays 1. The result is on the mask's device.
+    Beyond that distance 0 stays 0 and 1 stays 1. Planes NKHW of regions, which are not inverted,
+    are softened each; they sum to what their :func:`coverage` does by itself, which is at most 1.
+    The result is on the mask's device.
     """
     mask = mask.float().clamp(0, 1)
     if invert:
         mask = 1 - mask
     side = int(feather / 2 + 0.5) + 1
+    covered = _soft(coverage(mask), side)
+    if mask.shape[1] == 1:
+        return covered
+    return shares(_soft(mask, side)) * covered
+
+
+def coverage(planes: torch.Tensor) -> torch.Tensor:
+    """How much of each pixel is painted at all, N1HW in [0, 1], from the planes NKHW of regions."""
+    total = planes.sum(dim=1, keepdim=True)
+    return torch.where(total > _WHOLE, 1, total)
+
+
+def shares(planes: torch.Tensor) -> torch.Tensor:
+    """How much of each pixel belongs to each region: NKHW that sum to 1, alike where all are 0."""
+    total = planes.sum(dim=1, keepdim=True)
+    return torch.where(total > 0, planes / total, 1 / planes.shape[1])
+
+
+def _soft(planes: torch.Tensor, side: int) -> torch.Tensor:
     if side == 1:
-        return mask
-    planes = (_feathered(plane, side) for plane in mask[:, 0].cpu().numpy())
-    return torch.from_numpy(np.stack(list(planes)))[:, None].to(mask.device)
+        return planes
+    flat = planes.flatten(0, 1).cpu().numpy()
+    soft = np.stack([_feathered(plane, side) for plane in flat])
+    return torch.from_numpy(soft).view(planes.shape).to(planes.device)
 
 
 def _feathered(plane: np.ndarray, side: int) -> np.ndarray:

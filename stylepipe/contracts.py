@@ -29,6 +29,7 @@ from stylepipe.components import (
     Writer,
 )
 from stylepipe.errors import ItemError, UsageError
+from stylepipe.styles import parse_style
 from stylepipe.types import Batch, Frame, Guide, Info, Item, Kind
 
 if TYPE_CHECKING:
@@ -240,6 +241,14 @@ class StylizerContract(ComponentContract):
         batch.masks = batch.images.new_ones(1, 1, 48, 64)
         assert (self.paint(ready, batch) - plain).abs().max() <= self.tolerance
 
+    def test_native_region_that_is_everywhere_is_no_region(self, ready: Any) -> None:
+        if self.component.caps.regions != "native" or len(self.styles) > 1:
+            pytest.skip("the engine composites regions for it, or it blends several styles")
+        batch = self.batch(64, 48)
+        plain = self.paint(ready, batch).clone()
+        batch.masks, batch.regions = batch.images.new_ones(1, 1, *batch.images.shape[2:]), ("all",)
+        assert (self.paint(ready, batch) - plain).abs().max() <= self.tolerance
+
     def test_native_guide_without_trust_is_no_guide(self, ready: Any) -> None:
         if self.component.caps.temporal != "native":
             pytest.skip("the engine blends guides for it")
@@ -295,11 +304,21 @@ class MaskerContract(ComponentContract):
         result: torch.Tensor = masker.mask(Batch(images, item), frames)
         return result
 
-    def test_one_plane_a_frame_between_0_and_1(self, opened: Any, item: Item) -> None:
+    def test_regions_have_names_that_users_can_write(self, opened: Any, item: Item) -> None:
+        if opened.regions is None:
+            pytest.skip("one plane says where to paint")
+        names = opened.regions_of(item)
+        assert names and len(set(names)) == len(names)
+        for name in names:
+            assert parse_style(f"style@{name}").region == name, "letters, digits, - _ # only"
+
+    def test_planes_of_a_frame_are_between_0_and_1(self, opened: Any, item: Item) -> None:
+        """One a region; without regions one."""
+        count = 1 if opened.regions is None else len(opened.regions_of(item))
         for width, height in self.sizes:
             for deep in (False, True):
                 masks = self.masks(opened, item, self.frames(width, height, deep))
-                assert masks.shape == (2, 1, height, width)
+                assert masks.shape == (2, count, height, width)
                 assert masks.is_floating_point()
                 assert masks.min() >= 0 and masks.max() <= 1, "black is 0, white is 1"
 

@@ -64,7 +64,8 @@ def options_digest(
             continue
         if spec.name == "style" and spec.repeatable:
             described[spec.name] = [
-                (_described(style.name, stamps), style.weight) for style in parse_styles(value)
+                (_described(style.name, stamps), style.weight, style.region)
+                for style in parse_styles(value)
             ]
         else:
             described[spec.name] = _described(value, stamps)

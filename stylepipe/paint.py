@@ -13,12 +13,13 @@ import torch
 from torch.nn.functional import interpolate
 
 from stylepipe import color, composite
-from stylepipe.components import Caps, Stylizer, Temporal, Warmup
+from stylepipe.components import Caps, Masker, Stylizer, Temporal, Warmup
 from stylepipe.device import Device
-from stylepipe.errors import ItemError
+from stylepipe.errors import ItemError, UsageError
 from stylepipe.job import Settings
 from stylepipe.ladder import run_within_memory
 from stylepipe.media.enlarge import enlarged
+from stylepipe.styles import parse_styles
 from stylepipe.temporal.warp import warp
 from stylepipe.tensors import to_pixels, to_tensor
 from stylepipe.types import Batch, Frame, Guide, Item, Painted
@@ -29,10 +30,15 @@ class Painter:
 
     def __init__(self, settings: Settings, device: Device) -> None:
         self._stylizer, self._masker = settings.stylizer, settings.masker
+        self._styles = parse_styles(settings.stylizer.options.style)
         self._device = device
         self.temporal: Temporal | None = settings.temporal
         self.warmup = _warmup(settings.stylizer.caps, settings.temporal)
         """Frames before a frame that its result depends on, beside the result before it."""
+        regional = self._masker is not None and self._masker.regions is not None
+        self._composites = self._masker is not None and (
+            regional or self._stylizer.caps.masks == "blend"
+        )
 
     def reset(self, item: Item) -> None:
         """Another item or scene begins."""
@@ -57,9 +63,10 @@ class Painter:
         options, caps = stylizer.options, stylizer.caps
         opaque = [composite.fill_transparent(frame) for frame in frames]
         images = to_tensor(opaque, self._device.torch)
-        mask = self._mask(images, item, frames)
+        regions, planes = self._planes(images, item, frames)
+        shares = composite.shares(planes) if regions and planes is not None else planes
         native = guide if caps.temporal == "native" else None
-        batch = Batch(images, item, mask, native, frames[0].index)
+        batch = Batch(images, item, shares, native, frames[0].index, regions)
         painted = run_within_memory(stylizer, batch)
         painted = _checked(painted, stylizer).clamp(0, 1)
         sources = [enlarged(frame, caps.scale) for frame in frames]
@@ -72,25 +79,24 @@ class Painter:
         if self.temporal is not None and guide is not None and caps.temporal == "blend":
             painted = self.temporal.blend(painted, guide)
         pixels = to_pixels(painted, frames[0].pixels.dtype)
-        planes = self._planes(mask) or repeat(None, len(frames))
-        return [Painted(*parts) for parts in zip(sources, pixels, planes, strict=True)]
+        covers = self._covers(planes) or repeat(None, len(frames))
+        return [Painted(*parts) for parts in zip(sources, pixels, covers, strict=True)]
 
     @torch.no_grad()
     def masked(self, item: Item, frame: Frame, pixels: np.ndarray) -> Painted:
         """The frame with pixels that were not painted by :meth:`stylize`, or later changed."""
-        mask = self._mask(to_tensor([frame], self._device.torch), item, [frame])
-        return Painted(enlarged(frame, self._stylizer.caps.scale), pixels, *self._planes(mask))
+        _, planes = self._planes(to_tensor([frame], self._device.torch), item, [frame])
+        return Painted(enlarged(frame, self._stylizer.caps.scale), pixels, *self._covers(planes))
 
-    def _planes(self, mask: torch.Tensor | None) -> list[np.ndarray]:
-        """The masks N1HW by which the engine composites, as large as results; none where the
-        stylizer uses them.
+    def _covers(self, planes: torch.Tensor | None) -> list[np.ndarray]:
+        """How much of each pixel is painted, HxW as large as results, for the engine to composite
+        by; none where it does not.
         """
-        caps = self._stylizer.caps
-        if mask is None or caps.masks == "native":
+        if planes is None or not self._composites:
             return []
-        height, width = mask.shape[2:]
-        whole = _resized(mask.float(), (caps.scale * height, caps.scale * width))
-        return list(whole[:, 0].cpu().numpy())
+        scale, (height, width) = self._stylizer.caps.scale, planes.shape[2:]
+        covered = _resized(composite.coverage(planes).float(), (scale * height, scale * width))
+        return list(covered[:, 0].cpu().numpy())
 
     @torch.no_grad()
     def guide(self, item: Item, motion: Any, source: Frame, result: Frame) -> Guide | None:
@@ -107,31 +113,48 @@ class Painter:
         if caps.temporal == "native":
             before, after = (to_tensor([frame], self._device.torch) for frame in (source, result))
             guide = replace(guide, source=before, result=after)
-        if self._masker is not None and caps.masks == "blend":
+        if self._composites:
             # Where the result shows the photo there is nothing painted to go on with.
-            mask = self._mask(to_tensor([source], self._device.torch), item, [source])
-            assert mask is not None
-            mask = _resized(mask.float(), guide.trust.shape[2:])
+            _, planes = self._planes(to_tensor([source], self._device.torch), item, [source])
+            assert planes is not None
+            covered = _resized(composite.coverage(planes).float(), guide.trust.shape[2:])
             if guide.flow is not None:
                 flow = guide.flow[0].permute(1, 2, 0).cpu().numpy()
-                mask = torch.from_numpy(warp(mask[0, 0].cpu().numpy(), flow))[None, None]
-            guide = replace(guide, trust=guide.trust * mask.to(guide.trust))
+                covered = torch.from_numpy(warp(covered[0, 0].cpu().numpy(), flow))[None, None]
+            guide = replace(guide, trust=guide.trust * covered.to(guide.trust))
         return guide
 
-    def _mask(
+    def _planes(
         self, images: torch.Tensor, item: Item, frames: Sequence[Frame]
-    ) -> torch.Tensor | None:
-        if self._masker is None:
-            return None
-        mask = self._masker.mask(Batch(images, item), frames)
-        expected = (len(frames), 1, *images.shape[2:])
+    ) -> tuple[tuple[str, ...], torch.Tensor | None]:
+        """The regions that are painted, in the order of the styles, and their planes NKHW; without
+        regions no names, and one plane, or none without a masker. Raises ItemError."""
+        masker = self._masker
+        if masker is None:
+            return (), None
+        regions, painted = self._regions(masker, item)
+        mask = masker.mask(Batch(images, item), frames)
+        expected = (len(frames), len(regions) or 1, *images.shape[2:])
         if tuple(mask.shape) != expected:
             raise ItemError(
-                f"masker {self._masker.name!r} returned {tuple(mask.shape)} where {expected} "
-                "was needed"
+                f"masker {masker.name!r} returned {tuple(mask.shape)} where {expected} was needed"
             )
-        options = self._masker.options
-        return composite.prepare_mask(mask, options.invert, options.feather)
+        if regions:
+            mask = mask[:, painted]
+        planes = composite.prepare_mask(mask, masker.options.invert, masker.options.feather)
+        return tuple(regions[index] for index in painted), planes
+
+    def _regions(self, masker: Masker, item: Item) -> tuple[Sequence[str], list[int]]:
+        """The regions of an item, and the numbers of those that are painted. Raises ItemError."""
+        if masker.regions is None:
+            return (), []
+        regions = masker.regions_of(item)
+        if not regions:
+            raise ItemError(f"masker {masker.name!r} names no regions")
+        try:
+            return regions, self._stylizer.assign(self._styles, regions)
+        except UsageError as error:
+            raise ItemError(str(error)) from error
 
 
 def finish(painted: Painted) -> Frame:

@@ -15,6 +15,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
+PICTURE_SUFFIXES = (
+    ".jpg",
+    ".jpeg",
+    ".jpe",
+    ".jfif",
+    ".png",
+    ".apng",
+    ".webp",
+    ".tif",
+    ".tiff",
+    ".bmp",
+    ".avif",
+    ".gif",
+    ".heic",
+    ".heif",
+    ".hif",
+)
+"""Lower-case suffixes of the formats of pictures that are read and written."""
 _MOVES = "it moves: only still pictures can be used"
 
 

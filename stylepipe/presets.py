@@ -475,9 +475,11 @@ def _key(name: str) -> str:
 
 
 def _implied(table: str, values: Mapping[str, Value]) -> Value | None:
-    """``mask.path`` means the masker ``files``; any key of ``[temporal]`` a method."""
+    """A file of masks means the masker ``files``; any key of ``[temporal]`` a method."""
     telling = [
-        v for k, v in values.items() if table == "temporal" or (table, k) == ("mask", "path")
+        v
+        for k, v in values.items()
+        if table == "temporal" or (table == "mask" and k in ("path", "regions"))
     ]
     return Value(DEFAULT[table], telling[-1].origin, telling[-1].where) if telling else None
 

@@ -16,6 +16,7 @@ from stylepipe.damage import Damaged, DamageRule
 from stylepipe.errors import UsageError
 from stylepipe.job import Settings
 from stylepipe.memory import available_memory, freed_blocks_kept, tune_threads
+from stylepipe.regions import with_regions
 from stylepipe.styles import asked_styles
 from stylepipe.types import MAX_PIXELS, Frame, Info, Item
 
@@ -108,8 +109,8 @@ class Session(Opener):
         ``machine``: ``device``, ``precision``, ``memory`` and ``progress``, as an Opener takes
         them.
         """
-        self.settings, self._log = settings, log
-        self.styles = asked_styles(settings.stylizer)
+        self.settings, self._log = with_regions(settings), log
+        self.styles = asked_styles(self.settings)
         self.rule = DamageRule(settings.input.on_damage)
         super().__init__(
             log=log, damaged=self.rule.damaged, max_pixels=settings.max_pixels, **machine
@@ -178,6 +179,8 @@ class Session(Opener):
             raise UsageError("this session is closed; open another with stylepipe.open")
         painter, components = self.painter, self.settings.painting
         if plane is not None and components:
+            if self.settings.masker is not None and self.settings.masker.regions is not None:
+                raise UsageError("mask= takes the place of one mask, but this session has regions")
             from stylepipe.arrays import GivenMask
             from stylepipe.paint import Painter
 

@@ -181,10 +181,13 @@ class Batch:
     """N3HW, float32, RGB in [0, 1]."""
     item: Item
     masks: torch.Tensor | None = None
-    """N1HW in [0, 1], 1 where the picture is to be painted; None means everywhere."""
+    """N1HW in [0, 1], 1 where the picture is to be painted; None means everywhere. With regions
+    NKHW: how much of each pixel belongs to each region, 1 in all."""
     guide: Guide | None = None
     first: int = 0
     """Position of the first of these frames in the item, from 0."""
+    regions: tuple[str, ...] = ()
+    """Names of the planes of ``masks``, in the order of the styles; empty without regions."""
 
 
 Status = Literal["done", "skipped", "failed"]

@@ -259,7 +259,7 @@ def test_a_map_of_too_many_colors(cli: Any, files: Path) -> None:
 def test_a_map_that_is_no_picture(cli: Any, files: Path) -> None:
     folder = maps(files, good=region_map(files / "m.png", *SIZE, 0))
     (folder / "photo.png").write_text("no picture")
-    failed(cli, files, "cannot read", regions=folder)
+    failed(cli, files, "the map of regions", "cannot be read", regions=folder)
 
 
 def test_a_region_that_the_style_has_not(cli: Any, files: Path) -> None:
@@ -787,7 +787,6 @@ ELSEWHERE = {
     "style": "test_paintings_and_their_weights",
     "encoder": "test_encoder_weights",
     "encoder_weights": "test_another_encoder_gives_another_picture",
-    "regions": "test_each_region_takes_its_style",
     "style_regions": "test_each_region_takes_its_style",
     "border": "test_borders",
     "tune": "test_tuning_writes_a_sheet_and_goes_on_with_the_best",

@@ -52,7 +52,7 @@ def test_no_path_a_missing_one_and_a_folder_without_pictures_are_refused(tmp_pat
     (tmp_path / "notes.txt").write_text("no mask")
     with pytest.raises(UsageError, match="need a path"):
         files(None)
-    with pytest.raises(UsageError, match=r"no mask file or folder .*nowhere"):
+    with pytest.raises(UsageError, match=r"no mask at .*nowhere; name a picture"):
         files(tmp_path / "nowhere")
     with pytest.raises(UsageError, match="holds no pictures"):
         files(tmp_path)
@@ -201,6 +201,6 @@ def test_alpha_paints_what_is_opaque(dtype):
     pixels = np.zeros((H, W, 3), dtype)
     frames = [Frame(pixels, half(white, dtype)), Frame(pixels)]
     item = Item(0, Path("a.png"), Path(), Path("b.png"))
-    masks = AlphaMasker(MaskOptions()).mask(Batch(torch.zeros(2, 3, H, W), item), frames)
+    masks = AlphaMasker(AlphaMasker.Options()).mask(Batch(torch.zeros(2, 3, H, W), item), frames)
     assert torch.equal(masks[:1], RIGHT)
     assert torch.equal(masks[1:], torch.ones(1, 1, H, W))

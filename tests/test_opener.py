@@ -7,7 +7,7 @@ import pytest
 from imagefiles import probe
 from PIL import EpsImagePlugin, Image
 from stylepipe_plugins.masks import FilesMasker
-from stylepipe_plugins.regions import RegionFiles
+from stylepipe_plugins.regions import region_names
 
 from stylepipe import Context, ItemError, UsageError, open_picture, read_picture
 from stylepipe.cli import main
@@ -119,8 +119,8 @@ def test_paintings_and_maps_obey_the_limit_of_the_job(tmp_path):
             continue
         with pytest.raises(UsageError, match="more than the 1,199 allowed"):
             given_picture(tmp_path / "p.png", context)
-        with pytest.raises(UsageError, match="more than the 1,199 allowed"):
-            RegionFiles(tmp_path, [tmp_path / "p.png"], limit)
+        with pytest.raises(ItemError, match="more than the 1,199 allowed"):
+            region_names([tmp_path / "p.png"], limit)
 
 
 def test_the_readers_limit_reaches_the_mask(tmp_path, monkeypatch):

@@ -12,8 +12,8 @@ from fakes import array, settings
 
 from stylepipe import Batch, Caps, Flow, Item, Masker, Stylizer, StylizerOptions, hookimpl
 from stylepipe.cli import main
-from stylepipe.device import run_within_memory
 from stylepipe.job import Job
+from stylepipe.ladder import run_within_memory
 from stylepipe.media.video import VideoReader
 from stylepipe.pipeline import run
 from stylepipe.report import Report

@@ -223,7 +223,7 @@ def test_masker_contract_finds_a_wrong_range(tmp_path):
 
     item = Item(0, tmp_path / "a.png", tmp_path, tmp_path / "b.png")
     with pytest.raises(AssertionError, match="white is 1"):
-        Contract().test_one_plane_a_frame_between_0_and_1(Loud(Options()), item)
+        Contract().test_planes_of_a_frame_are_between_0_and_1(Loud(Options()), item)
 
 
 class Raw(Reader):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stylepipe import (
+    PICTURE_SUFFIXES,
     Batch,
     Caps,
     Context,
@@ -188,7 +189,7 @@ class FastStylizer(Stylizer):
             )
         if not path.is_file():
             raise UsageError(f"no style file {path}; {self._offer()}")
-        if suffix in training.PICTURES:
+        if suffix in PICTURE_SUFFIXES:
             raise UsageError(
                 f"the fast stylizer has to be trained on {path.name} first: stylepipe train fast "
                 f"--photos FOLDER --style {path} -o {path.stem}.safetensors"

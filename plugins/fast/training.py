@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from stylepipe import Context, UsageError, __version__, option, read_picture, suggest
 
-from ..training import PICTURES, TrainFlags, check_paths, halved, pictures, plan
+from ..training import TrainFlags, check_paths, halved, pictures, plan
 from ..training import train as run
 from .bundled import STYLES
 from .paintings import read_paintings
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stylepipe.nst.networks import StyleNetwork
     from stylepipe.nst.training.styles import Painting, StyleTask, Teacher
 
-__all__ = ["PICTURES", "TrainOptions", "train"]
+__all__ = ["TrainOptions", "train"]
 
 
 class TrainOptions(TrainFlags):

@@ -18,11 +18,14 @@ from stylepipe import (
     Context,
     Item,
     ItemError,
+    Masker,
     StyleRef,
     Stylizer,
     UsageError,
+    digest,
     hookimpl,
     is_out_of_memory,
+    options_digest,
 )
 
 from ..paintings import PaintingStylizer, given_picture, too_large, working_memory
@@ -45,13 +48,21 @@ class GatysStylizer(PaintingStylizer):
     name = "gatys"
     Options = GatysOptions
     options: GatysOptions
-    caps = Caps(strength="native", min_side=64)  # three patches of the deepest layer
+    caps = Caps(
+        strength="native", regions="native", min_side=64
+    )  # three patches of the deepest layer
+    _mask_key = ""
+    """Changes with what says where to paint."""
     _sources: Mapping[str, Path] = MappingProxyType({})
     """The job's files by their paths below the input root."""
 
-    def expect(self, items: Sequence[Item]) -> None:
-        """Learn of the job's items. Raises UsageError for a report that would replace one."""
+    def expect(self, items: Sequence[Item], masker: Masker | None) -> None:
+        """Learn of the job's items. Raises UsageError for a report that would replace one, or a
+        mask."""
         self.options.check_items(items)
+        if masker is not None:
+            self.options.check_files(masker.files())
+            self._mask_key = options_digest(masker.options, masker.files())
         self._sources = {item.relative.as_posix(): item.source for item in items}
 
     def open(self, context: Context) -> None:
@@ -73,7 +84,7 @@ class GatysStylizer(PaintingStylizer):
 
         options = self.options
         check_outputs(options)
-        self._key = settings_key(options, self.files())
+        self._key = digest(settings_key(options, self.files()), self._mask_key)
         found = None
         if options.found is not None:
             found = read_found(options.found, self._key, self._sources, options.searched)
@@ -100,17 +111,17 @@ class GatysStylizer(PaintingStylizer):
         painted = []
         # Gradients are needed here, whatever the caller has switched off.
         with torch.inference_mode(False):
-            for number, image in enumerate(batch.images, start=batch.first):
+            for index, image in enumerate(batch.images):
                 photo = image[None].clone() if image.is_inference() else image[None]
-                painted.append(self._paint(photo, batch.item, number))
+                painted.append(self._paint(photo, batch, index))
             return torch.cat(painted) if len(painted) > 1 else painted[0]
 
-    def _paint(self, photo: torch.Tensor, item: Item, frame: int) -> torch.Tensor:
-        regions = self.regions_of(item, photo)
+    def _paint(self, photo: torch.Tensor, batch: Batch, index: int) -> torch.Tensor:
+        regions = self.regions_of(batch, index)
         if self._painter is not None:
             self.tell_scale(photo, self._painter.paintings)
         while True:
-            painted = self._attempt(photo, regions, item, frame)
+            painted = self._attempt(photo, regions, batch.item, batch.first + index)
             if painted is not None:
                 return painted
 
@@ -228,4 +239,4 @@ def stylepipe_job_start(job: Job, items: Sequence[Item]) -> None:
     """Refuse reports that would replace a photo or a result, of whichever item."""
     stylizer = job.settings.stylizer
     if isinstance(stylizer, GatysStylizer):
-        stylizer.expect(items)
+        stylizer.expect(items, job.settings.masker)

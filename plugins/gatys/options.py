@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -120,11 +120,13 @@ class GatysOptions(PaintingOptions):
                 "--tune has nothing to search: --content-weight, --tv-weight and --strength are "
                 "all given"
             )
-        self._check_outputs()
+        self.check_files(self.inputs())
+        if self.tune and self.preview and _real(self.tune) == _real(self.preview):
+            raise UsageError(f"--tune and --preview are both {self.tune}; choose another name")
 
-    def _check_outputs(self) -> None:
-        """No report may replace what the job reads."""
-        read = [_real(path) for path in self.inputs()]
+    def check_files(self, files: Iterable[Path]) -> None:
+        """Raise UsageError for a report that would replace what the job reads."""
+        read = [_real(path) for path in files]
         for flag, path in self.reports():
             real = _real(path)
             for file in read:
@@ -134,8 +136,6 @@ class GatysOptions(PaintingOptions):
                         f"{flag} {path} would replace what the job reads from {file}; "
                         "choose another name"
                     )
-        if self.tune and self.preview and _real(self.tune) == _real(self.preview):
-            raise UsageError(f"--tune and --preview are both {self.tune}; choose another name")
 
     def check_items(self, items: Sequence[Item]) -> None:
         """Raise UsageError for a report that would replace a source or a result."""

@@ -109,6 +109,8 @@ class RunCommand(click.Command):
             tables.setdefault("stylizer", {})["use"] = self.stylizer
         if values.get("mask"):
             tables.setdefault("mask", {}).update(_mask(plugins, values["mask"]))
+        if values.get("regions"):
+            tables.setdefault("mask", {})["regions"] = values["regions"]
         if values.get("temporal"):
             tables.setdefault("temporal", {})["use"] = values["temporal"]
         for table, keys in parse_sets(values.get("set") or (), self.params).items():
@@ -127,7 +129,7 @@ class RunCommand(click.Command):
                     formatter.write_dl(records)
 
 
-_TABLE_OF = {"mask": "mask", "temporal": "temporal"}
+_TABLE_OF = {"mask": "mask", "regions": "mask", "temporal": "temporal"}
 
 
 def component_flags(
@@ -255,6 +257,13 @@ def _engine_flags() -> list[click.Parameter]:
             metavar="PATH|NAME",
             help="Paint only where the mask is white: a picture, a folder of pictures named "
             "like the photos, the name of a masker, or none.",
+        ),
+        option(
+            ["--regions"],
+            metavar="PATH",
+            help="Paint each region in a style of its own: a map, which is a picture with one flat "
+            "color a region, or a folder of maps named like the photos. The first --style paints "
+            "the darkest region, and so on; or name colors: --style STYLE@#0000ff.",
         ),
         option(
             ["--temporal"],

@@ -12,28 +12,11 @@ from stylepipe.errors import ItemError
 from stylepipe.media import raw
 from stylepipe.options import Options as BaseOptions
 from stylepipe.options import option
+from stylepipe.pictures import PICTURE_SUFFIXES
 from stylepipe.types import Frame, Info, Item
 
 if TYPE_CHECKING:
     from stylepipe.media.encode import EncodeSettings
-
-_SUFFIXES = (
-    ".jpg",
-    ".jpeg",
-    ".jpe",
-    ".jfif",
-    ".png",
-    ".apng",
-    ".webp",
-    ".tif",
-    ".tiff",
-    ".bmp",
-    ".avif",
-    ".gif",
-    ".heic",
-    ".heif",
-    ".hif",
-)
 
 
 class ImageReader(Reader):
@@ -47,7 +30,7 @@ class ImageReader(Reader):
 
     name = "image"
     kind = "image"
-    patterns = (*_SUFFIXES, ".mpo", *raw.SUFFIXES)
+    patterns = (*PICTURE_SUFFIXES, ".mpo", *raw.SUFFIXES)
     instead = dict.fromkeys(raw.SUFFIXES, ".tif")  # which holds the depth of RAW
 
     class Options(PixelLimit):
@@ -113,7 +96,7 @@ class ImageWriter(Writer):
 
     name = "image"
     kind = "image"
-    patterns = _SUFFIXES
+    patterns = PICTURE_SUFFIXES
 
     class Options(BaseOptions):
         image_quality: int | None = option(

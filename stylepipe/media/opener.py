@@ -171,8 +171,13 @@ def open_file(file: BinaryIO, max_pixels: int) -> Opened | None:
             if name == "JPEG":
                 jpeg.check_kind(jpeg.parts(file.read()))
             elif name == "TIFF":
+                if (plain := tiff.readable(file, max_pixels)) is not file:
+                    return open_file(plain, max_pixels)
                 tiff.check_kind(file)
             raise
+        if name == "TIFF" and picture.mode == "I" and not tiff.is_signed(picture):
+            file.seek(0)  # Pillow takes the brighter half of the numbers for negative ones
+            return open_file(tiff.readable(file, max_pixels), max_pixels)
     check_size(*picture.size, max_pixels)
     return Opened(picture, begun, cut)
 

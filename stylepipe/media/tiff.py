@@ -88,6 +88,11 @@ def directory(file: BinaryIO) -> Directory | None:
         return None
 
 
+def is_signed(picture: Image.Image) -> bool:
+    """Whether the numbers of a picture that Pillow opened may be negative."""
+    return bool(picture.tag_v2.get(_FORMAT, (_UNSIGNED,))[0] == _SIGNED)  # type: ignore[attr-defined]
+
+
 def check_kind(file: BinaryIO) -> None:
     """Raise ItemError for a file that no decoder takes though its tags are in order."""
     tags = directory(file)
