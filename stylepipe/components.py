@@ -60,6 +60,8 @@ class Component:
     name: ClassVar[str]
     """How users call it: lower case, words joined by ``-``."""
     Options: ClassVar[type[Options]] = Options
+    plugin: ClassVar[str] = ""
+    """The plugin that brought it; set when that is registered, for messages to name."""
 
     def __init__(self, options: Any) -> None:
         """Keep the options; cheap, nothing is loaded."""

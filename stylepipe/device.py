@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from stylepipe import guard
 from stylepipe.errors import ItemError, SetupError, UsageError
 
 if TYPE_CHECKING:
@@ -179,13 +180,14 @@ def _attempt(stylizer: Stylizer, batch: Batch) -> torch.Tensor | None:
     import torch
 
     height, width = batch.images.shape[2:]
+    extended = _extended(batch, stylizer.caps.min_side)
     try:
-        result = stylizer.stylize(_extended(batch, stylizer.caps.min_side))
+        result = stylizer.stylize(extended)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
     else:
-        return result[:, :, :height, :width]
+        return guard.painted(result, extended.images, stylizer)[:, :, :height, :width]
     if batch.images.is_cuda:
         torch.cuda.empty_cache()
     return None

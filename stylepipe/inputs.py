@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from stylepipe import guard
 from stylepipe.clashes import clashes
 from stylepipe.components import Reader, Writer
 from stylepipe.errors import ItemError, NoInputError, UsageError
@@ -41,7 +42,7 @@ def probe(path: Path, readers: Sequence[Reader]) -> tuple[Reader, Info]:
         raise ItemError("the file is gone, or a link that leads nowhere")
     asked = readers_for(path, readers)
     for reader in asked:
-        info = reader.probe(path)
+        info = guard.info(reader.probe(path), reader)
         if info is not None:
             return reader, info
     for reader in readers:
@@ -57,8 +58,8 @@ def probe(path: Path, readers: Sequence[Reader]) -> tuple[Reader, Info]:
 def _looked_at(path: Path, reader: Reader) -> Info | None:
     """What a reader makes of a file that its suffix gives to others."""
     try:
-        return reader.probe(path)
-    except ItemError:
+        return guard.info(reader.probe(path), reader)
+    except Exception:  # the file was never meant for it: what it trips over is no news
         return None
 
 

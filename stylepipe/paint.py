@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from stylepipe import color, composite
-from stylepipe.components import Stylizer
+from stylepipe import color, composite, guard
 from stylepipe.device import Device, run_within_memory
-from stylepipe.errors import ItemError
 from stylepipe.job import Settings
 from stylepipe.temporal.guide import Motion, TemporalGuide
 from stylepipe.temporal.warp import enlarge, warp
@@ -55,8 +53,7 @@ class Painter:
         images = to_tensor(opaque, self._device.torch)
         mask = self._mask(images, item, frames)
         batch = Batch(images, item, mask, guide, frames[0].index)
-        painted = run_within_memory(stylizer, batch)
-        painted = _checked(painted, images, stylizer).clamp(0, 1)
+        painted = run_within_memory(stylizer, batch).float().clamp(0, 1)
         if caps.strength == "blend" and options.strength < 1:
             painted = composite.apply_strength(images, painted, options.strength)
         if options.keep_colors:
@@ -93,13 +90,8 @@ class Painter:
     ) -> torch.Tensor | None:
         if self._masker is None:
             return None
-        mask = self._masker.mask(Batch(images, item), frames)
-        expected = (len(frames), 1, *images.shape[2:])
-        if tuple(mask.shape) != expected:
-            raise ItemError(
-                f"masker {self._masker.name!r} returned {tuple(mask.shape)} where {expected} "
-                "was needed"
-            )
+        shape = (len(frames), 1, *images.shape[2:])
+        mask = guard.mask(self._masker.mask(Batch(images, item), frames), shape, self._masker)
         options = self._masker.options
         return composite.prepare_mask(mask, options.invert, options.feather)
 
@@ -115,17 +107,3 @@ class Copier:
     ) -> list[Frame]:
         """Return the source frames, bit for bit."""
         return list(frames)
-
-
-def _checked(painted: torch.Tensor, images: torch.Tensor, stylizer: Stylizer) -> torch.Tensor:
-    """Refuse what no writer could hold, with the name of the plugin's component."""
-    if painted.shape != images.shape:
-        raise ItemError(
-            f"stylizer {stylizer.name!r} returned {tuple(painted.shape)} for a batch of "
-            f"{tuple(images.shape)}; it must keep the shape"
-        )
-    if not bool(painted.sum().isfinite()):  # one pass; any NaN or infinity survives the sum
-        raise ItemError(
-            f"stylizer {stylizer.name!r} returned values that are not numbers; try --precision full"
-        )
-    return painted.float()

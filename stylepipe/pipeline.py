@@ -88,9 +88,9 @@ def _look(item: Item, settings: Settings, rule: DamageRule) -> Outcome | None:
     """How the item would fail; None if nothing is seen that speaks against it."""
     try:
         begin(item, settings)
-    except (SetupError, UsageError):
+    except (SetupError, UsageError, KeyboardInterrupt):
         raise
-    except Exception as error:  # a codec or plugin may raise anything for one file
+    except BaseException as error:  # a codec or plugin may raise anything for one file
         return rule.ended_by(error)
     return None
 

@@ -9,6 +9,7 @@ therefore costs its own item only, and everything happens in the order of the it
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import threading
@@ -18,10 +19,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylepipe.components import Reader, Sink
+from stylepipe import guard
+from stylepipe.components import Reader, Sink, Writer
 from stylepipe.damage import DamageRule
 from stylepipe.errors import ItemError, SetupError, StylepipeError, sentence
 from stylepipe.inhand import InHand
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
 
 _MOTION = 4 << 20
 """Bytes of a Motion at most, as flow is found on scaled-down frames."""
+_ENDS_ALL = (Canceled, SetupError, KeyboardInterrupt)
+"""What ends a run. Whatever else a codec or plugin raises, even SystemExit, costs its item."""
 
 
 @dataclass
@@ -47,6 +52,7 @@ class _Work:
 
     item: Item
     info: Info
+    writer: Writer
     sink: Sink
     part: Path
     started: float
@@ -205,9 +211,9 @@ class Stream:
                     stopped = not self._read_frames(work, reader, flows)
                     damage = self.rule.summary()
                     self.decoded.put(_End(item, work, stopped=stopped, damage=damage))
-                except (Canceled, SetupError):
+                except _ENDS_ALL:
                     raise
-                except Exception as error:  # a codec or plugin may raise anything for one file
+                except BaseException as error:
                     self.decoded.put(_End(item, work, error))
             self.decoded.put(None)
         except BaseException:
@@ -220,7 +226,8 @@ class Stream:
         reader, info, writer = begin(item, self.settings)
         folder = self.journal.work(item)
         part = folder / f"part{item.output.suffix}"
-        work = _Work(item, info, writer.open_sink(item, info, part, folder), part, started)
+        sink = guard.sink(writer.open_sink(item, info, part, folder), writer)
+        work = _Work(item, info, writer, sink, part, started)
         self.begun.append(work)
         return work, reader
 
@@ -249,13 +256,15 @@ class Stream:
 
     def _decoded(self, work: _Work, reader: Reader, start: int) -> Iterator[Frame]:
         frames: Iterator[Frame] | None = None
-        while True:
+        after: Fraction | None = None
+        for index in itertools.count(start):
             with self.hands.hold("reading", work.item):
-                frames = frames or reader.frames(work.item, work.info, start)
+                frames = frames or iter(reader.frames(work.item, work.info, start))
                 frame = next(frames, None)
             if frame is None:
                 return
-            yield frame
+            yield guard.frame(frame, index, after, work.info, reader)
+            after = guard.time_of(frame)
 
     def _advance(self, item: Item, frame: Frame, previous: Frame) -> Motion:
         assert self.guide is not None
@@ -301,7 +310,9 @@ class Stream:
         try:
             with self.hands.hold("painting", work.item):
                 self.painter.reset(work.item)
-        except Exception as error:  # the stylizer is a plugin: its bug costs this item only
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             self._end(work, _End(work.item, work, error))
 
     def _end(self, work: _Work, end: _End) -> None:
@@ -332,9 +343,9 @@ class Stream:
             with self.hands.hold("painting", work.item):
                 results = self.painter.paint(work.item, [p.frame for p in pictures], before)
             self.report.spent("model", time.perf_counter() - clock)
-        except (Canceled, SetupError):
+        except _ENDS_ALL:
             raise
-        except Exception as error:  # as above
+        except BaseException as error:
             self._end(work, _End(work.item, work, error))
             return None
         for result in results:
@@ -361,7 +372,9 @@ class Stream:
         try:
             work.sink.write(frame)
             work.frames += 1
-        except Exception as error:  # a codec or plugin may raise anything for one file
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             work.dropped = True
             self._finish(_End(work.item, work, error))
         self.report.spent("encode", time.perf_counter() - clock)
@@ -392,14 +405,17 @@ class Stream:
         if error is not None:
             self._failed(work.item, error, work)
 
-    def _commit(self, work: _Work, damage: str) -> Exception | None:
+    def _commit(self, work: _Work, damage: str) -> BaseException | None:
         clock = time.perf_counter()
         try:
             if work.frames + work.sink.done == 0:
                 raise ItemError("it has no frames")
             work.sink.close()
+            guard.written(work.part, work.writer)
             self.journal.commit(work.item, work.part, damage)
-        except Exception as error:  # a codec or plugin may raise anything for one file
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             return error
         finally:
             self.report.spent("encode", time.perf_counter() - clock)
@@ -409,7 +425,9 @@ class Stream:
         """Abort the sink; the frames of a film are kept, for they may serve the next run."""
         try:
             work.sink.abort()
-        except Exception as error:  # a full disk may well fail here again: the first error counts
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a full disk may well fail again: the first error counts
             self.report.debug(f"{work.item.source}: {sentence(error)}")
         if work.info.kind == "image":
             self.journal.discard(work.item)

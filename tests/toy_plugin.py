@@ -56,6 +56,9 @@ class Files(Masker):
     class Options(MaskOptions):
         path: str | None = option(None, "File or folder.")
 
+    def mask(self, batch, frames):
+        return batch.images[:, :1] * 0 + 1
+
 
 class Edges(Masker):
     """Masks from edges."""
@@ -64,6 +67,8 @@ class Edges(Masker):
 
     class Options(MaskOptions):
         width: int = option(3, "Pixels.")
+
+    mask = Files.mask
 
 
 class Dis(Flow):
@@ -74,11 +79,17 @@ class Dis(Flow):
     class Options(FlowOptions):
         quality: str = option("medium", "Care.", choices=("ultrafast", "fast", "medium"))
 
+    def flow(self, a, b):
+        import torch
 
-class Other(Flow):
+        return torch.zeros(1, 2, *a.pixels.shape[:2])
+
+
+class Other(Dis):
     """Another flow."""
 
     name = "other"
+    Options = FlowOptions
 
 
 class Packed(NpyWriter):

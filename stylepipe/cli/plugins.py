@@ -1,8 +1,9 @@
-"""``stylepipe plugins``: who brings what, and what is broken."""
+"""``stylepipe plugins``: who brings what, what is broken, and the first steps of a new one."""
 
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -10,43 +11,77 @@ import click
 from stylepipe.cli.app import app_of
 from stylepipe.cli.output import print_json
 from stylepipe.components import Component
-from stylepipe.plugins import STAGES, stage_of
+from stylepipe.plugins import PluginRecord, stage_of
 from stylepipe.stdio import printable
 
 
-@click.command("plugins")
+@click.group("plugins", invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
-    """List plugins, where they come from, and the components they bring.
+    """List plugins, where they come from, and what they bring: components, presets, commands,
+    options and hooks.
 
-    A plugin that cannot be loaded is listed with its traceback; the others work all the same.
+    A plugin that is broken is listed with its traceback; the others work all the same. The
+    variable STYLEPIPE_PLUGINS loads and blocks plugins (mine.py,-duotone), and
+    STYLEPIPE_TRACE_PLUGINS=1 prints each call of a hook.
     """
-    plugins = app_of(ctx).plugins
-    brought: dict[str, list[type[Component]]] = {}
-    for base in STAGES.values():
-        for cls in plugins.components(base).values():
-            brought.setdefault(plugins.owner(cls), []).append(cls)
-    if as_json:
-        print_json(
-            [
-                {**vars(r), "components": [_facts(c) for c in brought.get(r.name, [])]}
-                for r in plugins.records
-            ]
-        )
+    if ctx.invoked_subcommand is not None:
         return
-    for record in plugins.records:
-        broken = click.style("  BROKEN", fg="red", bold=True) if record.error else ""
-        name = click.style(printable(record.name), bold=True)
-        click.echo(f"{name}  ({printable(record.origin)}){broken}")
-        for cls in brought.get(record.name, []):
-            facts = _facts(cls)
-            click.echo(f"    {facts['stage']:<9} {cls.name:<14} {facts['summary']}")
-        if record.error:
-            lines = map(printable, record.error.rstrip().splitlines())
-            click.echo(textwrap.indent("\n".join(lines), "    "))
+    app = app_of(ctx)
+    app.plugins.add_commands(click.Group())  # which some may break in
+    if as_json:
+        print_json([_facts(record) for record in app.plugins.records])
+        return
+    for record in app.plugins.records:
+        _print(record)
 
 
-def _facts(cls: type[Component]) -> dict[str, Any]:
+def _print(record: PluginRecord) -> None:
+    state = click.style("  BROKEN", fg="red", bold=True) if record.error else ""
+    state += "  blocked by STYLEPIPE_PLUGINS" if record.blocked else ""
+    name = click.style(printable(record.name), bold=True)
+    click.echo(f"{name}  ({printable(record.origin)}){state}")
+    for kind, what, summary in _lines(record):
+        click.echo(printable(f"    {kind:<9} {what:<14} {summary}".rstrip()))
+    if record.error:
+        lines = map(printable, record.error.rstrip().splitlines())
+        click.echo(textwrap.indent("\n".join(lines), "    "))
+
+
+def _lines(record: PluginRecord) -> Iterator[tuple[str, str, str]]:
+    for cls in record.components:
+        facts = _component(cls)
+        yield facts["stage"], facts["name"], facts["summary"]
+    for name in _presets(record):
+        yield "preset", name, ""
+    for name in record.commands:
+        yield "command", name, ""
+    for spec in record.options.specs() if record.options else ():
+        yield "option", spec.name, spec.help
+    if record.hooks:
+        yield "hooks", ", ".join(record.hooks), ""
+
+
+def _facts(record: PluginRecord) -> dict[str, Any]:
+    return {
+        "name": record.name,
+        "origin": record.origin,
+        "error": record.error,
+        "reason": record.reason,
+        "blocked": record.blocked,
+        "components": [_component(cls) for cls in record.components],
+        "presets": _presets(record),
+        "commands": record.commands,
+        "options": [spec.name for spec in record.options.specs()] if record.options else [],
+        "hooks": record.hooks,
+    }
+
+
+def _component(cls: type[Component]) -> dict[str, str]:
     summary = (cls.__doc__ or "").strip().partition("\n")[0]
     return {"stage": stage_of(cls), "name": cls.name, "summary": summary}
+
+
+def _presets(record: PluginRecord) -> list[str]:
+    return sorted(path.stem for folder in record.presets for path in folder.glob("*.toml"))

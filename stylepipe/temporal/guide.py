@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, cast
 import cv2
 import numpy as np
 
+from stylepipe import guard
 from stylepipe.components import Flow
-from stylepipe.errors import ItemError
 from stylepipe.temporal.occlusion import inconsistency, motion_border
 from stylepipe.temporal.scenes import is_cut
 from stylepipe.temporal.warp import enlarge, outside, settle, warp
@@ -91,12 +91,7 @@ class TemporalGuide:
         return painted.addcmul(change, guide.trust, value=self.blend)
 
     def _between(self, a: Frame, b: Frame) -> np.ndarray:
-        found, expected = self._flow.flow(a, b), (1, 2, *a.pixels.shape[:2])
-        if tuple(found.shape) != expected:
-            raise ItemError(
-                f"flow {self._flow.name!r} returned {tuple(found.shape)} where {expected} was "
-                "needed"
-            )
+        found = guard.flow(self._flow.flow(a, b), a.pixels.shape[:2], self._flow)
         return found[0].permute(1, 2, 0).contiguous().numpy()
 
     def _scaled(self, frame: Frame) -> Frame:
