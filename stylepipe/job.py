@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -113,6 +113,8 @@ class Settings:
     writers: tuple[Writer, ...]
     output: OutputOptions
     input: InputOptions = field(default_factory=lambda: InputOptions.build({}))
+    plugins: Mapping[str, Options] = field(default_factory=dict)
+    """By the plugin's name, the values of what ``stylepipe_options`` of its hooks declares."""
 
     @property
     def max_pixels(self) -> int:
@@ -133,7 +135,8 @@ class Settings:
         }
         described["input"] = _describe_shared(self.readers, self.input.values())
         described["output"] = _describe_shared(self.writers, self.output.values())
-        return {table: described[table] for table in TABLES}
+        plugins = {name: options.values() for name, options in self.plugins.items()}
+        return {table: described[table] for table in TABLES} | plugins
 
 
 def _describe_shared(parts: Sequence[Component], engine: dict[str, Any]) -> dict[str, Any]:
