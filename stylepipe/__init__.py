@@ -35,10 +35,13 @@ from stylepipe.errors import (
     UsageError,
     suggest,
 )
+from stylepipe.fieldhelp import show_fields as _show_fields
 from stylepipe.fingerprints import digest, options_digest, stamp
 from stylepipe.hookspecs import hookimpl
+from stylepipe.job import Job, Settings
 from stylepipe.options import Options, option
 from stylepipe.pictures import open_picture, read_picture
+from stylepipe.report import Report
 from stylepipe.styles import parse_style
 from stylepipe.texts import read_toml
 from stylepipe.types import Batch, Frame, Guide, Info, Item, Meta, Original, Outcome, Text
@@ -57,6 +60,7 @@ __all__ = [
     "Info",
     "Item",
     "ItemError",
+    "Job",
     "MaskOptions",
     "Masker",
     "Meta",
@@ -65,6 +69,8 @@ __all__ = [
     "Original",
     "Outcome",
     "Reader",
+    "Report",
+    "Settings",
     "SetupError",
     "Sink",
     "StyleInfo",
@@ -91,3 +97,7 @@ __all__ = [
     "stamp",
     "suggest",
 ]
+
+for _name in __all__:
+    if isinstance(globals()[_name], type):
+        _show_fields(globals()[_name])

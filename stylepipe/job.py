@@ -106,13 +106,21 @@ class Settings:
     """A preset resolved to components, made but not opened."""
 
     preset: str
+    """Its name, or that of its file."""
     readers: tuple[Reader, ...]
+    """In the order in which they are asked."""
     masker: Masker | None
+    """None paints everywhere."""
     stylizer: Stylizer
+    """Its ``options`` are those the user chose, as of all the others."""
     flow: Flow | None
+    """None paints the frames of a video each by itself."""
     writers: tuple[Writer, ...]
+    """In the order in which they are asked."""
     output: OutputOptions
+    """The engine's own keys of ``[output]``: ``name`` and ``format``."""
     input: InputOptions = field(default_factory=lambda: InputOptions.build({}))
+    """The engine's own keys of ``[input]``: ``on_damage``."""
     plugins: Mapping[str, Options] = field(default_factory=dict)
     """By the plugin's name, the values of what ``stylepipe_options`` of its hooks declares."""
 
@@ -156,18 +164,26 @@ class Job:
     """What is to be done: settings, inputs, an output, and how to treat what is there."""
 
     inputs: tuple[Path, ...]
+    """Files and folders, as the user named them."""
     output: Path
     """A folder; or a file, if there is one input file and the suffix can be written."""
     settings: Settings
+    """The components and their options."""
     device: str = "auto"
+    """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
     precision: str = "auto"
+    """``auto``, ``full`` or ``half``: the number type of the model."""
     memory: int | None = None
     """Bytes of working memory; None takes half of what is free."""
     on_error: Literal["skip", "abort"] = "skip"
+    """What follows an item that fails: the next one, or the end of the job."""
     overwrite: bool = False
     """Replace outputs that other settings, other sources or other programs made."""
     redo: bool = False
     """Do everything anew, whatever is there."""
     skip_existing: bool = False
+    """Leave every output that exists as it is, whatever made it."""
     limit: int | None = None
+    """Only so many inputs, the first ones; None takes all."""
     dry_run: bool = False
+    """Look at each input and say what would be done; do nothing."""

@@ -45,7 +45,7 @@ STAGES: dict[str, type[Component]] = {
 C = TypeVar("C", bound=Component)
 Log = Callable[[str], None]
 TRACE = "STYLEPIPE_TRACE_PLUGINS"
-_NO_NAMES = ("0", "false", "no", "off")
+_NO = ("", "0", "false", "no", "off")
 
 
 @dataclass(eq=False)
@@ -59,6 +59,7 @@ class PluginRecord:
     """The traceback, if it is broken."""
     reason: str = ""
     """Why it is broken, in one sentence."""
+    module: str = ""
     blocked: bool = False
     """STYLEPIPE_PLUGINS has its name with a minus: it was not loaded."""
     hooks: list[str] = field(default_factory=list)
@@ -84,7 +85,7 @@ class Plugins:
         self._working: list[PluginRecord] = []
         self._components: dict[tuple[str, str], type[Component]] = {}
         self._complained_of: set[str] = set()
-        self._trace = (environ or {}).get(TRACE, "0").lower() not in _NO_NAMES
+        self._trace = (environ or {}).get(TRACE, "0").lower() not in _NO
         self._manager = pluggy.PluginManager("stylepipe")
         self._manager.add_hookspecs(hookspecs)
         wanted, blocked = discovery.from_environment(environ or {})
@@ -113,6 +114,7 @@ class Plugins:
             if self._manager.is_registered(module):  # asked for, and installed too
                 self.records.remove(record)
                 return
+            record.module = getattr(module, "__name__", "")
             check_hooks(module)
             self._manager.register(module, record.name)
             self._manager.check_pending()
@@ -206,6 +208,19 @@ class Plugins:
     def components(self, base: type[C]) -> dict[str, type[C]]:
         """All components of one stage by name, in the order of registration."""
         return {name: cls for (_, name), cls in self._components.items() if issubclass(cls, base)}
+
+    def record(self, plugin: str) -> PluginRecord:
+        """The record of a plugin by its name, its module, or as it was asked for.
+
+        Raises UsageError if there is none.
+        """
+        path = discovery.is_path(plugin)
+        for key in ("origin", "name", "module") if path else ("name", "module", "origin"):
+            for record in self.records:
+                if getattr(record, key) in (plugin, _name_of(plugin)):
+                    return record
+        known = [record.name for record in self.records]
+        raise UsageError(f"no plugin {plugin!r}{suggest(plugin, known)}; known: {', '.join(known)}")
 
     def component(self, base: type[C], name: str) -> type[C]:
         """The component of one stage and name. Raises UsageError that lists the known ones."""

@@ -42,6 +42,8 @@ class NpyReader(Reader):
         return Info("image", "npy", array.shape[1], array.shape[0], depth=8 * array.itemsize)
 
     def frames(self, item, info, start=0):
+        if start:
+            return
         array = np.load(item.source)
         yield Frame(array[..., :3].copy(), array[..., 3].copy() if array.shape[2] == 4 else None)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,7 +14,8 @@ from stylepipe.cli.app import app_of
 from stylepipe.cli.output import print_json
 from stylepipe.components import Component
 from stylepipe.plugins import PluginRecord, stage_of
-from stylepipe.stdio import printable
+from stylepipe.scaffold import KINDS, create
+from stylepipe.stdio import printable, tell
 
 
 @click.group("plugins", invoke_without_command=True)
@@ -85,3 +88,52 @@ def _component(cls: type[Component]) -> dict[str, str]:
 
 def _presets(record: PluginRecord) -> list[str]:
     return sorted(path.stem for folder in record.presets for path in folder.glob("*.toml"))
+
+
+@command.command("new")
+@click.argument("name")
+@click.option("--kind", type=click.Choice(KINDS), required=True, help="What the plugin brings.")
+@click.option(
+    "-o",
+    "--output",
+    default=".",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    help="Where its folder, stylepipe-NAME, is made.  [default: here]",
+)
+def new(name: str, kind: str, output: Path) -> None:
+    """Write an installable plugin to begin with: options, a preset, a contract test."""
+    folder = create(name, kind, output)
+    click.echo(printable(str(folder)))
+    quoted = shlex.quote(str(folder))
+    tell(f"check it: stylepipe plugins check {quoted}\ninstall it: python -m pip install {quoted}")
+
+
+@command.command("check")
+@click.argument("plugin", metavar="PATH|NAME")
+@click.option(
+    "--sample",
+    "samples",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A good file for readers of formats that Pillow and FFmpeg do not write; repeatable.",
+)
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="NAME.KEY=VALUE",
+    help="An option to make a component with, for the checks; repeatable.",
+)
+def check(plugin: str, samples: tuple[Path, ...], sets: tuple[str, ...]) -> int:
+    """Check a plugin against all that stylepipe relies on; needs pytest.
+
+    It is a file, a package's or project's folder, a module, or the name of an installed plugin.
+    Exit code 0: fine; 1: the plugin is broken, or a contract is; 2: there is no such plugin.
+    """
+    from stylepipe.check import check_plugin
+
+    done = check_plugin(plugin, samples, sets)
+    click.echo(done.text)
+    return 0 if done.fine else 1
