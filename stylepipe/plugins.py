@@ -165,10 +165,10 @@ class Plugins:
         return [one for result in results for one in result]
 
     def _options_of(self, record: PluginRecord) -> type[Options] | None:
-        classes = self._call("stylepipe_options", record)
-        if not classes:
+        if "stylepipe_options" not in record.hooks:
             return None
-        if len(classes) > 1 or not (
+        classes = self._call("stylepipe_options", record)
+        if len(classes) != 1 or not (
             isinstance(classes[0], type) and issubclass(classes[0], Options)
         ):
             raise TypeError(

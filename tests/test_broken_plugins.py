@@ -64,6 +64,7 @@ BROKEN = {
     "presets-gone": (hook("def stylepipe_presets(): return ['gone']"), "gone, which is no folder"),
     "presets-text": (hook("def stylepipe_presets(): return 'gone'"), "returns a list, not 'gone'"),
     "presets-odd": (hook("def stylepipe_presets(): return [3]"), "returns folders, not 3"),
+    "options-nothing": (hook("def stylepipe_options(): pass"), "returns one class derived from"),
     "options-object": (hook("def stylepipe_options(): return Options()"), "returns one class"),
     "options-wrong": (
         "class O(Options):\n    steps: int = option(0, 'Steps.', min=1)\n"

@@ -106,3 +106,28 @@ def test_each_call_of_a_hook_is_traced(value, capsys):
 def test_nothing_is_traced_unasked(value, capsys):
     Plugins(environ={} if value is None else {"STYLEPIPE_TRACE_PLUGINS": value})
     assert "trace:" not in capsys.readouterr().err
+
+
+def test_the_list_shows_all_that_each_brings(tmp_path, capsys):
+    (tmp_path / "presets").mkdir()
+    (tmp_path / "presets" / "soft.toml").write_text('description = "Soft."\n')
+    (tmp_path / "mine.py").write_text(
+        PLUGIN.format(name="mine")
+        + "@stylepipe.hookimpl\ndef stylepipe_presets():\n    return ['presets']\n"
+        "@stylepipe.hookimpl\ndef stylepipe_commands(cli):\n"
+        "    cli.command('hello')(lambda: None)\n"
+    )
+    assert main.run(["plugins", "--plugin", "mine.py"]) == 0
+    text = capsys.readouterr().out.partition("mine  (mine.py)\n")[2].splitlines()
+    assert [line.split() for line in text] == [
+        ["stylizer", "mine", "Does", "good."],
+        ["preset", "soft"],
+        ["command", "hello"],
+        ["hooks", "stylepipe_components,", "stylepipe_presets,", "stylepipe_commands,",
+         "stylepipe_item_done"],
+    ]  # fmt: skip
+    assert main.run(["plugins", "--json", "--plugin", "mine.py"]) == 0
+    record = json.loads(capsys.readouterr().out)[-1]
+    assert record["presets"] == ["soft"] and record["commands"] == ["hello"]
+    assert record["components"] == [{"stage": "stylizer", "name": "mine", "summary": "Does good."}]
+    assert record["hooks"][-1] == "stylepipe_item_done" and not record["error"]

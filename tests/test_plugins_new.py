@@ -24,7 +24,12 @@ def place(tmp_path, monkeypatch):
         del sys.modules[name]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+QUICK = ("stylizer", "reader")
+
+
+@pytest.mark.parametrize(
+    "kind", [k if k in QUICK else pytest.param(k, marks=pytest.mark.slow) for k in KINDS]
+)
 def test_a_new_plugin_is_checked_and_runs(kind, make_photo, make_clip, capsys):
     assert main.run(["plugins", "new", "mine-own", "--kind", kind]) == 0
     assert capsys.readouterr().out == "stylepipe-mine-own\n"
