@@ -35,12 +35,14 @@ from stylepipe.errors import (
     UsageError,
     suggest,
 )
+from stylepipe.fieldhelp import show_fields as _show_fields
 from stylepipe.fingerprints import digest, options_digest, stamp
 from stylepipe.hookspecs import hookimpl
-from stylepipe.job import Job
+from stylepipe.job import Job, Settings
 from stylepipe.memory import is_out_of_memory
 from stylepipe.options import Options, option
 from stylepipe.pictures import PICTURE_SUFFIXES, open_picture, read_picture
+from stylepipe.report import Report
 from stylepipe.session import Session
 from stylepipe.styles import parse_style
 from stylepipe.texts import read_toml
@@ -70,7 +72,9 @@ __all__ = [
     "Outcome",
     "Painted",
     "Reader",
+    "Report",
     "Session",
+    "Settings",
     "SetupError",
     "Sink",
     "StyleInfo",
@@ -99,3 +103,7 @@ __all__ = [
     "stamp",
     "suggest",
 ]
+
+for _name in __all__:
+    if isinstance(globals()[_name], type):
+        _show_fields(globals()[_name])

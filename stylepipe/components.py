@@ -6,11 +6,13 @@ done between :meth:`Component.open` and :meth:`Component.close`, in the thread t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from stylepipe.checks import checked_tensor, named
 from stylepipe.damage import Damaged, refuse
 from stylepipe.errors import ItemError, UsageError, suggest
 from stylepipe.options import Options, option
@@ -63,6 +65,8 @@ class Component:
     name: ClassVar[str]
     """How users call it: lower case, words joined by ``-``."""
     Options: ClassVar[type[Options]] = Options
+    plugin: ClassVar[str] = ""
+    """The plugin that brought it; set when that is registered, for messages to name."""
 
     def __init__(self, options: Any) -> None:
         """Keep the options; cheap, nothing is loaded."""
@@ -243,14 +247,13 @@ class Temporal(Component):
     def flow_between(self, a: Frame, b: Frame) -> np.ndarray:
         """HxWx2 float32: for each pixel of ``a`` the way (dx, dy), in pixels, to ``b``.
 
-        Raises ItemError if the flow has not the size of the frames.
+        Raises ItemError if what the flow returns cannot be one.
         """
         assert self.flow is not None
-        found, expected = self.flow.flow(a, b), (1, 2, *a.pixels.shape[:2])
-        if tuple(found.shape) != expected:
-            raise ItemError(
-                f"flow {self.flow.name!r} returned {tuple(found.shape)} where {expected} was needed"
-            )
+        who, shape = named("flow", self.flow), (1, 2, *a.pixels.shape[:2])
+        found = checked_tensor(self.flow.flow(a, b), shape, who).cpu().float()
+        if not math.isfinite(float(found.sum())):
+            raise ItemError(f"{who} returned values that are not numbers")
         return found[0].permute(1, 2, 0).contiguous().numpy()
 
     def motion(self, frame: Frame, previous: Frame) -> Any:

@@ -1,4 +1,4 @@
-"""The six hooks of stylepipe. Hooks register and observe; the work is done by components.
+"""The seven hooks of stylepipe. Hooks register and observe; the work is done by components.
 
 Implement any of them in a module, with the marker ``stylepipe.hookimpl``, and name the module in
 the entry-point group ``stylepipe`` of your package, or pass it by ``--plugin``.
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from stylepipe.components import Component
     from stylepipe.job import Job
+    from stylepipe.options import Options
     from stylepipe.report import Report
     from stylepipe.types import Item, Outcome
 
@@ -26,20 +27,34 @@ hookimpl = pluggy.HookimplMarker("stylepipe")
 
 @hookspec
 def stylepipe_components() -> Iterable[type[Component]]:  # type: ignore[empty-body]
-    """Hand over component classes; the base class says which stage each belongs to.
+    """Return component classes; the base class says which stage each belongs to.
 
-    Called once. Import torch inside methods, not here: this runs for ``--help`` too.
+    Called once. Import torch inside methods, not here: this runs for ``--help`` too. Names are
+    unique within a stage: a plugin that brings one that is there already is broken as a whole.
     """
 
 
 @hookspec
 def stylepipe_presets() -> Iterable[Path]:  # type: ignore[empty-body]
-    """Hand over folders that hold presets (``NAME.toml``). Called once."""
+    """Return folders that hold presets (``NAME.toml``). Called once; the folders must exist."""
+
+
+@hookspec
+def stylepipe_options() -> type[Options]:  # type: ignore[empty-body]
+    """Return the Options class of the plugin as such, for its hooks. Called once.
+
+    The plugin's name is their table: ``[NAME]`` in a preset, ``--NAME-OPTION`` as a flag,
+    ``--set NAME.OPTION=VALUE``, ``STYLEPIPE_NAME_OPTION`` in the environment. The hooks of a job
+    find the values in ``job.settings.plugins["NAME"]``. Results do not depend on them.
+    """
 
 
 @hookspec
 def stylepipe_commands(cli: click.Group) -> None:
-    """Add commands to ``cli``. Called when the command line starts."""
+    """Add commands to ``cli``. Called when the command line starts.
+
+    If this raises, or takes the name of another command, the plugin adds none; its components work.
+    """
 
 
 @hookspec
@@ -47,7 +62,7 @@ def stylepipe_job_start(job: Job, items: Sequence[Item]) -> None:
     """The options of ``job`` are valid, ``items`` are what it found to do, in order, and nothing
     was opened yet; raise UsageError to refuse. Called for dry runs too.
 
-    Any other exception, here and in the two hooks below, is told to the user and ends nothing.
+    Any other exception, here and in the two hooks below, is reported; the job continues.
     """
 
 
@@ -55,7 +70,8 @@ def stylepipe_job_start(job: Job, items: Sequence[Item]) -> None:
 def stylepipe_item_done(job: Job, item: Item, outcome: Outcome) -> None:
     """``item`` of ``job`` ended as ``outcome`` says. Called once per item, in order.
 
-    An item on which an earlier run died was set aside, and comes last.
+    An item on which an earlier run died was set aside, and comes last. ``item.output`` is there if
+    ``outcome.status`` is ``done``.
     """
 
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from stylepipe import guard
 from stylepipe.clashes import clashes
 from stylepipe.components import Reader, Writer
 from stylepipe.errors import ItemError, NoInputError, UsageError
@@ -46,7 +47,8 @@ def probe(path: Path, readers: Sequence[Reader], page: int = 0) -> tuple[Reader,
             raise ItemError("it is a pipe, a device or the like; only files are read")
         raise ItemError("the file is gone, or a link that leads nowhere")
     for reader in asked:
-        info = reader.probe_page(path, page) if page else reader.probe(path)
+        found = reader.probe_page(path, page) if page else reader.probe(path)
+        info = guard.info(found, reader)
         if info is not None:
             return reader, info
     for reader in readers:
@@ -64,8 +66,8 @@ def probe(path: Path, readers: Sequence[Reader], page: int = 0) -> tuple[Reader,
 def _looked_at(path: Path, reader: Reader) -> Info | None:
     """What a reader makes of a file that its suffix gives to others."""
     try:
-        return reader.probe(path)
-    except ItemError:
+        return guard.info(reader.probe(path), reader)
+    except Exception:  # the file was never meant for it: what it trips over is no news
         return None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -148,13 +148,23 @@ class Settings:
     """A preset resolved to components, made but not opened."""
 
     preset: str
+    """Its name, or that of its file."""
     readers: tuple[Reader, ...]
+    """In the order in which they are asked."""
     masker: Masker | None
+    """None paints everywhere."""
     stylizer: Stylizer
+    """Its ``options`` are those the user chose, as of all the others."""
     temporal: Temporal | None
+    """None paints the frames of a video each by itself."""
     writers: tuple[Writer, ...]
+    """In the order in which they are asked."""
     output: OutputOptions
+    """The engine's own keys of ``[output]``: ``name`` and ``format``."""
     input: InputOptions = field(default_factory=lambda: InputOptions.build({}))
+    """The engine's own keys of ``[input]``: ``on_damage``."""
+    plugins: Mapping[str, Options] = field(default_factory=dict)
+    """By the plugin's name, the values of what ``stylepipe_options`` of its hooks declares."""
 
     @property
     def painting(self) -> list[Component]:
@@ -191,7 +201,8 @@ class Settings:
             described["temporal"] |= {key: values[spec.name] for key, spec in keys.items()}
         described["input"] = _describe_shared(self.readers, self.input.values())
         described["output"] = _describe_shared(self.writers, self.output.values())
-        return {table: described[table] for table in TABLES}
+        plugins = {name: options.values() for name, options in self.plugins.items()}
+        return {table: described[table] for table in TABLES} | plugins
 
 
 def _describe_shared(parts: Sequence[Component], engine: dict[str, Any]) -> dict[str, Any]:
@@ -214,21 +225,29 @@ class Job:
     """
 
     inputs: tuple[Path, ...]
+    """Files and folders, as the user named them."""
     output: Path
     """A folder; or a file, if there is one input file and the suffix can be written."""
     settings: Settings
+    """The components and their options."""
     device: str = "auto"
+    """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
     precision: str = "auto"
+    """``auto``, ``full`` or ``half``: the number type of the model."""
     memory: int | None = None
     """Bytes of working memory; None takes half of what is free."""
     on_error: Literal["skip", "abort"] = "skip"
+    """What follows an item that fails: the next one, or the end of the job."""
     overwrite: bool = False
     """Replace outputs that other settings, other sources or other programs made."""
     redo: bool = False
     """Do everything anew, whatever is there."""
     skip_existing: bool = False
+    """Leave every output that exists as it is, whatever made it."""
     limit: int | None = None
+    """Only so many inputs, the first ones; None takes all."""
     dry_run: bool = False
+    """Look at each input and say what would be done; do nothing."""
 
     def __post_init__(self) -> None:
         if self.on_error not in ("skip", "abort"):

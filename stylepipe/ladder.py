@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import torch
 
+from stylepipe import guard
 from stylepipe.components import Stylizer
 from stylepipe.errors import ItemError
 from stylepipe.memory import is_out_of_memory
@@ -56,23 +57,11 @@ def _attempt(stylizer: Stylizer, batch: Batch) -> torch.Tensor | None:
         if not is_out_of_memory(error):
             raise
     else:
-        _check_size(result, extended.images, stylizer)
+        result = guard.painted(result, extended.images, stylizer)
         return result[:, :, : scale * height, : scale * width]
     if batch.images.is_cuda:
         torch.cuda.empty_cache()
     return None
-
-
-def _check_size(result: torch.Tensor, images: torch.Tensor, stylizer: Stylizer) -> None:
-    scale, (count, channels, height, width) = stylizer.caps.scale, images.shape
-    expected = count, channels, scale * height, scale * width
-    if tuple(result.shape) != expected:
-        right = "keep the shape" if scale == 1 else f"return {expected}"
-        raise ItemError(
-            f"stylizer {stylizer.name!r} ({type(stylizer).__module__}) returned "
-            f"{tuple(result.shape)} for a batch of {tuple(images.shape)}; its caps say scale "
-            f"{scale}, so it must {right}"
-        )
 
 
 def _tiled(stylizer: Stylizer, batch: Batch, side: int) -> torch.Tensor | None:

@@ -77,6 +77,7 @@ def option(
     return dataclasses.field(default=default, metadata={"option": details})
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option,))
 class Options:
     """Base class of a component's options; subclasses become frozen keyword-only dataclasses.
@@ -99,8 +100,6 @@ class Options:
     @classmethod
     def specs(cls) -> tuple[OptionSpec, ...]:
         """The options in the order they were declared, those of base classes first."""
-        if not dataclasses.is_dataclass(cls):
-            return ()
         hints = typing.get_type_hints(cls)
         return tuple(_spec(f, hints[f.name]) for f in dataclasses.fields(cls))
 
@@ -130,14 +129,16 @@ class Options:
 def _spec(f: dataclasses.Field[Any], hint: Any) -> OptionSpec:
     if "option" not in f.metadata:
         raise TypeError(f"declare {f.name!r} with option(default, help)")
-    optional = repeatable = False
+    declared, optional, repeatable = hint, False, False
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
         args = [a for a in typing.get_args(hint) if a is not type(None)]
         optional, hint = len(args) < len(typing.get_args(hint)), args[0]
-    if typing.get_origin(hint) is tuple:
+        if len(args) > 1:
+            raise TypeError(f"option {f.name!r} has type {declared}, which no flag can express")
+    if typing.get_origin(hint) is tuple and typing.get_args(hint)[1:] == (...,):
         repeatable, hint = True, typing.get_args(hint)[0]
     if hint not in (bool, int, float, str, Path):
-        raise TypeError(f"option {f.name!r} has type {hint}, which no flag can express")
+        raise TypeError(f"option {f.name!r} has type {declared}, which no flag can express")
     return OptionSpec(
         f.name, hint, f.default, repeatable=repeatable, optional=optional, **f.metadata["option"]
     )

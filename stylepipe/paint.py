@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-from stylepipe import color, composite
-from stylepipe.components import Caps, Masker, Stylizer, Temporal, Warmup
+from stylepipe import color, composite, guard
+from stylepipe.components import Caps, Masker, Temporal, Warmup
 from stylepipe.device import Device
 from stylepipe.errors import ItemError, UsageError
 from stylepipe.job import Settings
@@ -67,8 +67,7 @@ class Painter:
         shares = composite.shares(planes) if regions and planes is not None else planes
         native = guide if caps.temporal == "native" else None
         batch = Batch(images, item, shares, native, frames[0].index, regions)
-        painted = run_within_memory(stylizer, batch)
-        painted = _checked(painted, stylizer).clamp(0, 1)
+        painted = run_within_memory(stylizer, batch).float().clamp(0, 1)
         sources = [enlarged(frame, caps.scale) for frame in frames]
         if caps.scale > 1 and (options.strength < 1 or options.keep_colors):
             images = to_tensor([enlarged(f, caps.scale) for f in opaque], self._device.torch)
@@ -133,12 +132,8 @@ class Painter:
         if masker is None:
             return (), None
         regions, painted = self._regions(masker, item)
-        mask = masker.mask(Batch(images, item), frames)
-        expected = (len(frames), len(regions) or 1, *images.shape[2:])
-        if tuple(mask.shape) != expected:
-            raise ItemError(
-                f"masker {masker.name!r} returned {tuple(mask.shape)} where {expected} was needed"
-            )
+        shape = (len(frames), len(regions) or 1, *images.shape[2:])
+        mask = guard.mask(masker.mask(Batch(images, item), frames), shape, masker)
         if regions:
             mask = mask[:, painted]
         planes = composite.prepare_mask(mask, masker.options.invert, masker.options.feather)
@@ -198,12 +193,3 @@ def _warmup(caps: Caps, temporal: Temporal | None) -> Warmup:
     if temporal.mode == "shot" or circular:
         return "shot"
     return caps.warmup + (temporal.lookahead if temporal.mode == "filter" else 0)
-
-
-def _checked(painted: torch.Tensor, stylizer: Stylizer) -> torch.Tensor:
-    """Refuse what no writer could hold, with the name of the plugin's component."""
-    if not bool(painted.sum().isfinite()):  # one pass; any NaN or infinity survives the sum
-        raise ItemError(
-            f"stylizer {stylizer.name!r} returned values that are not numbers; try --precision full"
-        )
-    return painted.float()

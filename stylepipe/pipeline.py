@@ -90,9 +90,9 @@ def _look(item: Item, session: Session) -> Outcome | None:
     """How the item would fail; None if nothing is seen that speaks against it."""
     try:
         begin(item, session.settings)
-    except (SetupError, UsageError):
+    except (SetupError, UsageError, KeyboardInterrupt):
         raise
-    except Exception as error:  # a codec or plugin may raise anything for one file
+    except BaseException as error:  # a codec or plugin may raise anything for one file
         return session.rule.ended_by(error)
     return None
 

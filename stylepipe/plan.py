@@ -232,8 +232,8 @@ def _kinds(
         try:
             with hands.hold("reading", item):
                 there.add(probe(item.source, settings.readers, item.page)[1].kind)
-        except (SetupError, UsageError):
+        except (SetupError, UsageError, KeyboardInterrupt):
             raise
-        except Exception:  # a codec or plugin may raise anything for one file
+        except BaseException:  # a codec or plugin may raise anything for one file
             continue  # what is wrong with it is told in its turn
     return there

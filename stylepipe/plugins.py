@@ -1,22 +1,23 @@
-"""Finds plugins, keeps a record of the broken ones, and calls each hook by a typed method."""
+"""Loads plugins, keeps a record of each, working or broken, and calls each hook by a typed method.
+
+A plugin is taken whole or not at all: where its module, a declaration or a registering hook is
+wrong, its record says what, and nothing of it is used. All others work.
+"""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import sys
+import time
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 
-from stylepipe import hookspecs
+from stylepipe import discovery, hookspecs
 from stylepipe.components import (
     Component,
     Flow,
@@ -29,8 +30,13 @@ from stylepipe.components import (
     is_bundled,
     noun,
 )
-from stylepipe.errors import SetupError, StylepipeError, UsageError, suggest
-from stylepipe.stdio import tell
+from stylepipe.declarations import HOOKS, NAME, check_component, check_hooks, check_options
+from stylepipe.errors import SetupError, StylepipeError, UsageError, sentence, suggest
+from stylepipe.job import TABLES
+from stylepipe.options import Options
+from stylepipe.stdio import printable, tell
+from stylepipe.texts import shown
+from stylepipe.verbs import VERBS
 
 if TYPE_CHECKING:
     import click
@@ -39,7 +45,6 @@ if TYPE_CHECKING:
     from stylepipe.report import Report
     from stylepipe.types import Item, Outcome
 
-GROUP = "stylepipe"
 STAGES: dict[str, type[Component]] = {
     "reader": Reader,
     "masker": Masker,
@@ -51,111 +56,183 @@ STAGES: dict[str, type[Component]] = {
 }
 C = TypeVar("C", bound=Component)
 Log = Callable[[str], None]
-_ANYTHING = (Exception, SystemExit)
-"""What a plugin may raise; a script taken for a plugin may even call ``sys.exit``."""
+TRACE = "STYLEPIPE_TRACE_PLUGINS"
+_NO = ("", "0", "false", "no", "off")
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class PluginRecord:
-    """One plugin, working or broken."""
+    """One plugin, and what it brings."""
 
     name: str
     origin: str
-    """Distribution and version, or the path it was loaded from."""
+    """Distribution and version, or the path or module by which it was asked for."""
     error: str | None = None
-    """The traceback, if it could not be loaded."""
+    """The traceback, if it is broken."""
+    reason: str = ""
+    """Why it is broken, in one sentence."""
+    module: str = ""
+    blocked: bool = False
+    """STYLEPIPE_PLUGINS has its name with a minus: it was not loaded."""
+    hooks: list[str] = field(default_factory=list)
+    components: list[type[Component]] = field(default_factory=list)
+    presets: list[Path] = field(default_factory=list)
+    """Its folders of presets."""
+    options: type[Options] | None = None
+    """Options of the plugin as such, for its hooks."""
+    commands: list[str] = field(default_factory=list)
+    """Known once the command line was made."""
 
 
 class Plugins:
-    """All plugins of this process.
+    """All plugins of this process: those installed, then ``extra``, files, folders or modules.
 
-    Raises SetupError if two plugins bring components of one name and stage. A plugin that cannot
-    be imported, or that misspells a hook, is recorded in :attr:`records` and harms nothing else.
+    ``environ`` may name more in STYLEPIPE_PLUGINS, or block some, and ask for a line on stderr for
+    each call of a hook by ``STYLEPIPE_TRACE_PLUGINS=1``. What is broken is in :attr:`records`, and
+    nothing is raised.
     """
 
-    def __init__(self, extra: Sequence[str] = ()) -> None:
+    def __init__(self, extra: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> None:
         self.records: list[PluginRecord] = []
+        self._working: list[PluginRecord] = []
+        self._components: dict[tuple[str, str], type[Component]] = {}
         self._complained_of: set[str] = set()
+        self._trace = (environ or {}).get(TRACE, "0").lower() not in _NO
         self._manager = pluggy.PluginManager("stylepipe")
         self._manager.add_hookspecs(hookspecs)
-        for point in sorted(entry_points(group=GROUP), key=lambda p: p.name):
-            dist = point.dist
-            origin = f"{dist.name} {dist.version}" if dist else point.value
-            self._add(point.name, origin, point.load)
-        for spec in extra:
-            self._add(_plugin_name(spec), spec, partial(_import, spec))
-        self._components = self._collect()
+        wanted, blocked = discovery.from_environment(environ or {})
+        for point in discovery.in_order(entry_points(group=discovery.GROUP)):
+            origin = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+            record = PluginRecord(point.name, origin, blocked=point.name in blocked)
+            self._add(record, point.load)
+        for name in sorted(blocked.difference(r.name for r in self.records)):
+            record = PluginRecord(name, discovery.VARIABLE)
+            self._add(record, partial(_nothing_to_block, name, [r.name for r in self.records]))
+        for spec in dict.fromkeys([*extra, *wanted]):
+            self._add(PluginRecord(_name_of(spec), spec), partial(discovery.load, spec))
 
-    def _add(self, name: str, origin: str, load: Callable[[], Any]) -> None:
+    def _add(self, record: PluginRecord, load: Callable[[], Any]) -> None:
+        self.records.append(record)
+        if record.blocked:
+            return
         module = None
         try:
-            if self._manager.has_plugin(name):
-                raise SetupError(f"a plugin named {name!r} is loaded already; rename this one")
+            if other := next((r for r in self._working if r.name == record.name), None):
+                raise SetupError(
+                    f"a plugin named {record.name!r} is loaded already, from {other.origin}; "
+                    "rename this one"
+                )
             module = load()
-            if self._manager.is_registered(module):
-                return  # asked for by --plugin and installed too
-            self._manager.register(module, name)
+            if self._manager.is_registered(module):  # asked for, and installed too
+                self.records.remove(record)
+                return
+            record.module = getattr(module, "__name__", "")
+            check_hooks(module)
+            self._manager.register(module, record.name)
             self._manager.check_pending()
-        except _ANYTHING:  # a plugin may raise anything; it is recorded with its traceback
-            if module is not None and self._manager.get_plugin(name) is module:
-                self._manager.unregister(name=name)
-            self.records.append(PluginRecord(name, origin, traceback.format_exc()))
-        else:
-            self.records.append(PluginRecord(name, origin))
+            record.hooks = [h for h in HOOKS if self._caller(h, record).get_hookimpls()]
+            record.presets = [_folder(p) for p in self._handed_over("stylepipe_presets", record)]
+            record.options = self._options_of(record)
+            self._take_components(record)
+            self._working.append(record)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a plugin may raise anything, and even call sys.exit
+            if module is not None and self._manager.get_plugin(record.name) is module:
+                self._manager.unregister(name=record.name)
+            record.error, record.reason = traceback.format_exc(), _reason(error)
+            record.hooks, record.presets, record.options = [], [], None
 
-    def _each(self, hook: str, **arguments: Any) -> list[Any]:
-        """Call a registering hook plugin by plugin; one that raises is recorded as broken."""
-        results: list[Any] = []
-        for index, record in enumerate(self.records):
-            if record.error:
-                continue
-            try:
-                for handed_over in self._caller(hook, record.name)(**arguments):
-                    results += handed_over
-            except _ANYTHING:
-                self.records[index] = replace(record, error=traceback.format_exc())
-        return results
+    # -- calling hooks ------------------------------------------------------------------------
 
-    def _caller(self, hook: str, plugin: str) -> pluggy.HookCaller:
-        others = [p for n, p in self._manager.list_name_plugin() if n != plugin]
+    def _caller(self, hook: str, record: PluginRecord) -> pluggy.HookCaller:
+        others = [p for n, p in self._manager.list_name_plugin() if n != record.name]
         return self._manager.subset_hook_caller(hook, others)
 
-    def _collect(self) -> dict[tuple[str, str], tuple[type[Component], str]]:
-        found: dict[tuple[str, str], tuple[type[Component], str]] = {}
-        for record in list(self.records):
-            if record.error:
-                continue
-            try:
-                classes = self._components_of(record.name)
-            except _ANYTHING:  # as above: the hook is the plugin's code
-                index = self.records.index(record)
-                self.records[index] = replace(record, error=traceback.format_exc())
-                self._manager.unregister(name=record.name)
-                continue
-            for cls in classes:
-                key = (stage_of(cls), cls.name)
-                if key in found and found[key][0] is not cls:
-                    raise SetupError(
-                        f"two plugins bring a {key[0]} named {key[1]!r}: {found[key][1]} and "
-                        f"{record.name}; uninstall one of them"
-                    )
-                found[key] = (cls, record.name)
-        return found
+    def _call(self, hook: str, record: PluginRecord, **arguments: Any) -> list[Any]:
+        """Call one plugin's hook; every call of a hook is made here."""
+        start = time.perf_counter()
+        result = "None"
+        try:
+            found: list[Any] = self._caller(hook, record)(**arguments)
+            result = ", ".join(map(shown, found)) or "None"
+            return found
+        except BaseException as error:
+            result = f"raised {_reason(error)}"
+            raise
+        finally:
+            if self._trace and hook in record.hooks:
+                spent = 1000 * (time.perf_counter() - start)
+                tell(printable(f"trace: {record.name}.{hook} {spent:.1f} ms: {result}"))
 
-    def _components_of(self, plugin: str) -> list[type[Component]]:
-        caller = self._caller("stylepipe_components", plugin)
-        classes = [cls for batch in caller() for cls in batch]
-        for cls in classes:
-            _check_options(cls, STAGES[stage_of(cls)])
-        return classes
+    def _handed_over(self, hook: str, record: PluginRecord) -> list[Any]:
+        """All that a registering hook of one plugin returns."""
+        implementations = self._caller(hook, record).get_hookimpls()
+        results = self._call(hook, record)
+        for result in results:
+            if isinstance(result, (str, bytes)) or not isinstance(result, Iterable):
+                raise TypeError(f"{hook} returns a list, not {shown(result)}")
+        if len(results) < sum(not (i.wrapper or i.hookwrapper) for i in implementations):
+            raise TypeError(f"{hook} returned None; it returns a list")
+        return [one for result in results for one in result]
 
-    # -- what the rest of the program asks ------------------------------------------------
+    def _options_of(self, record: PluginRecord) -> type[Options] | None:
+        if "stylepipe_options" not in record.hooks:
+            return None
+        classes = self._call("stylepipe_options", record)
+        if len(classes) != 1 or not (
+            isinstance(classes[0], type) and issubclass(classes[0], Options)
+        ):
+            raise TypeError(
+                f"stylepipe_options returns one class derived from stylepipe.Options, not "
+                f"{shown(classes)}"
+            )
+        if record.name in TABLES or not NAME.fullmatch(record.name.replace("_", "-")):
+            raise TypeError(
+                f"a plugin with options cannot be named {record.name!r}, for its name is a table "
+                f"of presets, in lower case and none of {', '.join(TABLES)}"
+            )
+        check_options(classes[0], f"plugin {record.name}")
+        return classes[0]
+
+    def _take_components(self, record: PluginRecord) -> None:
+        found: dict[tuple[str, str], type[Component]] = {}
+        for cls in self._handed_over("stylepipe_components", record):
+            stage = stage_of(cls)
+            check_component(cls, stage, STAGES[stage])
+            key = stage, cls.name
+            other = found.get(key) or self._components.get(key) or cls
+            if other is not cls:
+                owner = other.plugin if key in self._components else record.name
+                raise TypeError(
+                    f"two plugins bring a {stage} named {cls.name!r}: {owner} and {record.name}; "
+                    "rename the one of this plugin, or uninstall one of them"
+                )
+            found[key] = cls
+        for key, cls in found.items():
+            if key not in self._components:
+                cls.plugin = record.name
+                self._components[key] = cls
+                record.components.append(cls)
+
+    # -- what the rest of the program asks ------------------------------------------------------
 
     def components(self, base: type[C]) -> dict[str, type[C]]:
         """All components of one stage by name, in the order of registration."""
-        return {
-            name: cls for (_, name), (cls, _) in self._components.items() if issubclass(cls, base)
-        }
+        return {name: cls for (_, name), cls in self._components.items() if issubclass(cls, base)}
+
+    def record(self, plugin: str) -> PluginRecord:
+        """The record of a plugin by its name, its module, or as it was asked for.
+
+        Raises UsageError if there is none.
+        """
+        path = discovery.is_path(plugin)
+        for key in ("origin", "name", "module") if path else ("name", "module", "origin"):
+            for record in self.records:
+                if getattr(record, key) in (plugin, _name_of(plugin)):
+                    return record
+        known = [record.name for record in self.records]
+        raise UsageError(f"no plugin {plugin!r}{suggest(plugin, known)}; known: {', '.join(known)}")
 
     def by_precedence(self, base: type[C]) -> tuple[type[C], ...]:
         """The same, bundled ones last: the first reader or writer that has a suffix wins."""
@@ -167,29 +244,59 @@ class Plugins:
         if name not in known:
             stage = noun(base)
             broken = [r.name for r in self.records if r.error]
+            blocked = [r.name for r in self.records if r.blocked]
             note = f"; broken plugins: {', '.join(broken)}" if broken else ""
+            note += f"; blocked plugins: {', '.join(blocked)}" if blocked else ""
             raise UsageError(
                 f"unknown {stage} {name!r}{suggest(name, known)}; known: {', '.join(known)}{note}"
             )
         return known[name]
 
-    def owner(self, cls: type[Component]) -> str:
-        """Name of the plugin that brought a component."""
-        return self._components[stage_of(cls), cls.name][1]
-
     def preset_folders(self) -> list[Path]:
         """Folders of presets that plugins ship."""
-        return [Path(p) for p in self._each("stylepipe_presets")]
+        return [folder for record in self.records for folder in record.presets]
+
+    def options(self) -> dict[str, type[Options]]:
+        """Options of plugins as such, by the plugin's name: their tables in presets."""
+        return {r.name: r.options for r in self.records if r.options is not None}
 
     def add_commands(self, cli: click.Group) -> None:
-        """Let plugins add commands to the command line."""
-        self._each("stylepipe_commands", cli=cli)
+        """Let plugins add commands to the command line, once.
+
+        A plugin that raises adds none, and one that takes another command's name not that one; its
+        record says so, and the rest of it works.
+        """
+        for record in self._working:
+            if "stylepipe_commands" not in record.hooks:
+                continue
+            before = dict(cli.commands)
+            try:
+                self._call("stylepipe_commands", record, cli=cli)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                after = before
+                record.error, record.reason = traceback.format_exc(), _reason(error)
+            else:
+                after = dict(cli.commands)
+                taken = before.keys() | VERBS.keys() | self.components(Stylizer).keys()
+                clashes = [n for n in after if n in taken and after[n] is not before.get(n)]
+                if clashes := [*(before.keys() - after.keys()), *clashes]:
+                    record.reason = (
+                        f"stylepipe_commands takes the place of {', '.join(clashes)}; choose "
+                        "another name"
+                    )
+                    record.error = record.reason
+                after = {n: c for n, c in after.items() if n not in clashes} | before
+                record.commands = [n for n in after if n not in before]
+            cli.commands.clear()
+            cli.commands.update(after)
 
     def job_start(self, job: Job, items: Sequence[Item], log: Log | None = None) -> None:
         """Tell plugins that a job is about to start on some items; any may refuse with UsageError.
 
-        A plugin that breaks in this hook or the next two is told of once, to ``log`` or else on
-        stderr, and the job goes on.
+        A plugin that breaks in this hook or the next two is reported once, to ``log`` or else on
+        stderr, and the job continues.
         """
         self._observe("stylepipe_job_start", (StylepipeError,), log, job=job, items=items)
 
@@ -209,60 +316,54 @@ class Plugins:
         **arguments: Any,
     ) -> None:
         """Call a hook plugin by plugin; only ``refusals`` pass through."""
-        for record in self.records:
-            if record.error:
-                continue
+        for record in self._working:
             try:
-                self._caller(hook, record.name)(**arguments)
-            except refusals:
-                raise
-            except _ANYTHING as error:  # one who only looks on must not end hours of work
+                self._call(hook, record, **arguments)
+            except BaseException as error:  # one who only looks on must not end hours of work
+                if isinstance(error, (KeyboardInterrupt, *refusals)):
+                    raise
                 if record.name in self._complained_of:
                     continue
                 self._complained_of.add(record.name)
-                what = f"{type(error).__name__}: {error}".strip().splitlines()[0]
                 (log or tell)(
-                    f"warning: plugin {record.name} broke in {hook}: {what}; the job goes on, "
-                    "and more of this kind is not told"
+                    f"warning: plugin {record.name} broke in {hook}: {_reason(error)}; the job "
+                    "continues, and more of this kind is not told"
                 )
 
 
 def stage_of(cls: type[Component]) -> str:
     """The word for a component's base class, such as ``reader``. Raises TypeError for others."""
     for stage, base in STAGES.items():
-        if isinstance(cls, type) and issubclass(cls, base):
-            if not getattr(cls, "name", ""):
-                raise TypeError(f"component {cls.__qualname__} has no name")
+        if isinstance(cls, type) and issubclass(cls, base) and cls is not base:
             return stage
     bases = ", ".join(base.__name__ for base in STAGES.values())
-    raise TypeError(f"{cls!r} derives from none of {bases}")
+    raise TypeError(f"{shown(cls)} derives from none of {bases}")
 
 
-def _check_options(cls: type[Component], base: type[Component]) -> None:
-    if not issubclass(cls.Options, base.Options):
-        raise TypeError(
-            f"the Options of component {cls.name!r} must derive from stylepipe."
-            f"{base.Options.__name__}, whose values the engine uses"
-        )
+def _name_of(spec: str) -> str:
+    try:
+        return discovery.plugin_name(spec)
+    except (ImportError, OSError, RuntimeError):  # which loading it will tell
+        return spec
 
 
-def _plugin_name(spec: str) -> str:
-    return Path(spec).stem if _is_path(spec) else spec
+def _nothing_to_block(name: str, known: Sequence[str]) -> None:
+    raise SetupError(
+        f"{discovery.VARIABLE} blocks {name!r}, and no plugin of this name is installed"
+        f"{suggest(name, known)}"
+    )
 
 
-def _is_path(spec: str) -> bool:
-    return spec.endswith(".py") or "/" in spec or "\\" in spec
+def _folder(path: Any) -> Path:
+    if not isinstance(path, (str, Path)):
+        raise TypeError(f"stylepipe_presets returns folders, not {shown(path)}")
+    if not Path(path).is_dir():
+        raise FileNotFoundError(f"stylepipe_presets names {path}, which is no folder")
+    return Path(path)
 
 
-def _import(spec: str) -> ModuleType:
-    if not _is_path(spec):
-        return importlib.import_module(spec)
-    path = Path(spec).expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(f"no plugin file {spec}")
-    module_spec = importlib.util.spec_from_file_location(f"stylepipe_plugin_{path.stem}", path)
-    assert module_spec is not None and module_spec.loader is not None
-    module = importlib.util.module_from_spec(module_spec)
-    sys.modules[module_spec.name] = module
-    module_spec.loader.exec_module(module)
-    return module
+def _reason(error: BaseException) -> str:
+    try:
+        return sentence(error)
+    except Exception:  # a message that cannot even be made into text
+        return type(error).__name__

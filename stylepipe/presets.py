@@ -1,7 +1,8 @@
 """Presets: find them, read TOML, merge the layers, and say where each value came from.
 
 A preset is a TOML file. ``extends = "name"`` takes another preset as its parent; the tables
-``[input] [mask] [stylizer] [temporal] [output]`` name a component by ``use`` and set its options::
+``[input] [mask] [stylizer] [temporal] [output]`` name a component by ``use`` and set its options,
+and a plugin whose hooks have options finds them in a table of its own name::
 
     description = "Only the sky, softly"
     extends = "default"
@@ -23,7 +24,7 @@ other relative path is taken from the current folder.
 from __future__ import annotations
 
 import importlib.resources
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,7 +131,12 @@ def find(plugins: Plugins, preset: str | Path, seen: Sequence[Path] = ()) -> Pat
     raise UsageError(f"presets extend each other in a circle: {circle}")
 
 
-def load(path: Path) -> Preset:
+def tables_of(plugins: Plugins) -> list[str]:
+    """The tables that a preset may have: the engine's, and those of plugins with options."""
+    return [*TABLES, *plugins.options()]
+
+
+def load(path: Path, known_tables: Collection[str] = tuple(TABLES)) -> Preset:
     """Read one preset file. Raises UsageError that names the file, and the line if TOML is bad."""
     try:
         data = read_toml(path)
@@ -145,17 +151,17 @@ def load(path: Path) -> Preset:
             texts[key] = _beside(path, value) if key == "extends" else value
         elif key in texts:
             raise UsageError(f"preset {path}: {key} takes text, not {shown(value)}")
-        elif key in TABLES and isinstance(value, dict):
+        elif key in known_tables and isinstance(value, dict):
             tables[key] = {k: _beside(path, v) for k, v in value.items()}
-        elif key in TABLES:
+        elif key in known_tables:
             raise UsageError(f"preset {path}: {key} is a table; write [{key}] and its keys below")
         else:
-            known = [*texts, *TABLES]
+            known = [*texts, *known_tables]
             what = "table" if isinstance(value, dict) else "key"
             hint = suggest(key, known) or _home_of(key)
             raise UsageError(
                 f"preset {path}: unknown {what} {key!r}{hint}; known: "
-                + ", ".join([*texts, *(f"[{t}]" for t in TABLES)])
+                + ", ".join([*texts, *(f"[{t}]" for t in known_tables)])
             )
     description = texts["description"] or ""
     return Preset(path.stem, path, description, texts["extends"], tables)
@@ -176,14 +182,15 @@ def _beside(path: Path, value: Any) -> Any:
 
 def chain(plugins: Plugins, preset: str | Path) -> list[Preset]:
     """The preset with its ancestors, the oldest first. A preset may extend a shadowed namesake."""
-    presets = [load(find(plugins, preset))]
+    tables = tables_of(plugins)
+    presets = [load(find(plugins, preset), tables)]
     while (parent := presets[0].extends) is not None:
         child = presets[0]
         try:
             path = find(plugins, parent, [p.path for p in reversed(presets)])
         except UsageError as e:
             raise UsageError(f"preset {child.path}: {e}") from None
-        presets.insert(0, load(path))
+        presets.insert(0, load(path, tables))
     return presets
 
 
@@ -203,6 +210,8 @@ class Draft:
     """The ``use`` of each table that has one."""
     layers: dict[str, dict[str, Value]]
     """The values as they were merged, before components were chosen."""
+    plugins: Mapping[str, type[Options]]
+    """By table, the options of plugins as such."""
 
     def over(
         self,
@@ -211,7 +220,7 @@ class Draft:
         origin: str = _COMMAND_LINE,
     ) -> Draft:
         """The draft under more overrides. Raises UsageError."""
-        layer = _override_layer(overrides, origin)
+        layer = _override_layer(overrides, tables_of(plugins), origin)
         return _chosen(plugins, self.preset, _overlaid(plugins, self.layers, layer))
 
     def settings(self) -> Settings:
@@ -242,6 +251,9 @@ class Draft:
             writers=tuple(made["output"]),
             output=output,
             input=_options(InputOptions, for_engine["input"], "input"),
+            plugins={
+                name: _of_plugin(cls, given[name], name) for name, cls in self.plugins.items()
+            },
         )
 
     def explain(self) -> dict[str, dict[str, Value]]:
@@ -298,6 +310,18 @@ def _options(cls: type[Options], given: Mapping[str, Value], table: str) -> Any:
         raise UsageError(f"[{table}] {e}" + (f" ({wheres})" if wheres else "")) from None
 
 
+def _of_plugin(cls: type[Options], given: Mapping[str, Value], name: str) -> Options:
+    known = [s.name for s in cls.specs()]
+    for key, value in given.items():
+        if key not in known:
+            raise UsageError(
+                f"unknown option {key!r} of plugin {name} in [{name}] ({value.where})"
+                f"{suggest(key, known)}; known: {', '.join(known)}"
+            )
+    options: Options = _options(cls, given, name)
+    return options
+
+
 def _check_format(
     output: OutputOptions, writers: Sequence[Writer], given: Mapping[str, Value]
 ) -> None:
@@ -327,10 +351,10 @@ def draft(
     layers: list[dict[str, dict[str, Value]]] = [
         {"stylizer": {"use": Value("fast", "default", "default")}},
         *(_preset_layer(p) for p in presets),
-        _environment_layer(env or {}),
-        _override_layer(overrides or {}, origin),
+        _environment_layer(env or {}, tables_of(plugins)),
+        _override_layer(overrides or {}, tables_of(plugins), origin),
     ]
-    merged: dict[str, dict[str, Value]] = {table: {} for table in TABLES}
+    merged: dict[str, dict[str, Value]] = {table: {} for table in tables_of(plugins)}
     for layer in layers:
         merged = _overlaid(plugins, merged, layer)
     return _chosen(plugins, presets[-1].name, merged)
@@ -366,7 +390,7 @@ def _chosen(plugins: Plugins, preset: str, layers: dict[str, dict[str, Value]]) 
             merged[table] = {
                 k: v for k, v in merged[table].items() if not v.origin.startswith(_ENVIRONMENT)
             }
-    return Draft(preset, components, merged, uses, layers)
+    return Draft(preset, components, merged, uses, layers, plugins.options())
 
 
 def resolve(
@@ -444,11 +468,13 @@ def _preset_layer(preset: Preset) -> dict[str, dict[str, Value]]:
     }
 
 
-def _environment_layer(env: Mapping[str, str]) -> dict[str, dict[str, Value]]:
+def _environment_layer(
+    env: Mapping[str, str], tables: Collection[str]
+) -> dict[str, dict[str, Value]]:
     layer: dict[str, dict[str, Value]] = {}
     for name in sorted(env):
-        for table in TABLES:
-            prefix = f"STYLEPIPE_{table.upper()}_"
+        for table in tables:
+            prefix = f"STYLEPIPE_{_key(table).upper()}_"
             if name.startswith(prefix) and len(name) > len(prefix):
                 value = Value(env[name], f"{_ENVIRONMENT} {name}", f"environment variable {name}")
                 layer.setdefault(table, {})[name[len(prefix) :].lower()] = value
@@ -456,12 +482,12 @@ def _environment_layer(env: Mapping[str, str]) -> dict[str, dict[str, Value]]:
 
 
 def _override_layer(
-    overrides: Mapping[str, Mapping[str, Any]], origin: str
+    overrides: Mapping[str, Mapping[str, Any]], tables: Collection[str], origin: str
 ) -> dict[str, dict[str, Value]]:
     for table, values in overrides.items():
-        if table not in TABLES:
-            known = ", ".join(TABLES)
-            raise UsageError(f"unknown table {table!r}{suggest(table, TABLES)}; known: {known}")
+        if table not in tables:
+            known = ", ".join(tables)
+            raise UsageError(f"unknown table {table!r}{suggest(table, tables)}; known: {known}")
         if not isinstance(values, Mapping):
             raise UsageError(f"[{table}] takes keys with their values, not {shown(values)}")
     return {

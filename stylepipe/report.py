@@ -43,18 +43,21 @@ class Report:
         self.counts: Counter[str] = Counter()
         """By status of the outcome; ``damaged`` counts those whose source is, whatever it is."""
         self.failures: list[tuple[Path, str]] = []
+        """Sources that failed, and why, in one sentence each."""
         self.damages: list[tuple[Path, str]] = []
         """Damaged sources, failed ones too, and what is torn or missing in each."""
         self.stages: dict[str, float] = defaultdict(float)
         """Seconds of work by stage: decode, flow, model, encode. Stages overlap."""
-        self.interrupted = False
+        self.interrupted: bool = False
         """The user stopped the job before all was done."""
         self.error: BaseException | None = None
         """What ended the job as a whole."""
         self.left_out: Counter[str] = Counter()
         """How many files of each kind were passed over in folders: hidden, or no reader has it."""
-        self.seconds = 0.0
-        self.frames = 0
+        self.seconds: float = 0.0
+        """How long the job took."""
+        self.frames: int = 0
+        """How many were painted."""
         self._unheard = False
         """Standard output could not be written, so that events were lost."""
         self._json = json

@@ -9,6 +9,7 @@ therefore costs its own item only, and everything happens in the order of the it
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import threading
@@ -18,10 +19,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylepipe.components import Reader, Sink
+from stylepipe import guard
+from stylepipe.components import Reader, Sink, Writer
 from stylepipe.errors import ItemError, SetupError, StylepipeError, sentence
 from stylepipe.inhand import InHand
 from stylepipe.journal import Journal, is_disk_trouble
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 
 _MOTION = 4 << 20
 """Bytes of a motion as a rule, which is found on scaled-down frames."""
+_ENDS_ALL = (Canceled, SetupError, KeyboardInterrupt)
+"""What ends a run. Whatever else a codec or plugin raises, even SystemExit, costs its item."""
 
 
 @dataclass
@@ -44,6 +49,7 @@ class _Work:
 
     item: Item
     info: Info
+    writer: Writer
     sink: Sink
     part: Path
     started: float
@@ -200,9 +206,9 @@ class Stream:
                     stopped = not self._read_frames(work, reader, flows)
                     damage = self.rule.summary()
                     self.decoded.put(_End(item, work, stopped=stopped, damage=damage))
-                except (Canceled, SetupError):
+                except _ENDS_ALL:
                     raise
-                except Exception as error:  # a codec or plugin may raise anything for one file
+                except BaseException as error:
                     self.decoded.put(_End(item, work, error))
             self.decoded.put(None)
         except BaseException:
@@ -216,7 +222,8 @@ class Stream:
         folder = self.journal.work(item)
         part = folder / ("part" if item.folder else f"part{item.output.suffix}")
         result = info.enlarged(self.settings.stylizer.caps.scale)
-        work = _Work(item, info, writer.open_sink(item, result, part, folder), part, started)
+        sink = guard.sink(writer.open_sink(item, result, part, folder), writer)
+        work = _Work(item, info, writer, sink, part, started)
         self.begun.append(work)
         return work, reader
 
@@ -245,13 +252,15 @@ class Stream:
 
     def _decoded(self, work: _Work, reader: Reader, start: int) -> Iterator[Frame]:
         frames: Iterator[Frame] | None = None
-        while True:
+        after: Fraction | None = None
+        for index in itertools.count(start):
             with self.hands.hold("reading", work.item):
-                frames = frames or reader.frames(work.item, work.info, start)
+                frames = frames or iter(reader.frames(work.item, work.info, start))
                 frame = next(frames, None)
             if frame is None:
                 return
-            yield frame
+            yield guard.frame(frame, index, after, work.info, reader)
+            after = guard.time_of(frame)
 
     def _linked(self, work: _Work) -> bool:
         """Whether frames of the item depend on those before them."""
@@ -378,11 +387,11 @@ class Stream:
             with self.hands.hold("painting", work.item):
                 results = list(paint())
             self.report.spent("model", time.perf_counter() - clock)
-        except (Canceled, SetupError):
+        except _ENDS_ALL:
             raise
         except Interrupted:
             self._end(work, _End(work.item, work, stopped=True))
-        except Exception as error:  # components are plugins: their bugs cost this item only
+        except BaseException as error:
             self._end(work, _End(work.item, work, error))
         else:
             for result in results:
@@ -408,7 +417,9 @@ class Stream:
         try:
             work.sink.write(frame)
             work.frames += 1
-        except Exception as error:  # a codec or plugin may raise anything for one file
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             work.dropped = True
             self._finish(_End(work.item, work, error))
         self.report.spent("encode", time.perf_counter() - clock)
@@ -439,14 +450,17 @@ class Stream:
         if error is not None:
             self._failed(work.item, error, work)
 
-    def _commit(self, work: _Work, damage: str) -> Exception | None:
+    def _commit(self, work: _Work, damage: str) -> BaseException | None:
         clock = time.perf_counter()
         try:
             if work.frames + work.sink.done == 0:
                 raise ItemError("it has no frames")
             work.sink.close()
+            guard.written(work.part, work.writer)
             self.journal.commit(work.item, work.part, damage)
-        except Exception as error:  # a codec or plugin may raise anything for one file
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             return error
         finally:
             self.report.spent("encode", time.perf_counter() - clock)
@@ -456,7 +470,9 @@ class Stream:
         """Abort the sink; the frames of a film are kept, for they may serve the next run."""
         try:
             work.sink.abort()
-        except Exception as error:  # a full disk may well fail here again: the first error counts
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a full disk may well fail again: the first error counts
             self.report.debug(f"{work.item.source}: {sentence(error)}")
         if work.info.kind == "image":
             self.journal.discard(work.item)

@@ -14,37 +14,50 @@ A contract is a class of tests to derive from; the name of the component is all 
         component = MyStylizer
         options = {"steps": 2}
 
-What a contract checks is what the engine relies on. A fixture or attribute of a contract can be
-overridden where a component needs other files, sizes or tolerances.
+That of a whole plugin looks at its presets and hooks too, and at each of its components::
+
+    from stylepipe.testing import PluginContract
+
+    class TestPlugin(PluginContract):
+        plugin = "stylepipe_duotone"
+
+``stylepipe plugins check`` does the same without a test of yours. What a contract checks is what
+the engine relies on. A fixture or attribute of a contract can be overridden where a component needs
+other files, sizes or tolerances.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-pytest.register_assert_rewrite("stylepipe.contracts", "stylepipe.contracts_sequence")
+pytest.register_assert_rewrite("stylepipe.contracts")
 
 from stylepipe.contracts import (  # noqa: E402
     FlowContract,
+    MakeFile,
     MaskerContract,
+    PluginContract,
     ReaderContract,
+    StylizerContract,
+    TemporalContract,
     WriterContract,
     context,
     scene,
 )
-from stylepipe.contracts_sequence import StylizerContract, TemporalContract  # noqa: E402
 
 if TYPE_CHECKING:
     import numpy as np
 
 __all__ = [
     "FlowContract",
+    "MakeFile",
     "MaskerContract",
+    "PluginContract",
     "ReaderContract",
     "StylizerContract",
     "TemporalContract",
@@ -54,9 +67,6 @@ __all__ = [
     "make_photo",
     "scene",
 ]
-
-MakeFile = Callable[..., Path]
-"""What the fixtures ``make_photo`` and ``make_clip`` give."""
 
 
 @pytest.fixture

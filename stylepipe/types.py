@@ -22,6 +22,7 @@ class Item:
     """One input: the unit of work, of failure, of resume and of output path."""
 
     index: int
+    """Position among the inputs of the job, from 0."""
     source: Path
     """The input file, or the folder that a reader claims as one input."""
     root: Path
@@ -125,6 +126,7 @@ class Frame:
     pts: int | None = None
     """Presentation time in units of ``time_base``, as the source has it."""
     time_base: Fraction | None = None
+    """Seconds a unit of ``pts``; None where the frame has no time."""
     duration: int | None = None
     """How long the frame stays, in units of ``time_base``, where the source says."""
     meta: Meta = field(default_factory=Meta)
@@ -198,9 +200,12 @@ class Outcome:
     """How an item ended."""
 
     status: Status
+    """``done``, ``skipped`` or ``failed``."""
     message: str = ""
     """One sentence; why it failed or was skipped."""
     frames: int = 0
+    """How many were painted and written, in this run."""
     seconds: float = 0.0
+    """From opening the file to closing its result."""
     damage: str = ""
     """What is torn or missing in the source, in one sentence; empty if it is whole."""

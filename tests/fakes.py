@@ -39,9 +39,11 @@ class NpyReader(Reader):
             raise ItemError("this is not an array") from None
         if array.ndim == 4:
             return None
-        return Info("image", "npy", array.shape[1], array.shape[0])
+        return Info("image", "npy", array.shape[1], array.shape[0], depth=8 * array.itemsize)
 
     def frames(self, item, info, start=0):
+        if start:
+            return
         array = np.load(item.source)
         yield Frame(array[..., :3].copy(), array[..., 3].copy() if array.shape[2] == 4 else None)
 
@@ -53,7 +55,8 @@ class ClipReader(Reader):
 
     def probe(self, path):
         array = np.load(path, mmap_mode="r")
-        return Info("video", "npy", array.shape[2], array.shape[1], frames=len(array))
+        depth = 8 * array.itemsize
+        return Info("video", "npy", array.shape[2], array.shape[1], len(array), depth)
 
     def frames(self, item, info, start=0):
         clip = np.load(item.source, mmap_mode="r")

@@ -543,6 +543,9 @@ class Damaged(stylepipe.Stylizer):
     def styles(cls):
         raise stylepipe.SetupError("torn.safetensors is damaged")
 
+    def stylize(self, batch):
+        return batch.images
+
 @stylepipe.hookimpl
 def stylepipe_components():
     return [Damaged]
@@ -589,6 +592,8 @@ def test_a_plugin_adds_a_command_but_replaces_none(cli, tmp_path):
     plugin = str(tmp_path / "more.py")
     assert cli("--plugin", plugin, "hello")[1] == cli("hello", "--plugin", plugin)[1] == "hello\n"
     assert cli("--plugin", plugin, "styles")[1].startswith("starry-night")
+    told = "plugin more is broken: stylepipe_commands takes the place of styles"
+    assert told in cli("--plugin", plugin, "hello")[2]
     assert cli("--help")[1].count("Greet.") == 0
     assert "Greet." in cli("--plugin", plugin, "--help")[1]
 

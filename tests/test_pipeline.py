@@ -225,7 +225,7 @@ def test_on_error_abort_stops_early(tmp_path):
     assert report.counts["done"] < 39
 
 
-@pytest.mark.parametrize(("flaw", "words"), [("shape", "keep the shape"), ("nan", "not numbers")])
+@pytest.mark.parametrize(("flaw", "words"), [("shape", "was needed"), ("nan", "not numbers")])
 def test_results_no_writer_could_hold_are_refused(photos, tmp_path, flaw, words):
     report, _ = go(photos, tmp_path / "out", settings(**{flaw: True}))
     assert report.counts == {"failed": 4}

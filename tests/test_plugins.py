@@ -9,7 +9,7 @@ import click
 import pytest
 
 import stylepipe
-from stylepipe import SetupError, Stylizer, UsageError, Writer, hookspecs
+from stylepipe import Stylizer, UsageError, Writer, hookspecs
 from stylepipe.plugins import Plugins, stage_of
 
 GOOD = '''
@@ -18,6 +18,10 @@ import stylepipe
 class Good(stylepipe.Stylizer):
     """Does {name}."""
     name = "{name}"
+    caps = stylepipe.Caps(needs_style=False)
+
+    def stylize(self, batch):
+        return 1 - batch.images
 
 @stylepipe.hookimpl
 def stylepipe_components():
@@ -107,19 +111,21 @@ def test_a_missing_plugin_file_is_recorded(tmp_path):
 
 def test_two_components_of_one_name_name_both_plugins(plugin):
     one, two = plugin(GOOD.format(name="twin"), "one"), plugin(GOOD.format(name="twin"), "two")
-    with pytest.raises(SetupError, match=r"two plugins bring a stylizer named 'twin': one and two"):
-        Plugins([one, two])
+    plugins = Plugins([one, two])
+    assert "two plugins bring a stylizer named 'twin': one and two" in plugins.records[1].reason
+    assert plugins.component(Stylizer, "twin").plugin == "one"
 
 
 def test_names_are_free_across_stages(plugin):
     text = GOOD.format(name="same") + (
         "\nclass W(stylepipe.Writer):\n    name = 'same'\n    kind = 'image'\n"
         "    patterns = ('.x',)\n"
+        "    def open_sink(self, item, info, path, work): ...\n"
         "@stylepipe.hookimpl(specname='stylepipe_components')\ndef more(): return [W]\n"
     )
     plugins = Plugins([plugin(text)])
     assert plugins.component(Stylizer, "same") is not plugins.component(Writer, "same")
-    assert plugins.owner(plugins.component(Writer, "same")) == "mine"
+    assert plugins.component(Writer, "same").plugin == "mine"
 
 
 def test_a_second_plugin_of_one_file_name_is_refused_and_the_first_stays(plugin, tmp_path):
@@ -237,10 +243,10 @@ def test_a_refusal_after_the_start_ends_nothing(plugin):
 @pytest.mark.parametrize(
     ("base", "members", "needed"),
     [
-        ("Stylizer", "", "StylizerOptions"),
-        ("Flow", "", None),
-        ("Masker", "", "MaskOptions"),
-        ("Reader", "kind = 'image'; patterns = ('.x',)", None),
+        ("Stylizer", "def stylize(self, batch): ...", "StylizerOptions"),
+        ("Flow", "def flow(self, a, b): ...", None),
+        ("Masker", "def mask(self, batch, frames): ...", "MaskOptions"),
+        ("Reader", "kind = 'image'; patterns = ('.x',); probe = frames = print", None),
     ],
 )
 def test_options_must_derive_from_those_of_their_stage(plugin, base, members, needed):
@@ -266,8 +272,8 @@ def hooks():
     return [f for n, f in vars(hookspecs).items() if n.startswith("stylepipe_")]
 
 
-def test_there_are_six_hooks_and_each_argument_is_documented():
-    assert len(hooks()) == 6
+def test_there_are_seven_hooks_and_each_argument_is_documented():
+    assert len(hooks()) == 7
     for hook in hooks():
         text = inspect.getdoc(hook)
         assert text, f"{hook.__name__} has no documentation"

@@ -1,10 +1,15 @@
 """The shipped contracts, kept by the bundled components and broken by bad ones."""
 
+import os
+import subprocess
+import sys
 from fractions import Fraction
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import pytest
+from fakes import NpyReader, NpyWriter
 from PIL import Image, ImageOps
 from stylepipe_plugins.fast import FastStylizer
 from stylepipe_plugins.flow_dis import DisFlow
@@ -162,6 +167,11 @@ class Wrong(Stylizer):
             return images + torch.rand_like(images)
         if how == "mixes":
             return images.mean(0, keepdim=True).expand_as(images)
+        if how == "signed":
+            return 2 * images - 1
+        if how == "remembers":
+            before, self.before = getattr(self, "before", images), images
+            return (images + before) / 2 if before.shape == images.shape else images
         return 1 - images
 
 
@@ -171,6 +181,8 @@ STYLIZER_FAULTS = {
     "in place": "test_input_is_left_alone",
     "random": "test_same_input_same_result",
     "mixes": "test_frames_of_a_batch_do_not_mix",
+    "signed": "test_values_lie_between_0_and_1",
+    "remembers": "test_a_clip_after_another_is_painted_as_if_alone",
 }
 
 
@@ -224,6 +236,68 @@ def test_masker_contract_finds_a_wrong_range(tmp_path):
     item = Item(0, tmp_path / "a.png", tmp_path, tmp_path / "b.png")
     with pytest.raises(AssertionError, match="white is 1"):
         Contract().test_planes_of_a_frame_are_between_0_and_1(Loud(Options()), item)
+
+
+class TestReaderWithoutOptions(ReaderContract):
+    component = NpyReader
+
+    @pytest.fixture
+    def sample(self, tmp_path):
+        np.save(tmp_path / "sample.npy", scene(8, 6))
+        return tmp_path / "sample.npy"
+
+    def test_listing_imports_nothing_heavy(self):
+        pytest.skip("the module of the fakes is for tests")
+
+    def test_broken_files_are_told_in_one_sentence(self, opened, sample):
+        pytest.skip("the fake tells of arrays only")
+
+
+class TestWriterWithoutOptions(WriterContract):
+    component = NpyWriter
+    test_listing_imports_nothing_heavy = TestReaderWithoutOptions.test_listing_imports_nothing_heavy
+
+    @pytest.fixture
+    def reader(self):
+        return NpyReader(Options())
+
+
+def test_a_reader_whose_files_cannot_be_made_takes_a_sample(tmp_path):
+    """Of samples that are given, the first with a suffix of the reader's."""
+    module = tmp_path / "test_it.py"
+    np.save(tmp_path / "mine.npy", scene(8, 6))
+    head = (
+        "from fakes import NpyReader\nfrom stylepipe.testing import ReaderContract\n"
+        "class Test(ReaderContract):\n    component = NpyReader\n"
+    )
+    module.write_text(head + "    samples = [__import__('pathlib').Path('mine.npy').absolute()]\n")
+    wanted = "test_it.py::Test::test_frames_are_what_the_probe_promised"
+    assert pytest_in(tmp_path, wanted).returncode == 0
+    module.write_text(head)
+    done = pytest_in(tmp_path, wanted)
+    assert done.returncode == 1 and ".npy cannot be made" in done.stdout
+    assert "give a file by `samples`" in done.stdout
+
+
+def pytest_in(folder, *args):
+    env = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    env["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), env.get("PYTHONPATH", "")])
+    call = [sys.executable, "-m", "pytest", "-q", "-p", "stylepipe.testing", *args]
+    return subprocess.run(
+        [*call, "-p", "no:cacheprovider"], cwd=folder, env=env, capture_output=True, text=True
+    )
+
+
+def test_writers_may_say_what_their_format_cannot_keep():
+    frames = [Frame(scene(8, 6, k), None, k, k, Fraction(1, 25)) for k in range(3)]
+    half = [Frame(scene(4, 3), None, 0, 0, Fraction(1, 25))]
+    for missing in ("keeps_size", "keeps_count", "keeps_times"):
+        switches = {name: name != missing for name in ("keeps_size", "keeps_count", "keeps_times")}
+        contract = type("Contract", (WriterContract,), {"component": Careless, **switches})()
+        with pytest.raises(AssertionError, match="mp4"):
+            contract.check_kept(half, frames, ".mp4")
+    honest = dict.fromkeys(switches, False) | {"component": Careless}
+    type("Contract", (WriterContract,), honest)().check_kept(half, frames, ".mp4")
 
 
 class Raw(Reader):

@@ -56,6 +56,9 @@ class Files(Masker):
     class Options(MaskOptions):
         path: str | None = option(None, "File or folder.")
 
+    def mask(self, batch, frames):
+        return batch.images[:, :1] * 0 + 1
+
 
 class Edges(Masker):
     """Masks from edges."""
@@ -64,6 +67,8 @@ class Edges(Masker):
 
     class Options(MaskOptions):
         width: int = option(3, "Pixels.")
+
+    mask = Files.mask
 
 
 class Dis(Flow):
@@ -74,8 +79,13 @@ class Dis(Flow):
     class Options(Options):
         quality: str = option("medium", "Care.", choices=("ultrafast", "fast", "medium"))
 
+    def flow(self, a, b):
+        import torch
 
-class Other(Flow):
+        return torch.zeros(1, 2, *a.pixels.shape[:2])
+
+
+class Other(Dis):
     """Another flow, with options of the same names as a method's."""
 
     name = "other"
@@ -94,6 +104,12 @@ class Warp(Temporal):
         blend: float = option(0.7, "Share.", min=0, max=1)
         max_side: int = option(640, "Pixels.", min=64)
 
+    def motion(self, frame, previous):
+        return None
+
+    def guide(self, motion, result, device):
+        return None
+
 
 class Median(Temporal):
     """Uses no flow."""
@@ -102,6 +118,9 @@ class Median(Temporal):
 
     class Options(Options):
         frames: int = option(3, "Frames.")
+
+    def filter(self, window, at, previous):
+        return window[at].pixels
 
 
 class Packed(NpyWriter):

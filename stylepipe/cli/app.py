@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -13,7 +14,7 @@ from stylepipe.errors import SetupError
 from stylepipe.stdio import printable, tell
 
 if TYPE_CHECKING:
-    from stylepipe.plugins import Plugins
+    from stylepipe.plugins import PluginRecord, Plugins
 
 
 class App:
@@ -22,24 +23,27 @@ class App:
     def __init__(self, asked: Sequence[str] = ()) -> None:
         self.asked = tuple(dict.fromkeys(asked))
         """Plugins asked for by ``--plugin``."""
+        self._told: list[PluginRecord] = []
 
     @cached_property
     def plugins(self) -> Plugins:
         """All plugins, the broken ones among its records."""
         from stylepipe.plugins import Plugins
 
-        return Plugins(self.asked)
+        return Plugins(self.asked, os.environ)
 
-    def warn_of_broken(self) -> None:
-        """Name broken plugins on stderr. Raises SetupError for one that was asked for."""
+    def warn_of_broken(self, strict: bool = True) -> None:
+        """Name each broken plugin on stderr, once. Where ``strict``, raises SetupError for one
+        that was asked for by ``--plugin``."""
         for record in self.plugins.records:
             if not record.error:
                 continue
-            why = record.error.strip().splitlines()[-1]
-            if record.origin in self.asked:
-                raise SetupError(f"plugin {record.origin} cannot be loaded: {why}")
-            warning = f"warning: plugin {record.name} is broken: {why} (see stylepipe plugins)"
-            tell(printable(warning))
+            if strict and record.origin in self.asked:
+                raise SetupError(f"plugin {record.origin} cannot be loaded: {record.reason}")
+            if record not in self._told:
+                self._told.append(record)
+                why = f"plugin {record.name} is broken: {record.reason} (see stylepipe plugins)"
+                tell(printable(f"warning: {why}"))
 
 
 def app_of(ctx: click.Context) -> App:

@@ -197,8 +197,10 @@ def disk(app: App) -> Iterator[Finding]:
 def plugins(app: App) -> Iterator[Finding]:
     for record in app.plugins.records:
         if record.error:
-            why = record.error.strip().splitlines()[-1]
-            yield Finding("plugin", f"{record.name}: {why} (see stylepipe plugins)", ok=False)
+            why = f"{record.name}: {record.reason} (see stylepipe plugins)"
+            yield Finding("plugin", why, ok=False)
+        elif record.blocked:
+            yield Finding("plugin", f"{record.name} is blocked by STYLEPIPE_PLUGINS")
         else:
             yield Finding("plugin", f"{record.name} ({record.origin})")
 

@@ -29,7 +29,7 @@ class Flag(click.Option):
         self.spec, self.table = spec, table
         plain = spec.name.replace("_", "-")
         # the long form with the table's name works always, whatever else a job brings along
-        forms = [f"{table}-{plain}"]
+        forms = [f"{table}-{plain}".replace("_", "-")]
         if not prefixed and not {f"--{plain}", f"--no-{plain}"} & taken:
             forms.insert(0, plain)
         self.form = forms[0]
@@ -42,7 +42,7 @@ class Flag(click.Option):
             more["type"] = click.Path() if spec.kind is Path else click.STRING
             more["shell_complete"] = _complete_from(words)
         super().__init__(
-            [*names, f"{table}__{spec.name}"],
+            [*names, f"{table.replace('-', '_')}__{spec.name}"],
             default=None,
             help=help,
             **more,

@@ -20,19 +20,8 @@ from stylepipe.inhand import watch_crashes
 from stylepipe.memory import tune_threads
 from stylepipe.startup import heed_ctrl_c, leave_at_ctrl_c
 from stylepipe.stdio import secure_streams, tell
+from stylepipe.verbs import VERBS
 from stylepipe.version import __version__
-
-VERBS = {
-    "run": "Stylize photos, folders of photos and videos.",
-    "train": "Train a style of your own.",
-    "styles": "List the styles at hand.",
-    "presets": "List, show and validate presets.",
-    "plugins": "List plugins and the components they bring.",
-    "probe": "Say what is in a photo or video.",
-    "weights": "List and fetch network weights.",
-    "doctor": "Check that everything stylepipe needs is in order.",
-    "completion": "Print the completion script of your shell.",
-}
 
 
 class Cli(click.Group):
@@ -60,8 +49,11 @@ class Cli(click.Group):
         from stylepipe.cli.run import stylizer_command
         from stylepipe.components import Stylizer
 
-        plugins = app_of(ctx).plugins
+        app = app_of(ctx)
+        plugins = app.plugins
         plugins.add_commands(self)
+        if not ctx.resilient_parsing:  # while completing, nothing is to be said
+            app.warn_of_broken(strict=False)
         for name, cls in plugins.components(Stylizer).items():
             self.commands.setdefault(name, stylizer_command(name, cls))
 

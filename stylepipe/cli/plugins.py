@@ -1,8 +1,11 @@
-"""``stylepipe plugins``: who brings what, and what is broken."""
+"""``stylepipe plugins``: who brings what, what is broken, and the first steps of a new one."""
 
 from __future__ import annotations
 
+import shlex
 import textwrap
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,43 +13,127 @@ import click
 from stylepipe.cli.app import app_of
 from stylepipe.cli.output import print_json
 from stylepipe.components import Component
-from stylepipe.plugins import STAGES, stage_of
-from stylepipe.stdio import printable
+from stylepipe.plugins import PluginRecord, stage_of
+from stylepipe.scaffold import KINDS, create
+from stylepipe.stdio import printable, tell
 
 
-@click.command("plugins")
+@click.group("plugins", invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
-    """List plugins, where they come from, and the components they bring.
+    """List plugins, where they come from, and what they bring: components, presets, commands,
+    options and hooks.
 
-    A plugin that cannot be loaded is listed with its traceback; the others work all the same.
+    A plugin that is broken is listed with its traceback; the others work all the same. The
+    variable STYLEPIPE_PLUGINS loads and blocks plugins (mine.py,-duotone), and
+    STYLEPIPE_TRACE_PLUGINS=1 prints each call of a hook.
     """
-    plugins = app_of(ctx).plugins
-    brought: dict[str, list[type[Component]]] = {}
-    for base in STAGES.values():
-        for cls in plugins.components(base).values():
-            brought.setdefault(plugins.owner(cls), []).append(cls)
-    if as_json:
-        print_json(
-            [
-                {**vars(r), "components": [_facts(c) for c in brought.get(r.name, [])]}
-                for r in plugins.records
-            ]
-        )
+    if ctx.invoked_subcommand is not None:
         return
-    for record in plugins.records:
-        broken = click.style("  BROKEN", fg="red", bold=True) if record.error else ""
-        name = click.style(printable(record.name), bold=True)
-        click.echo(f"{name}  ({printable(record.origin)}){broken}")
-        for cls in brought.get(record.name, []):
-            facts = _facts(cls)
-            click.echo(f"    {facts['stage']:<9} {cls.name:<14} {facts['summary']}")
-        if record.error:
-            lines = map(printable, record.error.rstrip().splitlines())
-            click.echo(textwrap.indent("\n".join(lines), "    "))
+    app = app_of(ctx)
+    app.plugins.add_commands(click.Group())  # which some may break in
+    if as_json:
+        print_json([_facts(record) for record in app.plugins.records])
+        return
+    for record in app.plugins.records:
+        _print(record)
 
 
-def _facts(cls: type[Component]) -> dict[str, Any]:
+def _print(record: PluginRecord) -> None:
+    state = click.style("  BROKEN", fg="red", bold=True) if record.error else ""
+    state += "  blocked by STYLEPIPE_PLUGINS" if record.blocked else ""
+    name = click.style(printable(record.name), bold=True)
+    click.echo(f"{name}  ({printable(record.origin)}){state}")
+    for kind, what, summary in _lines(record):
+        click.echo(printable(f"    {kind:<9} {what:<14} {summary}".rstrip()))
+    if record.error:
+        lines = map(printable, record.error.rstrip().splitlines())
+        click.echo(textwrap.indent("\n".join(lines), "    "))
+
+
+def _lines(record: PluginRecord) -> Iterator[tuple[str, str, str]]:
+    for cls in record.components:
+        facts = _component(cls)
+        yield facts["stage"], facts["name"], facts["summary"]
+    for name in _presets(record):
+        yield "preset", name, ""
+    for name in record.commands:
+        yield "command", name, ""
+    for spec in record.options.specs() if record.options else ():
+        yield "option", spec.name, spec.help
+    if record.hooks:
+        yield "hooks", ", ".join(record.hooks), ""
+
+
+def _facts(record: PluginRecord) -> dict[str, Any]:
+    return {
+        "name": record.name,
+        "origin": record.origin,
+        "error": record.error,
+        "reason": record.reason,
+        "blocked": record.blocked,
+        "components": [_component(cls) for cls in record.components],
+        "presets": _presets(record),
+        "commands": record.commands,
+        "options": [spec.name for spec in record.options.specs()] if record.options else [],
+        "hooks": record.hooks,
+    }
+
+
+def _component(cls: type[Component]) -> dict[str, str]:
     summary = (cls.__doc__ or "").strip().partition("\n")[0]
     return {"stage": stage_of(cls), "name": cls.name, "summary": summary}
+
+
+def _presets(record: PluginRecord) -> list[str]:
+    return sorted(path.stem for folder in record.presets for path in folder.glob("*.toml"))
+
+
+@command.command("new")
+@click.argument("name")
+@click.option("--kind", type=click.Choice(KINDS), required=True, help="What the plugin brings.")
+@click.option(
+    "-o",
+    "--output",
+    default=".",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    help="Where its folder, stylepipe-NAME, is made.  [default: here]",
+)
+def new(name: str, kind: str, output: Path) -> None:
+    """Write an installable plugin to begin with: options, a preset, a contract test."""
+    folder = create(name, kind, output)
+    click.echo(printable(str(folder)))
+    quoted = shlex.quote(str(folder))
+    tell(f"check it: stylepipe plugins check {quoted}\ninstall it: python -m pip install {quoted}")
+
+
+@command.command("check")
+@click.argument("plugin", metavar="PATH|NAME")
+@click.option(
+    "--sample",
+    "samples",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A good file for readers of formats that Pillow and FFmpeg do not write; repeatable.",
+)
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="NAME.KEY=VALUE",
+    help="An option to make a component with, for the checks; repeatable.",
+)
+def check(plugin: str, samples: tuple[Path, ...], sets: tuple[str, ...]) -> int:
+    """Check a plugin against all that stylepipe relies on; needs pytest.
+
+    It is a file, a package's or project's folder, a module, or the name of an installed plugin.
+    Exit code 0: fine; 1: the plugin is broken, or a contract is; 2: there is no such plugin.
+    """
+    from stylepipe.check import check_plugin
+
+    done = check_plugin(plugin, samples, sets)
+    click.echo(done.text)
+    return 0 if done.fine else 1

@@ -12,7 +12,7 @@ import click
 from stylepipe.cli.app import app_of
 from stylepipe.cli.output import complain, print_json, print_table
 from stylepipe.errors import StylepipeError
-from stylepipe.presets import available, draft, explain, find, load, user_folder
+from stylepipe.presets import available, draft, explain, find, load, tables_of, user_folder
 from stylepipe.stdio import printable
 
 
@@ -31,9 +31,10 @@ def command(ctx: click.Context) -> None:
 def list_presets(ctx: click.Context, as_json: bool = False) -> None:
     """List the presets that can be called by name."""
     rows = []
+    tables = tables_of(app_of(ctx).plugins)
     for name, (origin, path) in sorted(available(app_of(ctx).plugins).items()):
         try:
-            description = load(path).description
+            description = load(path, tables).description
         except StylepipeError as error:
             description = f"broken: {error}"
         rows.append((name, origin, description))

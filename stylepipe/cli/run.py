@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -20,7 +20,7 @@ from stylepipe.components import Component, Flow, Masker, Stylizer
 from stylepipe.errors import StylepipeError, UsageError, suggest
 from stylepipe.job import DEFAULT, DEFAULT_FLOW, ENGINE, TABLES, option_keys
 from stylepipe.options import OptionSpec
-from stylepipe.presets import Draft, Value, available, draft
+from stylepipe.presets import Draft, Value, available, draft, tables_of
 
 if TYPE_CHECKING:
     from stylepipe.plugins import Plugins
@@ -113,7 +113,8 @@ class RunCommand(click.Command):
             tables.setdefault("mask", {})["regions"] = values["regions"]
         if values.get("temporal"):
             tables.setdefault("temporal", {})["use"] = values["temporal"]
-        for table, keys in parse_sets(values.get("set") or (), self.params).items():
+        sets = parse_sets(values.get("set") or (), self.params, tables_of(plugins))
+        for table, keys in sets.items():
             tables[table] = {**tables.get(table, {}), **keys}
         return tables
 
@@ -122,10 +123,10 @@ class RunCommand(click.Command):
         for param in self.get_params(ctx):
             table = getattr(param, "table", _TABLE_OF.get(param.name or "", ""))
             if isinstance(param, click.Option) and (record := param.get_help_record(ctx)):
-                sections[table].append(record)
+                sections.setdefault(table, []).append(record)
         for table, records in sections.items():
             if records:
-                with formatter.section(SECTIONS.get(table, "Job")):
+                with formatter.section(SECTIONS.get(table, f"Plugin {table}" if table else "Job")):
                     formatter.write_dl(records)
 
 
@@ -153,6 +154,9 @@ def component_flags(
         if table in ENGINE:
             flags += add_flags(ENGINE[table].specs(), table, taken, shown)
         flags += add_flags(_union(classes), table, taken, shown, table in DEFAULT, styles)
+    for table, options in plugins.options().items():
+        shown = {key: v.value for key, v in values.get(table, {}).items()}
+        flags += add_flags(options.specs(), table, taken, shown, prefixed=True)
     return flags
 
 
@@ -179,7 +183,11 @@ def _union(classes: Sequence[type[Component]]) -> list[OptionSpec]:
     return list(specs.values())
 
 
-def parse_sets(sets: Sequence[str], params: Sequence[click.Parameter] = ()) -> Tables:
+def parse_sets(
+    sets: Sequence[str],
+    params: Sequence[click.Parameter] = (),
+    known: Collection[str] = tuple(TABLES),
+) -> Tables:
     """Tables of ``table.key=value`` texts. A key given twice is a list if it is repeatable."""
     repeatable = {
         (p.table, p.spec.name) for p in params if isinstance(p, Flag) and p.spec.repeatable
@@ -193,10 +201,10 @@ def parse_sets(sets: Sequence[str], params: Sequence[click.Parameter] = ()) -> T
             raise UsageError(
                 f"--set takes TABLE.KEY=VALUE, such as stylizer.strength=0.7, not {text!r}"
             )
-        if table not in TABLES:
+        if table not in known:
             raise UsageError(
-                f"--set {text}: unknown table {table!r}{suggest(table, TABLES)}; "
-                f"known: {', '.join(TABLES)}"
+                f"--set {text}: unknown table {table!r}{suggest(table, known)}; "
+                f"known: {', '.join(known)}"
             )
         keys = tables.setdefault(table, {})
         if (table, key) in repeatable:

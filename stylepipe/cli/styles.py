@@ -7,7 +7,7 @@ import click
 from stylepipe.cli.app import app_of
 from stylepipe.cli.output import complain, print_json, print_table
 from stylepipe.components import StyleInfo, Stylizer
-from stylepipe.errors import StylepipeError
+from stylepipe.errors import StylepipeError, sentence
 from stylepipe.stdio import tell
 
 
@@ -22,9 +22,9 @@ def command(ctx: click.Context, as_json: bool) -> int:
     for name, cls in stylizers.items():
         try:
             found += [(name, style) for style in cls.styles()]
-        except StylepipeError as error:
-            complain(str(error))
-            code = error.exit_code
+        except Exception as error:  # the styles are the plugin's
+            complain(f"stylizer {name}: {sentence(error)}")
+            code = getattr(error, "exit_code", StylepipeError.exit_code)
     if as_json:
         print_json([{"stylizer": name, **vars(style)} for name, style in found])
         return code

@@ -4,11 +4,11 @@ import pytest
 from stylepipe_duotone import Duotone
 
 from stylepipe import UsageError, convert
-from stylepipe.testing import StylizerContract
+from stylepipe.testing import PluginContract
 
 
-class TestContract(StylizerContract):
-    component = Duotone
+class TestPlugin(PluginContract):
+    plugin = "stylepipe_duotone"
 
 
 def test_black_and_white_become_the_inks(make_photo, tmp_path):

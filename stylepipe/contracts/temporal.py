@@ -1,76 +1,19 @@
-"""What the engine relies on from frame to frame, as tests to derive from: see stylepipe.testing."""
+"""What the engine relies on in a temporal method."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from stylepipe import contracts
 from stylepipe.components import Caps, Flow, Stylizer, Temporal
-from stylepipe.types import Batch, Frame, Item
+from stylepipe.contracts.base import ComponentContract
+from stylepipe.contracts.film import DONE, clip, film
+from stylepipe.types import Batch, Frame
 
 if TYPE_CHECKING:
     import torch
-
-_ITEM = Item(0, Path("in/clip.mp4"), Path("in"), Path("out/clip.mp4"))
-_DONE = 3
-
-
-def clip(width: int, height: int, deep: bool = False, count: int = 6) -> list[Frame]:
-    """Textured frames of one shot, in which everything moves to the right by two pixels a frame."""
-    import numpy as np
-
-    pixels = [contracts.scene(width, height, time=k) for k in range(count)]
-    return [Frame(p.astype(np.uint16) * 257 if deep else p, index=k) for k, p in enumerate(pixels)]
-
-
-def film(
-    stylizer: Stylizer,
-    temporal: Temporal | None,
-    frames: Sequence[Frame],
-    done: int = 0,
-    last: Frame | None = None,
-) -> list[Frame]:
-    """The results of a shot from frame number ``done`` on, as the engine makes them.
-
-    ``last`` is the last of the results that are done.
-    """
-    from stylepipe.device import pick
-    from stylepipe.film import Film, link
-    from stylepipe.job import OutputOptions, Settings
-    from stylepipe.paint import Painter
-
-    settings = Settings("", (), None, stylizer, temporal, (), OutputOptions.build({}))
-    painter = Painter(settings, pick("cpu", "full"))
-    first = 0 if painter.warmup == "shot" else max(0, done - painter.warmup)
-    painter.reset(_ITEM)
-    made = Film(painter, _ITEM, done, last, 1 << 30, threading.Event())
-    previous = frames[first - 1] if first else None
-    results: list[Frame] = []
-    for frame in frames[first:]:
-        results += made.add(frame, link(frame, previous, temporal) if previous else None)
-        previous = frame
-    return [*results, *made.end_shot()]
-
-
-class StylizerContract(contracts.StylizerContract):
-    """What the engine relies on in a stylizer."""
-
-    def test_an_interrupted_film_resumes_to_the_same_bytes(self, ready: Any) -> None:
-        side = max(48, self.component.caps.min_side)
-        frames = clip(side, side)
-        straight = film(ready, None, frames)
-        for a, b in zip(
-            straight[_DONE:], film(ready, None, frames, _DONE, straight[_DONE - 1]), strict=True
-        ):
-            assert (a.pixels == b.pixels).all(), (
-                f"frame {b.index} differs where the film is resumed: its result depends on frames "
-                "before it, which Caps(warmup=...) must say, or on what reset() does not forget"
-            )
 
 
 class _Negative(Stylizer):
@@ -93,7 +36,7 @@ class _Still(Flow):
         return torch.zeros(1, 2, *a.pixels.shape[:2])
 
 
-class TemporalContract(contracts.ComponentContract):
+class TemporalContract(ComponentContract):
     """What the engine relies on in a temporal method."""
 
     component: ClassVar[type[Temporal]]
@@ -147,8 +90,8 @@ class TemporalContract(contracts.ComponentContract):
     def test_an_interrupted_film_resumes_to_the_same_bytes(self, opened: Any) -> None:
         frames = clip(*self.sizes[0])
         straight = self.film(opened, frames)
-        resumed = self.film(opened, frames, _DONE, straight[_DONE - 1])
-        for a, b in zip(straight[_DONE:], resumed, strict=True):
+        resumed = self.film(opened, frames, DONE, straight[DONE - 1])
+        for a, b in zip(straight[DONE:], resumed, strict=True):
             assert (a.pixels == b.pixels).all(), (
                 f"frame {b.index} differs where the film is resumed: the method must keep nothing "
                 "from call to call, and see no further than lookahead"
