@@ -29,7 +29,7 @@ from stylepipe.types import Info
 def command(ctx: click.Context, files: tuple[Path, ...], as_json: bool) -> int:
     """Say what is in photos and videos, without decoding all of them.
 
-    Damage is told as far as it shows in the headers; the exit code is then 1.
+    Damage is reported as far as it shows in the headers; the exit code is then 1.
     """
     app = app_of(ctx)
     app.warn_of_broken()
