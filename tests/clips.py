@@ -141,6 +141,8 @@ def convert(
     done = sink.done
     for number, frame in enumerate(reader.frames(item_for(source, output), info, done), done):
         if number == stop:
+            if segment := getattr(sink, "_segment", None):
+                segment.file._file.close()  # as the system does for a process that was killed
             return done
         sink.write(frame)
     sink.close()
