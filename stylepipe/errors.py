@@ -7,17 +7,17 @@ from collections.abc import Iterable
 
 
 class StylepipeError(Exception):
-    """Base of all errors that are told to the user as one sentence, without a traceback."""
+    """Base of all errors that are reported to the user as one sentence, without a traceback."""
 
     exit_code = 1
 
 
 class ItemError(StylepipeError):
-    """One input cannot be read, stylized or written; the other items go on."""
+    """One input cannot be read, stylized or written; the job continues with the others."""
 
 
 class DamageError(ItemError):
-    """One input is damaged, and only whole ones are to be painted."""
+    """One input is damaged, and only whole inputs are to be painted."""
 
 
 class UsageError(StylepipeError):
@@ -33,7 +33,7 @@ class NoInputError(StylepipeError):
 
 
 class SetupError(StylepipeError):
-    """The machine cannot do what was asked: no such device, weights damaged, disk full."""
+    """The machine cannot do what was asked: no such device, damaged weights, a full disk."""
 
     exit_code = 4
 

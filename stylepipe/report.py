@@ -1,4 +1,4 @@
-"""What a run tells: progress bars and chatter on stderr, JSON events on stdout, the exit code."""
+"""What a run reports: progress bars and messages on stderr, JSON events on stdout, exit code."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Report:
     ``json``: one JSON object a line on stdout for each event; ``event`` is its name, such as
     ``item_start`` or ``job_done``. While a stylizer takes long over a picture there is a
     ``progress`` every second or so, with ``source``, ``share`` (0..1 of the picture) and ``text``.
-    Where stdout or stderr is closed or full, the job goes on all the same.
+    If stdout or stderr is closed or full, the job continues all the same.
     ``quiet``: errors only.
     ``bars``: progress bars; by default only when stderr is a terminal.
     """
@@ -228,7 +228,7 @@ class Report:
         self._finish()
         words = [f"{self.counts[k]} {k}" for k in _COUNTED if self.counts[k]]
         if self.interrupted:
-            words.append("interrupted; run the same command again to go on")
+            words.append("interrupted; run the same command again to resume")
         sum_ = ", ".join(words) or "nothing to do"
         if self.counts["damaged"]:
             sum_ += f"; {self.counts['damaged']} damaged"

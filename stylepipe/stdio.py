@@ -75,7 +75,7 @@ class Output(io.TextIOWrapper):
 
 
 class _Patient(io.TextIOWrapper):
-    """A stream whose loss ends nothing."""
+    """A stream that may be lost without ending the job."""
 
     def write(self, text: str) -> int:
         with suppress(OSError):

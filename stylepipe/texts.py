@@ -1,4 +1,4 @@
-"""Texts from outside, bounded before they are used or told."""
+"""Texts from outside, bounded before they are used or shown."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MAX_BYTES = 1 << 16
 _DOTS = 200
 """Dots of a line at most: for a key of n parts the parser takes n*n steps, and as much memory."""
 _KINDS = 12
-"""Kinds of files that are told by name."""
+"""Kinds of files that are listed by name."""
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 120
 

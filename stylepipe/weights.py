@@ -104,7 +104,7 @@ def cache_folder() -> Path:
 def fetch(weights: Weights) -> Path:
     """Return the path of the verified file; download it if it is not there yet.
 
-    An interrupted download goes on where it ended, and a copy that was damaged since is replaced.
+    An interrupted download resumes, and a copy that was damaged since then is replaced.
     Raises SetupError if the server cannot be reached, the disk is full, or the bytes are not the
     expected ones (they are deleted).
     """

@@ -139,11 +139,15 @@ def convert(
     work.mkdir(exist_ok=True)
     sink = writer.open_sink(item_for(source, output), info, output, work)
     done = sink.done
-    for number, frame in enumerate(reader.frames(item_for(source, output), info, done), done):
-        if number == stop:
-            return done
-        sink.write(frame)
-    sink.close()
+    try:
+        for number, frame in enumerate(reader.frames(item_for(source, output), info, done), done):
+            if number == stop:
+                return done
+            sink.write(frame)
+        sink.close()
+    finally:
+        if segment := getattr(sink, "_segment", None):
+            segment.file._file.close()  # as the system does for a process that was killed
     return done
 
 

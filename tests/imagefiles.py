@@ -16,6 +16,14 @@ from stylepipe.media.images import ImageReader, ImageWriter
 from stylepipe.types import Frame, Info, Item
 
 
+def loaded(path: Path) -> Image.Image:
+    """The picture in a file, with its pixels and metadata in memory and the file closed."""
+    with Image.open(path) as picture:
+        picture.load()
+        picture.getexif().get_ifd(0x8825)  # is read at the first look, places on earth as well
+    return picture
+
+
 def photo(height: int = 60, width: int = 90) -> np.ndarray:
     """A smooth picture of many colors with an edge, HxWx3, uint8; no symmetry."""
     y, x = np.mgrid[0:height, 0:width] / max(height, width)

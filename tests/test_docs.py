@@ -1,7 +1,6 @@
 """What the documentation says must work: each command, path, preset and piece of code in it."""
 
 import configparser
-import inspect
 import os
 import re
 import shlex
@@ -13,7 +12,6 @@ import pytest
 from stylepipe_plugins.fast import FastStylizer
 
 import stylepipe
-from stylepipe import hookspecs
 from stylepipe.cli import main
 from stylepipe.version import __version__
 
@@ -23,11 +21,15 @@ PAGES = (
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
+    "SECURITY.md",
     "examples/README.md",
     "examples/stylepipe-duotone/README.md",
-)
-YOURS = ("painting.jpg", "painting.safetensors")
-"""Files in the examples that a reader brings along."""
+    *(str(p.relative_to(ROOT).as_posix()) for p in sorted(ROOT.glob("docs/**/*.md"))
+      if "generated" not in p.parts),
+)  # fmt: skip
+ENTRIES = ("docs", "examples", "presets")
+YOURS = ("painting.jpg", "painting.safetensors", "mood.json")
+"""Files in the examples that a reader brings along, or has made by then."""
 
 
 def text(page: str) -> str:
@@ -39,15 +41,15 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 def commands(program: str) -> list[list[str]]:
-    """Every call of a program in the documentation, as its arguments."""
-    found = []
+    """Every call of a program in the documentation, as its arguments; each once."""
+    found = {}
     for page in PAGES:
         for line in "".join(blocks(page, "sh")).replace("\\\n", " ").splitlines():
             for call in shlex.join(shlex.split(line, comments=True)).split(" '&&' "):
                 first, *args = shlex.split(call) or [""]
                 if first == program:
-                    found.append(args)
-    return found
+                    found[tuple(args)] = args
+    return list(found.values())
 
 
 STYLEPIPE = commands("stylepipe")
@@ -56,7 +58,7 @@ STYLEPIPE = commands("stylepipe")
 @pytest.fixture
 def clone(tmp_path, monkeypatch):
     """A folder that looks like a fresh clone, with the reader's own files beside."""
-    for entry in ("examples", "presets"):
+    for entry in ENTRIES:
         (tmp_path / entry).symlink_to(ROOT / entry)
     for name in YOURS:
         (tmp_path / name).touch()
@@ -89,7 +91,7 @@ def test_command_is_understood(args, clone, capsys):
         extra.append("--dry-run")
     code = main.run([*args, *extra])
     assert code == 0, capsys.readouterr().err
-    assert {p.name for p in clone.iterdir()} == {"examples", "presets", *YOURS}
+    assert {p.name for p in clone.iterdir()} == {*ENTRIES, *YOURS}
 
 
 @pytest.mark.parametrize("args", STYLEPIPE, ids=" ".join)
@@ -125,23 +127,32 @@ def test_python_commands_name_extras_markers_and_scripts_that_exist():
 def test_links_lead_somewhere(page):
     links = re.findall(r"\]\(([^)#]+)\)", text(page))
     for link in links:
-        if not link.startswith("https://"):
+        if not link.startswith("https://") and "generated/" not in link:  # those Sphinx checks
             assert ((ROOT / page).parent / link).exists(), link
 
 
-def test_every_hook_is_documented_with_its_arguments():
-    readme = text("README.md")
-    hooks = {n: f for n, f in vars(hookspecs).items() if n.startswith("stylepipe_")}
-    assert len(hooks) == 7
-    for name, hook in hooks.items():
-        arguments = ", ".join(inspect.signature(hook).parameters)
-        assert f"`{name}({arguments})`" in readme
-        for argument in inspect.signature(hook).parameters:
-            assert f"``{argument}``" in hook.__doc__, f"{argument} of {name}"
+def test_sections_that_are_linked_to_exist():
+    for page in PAGES:
+        for path, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", text(page)):
+            target = ((ROOT / page).parent / path if path else ROOT / page).read_text("utf-8")
+            titles = re.findall(r"^#+ (.+)$", target, re.MULTILINE)
+            assert anchor in [title.lower().replace(" ", "-") for title in titles], anchor
+
+
+def test_the_map_of_the_source_is_true():
+    (block,) = (b for b in blocks("CONTRIBUTING.md", "text") if "stylepipe/ " in b)
+    for path in (ROOT / "stylepipe").iterdir():
+        if path.suffix == ".py" and not path.name.startswith("__"):
+            assert re.search(rf"\b{re.escape(path.name)}", block), f"{path.name} is not on the map"
+        elif path.is_dir() and path.name != "__pycache__":
+            assert f"  {path.name}/" in block, f"{path.name}/ is not on the map"
+    names = {path.name for folder in ("stylepipe", "docs", "examples", "tests")
+             for path in (ROOT / folder).rglob("*.py")}  # fmt: skip
+    assert set(re.findall(r"\b\w+\.py\b", block)) <= names
 
 
 def test_documented_presets_are_valid(clone, capsys):
-    presets = blocks("README.md", "toml")
+    presets = [*blocks("README.md", "toml"), *blocks("docs/guide/presets.md", "toml")]
     assert presets
     for k, preset in enumerate(presets):
         tomllib.loads(preset)

@@ -352,7 +352,7 @@ def test_losses_pictures_and_preview(cli: Any, files: Path) -> None:
     )  # fmt: skip
     assert code == 0, err
     folder = files / "trace" / "photo.png"
-    rows = list(csv.DictReader((folder / "loss.csv").open()))
+    rows = list(csv.DictReader((folder / "loss.csv").read_text().splitlines()))
     assert list(rows[0]) == ["step", "width", "height", "loss", "content", "style", "tv"]
     assert [int(r["step"]) for r in rows] == list(range(1, 13))
     assert (int(rows[0]["width"]), int(rows[-1]["width"])) == (36, 72)

@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from imagefiles import deep, jpeg, photo, png, probe, read, through, tiff
+from imagefiles import deep, jpeg, loaded, photo, png, probe, read, through, tiff
 from PIL import Image
 
 from stylepipe.cli import main
@@ -63,7 +63,7 @@ def test_iptc_is_kept(tmp_path, suffix):
     assert through(source, tmp_path / f"b{suffix}") == []
     assert read(tmp_path / f"b{suffix}").meta.iptc == IPTC
     assert through(tmp_path / f"b{suffix}", tmp_path / "c.jpg") == []
-    kept = Image.open(tmp_path / "c.jpg").info["photoshop"]
+    kept = loaded(tmp_path / "c.jpg").info["photoshop"]
     assert kept == {0x0404: IPTC}, "as others read it, and without the old thumbnail"
 
 
@@ -129,7 +129,7 @@ def test_texts_of_a_png_are_kept(tmp_path, behind, pixels):
     source = photo_file(tmp_path / "a.png", png(*TEXT_CHUNKS, behind=behind, pixels=pixels))
     assert through(source, tmp_path / "b.png") == []
     assert read(tmp_path / "b.png").meta.texts == TEXTS
-    kept = Image.open(tmp_path / "b.png").text
+    kept = loaded(tmp_path / "b.png").text
     assert dict(kept) == {text.keyword: text.text for text in TEXTS}
     assert (kept["Title"].lang, kept["Title"].tkey) == ("ja", "題名")
 
@@ -138,7 +138,7 @@ def test_texts_that_have_no_place_are_told_by_name(tmp_path):
     source = photo_file(tmp_path / "a.png", png(*TEXT_CHUNKS))
     lines = through(source, tmp_path / "b.jpg")
     assert lines == ["b.jpg: left out, as .jpg cannot hold it: texts (Author, Description, Title)"]
-    assert Image.open(tmp_path / "b.jpg").info["comment"] == b"a note"
+    assert loaded(tmp_path / "b.jpg").info["comment"] == b"a note"
     (line,) = through(source, tmp_path / "b.webp")
     assert line.endswith("texts (Author, Description, Title, Comment)")
 
@@ -185,7 +185,7 @@ def test_extended_xmp_is_kept(tmp_path):
         tmp_path / "a.jpg", jpeg((APP1, MAIN + packet(note)), *extended(further)[::-1])
     )
     assert through(source, tmp_path / "b.jpg") == []
-    segments = [body for name, body in Image.open(tmp_path / "b.jpg").applist if name == "APP1"]
+    segments = [body for name, body in loaded(tmp_path / "b.jpg").applist if name == "APP1"]
     assert guid.encode() in next(b for b in segments if b.startswith(MAIN))
     parts = [b[len(EXTENSION) :] for b in segments if b.startswith(EXTENSION)]
     assert {p[:32] for p in parts} == {guid.encode()}
@@ -412,7 +412,7 @@ def test_tags_that_no_one_knows_are_told_and_places_on_earth_kept(tmp_path):
     assert line == "s.tif: left out in reading: an extra channel"
     (line,) = through(source, tmp_path / "b.tif")
     assert line == "a.tif: left out in reading: TIFF tags 65000"
-    assert Image.open(tmp_path / "b.tif").tag_v2[33550] == earth
+    assert loaded(tmp_path / "b.tif").tag_v2[33550] == earth
 
 
 def test_damaged_exif_is_told(tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from imagefiles import deep, photo, png, read, through, write
+from imagefiles import deep, loaded, photo, png, read, through, write
 from PIL import Image, ImageCms
 
 from stylepipe.cli import main
@@ -54,7 +54,7 @@ def test_what_is_not_painted_comes_back_bit_for_bit(tmp_path, profile, bits, suf
     source = stored(tmp_path / "a.png", pixels, profile)
     assert through(source, tmp_path / f"b{suffix}") == []
     assert (raw_values(tmp_path / f"b{suffix}") == pixels).all()
-    assert Image.open(tmp_path / f"b{suffix}").info["icc_profile"] == profile
+    assert loaded(tmp_path / f"b{suffix}").info["icc_profile"] == profile
 
 
 @wide
@@ -85,7 +85,7 @@ def test_between_painted_and_not_there_is_no_edge():
 def test_every_format_with_a_place_for_it_is_tagged(tmp_path, suffix):
     source = stored(tmp_path / "a.png", photo(), P3)
     assert through(source, tmp_path / f"b{suffix}") == []
-    result = Image.open(tmp_path / f"b{suffix}")
+    result = loaded(tmp_path / f"b{suffix}")
     assert result.info["icc_profile"] == P3
     assert np.abs(np.asarray(result.convert("RGB")).astype(int) - photo()).mean() < 4
 
@@ -103,7 +103,7 @@ def test_srgb_for_all_by_option(tmp_path):
     source = stored(tmp_path / "a.png", photo(), P3)
     assert through(source, tmp_path / "b.png", profile="srgb") == []
     assert (raw_values(tmp_path / "b.png") == read(source).pixels).all()
-    assert Image.open(tmp_path / "b.png").info["icc_profile"] == icc.srgb()
+    assert loaded(tmp_path / "b.png").info["icc_profile"] == icc.srgb()
 
 
 def test_the_mask_keeps_wide_colors_in_a_run(tmp_path):
@@ -118,7 +118,7 @@ def test_the_mask_keeps_wide_colors_in_a_run(tmp_path):
     assert main.run([*job, "--mask", str(tmp_path / "m.png"), "--plugin", POSTERIZE]) == 0
     result = raw_values(tmp_path / "b.png")
     assert (result[:, 46:] == (0, 255, 0)).all() and (result[:, :40] != pixels[:, :40]).any()
-    assert Image.open(tmp_path / "b.png").info["icc_profile"] == P3
+    assert loaded(tmp_path / "b.png").info["icc_profile"] == P3
 
 
 def test_the_orientation_is_applied_to_the_kept_colors(tmp_path):
@@ -148,7 +148,7 @@ def adobe_exif() -> bytes:
 def test_adobe_rgb_by_exif_alone(tmp_path, keep):
     Image.fromarray(photo()).save(tmp_path / "a.png", exif=adobe_exif())
     through(tmp_path / "a.png", tmp_path / "b.png", profile="keep" if keep else "srgb")
-    result = Image.open(tmp_path / "b.png")
+    result = loaded(tmp_path / "b.png")
     assert result.info["icc_profile"] == (icc.adobe_rgb() if keep else icc.srgb())
     assert exif.is_adobe_rgb(result.info["exif"].removeprefix(b"Exif\0\0")) is keep
     assert result.getexif().get_ifd(0x8769)[0xA001] == (65535 if keep else 1)
@@ -258,7 +258,7 @@ def test_colors_told_by_the_box_of_an_avif(tmp_path, pair, told):
     lines = through(tmp_path / "a.avif", tmp_path / "b.png")
     assert len(lines) == bool(told) and (not told or told in lines[0])
     if not told:
-        shown = Image.open(tmp_path / "b.png").info["icc_profile"]
+        shown = loaded(tmp_path / "b.png").info["icc_profile"]
         assert icc.describe(shown) == "Display P3"
 
 
@@ -324,7 +324,7 @@ def test_a_profile_that_leads_one_way_only_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(ImageCms, "buildTransform", one_way)
     (line,) = through(stored(tmp_path / "a.png", photo(), P3), tmp_path / "b.png")
     assert line.endswith("its color profile (Display P3; sRGB is written)")
-    assert Image.open(tmp_path / "b.png").info["icc_profile"] == icc.srgb()
+    assert loaded(tmp_path / "b.png").info["icc_profile"] == icc.srgb()
     icc._between.cache_clear()
 
 

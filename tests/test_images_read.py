@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from imagefiles import deep, item, photo, probe, read, tiff, write
+from imagefiles import deep, item, loaded, photo, probe, read, tiff, write
 from PIL import Image
 
 from stylepipe.errors import ItemError
@@ -42,7 +42,7 @@ def test_jpeg_has_the_pixels_of_pillow(tmp_path, gray, progressive, subsampling)
     picture = Image.fromarray(photo(61, 83))
     picture = picture.convert("L") if gray else picture
     picture.save(path, quality=90, progressive=progressive, subsampling=subsampling)
-    assert (read(path).pixels == np.asarray(Image.open(path).convert("RGB"))).all()
+    assert (read(path).pixels == np.asarray(loaded(path).convert("RGB"))).all()
     assert probe(path).details.get("gray", False) is gray
 
 

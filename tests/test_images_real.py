@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from imagefiles import probe, read, write
+from imagefiles import loaded, probe, read, write
 from PIL import Image, ImageCms
 
 from stylepipe.errors import ItemError
@@ -79,7 +79,7 @@ def ugly(shared_data: Path) -> Path:
 def original(shared_data: Path) -> np.ndarray:
     """The sRGB photo that the derived_* files were made of."""
     path = shared_data / "content" / "bsds500_test" / "100039.jpg"
-    return np.asarray(Image.open(path)).astype(int)
+    return np.asarray(loaded(path)).astype(int)
 
 
 def distance(path: Path, reference: np.ndarray) -> float:
@@ -130,20 +130,20 @@ def test_moving_files_are_left_to_the_video_reader(ugly, name):
 
 def test_heic(ugly):
     pytest.importorskip("pillow_heif")
-    reference = np.asarray(Image.open(ugly / "hopper.png").convert("RGB")).astype(int)
+    reference = np.asarray(loaded(ugly / "hopper.png").convert("RGB")).astype(int)
     assert distance(ugly / "hopper.heif", reference) < 8
 
 
 @pytest.mark.parametrize("turn", [0, 2, 3, 4, 5, 6, 8])
 def test_all_orientations_show_one_picture(ugly, turn):
     """They differ by the number painted in the middle, and by JPEG's loss."""
-    reference = np.asarray(Image.open(ugly / "exif" / "Landscape_1.jpg")).astype(int)
+    reference = np.asarray(loaded(ugly / "exif" / "Landscape_1.jpg")).astype(int)
     assert distance(ugly / "exif" / f"Landscape_{turn}.jpg", reference) < 5
     assert np.abs(reference - reference[::-1]).mean() > 30, "a wrong turn would show"
 
 
 def test_portraits_are_upright(ugly):
-    reference = np.asarray(Image.open(ugly / "exif" / "Portrait_1.jpg")).astype(int)
+    reference = np.asarray(loaded(ugly / "exif" / "Portrait_1.jpg")).astype(int)
     assert distance(ugly / "exif" / "Portrait_6.jpg", reference) < 5
 
 
@@ -156,7 +156,7 @@ def test_avif_is_turned_once(ugly):
 
 
 def test_exif_orientation_of_a_png(ugly):
-    stored = np.asarray(Image.open(ugly / "exif_orientation.png").convert("RGB"))
+    stored = np.asarray(loaded(ugly / "exif_orientation.png").convert("RGB"))
     assert (read(ugly / "exif_orientation.png").pixels == stored[::-1, ::-1]).all()
 
 
@@ -179,7 +179,7 @@ def test_gray_matches_the_original(ugly, original):
 
 @pytest.mark.parametrize("name", ["derived_display_p3_tagged.jpg", "icc_profile_big.jpg"])
 def test_profiles_are_applied(ugly, name):
-    picture = Image.open(ugly / name)
+    picture = loaded(ugly / name)
     source = ImageCms.ImageCmsProfile(io.BytesIO(picture.info["icc_profile"]))
     target = ImageCms.createProfile("sRGB")
     expected = np.asarray(
@@ -197,7 +197,7 @@ def test_profiles_are_applied(ugly, name):
 
 
 def test_p3_version_of_the_original_comes_back(original, tmp_path, ugly):
-    profile = Image.open(ugly / "derived_display_p3_tagged.jpg").info["icc_profile"]
+    profile = loaded(ugly / "derived_display_p3_tagged.jpg").info["icc_profile"]
     stored = ImageCms.profileToProfile(
         Image.fromarray(original.astype(np.uint8)),
         ImageCms.createProfile("sRGB"),
@@ -208,11 +208,11 @@ def test_p3_version_of_the_original_comes_back(original, tmp_path, ugly):
 
 
 def test_srgb_profile_and_metadata_are_kept_byte_for_byte(ugly, tmp_path):
-    source = Image.open(ugly / "flower2.webp")
+    source = loaded(ugly / "flower2.webp")
     meta = read(ugly / "flower2.webp").meta
     assert meta.icc == source.info["icc_profile"] and meta.xmp == source.info["xmp"]
     for suffix in (".jpg", ".png", ".webp", ".avif", ".tif"):
-        again = Image.open(write(read(ugly / "flower2.webp"), tmp_path / f"a{suffix}"))
+        again = loaded(write(read(ugly / "flower2.webp"), tmp_path / f"a{suffix}"))
         assert again.info["icc_profile"] == source.info["icc_profile"]
         before, after = source.getexif(), again.getexif()
         for tag in (271, 272, 305, 306):
@@ -224,15 +224,15 @@ def test_srgb_profile_and_metadata_are_kept_byte_for_byte(ugly, tmp_path):
 
 
 def test_gps_of_a_tiff_survives(ugly, tmp_path):
-    before = Image.open(ugly / "gray16_640x512.tiff").getexif()
-    after = Image.open(write(read(ugly / "gray16_640x512.tiff"), tmp_path / "a.tiff")).getexif()
+    before = loaded(ugly / "gray16_640x512.tiff").getexif()
+    after = loaded(write(read(ugly / "gray16_640x512.tiff"), tmp_path / "a.tiff")).getexif()
     assert dict(after.get_ifd(0x8825)) == dict(before.get_ifd(0x8825)) != {}
     assert after[271] == before[271]
 
 
 def test_alpha_of_real_files(ugly):
     for name in ("alpha.png", "alpha.webp", "rgba.png", "palette.png", "trns_1bit.png"):
-        expected = np.asarray(Image.open(ugly / name).convert("RGBA"))
+        expected = np.asarray(loaded(ugly / name).convert("RGBA"))
         frame = read(ugly / name)
         assert (frame.alpha == expected[:, :, 3]).all()
         assert frame.alpha.min() == 0 < frame.alpha.max()
@@ -257,7 +257,7 @@ def test_ordinary_photos(shared_data, tmp_path):
     ]
     assert len(paths) > 30
     for path in paths:
-        picture = Image.open(path)
+        picture = loaded(path)
         assert exif.orientation(picture.info.get("exif", b"").removeprefix(b"Exif\0\0")) == 1
         frame = read(path)
         profile = picture.info.get("icc_profile")

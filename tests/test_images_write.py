@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from imagefiles import deep, item, photo, read, write
+from imagefiles import deep, item, loaded, photo, read, write
 from PIL import Image, ImageCms
 
 from stylepipe.errors import ItemError, UsageError
@@ -65,7 +65,7 @@ def test_others_read_the_lossless_files(tmp_path):
     for suffix in (".png", ".tif"):
         rgba = np.dstack([photo(), ALPHA])
         path = write(Frame(photo(), ALPHA), tmp_path / f"a{suffix}")
-        assert (np.asarray(Image.open(path)) == rgba).all()
+        assert (np.asarray(loaded(path)) == rgba).all()
         path = write(Frame(deep()), tmp_path / f"b{suffix}")
         assert (cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[:, :, ::-1] == deep()).all()
 
@@ -82,7 +82,7 @@ def test_same_frame_same_bytes(tmp_path, suffix):
 
 @pytest.mark.parametrize("suffix", LOSSY)
 def test_lossy_formats_are_close(tmp_path, suffix):
-    picture = Image.open(write(Frame(photo(200, 300)), tmp_path / f"a{suffix}"))
+    picture = loaded(write(Frame(photo(200, 300)), tmp_path / f"a{suffix}"))
     error = np.asarray(picture.convert("RGB")).astype(int) - photo(200, 300)
     assert np.abs(error).mean() < 2
 
@@ -101,7 +101,7 @@ def test_quality_is_obeyed_and_color_keeps_its_resolution(tmp_path):
     error = [
         np.abs(
             np.asarray(
-                Image.open(write(Frame(lines), tmp_path / f"l{quality}.jpg", image_quality=quality))
+                loaded(write(Frame(lines), tmp_path / f"l{quality}.jpg", image_quality=quality))
             ).astype(int)
             - lines
         ).mean()
@@ -131,7 +131,7 @@ def test_formats_without_alpha_show_the_picture_on_white(tmp_path, suffix, bits)
     scale = 1 if bits == 8 else 257
     dtype = np.uint8 if bits == 8 else np.uint16
     frame = Frame(photo().astype(dtype) * scale, ALPHA.astype(dtype) * scale)
-    got = np.asarray(Image.open(write(frame, tmp_path / f"a{suffix}"))).astype(int)
+    got = np.asarray(loaded(write(frame, tmp_path / f"a{suffix}"))).astype(int)
     share = ALPHA[:, :, None] / 255
     expected = photo() * share + 255 * (1 - share)
     assert np.abs(got - expected).mean() < (1.5 if suffix == ".jpg" else 0.51)
@@ -148,7 +148,7 @@ def test_alpha_and_the_colors_under_it_stay(tmp_path, suffix):
 def test_sixteen_bits_are_rounded_to_eight(tmp_path, suffix):
     values = np.array([0, 128, 129, 257 * 77 + 128, 257 * 77 + 129, 65535], np.uint16)
     frame = Frame(np.broadcast_to(values[:, None, None], (6, 6, 3)).copy())
-    got = np.asarray(Image.open(write(frame, tmp_path / f"a{suffix}")).convert("RGB"))
+    got = np.asarray(loaded(write(frame, tmp_path / f"a{suffix}")).convert("RGB"))
     expected = [0, 0, 1, 77, 78, 255]
     allowed = 0 if suffix in (".bmp", ".gif") else 6
     assert np.abs(got[:, 3, 0].astype(int) - expected).max() <= allowed
@@ -184,7 +184,7 @@ def test_too_long_for_the_format(tmp_path, suffix, side):
 @pytest.mark.parametrize("bits", [8, 16])
 def test_metadata_is_written(tmp_path, suffix, bits):
     path = write(Frame(photo() if bits == 8 else deep(), meta=META), tmp_path / f"a{suffix}")
-    picture = Image.open(path)
+    picture = loaded(path)
     tags = picture.getexif()
     assert tags[271] == "Maker" and tags.get_ifd(0x8769)[0x9003] == "2024:01:02 03:04:05"
     assert picture.info["icc_profile"] == META.icc
@@ -208,7 +208,7 @@ def test_strip_metadata(tmp_path, suffix):
 def test_strip_metadata_keeps_a_profile_the_colors_need(tmp_path):
     profile = icc.adobe_rgb()
     path = write(Frame(deep(), meta=Meta(icc=profile)), tmp_path / "a.png", strip_metadata=True)
-    assert Image.open(path).info["icc_profile"] == profile
+    assert loaded(path).info["icc_profile"] == profile
 
 
 def test_metadata_too_large_for_a_jpeg_is_left_out_and_said(tmp_path):
@@ -226,7 +226,7 @@ def test_metadata_too_large_for_a_jpeg_is_left_out_and_said(tmp_path):
     sink.close()
     assert len(lines) == 1 and lines[0].startswith("a.jpg: ")  # one line a file, kinds summed
     assert lines[0].count("does not fit") == 2 and "EXIF" in lines[0] and "XMP" in lines[0]
-    assert "dpi" in Image.open(tmp_path / "a.jpg").info
+    assert "dpi" in loaded(tmp_path / "a.jpg").info
     for suffix in (".png", ".webp"):
         assert read(write(Frame(photo(), meta=meta), tmp_path / f"a{suffix}")).meta.exif == block
 
@@ -234,7 +234,7 @@ def test_metadata_too_large_for_a_jpeg_is_left_out_and_said(tmp_path):
 def test_large_profile_in_a_jpeg(tmp_path):
     profile = icc.srgb() + bytes(200_000)
     path = write(Frame(photo(), meta=Meta(icc=profile)), tmp_path / "a.jpg")
-    assert Image.open(path).info["icc_profile"] == profile
+    assert loaded(path).info["icc_profile"] == profile
 
 
 # -- trouble -------------------------------------------------------------------------------

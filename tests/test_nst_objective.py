@@ -3,7 +3,7 @@
 import pytest
 import tinyencoder
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tinyencoder import STYLE
 from torch import Tensor
@@ -55,11 +55,12 @@ def everything(photo: Tensor, regions: dict[str, Tensor] | None) -> list[Feature
     ]
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=8, deadline=None, derandomize=True)
+@example(height=17, width=19, tile=1, divided=True, seed=0)
 @given(
     height=st.integers(17, 70),
     width=st.integers(17, 70),
-    tile=st.integers(1, 48),
+    tile=st.integers(8, 48),  # smaller ones take long, and are tried on the small picture above
     divided=st.booleans(),
     seed=st.integers(0, 99),
 )

@@ -97,13 +97,13 @@ def make(photos: list[Path], paintings: list[Painting], tmp_path: Path) -> Make:
 
 
 def test_training_learns_the_paintings_colors(make: Make, photos: list[Path]) -> None:
-    options = replace(OPTIONS, steps=120, batch=4, learning_rate=5e-3, preview_every=1000)
+    options = replace(OPTIONS, steps=40, batch=4, learning_rate=1e-2, preview_every=1000)
     seen: list[Progress] = []
     path = make(options=options).run(seen.append)
     net, records, metadata = load_styles(path)
     assert [r.name for r in records] == ["red", "blue"]
-    assert '"steps": 120' in metadata["options"]
-    assert [p.step for p in seen] == list(range(1, 121))
+    assert '"steps": 40' in metadata["options"]
+    assert [p.step for p in seen] == list(range(1, 41))
     early = np.mean([p.terms["style"] for p in seen[2:12]])
     late = np.mean([p.terms["style"] for p in seen[-10:]])
     assert late < 0.6 * early

@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stylepipe import Options, UsageError, option
@@ -155,6 +155,7 @@ def test_a_component_without_options_has_none():
         Options.build({"x": 1})
 
 
+@settings(max_examples=40)
 @given(
     st.fixed_dictionaries(
         {},

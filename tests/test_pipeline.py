@@ -361,7 +361,8 @@ def test_clip_keeps_every_frame(clip, tmp_path):
 
 def test_interrupted_clip_goes_on(tmp_path, monkeypatch):
     clip = tmp_path / "clip.npy"  # larger than what the queues hold
-    np.save(clip, np.stack([array(700, 700, seed=i) for i in range(80)]))
+    first = array(700, 700)
+    np.save(clip, np.stack([np.roll(first, i) for i in range(80)]))
     write = fakes.NpySink.write
 
     def interrupt(self, frame):

@@ -11,7 +11,8 @@ import cv2
 import pytest
 from PIL import Image
 from stylepipe_plugins.fast import FastStylizer
-from test_docs import DUOTONE, ROOT
+from test_docs import DUOTONE, ROOT, text
+from test_docs import PAGES as DOCUMENTED
 
 import stylepipe
 from stylepipe.cli import main
@@ -44,7 +45,7 @@ def follow(page: str) -> None:
             exec(compile(step, page, "exec"), {"__name__": "readme"})
             continue
         more = ["--plugin", "stylepipe_duotone"] if "duotone" in " ".join(step) else []
-        if step[0] == "train":
+        if step[:2] == ["train", "fast"]:
             more += ["--steps", "1"]
         assert main.run([*step, *more]) == 0, " ".join(step)
         for before, value in pairwise(step):
@@ -54,20 +55,28 @@ def follow(page: str) -> None:
     assert outputs
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch, make_clip):
-    """A clone with small pictures and clips, and a painting of the reader's own."""
-    shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    for path in [*tmp_path.rglob("*.jpg"), *tmp_path.rglob("*.png")]:
+@pytest.fixture(scope="module")
+def small_clone(tmp_path_factory):
+    """A clone with small pictures."""
+    clone = tmp_path_factory.mktemp("clone")
+    for entry in ("docs", "examples", "presets"):
+        shutil.copytree(ROOT / entry, clone / entry)
+    for path in [*clone.rglob("*.jpg"), *clone.rglob("*.png")]:
         with Image.open(path) as picture:
             exif, size = picture.getexif(), picture.size
             flat = "masks" in path.parts  # a map of regions stays one: no colors in between
             how = Image.Resampling.NEAREST if flat else Image.Resampling.BICUBIC
             small = picture.resize([max(1, side * SMALL // max(size)) for side in size], how)
             small.save(path, exif=exif)
-    for name in ("clip", "cut"):
-        make_clip(f"examples/{name}.mp4", frames=30, rate=10, sound=True, cut=15)
-    (tmp_path / "presets").symlink_to(ROOT / "presets")
+    return clone
+
+
+@pytest.fixture
+def folder(small_clone, tmp_path, monkeypatch, make_clip, page):
+    """That clone, with small clips where the page has any, and a painting of the reader's own."""
+    shutil.copytree(small_clone, tmp_path, dirs_exist_ok=True)
+    for name in ("clip", "cut") if ".mp4" in text(page) else ():
+        make_clip(f"examples/{name}.mp4", frames=12, rate=4, sound=True, cut=6)
     shutil.copy(ROOT / "examples/paintings/ink.jpg", tmp_path / "painting.jpg")
     monkeypatch.setattr("click.get_app_dir", lambda name: str(tmp_path / "config"))
     monkeypatch.syspath_prepend(str(DUOTONE))
@@ -75,7 +84,7 @@ def folder(tmp_path, monkeypatch, make_clip):
     return tmp_path
 
 
-PAGES = ["README.md", "examples/README.md", "examples/stylepipe-duotone/README.md"]
+PAGES = [page for page in DOCUMENTED if re.search("^stylepipe .* -o ", text(page), re.MULTILINE)]
 
 
 @pytest.fixture

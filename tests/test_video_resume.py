@@ -226,6 +226,7 @@ def test_frames_must_keep_size_and_order(tmp_path, source):
     frames[2].pixels = frames[2].pixels[:20]
     with pytest.raises(ItemError, match="64x20"):
         sink.write(frames[2])
+    sink.abort()
 
 
 @pytest.mark.slow

@@ -41,7 +41,7 @@ def command(
 ) -> int:
     """Say what is in photos and videos, without decoding all of them.
 
-    Damage is told as far as it shows in the headers; the exit code is then 1.
+    Damage is reported as far as it shows in the headers; the exit code is then 1.
     """
     app = app_of(ctx)
     app.warn_of_broken()

@@ -96,8 +96,8 @@ class EncodeSettings:
 def encode(frame: Frame, suffix: str, settings: EncodeSettings) -> bytes:
     """The bytes of a file of the format that ``suffix`` stands for.
 
-    What the format has no place for is told. Without alpha the picture is shown on white; GIF has
-    pixels that are seen or not. Raises ItemError.
+    What the format has no place for is reported. Without alpha the picture is shown on white; the
+    pixels of a GIF are either opaque or transparent. Raises ItemError.
     """
     made = _FORMATS[suffix]
     height, width = frame.pixels.shape[:2]
@@ -152,7 +152,7 @@ def _tell_pixels(frame: Frame, holds: frozenset[str], settings: EncodeSettings) 
 
 
 def _fitting(meta: Meta, holds: frozenset[str], settings: EncodeSettings) -> Meta:
-    """The metadata that the format can hold; the rest is told, unless nobody wants it."""
+    """The metadata that the format can hold; the rest is reported, unless nobody wants it."""
     if settings.strip:  # colors of another space than sRGB would be wrong without their profile
         return Meta(icc=meta.icc if meta.icc and not icc.is_srgb(meta.icc) else None)
     block = (meta.exif or b"").removeprefix(b"Exif\0\0")

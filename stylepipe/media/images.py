@@ -91,7 +91,7 @@ class ImageWriter(Writer):
 
     Sixteen bits stay in PNG and TIFF. JPEG and BMP cannot be transparent and show the picture on
     white. Colors come back in the source's profile. EXIF, XMP, IPTC, texts and resolution are
-    written wherever the format has a place; what it cannot hold is told in one line.
+    written wherever the format has a place; what it cannot hold is reported in one line.
     """
 
     name = "image"

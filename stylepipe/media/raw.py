@@ -1,4 +1,4 @@
-"""Camera RAW: told from pictures by its tags, and developed by LibRaw (the package rawpy).
+"""Camera RAW: recognized by its tags, and developed by LibRaw (the package rawpy).
 
 Most kinds of RAW are TIFF files whose first directory holds a small preview, which must not be
 taken for the picture. Tags: TIFF 6.0; DNG 1.7.1.

@@ -1,0 +1,24 @@
+"""A masker in one file: stylepipe run PHOTOS -o OUT --plugin shadows.py --mask shadows"""
+
+from stylepipe import Masker, MaskOptions, hookimpl, option
+
+
+class ShadowsOptions(MaskOptions):
+    below: float = option(0.5, "Lightness under which the picture is painted.", min=0, max=1)
+
+
+class Shadows(Masker):
+    """The dark parts of the picture."""
+
+    name = "shadows"
+    Options = ShadowsOptions
+
+    def mask(self, batch, frames):
+        lightness = batch.images.mean(1, keepdim=True)
+        # a soft step, so that noise near the limit does not make the edge ragged
+        return ((self.options.below - lightness) * 10 + 0.5).clamp(0, 1)
+
+
+@hookimpl
+def stylepipe_components():
+    return [Shadows]
