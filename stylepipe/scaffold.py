@@ -119,15 +119,46 @@ class $cls(Masker):
         """Return N1HW in [0, 1], as large as the images: 1 is painted."""
         return (batch.images.mean(1, keepdim=True) > self.options.threshold).float()
 ''',
+    "temporal": '''\
+"""A temporal method: keeps the frames of a film alike. This one takes the median of a few."""
+
+from pathlib import Path
+
+from stylepipe import Options, Temporal, hookimpl, option
+
+
+class ${cls}Options(Options):
+    radius: int = option(1, "Frames on either side that count.", min=1, max=8)
+
+
+class $cls(Temporal):
+    """Takes the median over neighboring frames: flicker goes, and fast things leave traces."""
+
+    name = "$name"
+    mode = "filter"
+    uses_flow = False
+    Options = ${cls}Options
+
+    def __init__(self, options, flow=None):
+        super().__init__(options, flow)
+        self.lookahead = options.radius
+
+    def filter(self, window, at, previous):
+        """Return the final pixels of ``window[at]``: HxWx3 of the same dtype."""
+        import numpy as np
+
+        pixels = [painted.pixels for painted in window]
+        return np.median(pixels, axis=0).astype(window[at].pixels.dtype)
+''',
     "flow": '''\
 """An optical flow: says how things move from one frame of a video to the next."""
 
 from pathlib import Path
 
-from stylepipe import Flow, FlowOptions, hookimpl, option
+from stylepipe import Flow, Options, hookimpl, option
 
 
-class ${cls}Options(FlowOptions):
+class ${cls}Options(Options):
     radius: int = option(4, "Largest motion that is looked for, in pixels.", min=0, max=32)
 
 
@@ -260,7 +291,8 @@ class ${cls}Sink(Sink):
 _TABLES = {
     "stylizer": '[stylizer]\nuse = "$name"\nwarmth = 0.8\n',
     "masker": '[mask]\nuse = "$name"\nthreshold = 0.6\nfeather = 4\n',
-    "flow": '[temporal]\nuse = "$name"\nradius = 6\n',
+    "temporal": '[temporal]\nuse = "$name"\nradius = 2\n',
+    "flow": '[temporal]\nuse = "warp"\nflow = "$name"\nradius = 6\n',
     "reader": "[input]\nppm_gamma = 0.8\n",
     "writer": '[output]\nformat = "ppm"\nppm_text = true\n',
 }

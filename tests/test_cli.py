@@ -258,7 +258,7 @@ def test_presets_are_read_once(job, monkeypatch):
     from stylepipe import presets
 
     read, load = [], presets.load
-    monkeypatch.setattr(presets, "load", lambda path: read.append(path.stem) or load(path))
+    monkeypatch.setattr(presets, "load", lambda path, *more: read.append(path.stem) or load(path, *more))
     job("run", "x", "-o", "o", "-p", "background", "--mask", "edges", "--strength", "0.5")
     assert read == ["background", "default"]
 

@@ -211,9 +211,9 @@ def test_probe_tells_of_a_folder(cli, tmp_path, capsys):
 
 def test_a_flow_holds_the_frames_of_a_folder_together(cli, tmp_path):
     shot(tmp_path / "in", 3)
-    code, _, err = cli("in", "-o", "out", "--temporal", "dis")
+    code, _, err = cli("in", "-o", "out", "--temporal", "warp")
     assert code == 2 and "--frame-rate 25 for folders of numbered frames" in err
-    assert cli("in", "-o", "out", "--temporal", "dis", "--frame-rate", "25")[0] == 0
+    assert cli("in", "-o", "out", "--temporal", "warp", "--frame-rate", "25")[0] == 0
 
 
 # -- writing -------------------------------------------------------------------------------
@@ -280,7 +280,7 @@ def stops(monkeypatch):
     return at
 
 
-@pytest.mark.parametrize("more", [[], ["--temporal", "dis"]], ids=["plain", "guided"])
+@pytest.mark.parametrize("more", [[], ["--temporal", "warp"]], ids=["plain", "guided"])
 def test_an_interrupted_folder_resumes_after_its_last_picture(cli, tmp_path, stops, more):
     shot(tmp_path / "in", 6)
     args = ["in", "--frame-rate", "25", "--format", "jpg/", "--json", *more]

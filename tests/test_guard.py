@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 from fakes import ClipReader, ClipWriter, Negative, NpyReader, NpyWriter, array, settings
+from stylepipe_plugins.temporal_warp import Warp
 
-from stylepipe import Flow, FlowOptions, Frame, Masker, MaskOptions, Options
+from stylepipe import Flow, Frame, Masker, MaskOptions, Options
 from stylepipe.job import Job
 from stylepipe.pipeline import run
 from stylepipe.report import Report
@@ -164,7 +165,7 @@ def test_flows(go, result, words):
             bad = (a.pixels == array(seed=0)).all()
             return result(zero) if bad else zero
 
-    why = go(settings(flow=Still(FlowOptions())), clip=True)
+    why = go(settings(temporal=Warp(Warp.Options(), Still(Still.Options()))), clip=True)
     assert words in why and (result is quit_ or "flow 'still' of plugin toys" in why)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from fakes import array, settings
+from stylepipe_plugins.temporal_warp import Warp
 from thirds import Thirds
 
 from stylepipe import Caps, Flow, Item, Masker, StyleRef, Stylizer, UsageError, parse_style
@@ -80,9 +81,9 @@ class Quarters(Masker):
         return planes
 
 
-def chosen(*styles, stylizer=Paint, masker=Quarters, flow=None, strength=1.0, **mask):
+def chosen(*styles, stylizer=Paint, masker=Quarters, temporal=None, strength=1.0, **mask):
     options = stylizer.Options(style=styles, strength=strength)
-    kept = settings(masker=masker(masker.Options(**mask)), flow=flow)
+    kept = settings(masker=masker(masker.Options(**mask)), temporal=temporal)
     return replace(kept, stylizer=stylizer(options))
 
 
@@ -272,8 +273,8 @@ def test_film_does_not_drag_the_photo_into_regions(tmp_path):
             planes = super().mask(batch, frames)
             return planes if frames[0].index else planes * 0
 
-    flow = Still(Still.Options(blend=0.9))
-    assert go(clip, chosen("dark", "white", masker=Growing, flow=flow)).exit_code == 0
+    temporal = Warp(Warp.Options(blend=0.9), Still(Still.Options()))
+    assert go(clip, chosen("dark", "white", masker=Growing, temporal=temporal)).exit_code == 0
     result, source = np.load(tmp_path / "out" / "clip.npy"), np.load(clip)
     assert np.array_equal(result[0], source[0])
     assert (result[1, :, :14] == gray(0.2)).all() and (result[1, :, 18:30] == 255).all()

@@ -9,6 +9,7 @@ import pytest
 import torch
 from clips import make_clip
 from fakes import array, settings
+from stylepipe_plugins.temporal_warp import Warp
 
 from stylepipe import Batch, Caps, Flow, Item, Masker, Stylizer, StylizerOptions, hookimpl
 from stylepipe.cli import main
@@ -42,8 +43,9 @@ def stylepipe_components():
     return [Twice]
 
 
-def chosen(cls=Twice, masker=None, flow=None, **options):
-    return replace(settings(masker=masker, flow=flow), stylizer=cls(StylizerOptions.build(options)))
+def chosen(cls=Twice, masker=None, temporal=None, **options):
+    kept = settings(masker=masker, temporal=temporal)
+    return replace(kept, stylizer=cls(StylizerOptions.build(options)))
 
 
 def go(source, output, chosen, **options):
@@ -173,8 +175,8 @@ class Follows(Twice):
 @pytest.mark.parametrize(("cls", "most"), [(Random, 70), (Follows, 3)])
 def test_a_guide_holds_enlarged_frames_together(tmp_path, cls, most, masker):
     np.save(tmp_path / "a.npy", np.broadcast_to(array(48, 64) // 4, (3, 48, 64, 3)))
-    flow = Still(Still.Options(blend=0.9))
-    report = go(tmp_path / "a.npy", tmp_path / "out", chosen(cls, masker, flow))
+    temporal = Warp(Warp.Options(blend=0.9), Still(Still.Options()))
+    report = go(tmp_path / "a.npy", tmp_path / "out", chosen(cls, masker, temporal))
     assert report.counts == {"done": 1}, report.failures
     frames = np.load(tmp_path / "out" / "a.npy").astype(float)
     assert frames.shape == (3, 96, 128, 3)

@@ -215,7 +215,7 @@ def test_what_is_no_picture_gets_a_sentence_and_costs_nothing(negative, picture,
         ({"settings": {"stylizer": "negative"}}, r"\[stylizer\] takes keys with their values"),
         ({"settings": {"output": {"format": "png"}}}, "about files"),
         ({"settings": {"mask": {"path": "masks"}}}, r"give one to paint\(picture, mask="),
-        ({"settings": {"temporal": {"use": "dis"}}}, "pictures in memory are none"),
+        ({"settings": {"temporal": {"use": "warp"}}}, "pictures in memory are none"),
         ({"preset": "video-smooth"}, "use stylepipe.convert"),
     ],
 )
@@ -243,7 +243,7 @@ def test_what_convert_cannot_do_gets_a_sentence(tmp_path, options, words):
 
 def test_a_result_that_is_no_picture_names_the_stylizer():
     painter = stylepipe.open("negative", nan=True, device="cpu")
-    words = "'negative' returned values that are not numbers"
+    words = "'negative' of plugin toy_plugin returned values that are not numbers"
     with painter, pytest.raises(ItemError, match=words):
         painter.paint(array())
 
@@ -251,8 +251,11 @@ def test_a_result_that_is_no_picture_names_the_stylizer():
 def test_a_picture_that_pil_cannot_decode_is_one_sentence(negative, tmp_path):
     Image.fromarray(array(64, 64)).save(tmp_path / "a.png")
     (tmp_path / "torn.png").write_bytes((tmp_path / "a.png").read_bytes()[:5000])
-    with pytest.raises(ItemError, match="the picture cannot be decoded"):
-        negative.paint(Image.open(tmp_path / "torn.png"))
+    with (
+        Image.open(tmp_path / "torn.png") as torn,
+        pytest.raises(ItemError, match="the picture cannot be decoded"),
+    ):
+        negative.paint(torn)
 
 
 # -- opened once, closed always ------------------------------------------------------------
