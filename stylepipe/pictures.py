@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stylepipe.errors import ItemError
+from stylepipe.media.containers import PICTURES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 300_000_000
 """Most pixels of a picture of any kind, unless the user sets another limit."""
+PICTURE_SUFFIXES = tuple(PICTURES)
+"""What files of pictures are called, camera RAW left aside; their content decides in the end."""
 _MOVES = "it moves: only still pictures can be used"
 
 

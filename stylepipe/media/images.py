@@ -10,30 +10,13 @@ from stylepipe.components import Context, PixelLimit, Reader, Sink, Writer
 from stylepipe.damage import Damaged, refuse
 from stylepipe.errors import ItemError
 from stylepipe.media import raw
+from stylepipe.media.containers import PICTURES
 from stylepipe.options import Options as BaseOptions
 from stylepipe.options import option
 from stylepipe.types import Frame, Info, Item
 
 if TYPE_CHECKING:
     from stylepipe.media.encode import EncodeSettings
-
-_SUFFIXES = (
-    ".jpg",
-    ".jpeg",
-    ".jpe",
-    ".jfif",
-    ".png",
-    ".apng",
-    ".webp",
-    ".tif",
-    ".tiff",
-    ".bmp",
-    ".avif",
-    ".gif",
-    ".heic",
-    ".heif",
-    ".hif",
-)
 
 
 class ImageReader(Reader):
@@ -47,7 +30,7 @@ class ImageReader(Reader):
 
     name = "image"
     kind = "image"
-    patterns = (*_SUFFIXES, ".mpo", *raw.SUFFIXES)
+    patterns = (*PICTURES, ".mpo", *raw.SUFFIXES)
     instead = dict.fromkeys(raw.SUFFIXES, ".tif")  # which holds the depth of RAW
 
     Options = PixelLimit
@@ -90,7 +73,7 @@ class ImageWriter(Writer):
 
     name = "image"
     kind = "image"
-    patterns = _SUFFIXES
+    patterns = tuple(PICTURES)
 
     class Options(BaseOptions):
         image_quality: int | None = option(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from stylepipe.components import Context, PixelLimit, Reader, Sink, Writer
 from stylepipe.damage import Damaged, refuse
 from stylepipe.errors import ItemError, UsageError
+from stylepipe.media.containers import ANIMATIONS, FILMS
 from stylepipe.media.limits import check_size
 from stylepipe.options import Options as BaseOptions
 from stylepipe.options import option
@@ -20,7 +21,7 @@ from stylepipe.types import Frame, Info, Item
 if TYPE_CHECKING:
     from stylepipe.media.video_read import Span
 
-ANIMATIONS = (".gif", ".webp", ".apng", ".png", ".avif", ".avifs")
+MOVING = (*ANIMATIONS, ".avif", ".avifs")
 """Picture files that may hold several frames."""
 PRESETS = (
     "ultrafast",
@@ -41,12 +42,7 @@ class VideoReader(Reader):
     name = "video"
     kind = "video"
     patterns = (
-        ".mp4",
-        ".mov",
-        ".m4v",
-        ".mkv",
-        ".webm",
-        ".avi",
+        *FILMS,
         ".mpg",
         ".mpeg",
         ".m2v",
@@ -75,7 +71,7 @@ class VideoReader(Reader):
         ".hevc",
         ".ivf",
         ".amv",
-        *ANIMATIONS,
+        *MOVING,
     )
 
     class Options(PixelLimit):
@@ -118,7 +114,7 @@ class VideoReader(Reader):
         """
         from stylepipe.media import animation, video_read
 
-        if path.suffix.lower() in ANIMATIONS:
+        if path.suffix.lower() in MOVING:
             return animation.probe(path, self._span(), self.options.max_pixels)
         info = video_read.probe(path, self._span(), self._damaged)
         check_size(info.width, info.height, self.options.max_pixels)
@@ -132,7 +128,7 @@ class VideoReader(Reader):
         """
         from stylepipe.media import animation, video_read
 
-        if item.source.suffix.lower() in ANIMATIONS:
+        if item.source.suffix.lower() in MOVING:
             return animation.frames(
                 item.source, info, self._span(), start, self.options.max_pixels, self._damaged
             )
@@ -161,7 +157,7 @@ class VideoWriter(Writer):
 
     name = "video"
     kind = "video"
-    patterns = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".gif", ".webp", ".apng", ".png")
+    patterns = (*FILMS, *ANIMATIONS)
 
     class Options(BaseOptions):
         codec: str = option(
@@ -196,7 +192,7 @@ class VideoWriter(Writer):
 
     def check_item(self, item: Item, info: Info) -> None:
         """Refuse a film as .png: who asks for that wants pictures, not one that moves."""
-        if item.output.suffix.lower() == ".png" and item.source.suffix.lower() not in ANIMATIONS:
+        if item.output.suffix.lower() == ".png" and item.source.suffix.lower() not in MOVING:
             raise ItemError(
                 "a film cannot be written as .png, nor as numbered pictures; write .mp4 or .mkv "
                 "and take it apart (ffmpeg -i film.mkv %04d.png), or .apng for an animated picture"
@@ -210,7 +206,7 @@ class VideoWriter(Writer):
     def open_sink(self, item: Item, info: Info, path: Path, work: Path) -> Sink:
         """Settle encoder and streams, and find what an interrupted run has left in ``work``.
 
-        Raises ItemError if the encoder refuses the clip's size or the suffix.
+        Raises ItemError if the encoder refuses the clip's size, or the container the codec.
         """
         suffix = path.suffix.lower()
         if absent := info.details.get("metadata"):
