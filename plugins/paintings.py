@@ -16,12 +16,11 @@ from stylepipe import (
     Stylizer,
     StylizerOptions,
     UsageError,
+    full_range_dtype,
     option,
     parse_style,
     read_picture,
 )
-
-from .training import halved
 
 if TYPE_CHECKING:
     import torch
@@ -139,8 +138,6 @@ class PaintingStylizer(Stylizer):
 
     def open_encoder(self, pooling: str = "max") -> Encoder:
         """The encoder of the options, where the job computes. Raises UsageError, SetupError."""
-        import torch
-
         from stylepipe.nst.encoders import open_encoder
 
         options, device = self.options, self._context.device
@@ -149,7 +146,7 @@ class PaintingStylizer(Stylizer):
             options.encoder_weights,
             pooling=pooling,
             device=device.torch,
-            dtype=torch.bfloat16 if halved(self._context) else torch.float32,
+            dtype=full_range_dtype(device),
             log=self._context.log,
         )
 

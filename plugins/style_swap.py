@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stylepipe import (
     Batch,
     Caps,
-    Context,
+    Component,
     ItemError,
-    Stylizer,
     UsageError,
+    full_range_dtype,
     hookimpl,
     native_bf16,
     option,
     parse_style,
 )
+from stylepipe.nst.training.options import DecoderOptions
 
-from .decoding import MixFlags, train_decoders
-from .restyle import DECODERS, RestyleOptions, RestyleStylizer
-from .training import halved
+from .decoding import DecoderTraining, DecoderTrainingOptions
+from .restyle import RestyleOptions, RestyleStylizer
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from stylepipe.nst.inverses import FeatureInverter
     from stylepipe.nst.optimize import Step
     from stylepipe.nst.restyle import FeatureTransform
+    from stylepipe.nst.training.decoder import Mix
 
 LAYER = "relu3_1"
 
@@ -83,23 +85,13 @@ class SwapOptions(RestyleOptions):
         return self.decodes() and super().needs_decoder()
 
 
-class SwapFlags(MixFlags):
-    """What ``stylepipe train style-swap`` can be told."""
-
-    copies: float = option(
-        0.5, "Part of the rows that are decoded without any style.", min=0, max=1
-    )
-    patch_size: int = option(3, "Side of the patches, in features.", min=1, max=15)
-
-
 class SwapStylizer(RestyleStylizer):
     """Any painting at once: swaps patches of features for the painting's own (Chen, Schmidt)."""
 
     name = "style-swap"
     Options = SwapOptions
     options: SwapOptions
-    TrainOptions = SwapFlags
-    caps = Caps(strength="native", trainable=True, min_side=64)
+    caps = Caps(strength="native", min_side=64)
     decoder_file = "style-swap.safetensors"
 
     def transform(self) -> FeatureTransform:
@@ -111,7 +103,11 @@ class SwapStylizer(RestyleStylizer):
             options.patch_stride,
             pooled=options.blend == "pool",
             # Emulated, bfloat16 is many times slower than float32.
-            fast=not options.exact and halved(context) and native_bf16(context.device.torch),
+            fast=(
+                not options.exact
+                and full_range_dtype(context.device).itemsize == 2
+                and native_bf16(context.device.torch)
+            ),
         )
 
     def layers(self, decoders: Iterable[str]) -> list[str]:
@@ -150,32 +146,45 @@ class SwapStylizer(RestyleStylizer):
         except Diverged as error:
             raise ItemError(str(error)) from error
 
-    @classmethod
-    def train(cls, options: SwapFlags, context: Context) -> None:
-        """Train a decoder for relu3_1, or go on training it."""
+
+@dataclass(frozen=True)
+class SwapDecoderOptions(DecoderOptions):
+    copies: float = 0.5
+
+
+class SwapTrainingOptions(DecoderTrainingOptions, run=SwapDecoderOptions):
+    """What ``stylepipe train style-swap`` can be told."""
+
+    patch_size: int = option(3, "Side of the patches, in features.", min=1, max=15)
+
+
+class SwapTraining(DecoderTraining):
+    """Train a decoder for the style-swap stylizer, for relu3_1."""
+
+    name = "style-swap"
+    Options = SwapTrainingOptions
+    options: SwapTrainingOptions
+    decodes = (LAYER,)
+    layer_flag = "--layer"
+
+    def mix(self) -> Mix:
         import torch
 
         from stylepipe.nst.swap import StylePatches
         from stylepipe.nst.training.decoder import Mix
 
+        side = self.options.patch_size
+
         def swap(content: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
             rows = [
-                StylePatches([s[None]], options.patch_size).swap(c[None])
+                StylePatches([s[None]], side).swap(c[None])
                 for c, s in zip(content, style, strict=True)
             ]
             return torch.cat(rows)
 
-        train_decoders(
-            options,
-            context,
-            name=cls.name,
-            layers=[LAYER],
-            mix=Mix(f"swap of {options.patch_size}x{options.patch_size}", swap),
-            bundled=DECODERS / cls.decoder_file,
-            layer_flag="--layer",
-        )
+        return Mix(f"swap of {side}x{side}", swap)
 
 
 @hookimpl
-def stylepipe_components() -> Iterable[type[Stylizer]]:
-    return [SwapStylizer]
+def stylepipe_components() -> Iterable[type[Component]]:
+    return [SwapStylizer, SwapTraining]

@@ -25,7 +25,7 @@ from stylepipe.components import (
     Training,
     Writer,
 )
-from stylepipe.device import is_out_of_memory, native_bf16
+from stylepipe.device import full_range_dtype, is_out_of_memory, native_bf16
 from stylepipe.errors import (
     DamageError,
     ItemError,
@@ -38,13 +38,20 @@ from stylepipe.errors import (
 from stylepipe.fingerprints import digest, options_digest, stamp
 from stylepipe.hookspecs import hookimpl
 from stylepipe.options import Options, option
-from stylepipe.pictures import open_picture, read_picture
+from stylepipe.pictures import PICTURE_SUFFIXES, open_picture, read_picture
 from stylepipe.styles import parse_style
 from stylepipe.texts import read_toml
+from stylepipe.training import (
+    TrainingOptions,
+    find_pictures,
+    read_training_picture,
+    run_training,
+)
 from stylepipe.types import Batch, Frame, Guide, Info, Item, Meta, Original, Outcome, Text
 from stylepipe.version import __version__
 
 __all__ = [
+    "PICTURE_SUFFIXES",
     "Batch",
     "Caps",
     "Component",
@@ -74,11 +81,14 @@ __all__ = [
     "StylizerOptions",
     "Text",
     "Training",
+    "TrainingOptions",
     "UsageError",
     "Writer",
     "__version__",
     "convert",
     "digest",
+    "find_pictures",
+    "full_range_dtype",
     "hookimpl",
     "is_out_of_memory",
     "native_bf16",
@@ -88,6 +98,8 @@ __all__ = [
     "parse_style",
     "read_picture",
     "read_toml",
+    "read_training_picture",
+    "run_training",
     "stamp",
     "suggest",
 ]

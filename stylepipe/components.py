@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from stylepipe.device import Device
 
 
-AnyOptions = Options
-"""Inside a component the name ``Options`` is the component's own."""
-
-
 def _unheard(share: float, text: str) -> None:
     """Nobody watches."""
 
@@ -203,7 +199,6 @@ class Caps:
     needs_style: bool = True
     max_styles: int | None = None
     """None: any number."""
-    trainable: bool = False
     masks: Literal["native", "blend"] = "blend"
     """native: ``batch.masks`` is used; blend: the engine composites the result by the mask."""
     temporal: Literal["native", "blend"] = "blend"
@@ -259,23 +254,18 @@ class Stylizer(Component):
         """Return the painted frames, N3HW, as large as ``batch.images``; the engine clamps them."""
         raise NotImplementedError
 
-    TrainOptions: ClassVar[type[AnyOptions]] = AnyOptions
-    """Flags of ``stylepipe train NAME``, for a stylizer whose caps say trainable."""
-
-    @classmethod
-    def train(cls, options: Any, context: Context) -> None:
-        """Train what :meth:`prepare` can load and write it where the options say."""
-        raise NotImplementedError
-
 
 class Training(Component):
-    """Trains something that belongs to no stylizer, such as an encoder: ``stylepipe train NAME``.
+    """Trains what a stylizer paints with, or an encoder: ``stylepipe train NAME``.
 
-    Its options are the command's flags. It is neither opened nor closed.
+    What trains for a stylizer has the stylizer's name. Its options are the command's flags, by
+    convention a TrainingOptions; it is neither opened nor closed.
     """
 
     def train(self, context: Context) -> None:
-        """Train, and write the result where the options say."""
+        """Train, and write the result where the options say. Raises UsageError, SetupError, and
+        StylepipeError where the training comes to nothing.
+        """
         raise NotImplementedError
 
 

@@ -1,36 +1,44 @@
-"""What every training command shares: its flags, its bar, its errors. No plugin of its own."""
+"""What every ``stylepipe train NAME`` shares: options, the bar, checkpoints, errors in a sentence.
+
+A training in a plugin is a Training component whose ``train`` hands a task to :func:`run_training`;
+stylepipe.nst.training has the tasks, their settings, and the loop.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from inspect import get_annotations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
 
-from stylepipe import (
-    Context,
-    ItemError,
-    Options,
-    SetupError,
-    StylepipeError,
-    UsageError,
-    native_bf16,
-    option,
-)
+from stylepipe.components import Context
+from stylepipe.device import full_range_dtype
+from stylepipe.errors import ItemError, SetupError, StylepipeError, UsageError
+from stylepipe.nst.training.options import RunOptions, described
+from stylepipe.options import Options, option
+from stylepipe.pictures import PICTURE_SUFFIXES, read_picture
+from stylepipe.version import __version__
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from stylepipe.nst.training.loop import Progress, Trainer
-    from stylepipe.nst.training.task import RunOptions, Task
-
-    R = TypeVar("R", bound=RunOptions)
-
-PICTURES = (
-    ".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".heic", ".heif",
-)  # fmt: skip
+    from stylepipe.nst.training.task import Task
 
 
-class TrainFlags(Options):
-    """Flags of every ``stylepipe train`` command."""
+class TrainingOptions(Options):
+    """Options of a training command, for ``Training.Options``.
+
+    A class names the settings of its run, each of which becomes an option of the same name,
+    default, help and range, unless the class declares one of this name itself::
+
+        class BlurOptions(TrainingOptions, run=RunOptions):
+            radius: int = option(3, "Pixels.", min=1)
+    """
+
+    run: ClassVar[type[RunOptions]]
+    """The settings of the run."""
 
     photos: tuple[Path, ...] = option(
         (), "Folder of varied photos, or a photo, to practise on; some hundreds.", metavar="PATH"
@@ -38,65 +46,58 @@ class TrainFlags(Options):
     output: Path | None = option(
         None, "File to write, NAME.safetensors.", metavar="FILE", short="o"
     )
-    steps: int = option(8000, "Steps of the optimizer.", min=1)
-    minutes: float | None = option(None, "Follow the clock instead of counting steps.", min=0.01)
-    batch: int = option(4, "Photos a step.", min=1)
-    size: int = option(256, "Side in pixels of the pieces of photos.", min=64)
-    color_jitter: float = option(
-        0.5, "Part of the pieces that get stronger, weaker or other colors.", min=0, max=1
-    )
-    learning_rate: float = option(1e-3, "Learning rate at its highest.", min=1e-7, max=1)
-    seed: int = option(0, "The same seed gives the same result, on the CPU.", min=0)
     preview: tuple[Path, ...] = option(
         (), "Photo to show from time to time; by default the first three.", metavar="IMAGE"
     )
-    preview_every: int = option(500, "Steps between previews.", min=1)
-    checkpoint_every: int = option(200, "Steps between checkpoints.", min=1)
     restart: bool = option(
         False, "Begin anew instead of going on from the last checkpoint; replace --output."
     )
     license: str = option("", "Licence of the result, to be kept in the file.", metavar="TEXT")
 
+    def __init_subclass__(cls, run: type[RunOptions] | None = None, **kwargs: Any) -> None:
+        if run is not None:
+            cls.run = run
+            declared, types = get_annotations(cls), get_type_hints(run)
+            for name, facts in described(run).items():
+                if facts["offered"] and name not in declared:
+                    bounds = {"min": facts["min"], "max": facts["max"]}
+                    cls.__annotations__[name] = types[name]
+                    setattr(cls, name, option(getattr(run, name), facts["help"], **bounds))
+        super().__init_subclass__(**kwargs)
+
     def check(self) -> None:
         if self.output is not None and self.output.suffix.lower() != ".safetensors":
             raise UsageError(f"--output must end in .safetensors, unlike {self.output}")
-        check_paths(*self.photos, *self.preview)
+        self.require(*self.photos, *self.preview)
+        if self.values().get("minutes") is not None:
+            self.refuse("means nothing beside --minutes, which follows the clock", "steps")
 
+    def require(self, *paths: Path) -> None:
+        """Raise UsageError for a path that is not there."""
+        for path in paths:
+            if not path.exists():
+                raise UsageError(f"there is no {path}")
 
-def check_paths(*paths: Path) -> None:
-    """Raise UsageError for one that is not there."""
-    for path in paths:
-        if not path.exists():
-            raise UsageError(f"there is no {path}")
+    def refuse(self, why: str, *names: str) -> None:
+        """Raise UsageError if one of these options was changed, which would not be used here."""
+        for name in names:
+            if name in self.given():
+                raise UsageError(f"--{name.replace('_', '-')} {why}; leave it out")
 
+    def metadata(self, **more: str) -> dict[str, str]:
+        """What the file of the result says of itself, for a task: ``more``, license, version."""
+        license = {"licence": self.license} if self.license else {}
+        return {**more, **license, "stylepipe_version": __version__}
 
-def pictures(paths: Sequence[Path], flag: str) -> list[Path]:
-    """The pictures of these folders and files. Raise UsageError where there are none."""
-    found: list[Path] = []
-    for path in paths:
-        inside = path.rglob("*") if path.is_dir() else [path]
-        found += [p for p in inside if p.suffix.lower() in PICTURES]
-    if not found:
-        where = ", ".join(str(p) for p in paths)
-        raise UsageError(
-            f"no picture in {where}" if paths else f"name a folder of pictures: {flag} DIR"
-        )
-    return sorted(set(found))
-
-
-def plan(kind: type[R], flags: TrainFlags, context: Context, **more: Any) -> R:
-    """The options of a run: flags of the same names, and what follows from the device."""
-    own = {f.name: getattr(flags, f.name) for f in fields(kind) if hasattr(flags, f.name)}
-    workers = min(_threads(), flags.batch) if context.device.type == "cpu" else 1
-    precision = "bfloat16" if halved(context) else "float32"
-    return kind(**{**own, "workers": workers, "precision": precision, **more})
-
-
-def halved(context: Context) -> bool:
-    """Whether to train in bfloat16; float16, which CUDA prefers, has too small a range."""
-    device = context.device
-    half = device.dtype.itemsize == 2
-    return half and (device.type != "cuda" or native_bf16(device.torch))
+    def run_options(self, context: Context, **changes: Any) -> Any:
+        """The settings of the run, of the class ``run``: the options of the same names, the number
+        type and the threads that the device asks for, then ``changes``.
+        """
+        offered = (name for name, facts in described(self.run).items() if facts["offered"])
+        own = {name: getattr(self, name) for name in offered}
+        precision = str(full_range_dtype(context.device)).removeprefix("torch.")
+        workers = min(_threads(), self.run(**own).batch) if context.device.type == "cpu" else 1
+        return self.run(**{**own, "workers": workers, "precision": precision, **changes})
 
 
 def _threads() -> int:
@@ -105,8 +106,35 @@ def _threads() -> int:
     return torch.get_num_threads()
 
 
-def train(make: Callable[[], Task], flags: TrainFlags, context: Context) -> Path:
-    """Train, or go on training, what ``make`` makes, and write ``flags.output``; return it.
+def find_pictures(paths: Sequence[Path], flag: str) -> list[Path]:
+    """The pictures of these folders and files. Raises UsageError where there are none."""
+    found: list[Path] = []
+    for path in paths:
+        inside = path.rglob("*") if path.is_dir() else [path]
+        found += [p for p in inside if p.suffix.lower() in PICTURE_SUFFIXES]
+    if not found:
+        where = ", ".join(str(p) for p in paths)
+        raise UsageError(
+            f"no picture in {where}" if paths else f"name a folder of pictures: {flag} DIR"
+        )
+    return sorted(set(found))
+
+
+def read_training_picture(path: Path) -> NDArray[np.uint8]:
+    """Read a picture for a task of stylepipe.nst.training: H W 3, sRGB, upright.
+
+    Raises UnreadablePicture of stylepipe.nst.photos.
+    """
+    from stylepipe.nst.photos import UnreadablePicture
+
+    try:
+        return read_picture(path)
+    except ItemError as error:
+        raise UnreadablePicture(str(error)) from error
+
+
+def run_training(make: Callable[[], Task], options: TrainingOptions, context: Context) -> Path:
+    """Train, or go on training, what ``make`` makes, and write ``options.output``; return it.
 
     Checkpoints, the log and previews lie in ``NAME.training`` beside the output. Raises
     UsageError; SetupError if files cannot be read or written; StylepipeError if the training
@@ -114,25 +142,25 @@ def train(make: Callable[[], Task], flags: TrainFlags, context: Context) -> Path
     """
     from stylepipe.nst.training.loop import CHECKPOINT, CheckpointError, Trainer, TrainingFailed
 
-    output = flags.output
+    output = options.output
     if output is None:
         raise UsageError("say where the result goes: --output NAME.safetensors")
     folder = output.with_suffix(".training")
-    if output.exists() and not (folder / CHECKPOINT).exists() and not flags.restart:
+    if output.exists() and not (folder / CHECKPOINT).exists() and not options.restart:
         raise UsageError(
             f"{output} is there already, and not from this training; choose another --output, or "
             "pass --restart to replace it"
         )
     try:
         trainer = Trainer(make(), folder)
-    except (ValueError, FileNotFoundError, ItemError) as error:
+    except (ValueError, FileNotFoundError) as error:
         raise UsageError(str(error)) from error
     except OSError as error:
         raise SetupError(f"the training cannot begin: {error}") from error
     for warning in trainer.task.warnings:
         context.log(f"warning: {warning}")
     try:
-        if flags.restart:
+        if options.restart:
             trainer.clear()
         _run(trainer, context).replace(output)
     except CheckpointError as error:

@@ -701,7 +701,7 @@ def test_the_range_of_float16_is_too_small(
     files: Path, monkeypatch: pytest.MonkeyPatch,
     kind: str, dtype: torch.dtype, native: bool, taken: torch.dtype,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("stylepipe_plugins.training.native_bf16", lambda device: native)
+    monkeypatch.setattr("stylepipe.device.native_bf16", lambda device: native)
     opened: list[torch.dtype] = []
     monkeypatch.setattr(
         "stylepipe.nst.encoders.open_encoder", lambda *a, **flags: opened.append(flags["dtype"])

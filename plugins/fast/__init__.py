@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stylepipe import (
+    PICTURE_SUFFIXES,
     Batch,
-    Caps,
+    Component,
     Context,
     ItemError,
     SetupError,
@@ -28,8 +29,8 @@ from stylepipe import (
     suggest,
 )
 
-from . import training
 from .bundled import NETWORKS, STYLES, Bundled, bundled_files, bundled_styles, read_head
+from .training import FastTraining
 
 if TYPE_CHECKING:
     import torch
@@ -63,7 +64,6 @@ class FastStylizer(Stylizer):
 
     name = "fast"
     Options = FastOptions
-    caps = Caps(trainable=True)
 
     @classmethod
     def styles(cls) -> Sequence[StyleInfo]:
@@ -132,13 +132,6 @@ class FastStylizer(Stylizer):
     def close(self) -> None:
         self._engine = None
 
-    TrainOptions = training.TrainOptions
-
-    @classmethod
-    def train(cls, options: training.TrainOptions, context: Context) -> None:
-        """Train a file of styles for :meth:`prepare`, or go on training it."""
-        training.train(options, context)
-
     def _resolved(self, styles: Sequence[StyleRef]) -> list[tuple[Path, str | None]]:
         """Each style by :meth:`_resolve`; they can be blended, and there is at least one."""
         if not styles:
@@ -188,7 +181,7 @@ class FastStylizer(Stylizer):
             )
         if not path.is_file():
             raise UsageError(f"no style file {path}; {self._offer()}")
-        if suffix in training.PICTURES:
+        if suffix in PICTURE_SUFFIXES:
             raise UsageError(
                 f"the fast stylizer has to be trained on {path.name} first: stylepipe train fast "
                 f"--photos FOLDER --style {path} -o {path.stem}.safetensors"
@@ -249,5 +242,5 @@ def _index(file: Path, names: list[str], wanted: str | None) -> int:
 
 
 @hookimpl
-def stylepipe_components() -> Iterable[type[Stylizer]]:
-    return [FastStylizer]
+def stylepipe_components() -> Iterable[type[Component]]:
+    return [FastStylizer, FastTraining]

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stylepipe.device import native_bf16
 from stylepipe.nst.files import write_atomically
 from stylepipe.nst.photos import write_grid
 
@@ -148,7 +149,7 @@ class Trainer:
 
     def _make_replicas(self) -> None:
         """One copy of the model a worker; the optimizer's weights stay in float32."""
-        dtype = self.options.dtype(self.task.device)
+        dtype = _number_type(self.options.precision, self.task.device)
         while len(self.replicas) < self.options.workers:
             self.replicas.append(replica(self.model, dtype))
 
@@ -275,6 +276,11 @@ class Trainer:
         path = self.out_dir / f"preview-{self.step:06d}.png"
         write_grid(path, rows)
         return path
+
+
+def _number_type(precision: str, device: torch.device) -> torch.dtype:
+    half = native_bf16(device) if precision == "auto" else precision == "bfloat16"
+    return torch.bfloat16 if half else torch.float32
 
 
 def _placed(tensor: Tensor, device: torch.device) -> Tensor:
