@@ -59,6 +59,8 @@ class DecoderTrainingOptions(TrainingOptions):
             self.require(self.encoder_weights)
         if self.init != "random":
             self.refuse("widens a fresh decoder, and --init brings one", "widen")
+        if self.values().get("copies") == 0:
+            self.refuse("weighs what --copies 0 leaves out", "reconstruction_weight")
 
 
 class DecoderTraining(Training):

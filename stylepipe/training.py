@@ -7,6 +7,7 @@ stylepipe.nst.training has the tasks, their settings, and the loop.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from inspect import get_annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
@@ -91,13 +92,19 @@ class TrainingOptions(Options):
 
     def run_options(self, context: Context, **changes: Any) -> Any:
         """The settings of the run, of the class ``run``: the options of the same names, the number
-        type and the threads that the device asks for, then ``changes``.
+        type and the threads that the device asks for, then ``changes``. Raises UsageError.
         """
         offered = (name for name, facts in described(self.run).items() if facts["offered"])
         own = {name: getattr(self, name) for name in offered}
         precision = str(full_range_dtype(context.device)).removeprefix("torch.")
-        workers = min(_threads(), self.run(**own).batch) if context.device.type == "cpu" else 1
-        return self.run(**{**own, "workers": workers, "precision": precision, **changes})
+        if precision == "float32" and context.device.dtype.itemsize == 2:
+            context.log("float16 has too small a range to train in: float32 is used")
+        try:
+            run = self.run(**own, precision=precision)
+            workers = min(_threads(), run.batch) if context.device.type == "cpu" else 1
+            return replace(run, **{"workers": workers, **changes})
+        except ValueError as error:
+            raise UsageError(str(error)) from error
 
 
 def _threads() -> int:
@@ -111,7 +118,7 @@ def find_pictures(paths: Sequence[Path], flag: str) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         inside = path.rglob("*") if path.is_dir() else [path]
-        found += [p for p in inside if p.suffix.lower() in PICTURE_SUFFIXES]
+        found += [p for p in inside if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file()]
     if not found:
         where = ", ".join(str(p) for p in paths)
         raise UsageError(

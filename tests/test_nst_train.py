@@ -14,7 +14,7 @@ from stylepipe import read_training_picture as read_picture
 from stylepipe.nst.encoders import stack_encoder
 from stylepipe.nst.networks import NetworkSpec, StyleNetwork, StyleRecord, load_styles
 from stylepipe.nst.photos import Photos, UnreadablePicture, load_picture, recolored
-from stylepipe.nst.training.consistency import Motion, relative_difference
+from stylepipe.nst.training.consistency import ShiftAndZoom, relative_difference
 from stylepipe.nst.training.loop import CheckpointError, Progress, Trainer, TrainingFailed
 from stylepipe.nst.training.styles import (
     Exemplar,
@@ -312,14 +312,14 @@ def test_consistent_networks_move_their_strokes_with_the_photo(make: Make) -> No
 def test_motions_move_pictures_as_they_say() -> None:
     ramp = torch.linspace(0, 1, 64)
     picture = torch.stack([ramp.expand(64, 64), ramp.expand(64, 64).T, torch.zeros(64, 64)])[None]
-    assert torch.equal(Motion(3, 5)(picture), picture[..., 3:, 5:])
-    moved = Motion(2.5, 1.25)(picture)
+    assert torch.equal(ShiftAndZoom(3, 5)(picture), picture[..., 3:, 5:])
+    moved = ShiftAndZoom(2.5, 1.25)(picture)
     inner = slice(8, 56)
     assert torch.allclose(moved[0, 0, inner, inner], picture[0, 0, inner, inner] + 1.25 / 63,
                           atol=2e-3)  # fmt: skip
     assert torch.allclose(moved[0, 1, inner, inner], picture[0, 1, inner, inner] + 2.5 / 63,
                           atol=2e-3)  # fmt: skip
-    zoomed = Motion(0.0, 0.0, 2.0)(picture)[0, 0, 32]
+    zoomed = ShiftAndZoom(0.0, 0.0, 2.0)(picture)[0, 0, 32]
     assert float(zoomed[40] - zoomed[20]) == pytest.approx(10 / 63, abs=1e-4)
 
 

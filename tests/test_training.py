@@ -12,8 +12,17 @@ from stylepipe_plugins.adain import AdainTraining
 from stylepipe_plugins.encoder import EncoderTraining
 from stylepipe_plugins.fast.training import FastTraining
 
-from stylepipe import Stylizer, Training, TrainingOptions, UsageError, option
+from stylepipe import (
+    Context,
+    Stylizer,
+    Training,
+    TrainingOptions,
+    UsageError,
+    find_pictures,
+    option,
+)
 from stylepipe.cli import main
+from stylepipe.device import Device
 from stylepipe.nst.training.options import (
     DecoderOptions,
     EncoderOptions,
@@ -22,6 +31,7 @@ from stylepipe.nst.training.options import (
     described,
 )
 from stylepipe.plugins import Plugins
+from stylepipe.testing import context
 
 PLUGIN = '''
 """A third party's stylizer and its training: the network is one tint."""
@@ -137,6 +147,7 @@ def test_a_training_of_a_plugin_refuses_what_all_refuse(train):
         ((*GIVEN, "--batch", 9), 2, "batch must be between 1 and 8"),
         ((*GIVEN, "--minutes", 1), 2, "--steps means nothing beside --minutes"),
         ((*GIVEN, "--warmup", 0.1), 2, "no such option"),
+        ((*GIVEN, "--memory", "4G"), 2, "no such option"),
     ):
         told = train(*flags)
         assert told[0] == code and words in told[1], told
@@ -161,6 +172,7 @@ def test_a_file_of_others_stays(train):
         (FastTraining, {"encoder": "vgg16", "encoder_weights": ["x.pth"]}, "--encoder names"),
         (FastTraining, {"quality": "light", "init": "mine.safetensors"}, "--quality chooses"),
         (AdainTraining, {"widen": 2.0, "init": "bundled"}, "--widen widens a fresh decoder"),
+        (AdainTraining, {"reconstruction_weight": 2, "copies": 0}, "--reconstruction-weight"),
         (EncoderTraining, {"guess": 50, "start": "x.safetensors"}, "--guess makes an encoder"),
         (EncoderTraining, {"teacher": "vgg16", "teacher_weights": ["x.pth"]}, "--teacher names"),
         (AdainTraining, {"minutes": 5, "steps": 10}, "--steps means nothing beside --minutes"),
@@ -186,6 +198,21 @@ def test_settings_out_of_range_are_refused_without_a_command_line(values, words)
         RunOptions(**values)
 
 
+def test_a_device_without_bfloat16_trains_in_float32_and_says_so(monkeypatch):
+    monkeypatch.setattr("stylepipe.device.native_bf16", lambda device: False)
+    log = []
+    device = Device(torch.float16, torch.device("cuda"))
+    run = FastTraining.Options().run_options(Context(device, 1 << 30, log.append))
+    assert (run.precision, run.workers) == ("float32", 1)
+    assert log == ["float16 has too small a range to train in: float32 is used"]
+
+
+def test_folders_named_like_pictures_are_none(tmp_path, make_photo):
+    (tmp_path / "album.jpg").mkdir()
+    photo = make_photo("album.jpg/a.png", (8, 8))
+    assert find_pictures([tmp_path], "--photos") == [photo]
+
+
 # -- declared once ----------------------------------------------------------------------------
 
 
@@ -207,6 +234,12 @@ def test_an_option_of_the_class_itself_goes_before_the_setting_of_its_name():
 
     (steps,) = [spec for spec in Few.specs() if spec.name == "steps"]
     assert (steps.default, steps.max) == (20, 99)
+
+    class Loose(TrainingOptions, run=RunOptions):
+        steps: int = option(20, "None at all, too.", min=0)
+
+    with pytest.raises(UsageError, match="steps must be 1 or more, got 0"):
+        Loose(steps=0).run_options(context())
     assert "precision" not in {spec.name for spec in Few.specs()}
 
 

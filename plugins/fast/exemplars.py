@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from stylepipe.nst.training.styles import Exemplar
 
 
-class Entry(Options):
+class ExemplarOptions(Options):
     """One ``[style-name]`` of the table."""
 
     file: Path | None = option(None, "Picture, relative to the table.")
@@ -24,7 +24,7 @@ class Entry(Options):
 
 
 def read_exemplars(path: Path) -> list[Exemplar]:
-    """The paintings of a TOML file: a table ``[name]`` for each, with the keys of Entry.
+    """The paintings of a TOML file: a table ``[name]`` for each, with the keys of ExemplarOptions.
 
     Raises UsageError where it is no such file, or a picture is missing.
     """
@@ -40,7 +40,7 @@ def read_exemplars(path: Path) -> list[Exemplar]:
         if not isinstance(table, dict):
             raise UsageError(f"{path}: {name!r} stands outside of a table such as [starry-night]")
         try:
-            entry = Entry.build(table, "key")
+            entry = ExemplarOptions.build(table, "key")
         except UsageError as error:
             raise UsageError(f"{path}: {name}: {error}") from error
         if entry.file is None or not (path.parent / entry.file).is_file():

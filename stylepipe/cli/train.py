@@ -39,7 +39,9 @@ class Train(click.Group):
 
 
 def _command(cls: type[Training]) -> click.Command:
-    engine = [*machine_flags(), *verbosity_flags()]
+    # batches are as large as they are told to be, whatever the memory
+    machine = [flag for flag in machine_flags() if flag.name != "memory"]
+    engine = [*machine, *verbosity_flags()]
     own = {opt for p in engine for opt in p.opts}
     flags = add_flags(cls.Options.specs(), "train", {*own, "--help", "-h"})
 
@@ -52,9 +54,8 @@ def _command(cls: type[Training]) -> click.Command:
 
         tune_allocator()
         report = Report(quiet=values["quiet"], verbose=values["verbose"])
-        memory = values["memory"] or available_memory() // 2
         device = pick(values["device"], values["precision"])
-        cls(options).train(Context(device, memory, report.log))
+        cls(options).train(Context(device, available_memory() // 2, report.log))
 
     summary = (cls.__doc__ or "").strip().partition("\n")[0]
     # the engine's names are fixed, so its options are made first; the help shows them last

@@ -42,37 +42,10 @@ class VideoReader(Reader):
     name = "video"
     kind = "video"
     patterns = (
-        *FILMS,
-        ".mpg",
-        ".mpeg",
-        ".m2v",
-        ".ts",
-        ".mts",
-        ".m2ts",
-        ".vob",
-        ".wmv",
-        ".asf",
-        ".flv",
-        ".ogv",
-        ".ogm",
-        ".3gp",
-        ".3g2",
-        ".mxf",
-        ".dv",
-        ".rm",
-        ".rmvb",
-        ".divx",
-        ".f4v",
-        ".nut",
-        ".y4m",
-        ".mjpeg",
-        ".h264",
-        ".h265",
-        ".hevc",
-        ".ivf",
-        ".amv",
-        *MOVING,
-    )
+        *FILMS, ".mpg", ".mpeg", ".m2v", ".ts", ".mts", ".m2ts", ".vob", ".wmv", ".asf", ".flv",
+        ".ogv", ".ogm", ".3gp", ".3g2", ".mxf", ".dv", ".rm", ".rmvb", ".divx", ".f4v", ".nut",
+        ".y4m", ".mjpeg", ".h264", ".h265", ".hevc", ".ivf", ".amv", *MOVING,
+    )  # fmt: skip
 
     class Options(PixelLimit):
         start: str | None = option(

@@ -34,23 +34,10 @@ ALIASES = {
 }
 
 USUAL = (
-    "libx264",
-    "libopenh264",
-    "libx265",
-    "libsvtav1",
-    "libvpx-vp9",
-    "prores_ks",
-    "ffv1",
-    "mpeg4",
-    "mjpeg",
-    "h264_nvenc",
-    "hevc_nvenc",
-    "av1_nvenc",
-    "h264_qsv",
-    "hevc_qsv",
-    "h264_videotoolbox",
+    "libx264", "libopenh264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1", "mpeg4",
+    "mjpeg", "h264_nvenc", "hevc_nvenc", "av1_nvenc", "h264_qsv", "hevc_qsv", "h264_videotoolbox",
     "hevc_videotoolbox",
-)
+)  # fmt: skip
 """Encoders worth naming, as far as they are there; FFmpeg may bring more than a hundred."""
 _THREADS = "4"
 """Of an encoder. The bytes depend on it, so it must not follow the machine; so does the memory."""

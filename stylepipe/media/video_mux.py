@@ -24,7 +24,7 @@ from stylepipe.media.video_encode import Encoding
 from stylepipe.media.video_facts import Facts, moved_timecode, needs_keys, work_tags
 from stylepipe.media.video_hdr import Light
 from stylepipe.media.video_read import open_video
-from stylepipe.media.video_streams import Cut, Plan, Streams, copy_tags
+from stylepipe.media.video_streams import Cut, StreamPlan, Streams, copy_tags
 from stylepipe.media.words import reason
 from stylepipe.types import Info
 
@@ -33,7 +33,12 @@ if TYPE_CHECKING:
 
 
 def assemble(
-    path: Path, segments: Sequence[Path], encoding: Encoding, source: Path, plan: Plan, info: Info
+    path: Path,
+    segments: Sequence[Path],
+    encoding: Encoding,
+    source: Path,
+    plan: StreamPlan,
+    info: Info,
 ) -> list[str]:
     """Write the file ``path`` from finished segments and the source's streams in ``plan``.
 

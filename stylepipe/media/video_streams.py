@@ -53,7 +53,7 @@ class Cover:
 
 
 @dataclass
-class Plan:
+class StreamPlan:
     """What becomes of the source's other streams, by their index."""
 
     copied: list[int] = field(default_factory=list)
@@ -74,9 +74,9 @@ class Cut:
     end: Fraction | None
 
 
-def plan(source: Path, info: Info, suffix: str) -> Plan:
+def plan(source: Path, info: Info, suffix: str) -> StreamPlan:
     """Decide for each stream beside the stylized one what becomes of it in such an output."""
-    result = Plan()
+    result = StreamPlan()
     video = info.details.get("stream")
     if video is None:  # an animated picture, or frames of another reader
         return result
@@ -206,7 +206,7 @@ class Streams:
         self,
         container: InputContainer,
         out: OutputContainer,
-        plan: Plan,
+        plan: StreamPlan,
         timeline: Timeline,
         suffix: str,
     ) -> None:

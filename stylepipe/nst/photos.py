@@ -49,7 +49,7 @@ def to_tensor(picture: NDArray[np.uint8]) -> Tensor:
 def load_picture(read: Read, path: Path, side: int, trim: float = 0.0) -> Tensor:
     """A picture as 1 3 H W in [0,1], scaled down to a short side of `side` if it is larger.
 
-    trim: the part of each side to cut off first. Raise UnreadablePicture.
+    trim: the part of each side to cut off first. Raises UnreadablePicture.
     """
     picture = read(path)
     top, left = (round(trim * s) for s in picture.shape[:2])
@@ -75,7 +75,7 @@ class Photos:
     color_jitter: the part of the crops that get other colors (see recolored). flat: whether masks
     and flat drawings count too: of a crop of one color a network can only make one flat field,
     which a training takes for its collapse. Photos are read at once while they fit in memory, the
-    rest when they are drawn. warnings: a sentence for each photo left out. Raise ValueError where
+    rest when they are drawn. warnings: a sentence for each photo left out. Raises ValueError where
     none serves.
     """
 
@@ -147,7 +147,7 @@ class Photos:
     def batch(self, step: int, count: int) -> Tensor:
         """Batch number `step`: count 3 size size in [0,1].
 
-        Raise FileNotFoundError where no photo serves any more.
+        Raises FileNotFoundError where no photo serves any more.
         """
         rng = np.random.default_rng((self.seed, 0, step))
         return torch.stack([self._crop(rng) for _ in range(count)])

@@ -19,7 +19,7 @@ from stylepipe.nst.encoders import Encoder
 from stylepipe.nst.files import digest
 from stylepipe.nst.photos import Photos, Read, load_picture, told_apart
 
-from .consistency import Motion, inner, noise, relative_difference
+from .consistency import ShiftAndZoom, inner, noise, relative_difference
 from .options import DecoderOptions
 from .task import Measurement, Rows, Task
 
@@ -55,7 +55,7 @@ class DecoderTask(Task):
     every frame of a film.
 
     decoders: by layer. mix: None for plain inverses. paintings: none means that photos are the
-    styles. Raise ValueError for no readable picture; unreadable ones are left out and listed in
+    styles. Raises ValueError for no readable picture; unreadable ones are left out and listed in
     `warnings`.
     """
 
@@ -125,7 +125,7 @@ class DecoderTask(Task):
         assert isinstance(model, nn.ModuleDict)
         photos, styles, copied, added = rows
         temporal_consistency = self.options.temporal_consistency_weight
-        motion = Motion.drawn(np.random.default_rng((self.options.seed, 4, step)))
+        motion = ShiftAndZoom.drawn(np.random.default_rng((self.options.seed, 4, step)))
         with torch.no_grad():
             seen = self.encoder(photos, [*self.firsts, *self.layers])
             styled: dict[str, Tensor] = {}

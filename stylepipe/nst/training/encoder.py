@@ -60,7 +60,7 @@ class EncoderTask(Task):
     Where several teachers have a layer, their terms are averaged.
 
     read: reads photos and paintings. previews: photos to draw from time to time; by default the
-    first three. metadata: strings for the encoder file. Raise ValueError for no readable photos,
+    first three. metadata: strings for the encoder file. Raises ValueError for no readable photos,
     or no layer to learn; unreadable pictures are left out and listed in `warnings`.
     """
 

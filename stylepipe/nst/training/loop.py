@@ -76,7 +76,7 @@ class Trainer:
     def run(self, on_progress: Callable[[Progress], None] | None = None) -> Path:
         """Train to the end, from the last checkpoint if there is one; return the file saved.
 
-        Ctrl-C writes a checkpoint before it ends the run. Raise TrainingFailed when the run
+        Ctrl-C writes a checkpoint before it ends the run. Raises TrainingFailed when the run
         collapses and going back does not help, CheckpointError for a checkpoint that does not
         fit, OSError where files cannot be written or no photo can be read any more.
         """
@@ -237,7 +237,7 @@ class Trainer:
 
     def load_checkpoint(self) -> None:
         """Take up the state of checkpoint.pt, with as many workers as it was written with, and
-        drop what the log holds of later steps. Raise CheckpointError where it is damaged or of
+        drop what the log holds of later steps. Raises CheckpointError where it is damaged or of
         a run with other options, data or networks.
         """
         try:

@@ -26,7 +26,7 @@ from stylepipe.nst.networks import (
 )
 from stylepipe.nst.photos import Photos, Read, load_picture, told_apart
 
-from .consistency import Motion, difference, noise
+from .consistency import ShiftAndZoom, difference, noise
 from .options import StyleOptions
 from .task import Measurement, Rows, Task
 
@@ -95,7 +95,7 @@ class StyleTask(Task):
     read: reads photos and paintings. previews: photos to draw from time to time; by default the
     first three. guide: a trained network of the same styles whose pictures this one also imitates.
     metadata: strings for the styles file.
-    Raise ValueError for no photos, UnreadablePicture for unreadable paintings; unreadable photos
+    Raises ValueError for no photos, UnreadablePicture for unreadable paintings; unreadable photos
     are left out and listed in `warnings`.
     """
 
@@ -184,7 +184,7 @@ class StyleTask(Task):
             output = model(photos, weights).float()
         terms = self._terms(photos, output, styles, weights, step)
         if self.options.consistency_weight and step >= self.options.copy_steps:
-            motion = Motion.drawn(np.random.default_rng((self.options.seed, 4, step)))
+            motion = ShiftAndZoom.drawn(np.random.default_rng((self.options.seed, 4, step)))
             again = model(motion((photos + added).clamp(0.0, 1.0)), weights).float()
             # Over the painting's variance, which a network cannot change as it can its own.
             variance = self.palettes[1][styles].square().mean(dim=1) + losses.EPS

@@ -49,7 +49,7 @@ class Task(ABC):
     @abstractmethod
     def batch(self, step: int) -> Rows:
         """The rows of a step: a function of the seed and the step alone. Called in a thread of
-        its own. Raise OSError where there is nothing to read any more.
+        its own. Raises OSError where there is nothing to read any more.
         """
 
     @abstractmethod
