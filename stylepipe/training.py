@@ -90,9 +90,9 @@ class TrainingOptions(Options):
         license = {"licence": self.license} if self.license else {}
         return {**more, **license, "stylepipe_version": __version__}
 
-    def run_options(self, context: Context, **changes: Any) -> Any:
-        """The settings of the run, of the class ``run``: the options of the same names, the number
-        type and the threads that the device asks for, then ``changes``. Raises UsageError.
+    def run_options(self, context: Context) -> Any:
+        """The settings of the run, of the class ``run``: the options of the same names, and the
+        number type and threads that the device asks for. Raises UsageError.
         """
         offered = (name for name, facts in described(self.run).items() if facts["offered"])
         own = {name: getattr(self, name) for name in offered}
@@ -102,7 +102,7 @@ class TrainingOptions(Options):
         try:
             run = self.run(**own, precision=precision)
             workers = min(_threads(), run.batch) if context.device.type == "cpu" else 1
-            return replace(run, **{"workers": workers, **changes})
+            return replace(run, workers=workers)
         except ValueError as error:
             raise UsageError(str(error)) from error
 

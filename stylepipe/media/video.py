@@ -24,16 +24,8 @@ if TYPE_CHECKING:
 MOVING = (*ANIMATIONS, ".avif", ".avifs")
 """Picture files that may hold several frames."""
 PRESETS = (
-    "ultrafast",
-    "superfast",
-    "veryfast",
-    "faster",
-    "fast",
-    "medium",
-    "slow",
-    "slower",
-    "veryslow",
-)
+    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow",
+)  # fmt: skip
 
 
 class VideoReader(Reader):
