@@ -117,7 +117,7 @@ def _task(
 ) -> DecoderTask:
     import torch
 
-    from stylepipe.nst.encoders import open_encoder
+    from stylepipe.encoders import open_encoder
     from stylepipe.nst.training.decoder import DecoderOptions, DecoderTask
 
     encoder = open_encoder(

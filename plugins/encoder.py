@@ -103,7 +103,8 @@ def _student(flags: EncoderFlags) -> Encoder:
 def _teachers(flags: EncoderFlags, context: Context) -> list[Encoder]:
     import torch
 
-    from stylepipe.nst.encoders import load_encoder, open_encoder
+    from stylepipe.encoders import open_encoder
+    from stylepipe.nst.encoders import load_encoder
 
     device, dtype = context.device.torch, torch.bfloat16 if halved(context) else torch.float32
     if flags.teacher_weights:

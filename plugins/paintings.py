@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import nullcontext
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from stylepipe import (
+    Batch,
     Context,
     Info,
     Item,
     ItemError,
+    SetupError,
     StyleRef,
     Stylizer,
     StylizerOptions,
@@ -20,6 +23,8 @@ from stylepipe import (
     parse_style,
     read_picture,
 )
+from stylepipe.encoders import absent_weights, open_encoder
+from stylepipe.nst.recipe import Border, ColorMatch, EncoderName, Pooling, StyleUse
 
 from .training import halved
 
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
 
     from stylepipe.nst.budget import NotEnoughMemory
     from stylepipe.nst.encoders import Encoder
+    from stylepipe.nst.optimize import Step
     from stylepipe.nst.paintings import Painting
 
     from .regions import RegionFiles
@@ -42,23 +48,19 @@ USABLE_MEMORY = 0.6
 class PaintingOptions(StylizerOptions):
     """Options that mean the same wherever paintings are the style."""
 
-    encoder: str = option(
-        "auto", "Network that looks at the pictures.", choices=("auto", "compact", "vgg19", "vgg16")
-    )
+    encoder: EncoderName = option("auto", "Network that looks at the pictures.")
     encoder_weights: Path | None = option(
         None, "Its weights: safetensors, or a checkpoint of torchvision.", metavar="FILE"
     )
     style_scale: float = option(
-        1.0,
+        StyleUse.style_scale,
         "Size of the painting, and so of its strokes, relative to the photo; never larger than the "
         "painting's file.",
         min=0.05,
         max=8,
     )
-    match_colors: str = option(
-        "no",
-        "First give the painting the photo's colors.",
-        choices=("no", "linear", "histogram"),
+    match_colors: ColorMatch = option(
+        StyleUse.match_colors, "First give the painting the photo's colors."
     )
     regions: Path | None = option(
         None,
@@ -71,12 +73,13 @@ class PaintingOptions(StylizerOptions):
         "Map of the painting's regions in the same colors; repeat for each --style. Without it "
         "the first style paints the darkest region, and so on.",
         metavar="FILE",
+        only_if={"regions": True},
     )
-    border: str = option(
-        "feather",
+    border: Border = option(
+        StyleUse.border,
         "Features at a region's border: weigh them by how much they see of it, leave out those "
         "that see beyond it, or ignore the matter.",
-        choices=("feather", "inside", "simple"),
+        only_if={"regions": True},
     )
 
     def check(self) -> None:
@@ -86,8 +89,6 @@ class PaintingOptions(StylizerOptions):
 
     def _check_regions(self) -> None:
         if self.regions is None:
-            if self.style_regions:
-                raise UsageError("--style-regions needs --regions, the regions of the photos")
             return
         if not self.regions.exists():
             raise UsageError(f"there is no map of regions, nor a folder of them, at {self.regions}")
@@ -115,7 +116,12 @@ class PaintingStylizer(Stylizer):
     """Reads paintings and the maps of regions."""
 
     options: PaintingOptions
+    for_encoder: ClassVar[Collection[str]] = ()
+    """Options of which only the encoder can tell whether they fit."""
+    gradients: ClassVar[bool] = False
+    """Whether :meth:`paint` needs gradients, whatever the caller has switched off."""
     _context: Context
+    _paintings: Sequence[Painting] = ()
     _regions: RegionFiles | None
     _maps: RegionFiles | None = None
     """Where the maps of the photos are looked for."""
@@ -137,11 +143,19 @@ class PaintingStylizer(Stylizer):
                 self._maps = RegionFiles(self.options.regions, (), 0)  # to find, and not to read
             self._maps.find(item)
 
-    def open_encoder(self, pooling: str = "max") -> Encoder:
+    def rehearse(self) -> None:
+        options = self.options
+        if reason := absent_weights(options.encoder, options.encoder_weights):
+            raise SetupError(reason)
+        if options.given() & {"encoder_weights", *self.for_encoder}:
+            self.check_encoder(open_encoder(options.encoder, options.encoder_weights))
+
+    def check_encoder(self, encoder: Encoder) -> None:
+        """Raise UsageError or SetupError if the options do not fit the encoder."""
+
+    def open_encoder(self, pooling: Pooling = "max") -> Encoder:
         """The encoder of the options, where the job computes. Raises UsageError, SetupError."""
         import torch
-
-        from stylepipe.nst.encoders import open_encoder
 
         options, device = self.options, self._context.device
         return open_encoder(
@@ -176,7 +190,47 @@ class PaintingStylizer(Stylizer):
                 found = self._regions.of_style(index, len(styles), picture.shape[2:])
                 region_masks = torch.from_numpy(found)[None].to(picture)
             paintings.append(Painting(picture, ref.weight, region_masks))
+        self._paintings = paintings
         return paintings
+
+    def stylize(self, batch: Batch) -> torch.Tensor:
+        import torch
+
+        from stylepipe.nst.budget import NotEnoughMemory
+        from stylepipe.nst.optimize import Diverged
+
+        painted = []
+        with torch.inference_mode(False) if self.gradients else nullcontext():
+            for number, image in enumerate(batch.images, start=batch.first):
+                copied = self.gradients and image.is_inference()
+                photo = image[None].clone() if copied else image[None]
+                self.tell_scale(photo, self._paintings)
+                regions = self.regions_of(batch.item, photo)
+                try:
+                    painted.append(self.paint(photo, regions, batch.item, number))
+                except NotEnoughMemory as error:
+                    raise too_large(error, photo) from error
+                except (Diverged, ValueError) as error:
+                    raise ItemError(str(error)) from error
+            return torch.cat(painted) if len(painted) > 1 else painted[0]
+
+    def paint(
+        self, photo: torch.Tensor, regions: torch.Tensor | None, item: Item, frame: int
+    ) -> torch.Tensor:
+        """Paint a photo, 1 3 H W in [0,1], with its regions 1 K H W or None; ``frame`` is its
+        number in the item. Returns 1 3 H W. Raise ItemError, Diverged, NotEnoughMemory or
+        ValueError for one that cannot be painted.
+        """
+        raise NotImplementedError
+
+    def close(self) -> None:
+        self._paintings = ()
+
+    def tell_step(self, step: Step) -> None:
+        """Show the user how far an optimization is."""
+        height, width = step.size
+        terms = " ".join(f"{name} {value:.3f}" for name, value in step.terms.items())
+        self._context.progress(step.number / step.steps, f"{width}x{height} {terms}")
 
     def regions_of(self, item: Item, photo: torch.Tensor) -> torch.Tensor | None:
         """The regions 1 K H W of a photo, or None where nobody asked for any. Raises ItemError."""

@@ -15,6 +15,7 @@ from stylepipe import (
     Batch,
     Caps,
     Context,
+    Item,
     ItemError,
     SetupError,
     StyleInfo,
@@ -84,7 +85,7 @@ class FastStylizer(Stylizer):
         self._context = context
         self._engine: StyleEngine | None = None
 
-    def check(self, styles: Sequence[StyleRef]) -> None:
+    def check(self, styles: Sequence[StyleRef], items: Sequence[Item] = ()) -> None:
         """Styles that are neither bundled nor in a file of ours, or that cannot be blended."""
         self._resolved(styles)
 

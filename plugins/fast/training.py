@@ -164,18 +164,18 @@ def _network(options: TrainOptions, count: int) -> tuple[StyleNetwork, str]:
     """The network to start from, and the family of all that come from it."""
     import torch
 
-    from stylepipe.nst.files import digest
+    from stylepipe.nst.files import tensors_digest
     from stylepipe.nst.networks import SPECS, StyleNetwork, load_styles
 
     if options.init == "random":
         torch.manual_seed(options.seed)
         net = StyleNetwork(SPECS[options.quality], count)
-        return net, digest(net.state_dict())[:16]
+        return net, tensors_digest(net.state_dict())[:16]
     path = _start(options.quality) if options.init == "bundled" else Path(options.init).expanduser()
     net, _, metadata = load_styles(path)
     if options.init == "bundled":
         net = net.select([0] * count)
-    return net, metadata.get("family") or digest(net.state_dict())[:16]
+    return net, metadata.get("family") or tensors_digest(net.state_dict())[:16]
 
 
 def _start(quality: str) -> Path:
@@ -202,7 +202,8 @@ def _teachers(options: TrainOptions, context: Context) -> list[Teacher]:
 def _encoders(options: TrainOptions, context: Context) -> list[Encoder]:
     import torch
 
-    from stylepipe.nst.encoders import load_encoder, open_encoder
+    from stylepipe.encoders import open_encoder
+    from stylepipe.nst.encoders import load_encoder
 
     device, dtype = context.device.torch, torch.bfloat16 if halved(context) else torch.float32
     if options.encoder_weights:
