@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stylepipe import Caps, Context, Stylizer, UsageError, hookimpl, option
+from stylepipe.restyling import RestyleOptions, RestyleStylizer
 
 from .decoding import MixFlags, train_decoders
-from .restyle import DECODERS, RestyleOptions, RestyleStylizer
 
 if TYPE_CHECKING:
     from stylepipe.nst.restyle import FeatureTransform
@@ -30,7 +31,7 @@ class AdainStylizer(RestyleStylizer):
     Options = RestyleOptions
     TrainOptions = AdainFlags
     caps = Caps(strength="native", trainable=True, min_side=64)
-    decoder_file = "adain.safetensors"
+    decoder_file = Path(__file__).with_name("decoders") / "adain.safetensors"
 
     def transform(self) -> FeatureTransform:
         from stylepipe.nst.restyle import MomentTransform
@@ -58,7 +59,7 @@ class AdainStylizer(RestyleStylizer):
             name=cls.name,
             layers=["relu4_1"],
             mix=Mix("adain, gains limited", adain),
-            bundled=DECODERS / cls.decoder_file,
+            bundled=cls.decoder_file,
         )
 
 

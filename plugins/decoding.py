@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stylepipe import Context, UsageError, __version__, option, read_picture
+from stylepipe.encoders import halved
+from stylepipe.restyling import BUNDLED_FOR
 
-from .restyle import BUNDLED_FOR
-from .training import TrainFlags, check_paths, halved, pictures, plan
+from .training import TrainFlags, check_paths, pictures, plan
 from .training import train as run
 
 if TYPE_CHECKING:

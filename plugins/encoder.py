@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stylepipe import Context, Training, __version__, hookimpl, option, read_picture
+from stylepipe.encoders import halved
 
-from .training import TrainFlags, check_paths, halved, pictures, plan, train
+from .training import TrainFlags, check_paths, pictures, plan, train
 
 if TYPE_CHECKING:
     from stylepipe.nst.encoders import Encoder

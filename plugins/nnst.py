@@ -19,8 +19,7 @@ from stylepipe import (
     option,
 )
 from stylepipe.nst.recipe import NeighborRecipe, VggName
-
-from .paintings import PaintingOptions, PaintingStylizer, working_memory
+from stylepipe.stylizers import PaintingOptions, PaintingStylizer, working_memory
 
 if TYPE_CHECKING:
     import torch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from stylepipe import (
@@ -15,10 +16,10 @@ from stylepipe import (
     option,
     parse_style,
 )
+from stylepipe.encoders import halved
+from stylepipe.restyling import RestyleOptions, RestyleStylizer
 
 from .decoding import MixFlags, train_decoders
-from .restyle import DECODERS, RestyleOptions, RestyleStylizer
-from .training import halved
 
 if TYPE_CHECKING:
     import torch
@@ -100,7 +101,7 @@ class SwapStylizer(RestyleStylizer):
     options: SwapOptions
     TrainOptions = SwapFlags
     caps = Caps(strength="native", trainable=True, min_side=64)
-    decoder_file = "style-swap.safetensors"
+    decoder_file = Path(__file__).with_name("decoders") / "style-swap.safetensors"
 
     def transform(self) -> FeatureTransform:
         from stylepipe.nst.restyle import PatchSwap
@@ -159,7 +160,7 @@ class SwapStylizer(RestyleStylizer):
             name=cls.name,
             layers=[LAYER],
             mix=Mix(f"swap of {options.patch_size}x{options.patch_size}", swap),
-            bundled=DECODERS / cls.decoder_file,
+            bundled=cls.decoder_file,
             layer_flag="--layer",
         )
 

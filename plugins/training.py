@@ -14,9 +14,9 @@ from stylepipe import (
     SetupError,
     StylepipeError,
     UsageError,
-    native_bf16,
     option,
 )
+from stylepipe.encoders import halved
 
 if TYPE_CHECKING:
     from stylepipe.nst.training.loop import Progress, Trainer
@@ -90,13 +90,6 @@ def plan(kind: type[R], flags: TrainFlags, context: Context, **more: Any) -> R:
     workers = min(_threads(), flags.batch) if context.device.type == "cpu" else 1
     precision = "bfloat16" if halved(context) else "float32"
     return kind(**{**own, "workers": workers, "precision": precision, **more})
-
-
-def halved(context: Context) -> bool:
-    """Whether to train in bfloat16; float16, which CUDA prefers, has too small a range."""
-    device = context.device
-    half = device.dtype.itemsize == 2
-    return half and (device.type != "cuda" or native_bf16(device.torch))
 
 
 def _threads() -> int:

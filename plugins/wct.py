@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stylepipe import Caps, Context, Stylizer, UsageError, hookimpl, option, suggest
+from stylepipe.restyling import RestyleOptions, RestyleStylizer
 
 from .decoding import DecoderFlags, train_decoders
-from .restyle import DECODERS, RestyleOptions, RestyleStylizer
 
 if TYPE_CHECKING:
     from stylepipe.nst.restyle import FeatureTransform
@@ -45,7 +46,7 @@ class WctStylizer(RestyleStylizer):
     options: WctOptions
     TrainOptions = WctFlags
     caps = Caps(strength="native", trainable=True, min_side=64)
-    decoder_file = "wct.safetensors"
+    decoder_file = Path(__file__).with_name("decoders") / "wct.safetensors"
 
     def transform(self) -> FeatureTransform:
         from stylepipe.nst.restyle import MomentTransform
@@ -71,7 +72,7 @@ class WctStylizer(RestyleStylizer):
             name=cls.name,
             layers=LEVELS,
             mix=None,
-            bundled=DECODERS / cls.decoder_file,
+            bundled=cls.decoder_file,
             layer_flag="--levels",
         )
 

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stylepipe.device import native_bf16
 from stylepipe.errors import SetupError, UsageError
 from stylepipe.weights import KNOWN
 
 if TYPE_CHECKING:
     import torch
 
+    from stylepipe.components import Context
     from stylepipe.nst.encoders import Encoder
     from stylepipe.nst.recipe import Pooling
 
@@ -51,6 +53,15 @@ def open_encoder(
         raise UsageError(str(error)) from error
     except SetupError as error:
         raise SetupError(f"{error}; or name a file with --encoder-weights") from error
+
+
+def halved(context: Context) -> bool:
+    """Whether a job computes features in bfloat16; float16, which CUDA prefers, has too small a
+    range.
+    """
+    device = context.device
+    half = device.dtype.itemsize == 2
+    return half and (device.type != "cuda" or native_bf16(device.torch))
 
 
 def absent_weights(name: str, weights: Path | None) -> str | None:

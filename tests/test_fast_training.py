@@ -10,7 +10,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 from stylepipe_plugins.fast import FastOptions, FastStylizer, training
-from stylepipe_plugins.fast.paintings import read_paintings
+from stylepipe_plugins.fast.table import read_paintings
 from stylepipe_plugins.fast.training import TrainOptions
 from stylepipe_plugins.training import plan
 

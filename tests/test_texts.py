@@ -41,7 +41,7 @@ def test_a_preset_that_would_fill_the_memory_is_refused_at_once(tmp_path, text, 
 
 
 def test_a_table_of_paintings_is_bounded_too(tmp_path):
-    from stylepipe_plugins.fast.paintings import read_paintings
+    from stylepipe_plugins.fast.table import read_paintings
 
     path = tmp_path / "p.toml"
     path.write_text(f"x = {'[' * 5000}{']' * 5000}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from stylepipe import (
     Batch,
@@ -30,7 +30,15 @@ from stylepipe import (
 )
 
 from . import training
-from .bundled import NETWORKS, STYLES, Bundled, bundled_files, bundled_styles, read_head
+from .bundled import (
+    NETWORKS,
+    STYLES,
+    Bundled,
+    NetworkName,
+    bundled_files,
+    bundled_styles,
+    read_head,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -44,11 +52,10 @@ _PICKLES = (".pth", ".pt", ".pkl", ".pickle", ".ckpt", ".bin", ".t7")
 
 
 class FastOptions(StylizerOptions):
-    quality: str = option(
+    quality: Literal["auto", NetworkName] = option(
         "auto",
         "light: quick networks. quality: an older, larger one of eight milder styles. auto: light, "
         "unless a style is in quality only.",
-        choices=("auto", *NETWORKS),
     )
     style_scale: float = option(
         1.0,
@@ -145,6 +152,11 @@ class FastStylizer(Stylizer):
         if not styles:
             raise UsageError(f"name a style with --style; {self._offer()}")
         known = bundled_files()
+        if self.options.quality != "auto" and not any(ref.name in known for ref in styles):
+            raise UsageError(
+                "--quality picks among the networks in the package, and no style is one of theirs; "
+                "leave it out"
+            )
         network = self._network(styles, known)
         asked = [self._resolve(ref, network, known) for ref in styles]
         files = list(dict.fromkeys(file for file, _ in asked))

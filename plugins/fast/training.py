@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stylepipe import Context, UsageError, __version__, option, read_picture, suggest
+from stylepipe.encoders import halved
 
-from ..training import PICTURES, TrainFlags, check_paths, halved, pictures, plan
+from ..training import PICTURES, TrainFlags, check_paths, pictures, plan
 from ..training import train as run
 from .bundled import STYLES
-from .paintings import read_paintings
+from .table import read_paintings
 
 if TYPE_CHECKING:
     from stylepipe.nst.encoders import Encoder

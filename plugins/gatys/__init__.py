@@ -23,8 +23,8 @@ from stylepipe import (
     is_out_of_memory,
 )
 from stylepipe.nst.recipe import TUNABLE
+from stylepipe.stylizers import PaintingStylizer, given_picture, working_memory
 
-from ..paintings import PaintingStylizer, given_picture, working_memory
 from .options import GatysBase, gatys_options
 
 if TYPE_CHECKING:

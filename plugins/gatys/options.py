@@ -20,8 +20,7 @@ from stylepipe.nst.recipe import (
 )
 from stylepipe.nst.terms import ContentTerm, StyleTerm, Term, losses
 from stylepipe.nst.terms.style import GramScale, StyleDistance
-
-from ..paintings import PaintingOptions
+from stylepipe.stylizers import PaintingOptions
 
 if TYPE_CHECKING:
     from stylepipe.nst.encoders import Encoder

@@ -1,4 +1,8 @@
-"""What every stylizer shares that takes its style from pictures of paintings. No plugin."""
+"""Stylizers that take their style from pictures of paintings: what they share, for yours as well.
+
+Derive options from PaintingOptions, the stylizer from PaintingStylizer: styles, regions of photos
+and paintings, encoders, dry runs, memory and errors are seen to; what is left is to paint.
+"""
 
 from __future__ import annotations
 
@@ -8,25 +12,14 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from stylepipe import (
-    Batch,
-    Context,
-    Info,
-    Item,
-    ItemError,
-    SetupError,
-    StyleRef,
-    Stylizer,
-    StylizerOptions,
-    UsageError,
-    option,
-    parse_style,
-    read_picture,
-)
-from stylepipe.encoders import absent_weights, open_encoder
+from stylepipe.components import Context, StyleRef, Stylizer, StylizerOptions
+from stylepipe.encoders import absent_weights, halved, open_encoder
+from stylepipe.errors import ItemError, SetupError, UsageError
 from stylepipe.nst.recipe import Border, ColorMatch, EncoderName, Pooling, StyleUse
-
-from .training import halved
+from stylepipe.options import option
+from stylepipe.pictures import read_picture
+from stylepipe.styles import parse_style
+from stylepipe.types import Batch, Info, Item
 
 if TYPE_CHECKING:
     import torch
@@ -35,8 +28,7 @@ if TYPE_CHECKING:
     from stylepipe.nst.encoders import Encoder
     from stylepipe.nst.optimize import Step
     from stylepipe.nst.paintings import Painting
-
-    from .regions import RegionFiles
+    from stylepipe.regions import RegionFiles
 
 REST = 768 << 20
 """Bytes of the job's memory that are not for the work on a picture: the program itself takes them,
@@ -136,7 +128,7 @@ class PaintingStylizer(Stylizer):
         return files
 
     def check_item(self, item: Item, info: Info) -> None:
-        from .regions import RegionFiles
+        from stylepipe.regions import RegionFiles
 
         if self.options.regions is not None:
             if self._maps is None:
@@ -172,8 +164,7 @@ class PaintingStylizer(Stylizer):
         import torch
 
         from stylepipe.nst.paintings import Painting
-
-        from .regions import RegionFiles
+        from stylepipe.regions import RegionFiles
 
         options = self.options
         self._regions = None

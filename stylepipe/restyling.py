@@ -1,4 +1,8 @@
-"""What the stylizers share that encode a photo, change its features, decode them. No plugin."""
+"""Stylizers that encode a photo, change its features, and decode them: what they share.
+
+A stylizer of this kind is a FeatureTransform and a file of decoders, which ``stylepipe train``
+writes; see stylepipe.nst.restyle.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from stylepipe import Context, Item, SetupError, StyleRef, UsageError, option
+from stylepipe.components import Context, StyleRef
+from stylepipe.errors import SetupError, UsageError
 from stylepipe.nst.recipe import RestyleSettings
-
-from .paintings import PaintingOptions, PaintingStylizer, working_memory
+from stylepipe.options import option
+from stylepipe.stylizers import PaintingOptions, PaintingStylizer, working_memory
+from stylepipe.types import Item
 
 if TYPE_CHECKING:
     import torch
@@ -19,7 +25,6 @@ if TYPE_CHECKING:
     from stylepipe.nst.inverses import FeatureInverter
     from stylepipe.nst.restyle import FeatureTransform, Restyler
 
-DECODERS = Path(__file__).with_name("decoders")
 BUNDLED_FOR = "compact"
 """The encoder that the decoders in the package belong to."""
 
@@ -57,8 +62,8 @@ class RestyleStylizer(PaintingStylizer):
 
     options: RestyleOptions
     for_encoder = ("decoder", "levels", "layer")
-    decoder_file: ClassVar[str]
-    """Of its decoders in the package."""
+    decoder_file: ClassVar[Path]
+    """Decoders of BUNDLED_FOR that come with it."""
 
     def transform(self) -> FeatureTransform:
         """What it does to the features."""
@@ -73,7 +78,7 @@ class RestyleStylizer(PaintingStylizer):
     def files(self) -> Iterable[Path]:
         # The decoder in the package, too: after an upgrade a film would go on in another manner.
         bundled = self.options.decodes() and self.options.decoder is None
-        return [*super().files(), *([DECODERS / self.decoder_file] if bundled else [])]
+        return [*super().files(), *([self.decoder_file] if bundled else [])]
 
     def check(self, styles: Sequence[StyleRef], items: Sequence[Item] = ()) -> None:
         super().check(styles, items)
@@ -127,7 +132,7 @@ class RestyleStylizer(PaintingStylizer):
     def _decoders(self, encoder: Encoder) -> dict[str, Decoder]:
         from stylepipe.nst.decoders import load_decoders
 
-        path = self.options.decoder or DECODERS / self.decoder_file
+        path = self.options.decoder or self.decoder_file
         try:
             file = load_decoders(path)
             file.check(encoder, path)
