@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from stylepipe import Context, UsageError, __version__, option, read_picture
 from stylepipe.encoders import halved
+from stylepipe.nst.recipe import VggName
 from stylepipe.restyling import BUNDLED_FOR
 
 from .training import TrainFlags, check_paths, pictures, plan
@@ -26,9 +27,7 @@ class DecoderFlags(TrainFlags):
         (), "Folder of varied paintings, or a painting, to practise on; some dozens.",
         metavar="PATH",
     )  # fmt: skip
-    encoder: str = option(
-        BUNDLED_FOR, "Network whose features are decoded.", choices=(BUNDLED_FOR, "vgg19", "vgg16")
-    )
+    encoder: VggName = option(BUNDLED_FOR, "Network whose features are decoded.")
     encoder_weights: Path | None = option(
         None, "Its weights: safetensors, or a checkpoint of torchvision.", metavar="FILE"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from stylepipe import Context, Training, __version__, hookimpl, option, read_picture
 from stylepipe.encoders import halved
@@ -29,9 +29,8 @@ class EncoderFlags(TrainFlags):
         metavar="PATH",
     )  # fmt: skip
     learning_rate: float = option(4e-4, "Learning rate at its highest.", min=1e-7, max=1)
-    teacher: str = option(
+    teacher: Literal["vgg19", "vgg16"] = option(
         "vgg19", "Network to learn from; fetched once (about 500 MB) if no weights are given.",
-        choices=("vgg19", "vgg16"),
     )  # fmt: skip
     teacher_weights: tuple[Path, ...] = option(
         (), "Weights of a network to learn from, instead; repeat for several, which may each have "

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal
 
 from stylepipe import (
     Caps,
-    Context,
     Item,
     StyleRef,
     Stylizer,
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class NnstOptions(PaintingOptions):
-    encoder: VggName = option("auto", "Network that looks at the pictures.")
+    encoder: Literal["auto", VggName] = option("auto", "Network that looks at the pictures.")
     content: float = option(
         NeighborRecipe.content,
         "Part of the photo in what is looked for in the painting: 0 paints most freely, 1 keeps "
@@ -72,10 +71,7 @@ class NnstStylizer(PaintingStylizer):
     options: NnstOptions
     caps = Caps(min_side=64)
     gradients = True
-
-    def open(self, context: Context) -> None:
-        self._context = context
-        self._painter: Neighbors | None = None
+    _painter: Neighbors | None = None
 
     def prepare(self, styles: Sequence[StyleRef]) -> None:
         """Read the paintings and the regions, open the encoder. Raises UsageError, SetupError."""
@@ -93,8 +89,13 @@ class NnstStylizer(PaintingStylizer):
     def paint(
         self, photo: torch.Tensor, regions: torch.Tensor | None, item: Item, frame: int
     ) -> torch.Tensor:
+        from stylepipe.nst.budget import NotEnoughMemory
+
         assert self._painter is not None, "prepare() comes before stylize()"
-        return self._painter.paint(photo, regions, self.tell_step)
+        try:
+            return self._painter.paint(photo, regions, self.tell_step)
+        except NotEnoughMemory as error:
+            raise NotEnoughMemory(f"{error}, by --max-side", error.needed) from error
 
     def close(self) -> None:
         super().close()

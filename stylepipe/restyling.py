@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
-from stylepipe.components import Context, StyleRef
+from stylepipe.components import StyleRef
 from stylepipe.errors import SetupError, UsageError
-from stylepipe.nst.recipe import RestyleSettings
+from stylepipe.nst.recipe import RestyleSettings, VggName
 from stylepipe.options import option
 from stylepipe.stylizers import PaintingOptions, PaintingStylizer, working_memory
 from stylepipe.types import Item
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from stylepipe.nst.inverses import FeatureInverter
     from stylepipe.nst.restyle import FeatureTransform, Restyler
 
-BUNDLED_FOR = "compact"
+BUNDLED_FOR: VggName = "compact"
 """The encoder that the decoders in the package belong to."""
 
 
 class RestyleOptions(PaintingOptions):
-    encoder: Literal["compact", "vgg19", "vgg16"] = option(
-        "compact", "Network that looks at the pictures; the package has decoders for the first."
+    encoder: VggName = option(
+        BUNDLED_FOR, "Network that looks at the pictures; the package has decoders for the first."
     )
     decoder: Path | None = option(
         None,
@@ -64,6 +64,7 @@ class RestyleStylizer(PaintingStylizer):
     for_encoder = ("decoder", "levels", "layer")
     decoder_file: ClassVar[Path]
     """Decoders of BUNDLED_FOR that come with it."""
+    _restyler: Restyler | None = None
 
     def transform(self) -> FeatureTransform:
         """What it does to the features."""
@@ -87,10 +88,6 @@ class RestyleStylizer(PaintingStylizer):
                 f"the decoder in the package is for --encoder {BUNDLED_FOR}; for another encoder "
                 f"train one (stylepipe train {self.name}) and pass it as --decoder FILE"
             )
-
-    def open(self, context: Context) -> None:
-        self._context = context
-        self._restyler: Restyler | None = None
 
     def prepare(self, styles: Sequence[StyleRef]) -> None:
         """Read the paintings, open encoder and decoder. Raises UsageError or SetupError."""

@@ -140,12 +140,22 @@ class PaintingStylizer(Stylizer):
         if reason := absent_weights(options.encoder, options.encoder_weights):
             raise SetupError(reason)
         if options.given() & {"encoder_weights", *self.for_encoder}:
-            self.check_encoder(open_encoder(options.encoder, options.encoder_weights))
+            self.check_encoder(
+                open_encoder(options.encoder, options.encoder_weights, pooling=self.pooling)
+            )
+
+    def open(self, context: Context) -> None:
+        self._context = context
+
+    @property
+    def pooling(self) -> Pooling:
+        """How the encoder shrinks its maps."""
+        return "max"
 
     def check_encoder(self, encoder: Encoder) -> None:
         """Raise UsageError or SetupError if the options do not fit the encoder."""
 
-    def open_encoder(self, pooling: Pooling = "max") -> Encoder:
+    def open_encoder(self) -> Encoder:
         """The encoder of the options, where the job computes. Raises UsageError, SetupError."""
         import torch
 
@@ -153,7 +163,7 @@ class PaintingStylizer(Stylizer):
         return open_encoder(
             options.encoder,
             options.encoder_weights,
-            pooling=pooling,
+            pooling=self.pooling,
             device=device.torch,
             dtype=torch.bfloat16 if halved(self._context) else torch.float32,
             log=self._context.log,

@@ -94,7 +94,12 @@ class FastStylizer(Stylizer):
 
     def check(self, styles: Sequence[StyleRef], items: Sequence[Item] = ()) -> None:
         """Styles that are neither bundled nor in a file of ours, or that cannot be blended."""
-        self._resolved(styles)
+        files = [file for file, _ in self._resolved(styles)]
+        if self.options.quality != "auto" and not any(STYLES in file.parents for file in files):
+            raise UsageError(
+                "--quality picks among the networks in the package, and no style is one of theirs; "
+                "leave it out"
+            )
 
     def prepare(self, styles: Sequence[StyleRef]) -> None:
         """Load the networks that know the styles, and fix their blend."""
@@ -152,11 +157,6 @@ class FastStylizer(Stylizer):
         if not styles:
             raise UsageError(f"name a style with --style; {self._offer()}")
         known = bundled_files()
-        if self.options.quality != "auto" and not any(ref.name in known for ref in styles):
-            raise UsageError(
-                "--quality picks among the networks in the package, and no style is one of theirs; "
-                "leave it out"
-            )
         network = self._network(styles, known)
         asked = [self._resolve(ref, network, known) for ref in styles]
         files = list(dict.fromkeys(file for file, _ in asked))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from stylepipe import Context, UsageError, __version__, option, read_picture, suggest
 from stylepipe.encoders import halved
+from stylepipe.nst.recipe import VggName
 
 from ..training import PICTURES, TrainFlags, check_paths, pictures, plan
 from ..training import train as run
-from .bundled import STYLES
+from .bundled import STYLES, NetworkName
 from .table import read_paintings
 
 if TYPE_CHECKING:
@@ -36,9 +37,8 @@ class TrainOptions(TrainFlags):
     only: tuple[str, ...] = option(
         (), "Learn this style of the table alone, instead of all.", metavar="NAME"
     )
-    quality: str = option(
+    quality: NetworkName = option(
         "quality", "Network: the better one, or one many times cheaper.",
-        choices=("quality", "light"),
     )  # fmt: skip
     init: str = option(
         "bundled", "Start from the bundled network, which is quicker, from random weights, or from "
@@ -47,9 +47,9 @@ class TrainOptions(TrainFlags):
     guide: Path | None = option(
         None, "File of the same styles, of any network, to imitate as well.", metavar="FILE"
     )
-    encoder: str = option(
+    encoder: Literal["auto", VggName] = option(
         "auto", "Network that judges, if no weights are given: VGG-19 if it was fetched, else the "
-        "one in the package.", choices=("auto", "compact", "vgg19", "vgg16"),
+        "one in the package.",
     )  # fmt: skip
     encoder_weights: tuple[Path, ...] = option(
         (), "Weights of the network that judges: VGG-16 or VGG-19 of torchvision, or a small "

@@ -22,7 +22,7 @@ from stylepipe import (
     hookimpl,
     is_out_of_memory,
 )
-from stylepipe.nst.recipe import TUNABLE
+from stylepipe.nst.recipe import TUNABLE, Pooling
 from stylepipe.stylizers import PaintingStylizer, given_picture, working_memory
 
 from .options import GatysBase, gatys_options
@@ -45,7 +45,7 @@ class GatysStylizer(PaintingStylizer):
     Options = gatys_options()
     options: GatysBase
     caps = Caps(strength="native", min_side=64)  # three patches of the deepest layer
-    for_encoder = ("content_layers", "style_layers")
+    for_encoder = ("content_layers", "style_layers", "pooling")
     gradients = True
     _sources: Mapping[str, Path] = MappingProxyType({})
     """The job's files by their paths below the input root."""
@@ -56,13 +56,17 @@ class GatysStylizer(PaintingStylizer):
         self.options.check_items(items)
         self._sources = {item.relative.as_posix(): item.source for item in items}
 
+    @property
+    def pooling(self) -> Pooling:
+        return self.options.pooling
+
     def check_encoder(self, encoder: Encoder) -> None:
         self.options.recipe(encoder)
 
     def open(self, context: Context) -> None:
         from .trace import Aside
 
-        self._context = context
+        super().open(context)
         self._painter: Gatys | None = None
         self._aside = Aside(context.log)
 
@@ -87,7 +91,7 @@ class GatysStylizer(PaintingStylizer):
         self._start = None
         if options.start is not None:
             self._start = given_picture(options.start, self._context)
-        encoder = self.open_encoder(options.pooling)  # last: it may have to be fetched
+        encoder = self.open_encoder()  # last: it may have to be fetched
         recipe = options.recipe(encoder)
         try:
             if found:

@@ -179,7 +179,7 @@ class GatysBase(PaintingOptions):
     @property
     def weights(self) -> dict[str, float]:
         """The weights of the losses by their names."""
-        return {term.name: getattr(self, f"{term.name}_weight") for term in losses()}
+        return {term.name: getattr(self, f"{term.name}_weight", term.default) for term in losses()}
 
     def layers(
         self, content: Mapping[str, float], style: Mapping[str, float]

@@ -238,8 +238,8 @@ class Neighbors:
         if needed > self.memory:
             raise NotEnoughMemory(
                 f"to paint {size[1]}x{size[0]} pixels takes {-(-needed >> 20)} MiB of memory, and "
-                f"{self.memory >> 20} MiB are allowed: allow more, or work on a smaller size, "
-                "from which the picture is enlarged",
+                f"{self.memory >> 20} MiB are allowed: allow more, or enlarge the picture "
+                "from a smaller size",
                 needed,
             )
 

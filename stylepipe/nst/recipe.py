@@ -9,13 +9,11 @@ from typing import Any, Literal, get_args
 from .terms import ContentTerm, StyleTerm, losses
 from .terms.style import GramScale, StyleDistance
 
-EncoderName = Literal[
-    "auto", "compact", "vgg19", "vgg16", "squeezenet", "resnet50", "densenet121", "vit-b-16"
-]
+VggName = Literal["compact", "vgg19", "vgg16"]
+"""Networks with the layers of VGG."""
+EncoderName = Literal["auto", VggName, "squeezenet", "resnet50", "densenet121", "vit-b-16"]
 """Networks that judge pictures; "auto": VGG-19 where it was fetched before, else the one in the
 package."""
-VggName = Literal["auto", "compact", "vgg19", "vgg16"]
-"""Those whose layers are VGG's."""
 Pooling = Literal["max", "average", "l2"]
 Start = Literal["style", "content", "noise", "gray"]
 ColorMatch = Literal["no", "linear", "histogram"]
