@@ -14,7 +14,7 @@ import tinyencoder
 import torch
 from safetensors.torch import save_file
 from stylepipe_plugins.gatys import GatysStylizer, fitted
-from stylepipe_plugins.gatys.options import gatys_options
+from stylepipe_plugins.gatys.options import GatysOptions
 from tinyencoder import read, save
 
 from stylepipe import Caps, ItemError, StyleRef, UsageError
@@ -24,7 +24,6 @@ from stylepipe.nst import gatys as method
 from stylepipe.nst import tune
 from stylepipe.testing import MakeFile, StylizerContract, context
 
-GatysOptions = gatys_options()
 SIZE = (72, 64)
 
 

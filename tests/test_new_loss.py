@@ -1,6 +1,7 @@
 """A loss is one file: registered, it is a flag, a preset key, a column of losses, and has room."""
 
 import csv
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from stylepipe.nst.budget import NotEnoughMemory
 from stylepipe.nst.gatys import Gatys
 from stylepipe.nst.paintings import Painting
 from stylepipe.nst.recipe import Recipe
-from stylepipe.nst.terms import losses, register, registry
+from stylepipe.nst.terms import FeatureTerm, PictureTerm, losses, register, registry
 from stylepipe.nst.terms.style import Style
 
 GRAY = '''
@@ -92,6 +93,11 @@ def test_a_loss_in_one_file_is_explained(gatys: Any) -> None:
     assert "--gray-weight" in out and "Weight of grayness." in out
 
 
+def test_options_travel_to_other_processes() -> None:
+    options = GatysStylizer.Options.build({"steps": 7, "tv_weight": 0.5})
+    assert pickle.loads(pickle.dumps(options)) == options
+
+
 def test_the_memory_of_a_loss_counts() -> None:
     def needed() -> int:
         photo = tinyencoder.picture(40, 56, 1)
@@ -114,15 +120,24 @@ def test_the_memory_of_a_loss_counts() -> None:
     assert needed() == before + (5 << 30)
 
 
-def test_a_name_that_is_taken_or_no_word_is_refused() -> None:
-    class Other(Style):
-        name = "tv"
-
-    with pytest.raises(ValueError, match="two losses are named 'tv'"):
-        register(Other)
-    Other.name = "two words"
-    with pytest.raises(ValueError, match="a loss cannot be named 'two words'"):
-        register(Other)
-    assert [term.name for term in losses()] == [
+@pytest.mark.parametrize(
+    ("base", "changes", "words"),
+    [
+        (Style, {"name": "tv"}, "the name 'tv' is that of stylepipe.nst.terms.smooth"),
+        (Style, {"name": "two words"}, "its name must be lower-case letters, digits and _"),
+        (Style, {"name": "other", "default": -1.0}, "its default must be 0 or more"),
+        (Style, {"name": "other", "default": "1"}, "its default must be 0 or more"),
+        (PictureTerm, {"name": "other"}, "it lacks build, part"),
+        (FeatureTerm, {"name": "other"}, "it derives from none of ContentTerm, StyleTerm"),
+    ],
+)
+def test_what_is_no_loss_is_refused_and_harms_no_other(
+    base: type[Any], changes: dict[str, Any], words: str
+) -> None:
+    before = losses()
+    with pytest.raises(ValueError, match=f"Other is no loss: {words}"):
+        register(type("Other", (base,), changes))
+    assert losses() == before
+    assert [term.name for term in before] == [
         *("content", "perceptual", "style", "histogram", "patches", "tv", "laplacian"),
     ]

@@ -210,6 +210,13 @@ def gatys_options() -> type[GatysBase]:
     return _with(tuple(losses()))
 
 
+def __getattr__(name: str) -> Any:
+    """The class by its own name, by which other processes look it up."""
+    if name == "GatysOptions":
+        return gatys_options()
+    raise AttributeError(name)
+
+
 @cache
 def _with(terms: tuple[type[Term], ...]) -> type[GatysBase]:
     own: dict[str, Any] = {
