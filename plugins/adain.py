@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from stylepipe import Caps, Component, UsageError, hookimpl
 from stylepipe.nst.training.options import DecoderOptions
+from stylepipe.restyling import RestyleOptions, RestyleStylizer
 
-from .decoding import DecoderTraining, DecoderTrainingOptions
-from .restyle import RestyleOptions, RestyleStylizer
+from .decoding import DECODERS, DecoderTraining, DecoderTrainingOptions
 
 if TYPE_CHECKING:
     from stylepipe.nst.restyle import FeatureTransform
@@ -23,7 +23,7 @@ class AdainStylizer(RestyleStylizer):
     name = "adain"
     Options = RestyleOptions
     caps = Caps(strength="native", min_side=64)
-    decoder_file = "adain.safetensors"
+    decoder_file = DECODERS / "adain.safetensors"
 
     def transform(self) -> FeatureTransform:
         from stylepipe.nst.restyle import MomentTransform

@@ -17,14 +17,17 @@ from stylepipe import (
     read_training_picture,
     run_training,
 )
-
-from .restyle import BUNDLED_FOR, DECODERS
+from stylepipe.nst.recipe import VggName
+from stylepipe.restyling import BUNDLED_FOR
 
 if TYPE_CHECKING:
     from stylepipe.nst.decoders import Decoder
     from stylepipe.nst.encoders import Encoder
     from stylepipe.nst.training.decoder import DecoderTask, Mix
     from stylepipe.nst.training.options import DecoderOptions
+
+DECODERS = Path(__file__).with_name("decoders")
+"""Holds the decoders in the package, a file for each stylizer, of its name."""
 
 
 class DecoderTrainingOptions(TrainingOptions):
@@ -34,9 +37,7 @@ class DecoderTrainingOptions(TrainingOptions):
         (), "Folder of varied paintings, or a painting, to practise on; some dozens.",
         metavar="PATH",
     )  # fmt: skip
-    encoder: str = option(
-        BUNDLED_FOR, "Network whose features are decoded.", choices=(BUNDLED_FOR, "vgg19", "vgg16")
-    )
+    encoder: VggName = option(BUNDLED_FOR, "Network whose features are decoded.")
     encoder_weights: Path | None = option(
         None, "Its weights: safetensors, or a checkpoint of torchvision.", metavar="FILE"
     )
@@ -50,6 +51,7 @@ class DecoderTrainingOptions(TrainingOptions):
         "Channels of a fresh decoder, over the encoder's; the last blocks have 64 and 32 at least.",
         min=0.25,
         max=8,
+        only_if={"init": "random"},
     )
 
     def check(self) -> None:
@@ -57,8 +59,6 @@ class DecoderTrainingOptions(TrainingOptions):
         self.require(*self.paintings)
         if self.encoder_weights is not None:
             self.require(self.encoder_weights)
-        if self.init != "random":
-            self.refuse("widens a fresh decoder, and --init brings one", "widen")
         if self.values().get("copies") == 0:
             self.refuse("weighs what --copies 0 leaves out", "reconstruction_weight")
 
@@ -97,7 +97,7 @@ class DecoderTraining(Training):
     def _task(
         self, context: Context, photos: Sequence[Path], paintings: Sequence[Path]
     ) -> DecoderTask:
-        from stylepipe.nst.encoders import open_encoder
+        from stylepipe.encoders import open_encoder
         from stylepipe.nst.training.decoder import DecoderTask
 
         options, device = self.options, context.device.torch

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from stylepipe import (
     Context,
@@ -32,9 +32,8 @@ class EncoderTrainingOptions(TrainingOptions, run=EncoderOptions):
         (), "Folder of paintings, a quarter of each batch, for an encoder judges these too.",
         metavar="PATH",
     )  # fmt: skip
-    teacher: str = option(
+    teacher: Literal["vgg19", "vgg16"] = option(
         "vgg19", "Network to learn from; fetched once (about 500 MB) if no weights are given.",
-        choices=("vgg19", "vgg16"),
     )  # fmt: skip
     teacher_weights: tuple[Path, ...] = option(
         (), "Weights of a network to learn from, instead; repeat for several, which may each have "
@@ -109,7 +108,8 @@ def _student(options: EncoderTrainingOptions, seed: int) -> Encoder:
 
 
 def _teachers(options: EncoderTrainingOptions, context: Context) -> list[Encoder]:
-    from stylepipe.nst.encoders import load_encoder, open_encoder
+    from stylepipe.encoders import open_encoder
+    from stylepipe.nst.encoders import load_encoder
 
     device, dtype = context.device.torch, full_range_dtype(context.device)
     if options.teacher_weights:

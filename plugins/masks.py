@@ -23,8 +23,7 @@ from stylepipe import (
     open_picture,
     option,
 )
-
-from .proportions import mismatch
+from stylepipe.proportions import mismatch
 
 if TYPE_CHECKING:
     import numpy as np

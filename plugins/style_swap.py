@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from stylepipe import (
-    Batch,
     Caps,
     Component,
-    ItemError,
     UsageError,
     full_range_dtype,
     hookimpl,
@@ -19,16 +17,15 @@ from stylepipe import (
     parse_style,
 )
 from stylepipe.nst.training.options import DecoderOptions
+from stylepipe.restyling import RestyleOptions, RestyleStylizer
 
-from .decoding import DecoderTraining, DecoderTrainingOptions
-from .restyle import RestyleOptions, RestyleStylizer
+from .decoding import DECODERS, DecoderTraining, DecoderTrainingOptions
 
 if TYPE_CHECKING:
     import torch
 
     from stylepipe.nst.encoders import Encoder
     from stylepipe.nst.inverses import FeatureInverter
-    from stylepipe.nst.optimize import Step
     from stylepipe.nst.restyle import FeatureTransform
     from stylepipe.nst.training.decoder import Mix
 
@@ -39,10 +36,9 @@ class SwapOptions(RestyleOptions):
     layer: str = option(LAYER, "Layer whose patches are swapped.", metavar="LAYER")
     patch_size: int = option(3, "Side of the patches, in features.", min=1, max=15)
     patch_stride: int = option(1, "Steps between the photo's patches, in features.", min=1, max=15)
-    blend: str = option(
+    blend: Literal["pool", "mix"] = option(
         "pool",
         "Several styles: look for each patch in all of them, or mix their results by weight.",
-        choices=("pool", "mix"),
     )
     exact: bool = option(
         False, "Compare patches in full precision where the job's is half; hardly visible."
@@ -51,8 +47,10 @@ class SwapOptions(RestyleOptions):
         0, "Find the picture by so many steps of optimization instead of by the decoder; 0: not.",
         min=0,
     )  # fmt: skip
-    learning_rate: float = option(0.02, "Of the optimization.", min=1e-6)
-    tv_weight: float = option(0.5, "Weight of smoothness in the optimization.", min=0)
+    learning_rate: float = option(0.02, "Of the optimization.", min=1e-6, only_if={"steps": True})
+    tv_weight: float = option(
+        0.5, "Weight of smoothness in the optimization.", min=0, only_if={"steps": True}
+    )
 
     def check(self) -> None:
         super().check()
@@ -62,6 +60,8 @@ class SwapOptions(RestyleOptions):
                 "patches are looked for in all styles alike, so weights mean nothing; leave them "
                 "out, or pass --blend mix"
             )
+        if self.blend == "mix" and self.regions and not self.style_regions:
+            raise UsageError("each region is painted by one style: there is none to --blend with")
         if self.patch_stride > self.patch_size:
             raise UsageError(
                 f"patches of side {self.patch_size} every {self.patch_stride} features leave "
@@ -92,7 +92,7 @@ class SwapStylizer(RestyleStylizer):
     Options = SwapOptions
     options: SwapOptions
     caps = Caps(strength="native", min_side=64)
-    decoder_file = "style-swap.safetensors"
+    decoder_file = DECODERS / "style-swap.safetensors"
 
     def transform(self) -> FeatureTransform:
         from stylepipe.nst.restyle import PatchSwap
@@ -123,28 +123,16 @@ class SwapStylizer(RestyleStylizer):
         if not options.steps:
             return super().inverses(encoder)
         from stylepipe.nst.inverses import OptimizationInverter
-        from stylepipe.nst.optimize import LoopOptions
+        from stylepipe.nst.recipe import LoopOptions
 
-        loop = LoopOptions(steps=options.steps, rate=options.learning_rate)
+        loop = options.into(LoopOptions)
         try:
             found = OptimizationInverter(
-                encoder, options.layer, loop, options.tv_weight, self._tell
+                encoder, options.layer, loop, options.tv_weight, self.tell_step
             )
         except ValueError as error:
             raise UsageError(str(error)) from error
         return {options.layer: found}
-
-    def _tell(self, step: Step) -> None:
-        terms = " ".join(f"{name} {value:.3f}" for name, value in step.terms.items())
-        self._context.progress(step.number / step.steps, terms)
-
-    def stylize(self, batch: Batch) -> torch.Tensor:
-        from stylepipe.nst.optimize import Diverged
-
-        try:
-            return super().stylize(batch)
-        except Diverged as error:
-            raise ItemError(str(error)) from error
 
 
 @dataclass(frozen=True)

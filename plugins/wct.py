@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from stylepipe import Caps, Component, UsageError, hookimpl, option, suggest
 from stylepipe.nst.training.options import DecoderOptions, setting
+from stylepipe.restyling import RestyleOptions, RestyleStylizer
 
-from .decoding import DecoderTraining, DecoderTrainingOptions
-from .restyle import RestyleOptions, RestyleStylizer
+from .decoding import DECODERS, DecoderTraining, DecoderTrainingOptions
 
 if TYPE_CHECKING:
     from stylepipe.nst.restyle import FeatureTransform
@@ -40,7 +40,7 @@ class WctStylizer(RestyleStylizer):
     Options = WctOptions
     options: WctOptions
     caps = Caps(strength="native", min_side=64)
-    decoder_file = "wct.safetensors"
+    decoder_file = DECODERS / "wct.safetensors"
 
     def transform(self) -> FeatureTransform:
         from stylepipe.nst.restyle import MomentTransform

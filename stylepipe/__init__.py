@@ -1,9 +1,11 @@
 """stylepipe: neural style transfer for photo folders and video, as a pipeline of plugins.
 
 These are the public names; a plugin needs no others. Importing them does not import torch. Public
-as well are stylepipe.nst (the mathematics of style transfer, on tensors), stylepipe.weights (files
-of others, fetched and checked) and stylepipe.testing (test files and contracts). Whatever is not
-documented in one of these may change.
+as well are stylepipe.stylizers and stylepipe.restyling (what stylizers after paintings share),
+stylepipe.encoders (networks that look at pictures, opened for components), stylepipe.proportions
+(whether a mask or map fits a picture), stylepipe.nst (the mathematics of style transfer, on
+tensors), stylepipe.weights (files of others, fetched and checked) and stylepipe.testing (test files
+and contracts). Whatever is not documented in one of these may change.
 """
 
 import stylepipe.startup  # before all others  # noqa: F401

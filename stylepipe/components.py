@@ -76,6 +76,12 @@ class Component:
         them. Must not import torch, and writes nothing.
         """
 
+    def rehearse(self) -> None:
+        """In a dry run, instead of :meth:`open`: raise UsageError or SetupError for what would be
+        refused there, or have to be fetched. Must import torch only where options ask for what
+        nothing else can judge; fetches and writes nothing.
+        """
+
     def open(self, context: Context) -> None:
         """Load weights, pick buffers. May raise SetupError or UsageError."""
 
@@ -229,11 +235,12 @@ class Stylizer(Component):
         """The bundled styles; must not import torch."""
         return ()
 
-    def check(self, styles: Sequence[StyleRef]) -> None:
+    def check(self, styles: Sequence[StyleRef], items: Sequence[Item] = ()) -> None:
         """Raise UsageError if one of the job's styles is not there, as far as is quickly seen.
 
-        Called before :meth:`open`, and by ``--dry-run`` instead of it; must not import torch. By
-        default a style is one of :meth:`styles` or a file; override it where it is anything else.
+        ``items`` are what the job is to do. Called before :meth:`open`, and by ``--dry-run``
+        instead of it; must not import torch. By default a style is one of :meth:`styles` or a
+        file; override it where it is anything else, and to refuse what does not fit the items.
         """
         bundled = [info.name for info in self.styles()]
         for ref in styles:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from stylepipe.components import Component, Flow, Masker, PixelLimit, Reader, Stylizer, Writer
-from stylepipe.damage import RULES
+from stylepipe.damage import Rule
 from stylepipe.errors import UsageError, suggest
 from stylepipe.options import Options, option
 from stylepipe.pictures import MAX_PIXELS
@@ -41,11 +41,10 @@ _NAME_SAMPLE: dict[str, Any] = {
 class InputOptions(Options):
     """The keys of ``[input]`` that belong to the engine and not to a reader."""
 
-    on_damage: str = option(
+    on_damage: Rule = option(
         "warn",
         "Damaged photos and films: warn paints what decodes and says what is missing, fail "
         "refuses them, skip leaves them out; each is counted, and the exit code is 1.",
-        choices=RULES,
         affects_output=False,
     )
 

@@ -39,7 +39,7 @@ def run(job: Job, plugins: Plugins, report: Report) -> Report:
             other = "redo" if job.redo else "overwrite"
             raise UsageError(f"--{other} and --skip-existing contradict each other; choose one")
         found = find_items(job.inputs, job.output, job.settings, job.limit)
-        styles = _styles(job.settings.stylizer)
+        styles = _styles(job.settings.stylizer, found.items)
         fingerprint = settings_fingerprint(job.settings, job.precision)
         journal = Journal(job.output, found.single, fingerprint)
         report.left_out = found.left_out
@@ -76,6 +76,8 @@ def _rehearse(job: Job, report: Report, found: Found, journal: Journal, stack: E
             pick(job.device, job.precision)
         open_lightly(job.settings.readers, stack, report.log, rule.damaged)
         check_used(found.items, job.settings, hands, report.log)
+        for component in painting(job.settings):
+            component.rehearse()
     for item in plan.items:
         outcome, story = plan.known.get(item.index), plan.stories.get(item.index, "")
         rule.begin()
@@ -207,7 +209,7 @@ def _opened(
     )
 
 
-def _styles(stylizer: Stylizer) -> list[StyleRef]:
+def _styles(stylizer: Stylizer, items: Sequence[Item]) -> list[StyleRef]:
     """The styles the user asked for, checked against what the stylizer can take."""
     styles, caps = parse_styles(stylizer.options.style), stylizer.caps
     if caps.needs_style and not styles:
@@ -221,5 +223,5 @@ def _styles(stylizer: Stylizer) -> list[StyleRef]:
             f"stylizer {stylizer.name!r} takes at most {caps.max_styles} "
             f"style{'s' if caps.max_styles != 1 else ''} at once, not {len(styles)}"
         )
-    stylizer.check(styles)
+    stylizer.check(styles, items)
     return styles

@@ -96,11 +96,11 @@ class TrainingOptions(Options):
         """
         offered = (name for name, facts in described(self.run).items() if facts["offered"])
         own = {name: getattr(self, name) for name in offered}
-        precision = str(full_range_dtype(context.device)).removeprefix("torch.")
-        if precision == "float32" and context.device.dtype.itemsize == 2:
+        halved = full_range_dtype(context.device).itemsize == 2
+        if not halved and context.device.dtype.itemsize == 2:
             context.log("float16 has too small a range to train in: float32 is used")
         try:
-            run = self.run(**own, precision=precision)
+            run = self.run(**own, precision="bfloat16" if halved else "float32")
             workers = min(_threads(), run.batch) if context.device.type == "cpu" else 1
             return replace(run, workers=workers)
         except ValueError as error:

@@ -274,7 +274,11 @@ def test_every_hook_has_a_typed_method_that_calls_it():
 
 
 BUNDLED = Path(stylepipe.__file__).parents[1] / "plugins"
-PUBLIC = {"stylepipe", "stylepipe.nst", "stylepipe.weights", "stylepipe.testing"}
+PUBLIC = {
+    "stylepipe",
+    *("stylepipe.stylizers", "stylepipe.restyling", "stylepipe.encoders", "stylepipe.proportions"),
+    *("stylepipe.nst", "stylepipe.weights", "stylepipe.testing"),
+}
 
 
 @pytest.mark.parametrize("path", sorted(BUNDLED.rglob("*.py")), ids=lambda p: p.stem)

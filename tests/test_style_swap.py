@@ -196,5 +196,5 @@ def test_a_region_lost_by_scaling_says_what_to_do() -> None:
     own = torch.zeros(1, 2, 48, 40)
     own[:, 0], own[:, 0, :3, :3], own[:, 1, :3, :3] = 1, 0, 1
     painting = Painting(FIRST, regions=own)
-    with pytest.raises(ValueError, match=r"region 2: .*mask.*--style-scale.*larger photo"):
+    with pytest.raises(ValueError, match=r"region 2: .*mask.*style scale.*larger photo"):
         swapped(painting, regions=tinyencoder.halves(40, 52))

@@ -170,8 +170,6 @@ def test_a_file_of_others_stays(train):
     [
         (FastTraining, {"guide_weight": 2.0}, "--guide-weight weighs the pictures of --guide"),
         (FastTraining, {"encoder": "vgg16", "encoder_weights": ["x.pth"]}, "--encoder names"),
-        (FastTraining, {"quality": "light", "init": "mine.safetensors"}, "--quality chooses"),
-        (AdainTraining, {"widen": 2.0, "init": "bundled"}, "--widen widens a fresh decoder"),
         (AdainTraining, {"reconstruction_weight": 2, "copies": 0}, "--reconstruction-weight"),
         (EncoderTraining, {"guess": 50, "start": "x.safetensors"}, "--guess makes an encoder"),
         (EncoderTraining, {"teacher": "vgg16", "teacher_weights": ["x.pth"]}, "--teacher names"),
@@ -180,6 +178,22 @@ def test_a_file_of_others_stays(train):
 )
 def test_an_option_that_would_not_be_used_is_refused(training, values, words):
     with pytest.raises(UsageError, match=f"{words}.*; leave it out$"):
+        training.Options.build(values)
+
+
+@pytest.mark.parametrize(
+    ("training", "values", "words"),
+    [
+        (
+            FastTraining,
+            {"quality": "light", "init": "mine.safetensors"},
+            "--quality needs --init bundled or random",
+        ),
+        (AdainTraining, {"widen": 2.0, "init": "bundled"}, "--widen needs --init random"),
+    ],
+)
+def test_an_option_of_a_fresh_network_needs_one(training, values, words):
+    with pytest.raises(UsageError, match=words):
         training.Options.build(values)
 
 

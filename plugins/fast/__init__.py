@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from stylepipe import (
     PICTURE_SUFFIXES,
     Batch,
     Component,
     Context,
+    Item,
     ItemError,
     SetupError,
     StyleInfo,
@@ -29,7 +30,15 @@ from stylepipe import (
     suggest,
 )
 
-from .bundled import NETWORKS, STYLES, Bundled, bundled_files, bundled_styles, read_head
+from .bundled import (
+    NETWORKS,
+    STYLES,
+    Bundled,
+    NetworkName,
+    bundled_files,
+    bundled_styles,
+    read_head,
+)
 from .training import FastTraining
 
 if TYPE_CHECKING:
@@ -44,11 +53,10 @@ _PICKLES = (".pth", ".pt", ".pkl", ".pickle", ".ckpt", ".bin", ".t7")
 
 
 class FastOptions(StylizerOptions):
-    quality: str = option(
+    quality: Literal["auto", NetworkName] = option(
         "auto",
         "light: quick networks. quality: an older, larger one of eight milder styles. auto: light, "
         "unless a style is in quality only.",
-        choices=("auto", *NETWORKS),
     )
     style_scale: float = option(
         1.0,
@@ -84,9 +92,14 @@ class FastStylizer(Stylizer):
         self._context = context
         self._engine: StyleEngine | None = None
 
-    def check(self, styles: Sequence[StyleRef]) -> None:
+    def check(self, styles: Sequence[StyleRef], items: Sequence[Item] = ()) -> None:
         """Styles that are neither bundled nor in a file of ours, or that cannot be blended."""
-        self._resolved(styles)
+        files = [file for file, _ in self._resolved(styles)]
+        if self.options.quality != "auto" and not any(STYLES in file.parents for file in files):
+            raise UsageError(
+                "--quality picks among the networks in the package, and no style is one of theirs; "
+                "leave it out"
+            )
 
     def prepare(self, styles: Sequence[StyleRef]) -> None:
         """Load the networks that know the styles, and fix their blend."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from stylepipe import (
     Context,
@@ -19,9 +19,10 @@ from stylepipe import (
     run_training,
     suggest,
 )
+from stylepipe.nst.recipe import VggName
 from stylepipe.nst.training.options import StyleOptions
 
-from .bundled import STYLES
+from .bundled import STYLES, NetworkName
 from .exemplars import read_exemplars
 
 if TYPE_CHECKING:
@@ -44,9 +45,9 @@ class FastTrainingOptions(TrainingOptions, run=StyleOptions):
     only: tuple[str, ...] = option(
         (), "Learn this style of the table alone, instead of all.", metavar="NAME"
     )
-    quality: str = option(
+    quality: NetworkName = option(
         "quality", "Network: the better one, or one many times cheaper.",
-        choices=("quality", "light"),
+        only_if={"init": ("bundled", "random")},
     )  # fmt: skip
     init: str = option(
         "bundled", "Start from the bundled network, which is quicker, from random weights, or from "
@@ -55,9 +56,9 @@ class FastTrainingOptions(TrainingOptions, run=StyleOptions):
     guide: Path | None = option(
         None, "File of the same styles, of any network, to imitate as well.", metavar="FILE"
     )
-    encoder: str = option(
+    encoder: Literal["auto", VggName] = option(
         "auto", "Network that judges, if no weights are given: VGG-19 if it was fetched, else the "
-        "one in the package.", choices=("auto", "compact", "vgg19", "vgg16"),
+        "one in the package.",
     )  # fmt: skip
     encoder_weights: tuple[Path, ...] = option(
         (), "Weights of the network that judges: VGG-16 or VGG-19 of torchvision, or a small "
@@ -78,8 +79,6 @@ class FastTrainingOptions(TrainingOptions, run=StyleOptions):
             self.refuse("weighs the pictures of --guide FILE", "guide_weight")
         if self.encoder_weights:
             self.refuse("names a network, and --encoder-weights another", "encoder")
-        if self.init not in ("bundled", "random"):
-            self.refuse("chooses among networks, and --init FILE brings one", "quality")
         if self.only and self.paintings is None:
             raise UsageError("--only picks from a table of paintings: name it with --paintings")
         if self.style and self.paintings:
@@ -167,18 +166,18 @@ def _network(options: FastTrainingOptions, count: int, seed: int) -> tuple[Style
     """The network to start from, and the family of all that come from it."""
     import torch
 
-    from stylepipe.nst.files import digest
+    from stylepipe.nst.files import tensors_digest
     from stylepipe.nst.networks import SPECS, StyleNetwork, load_styles
 
     if options.init == "random":
         torch.manual_seed(seed)
         net = StyleNetwork(SPECS[options.quality], count)
-        return net, digest(net.state_dict())[:16]
+        return net, tensors_digest(net.state_dict())[:16]
     path = _start(options.quality) if options.init == "bundled" else Path(options.init).expanduser()
     net, _, metadata = load_styles(path)
     if options.init == "bundled":
         net = net.select([0] * count)
-    return net, metadata.get("family") or digest(net.state_dict())[:16]
+    return net, metadata.get("family") or tensors_digest(net.state_dict())[:16]
 
 
 def _start(quality: str) -> Path:
@@ -203,7 +202,8 @@ def _teachers(options: FastTrainingOptions, context: Context) -> list[Teacher]:
 
 
 def _encoders(options: FastTrainingOptions, context: Context) -> list[Encoder]:
-    from stylepipe.nst.encoders import load_encoder, open_encoder
+    from stylepipe.encoders import open_encoder
+    from stylepipe.nst.encoders import load_encoder
 
     device, dtype = context.device.torch, full_range_dtype(context.device)
     if options.encoder_weights:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from stylepipe.components import Context, PixelLimit, Reader, Sink, Writer
 from stylepipe.damage import Damaged, refuse
@@ -90,10 +90,9 @@ class ImageWriter(Writer):
             min=1,
             max=9,
         )
-        profile: str = option(
+        profile: Literal["keep", "srgb"] = option(
             "keep",
             "Colors: back in the source's own profile, or sRGB for all.",
-            choices=("keep", "srgb"),
         )
         strip_metadata: bool = option(
             False, "Leave out EXIF, XMP, IPTC, texts, resolution and the sRGB profile."

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from stylepipe.components import Context, PixelLimit, Reader, Sink, Writer
 from stylepipe.damage import Damaged, refuse
@@ -23,9 +23,17 @@ if TYPE_CHECKING:
 
 MOVING = (*ANIMATIONS, ".avif", ".avifs")
 """Picture files that may hold several frames."""
-PRESETS = (
-    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow",
-)  # fmt: skip
+Preset = Literal[
+    "ultrafast",
+    "superfast",
+    "veryfast",
+    "faster",
+    "fast",
+    "medium",
+    "slow",
+    "slower",
+    "veryslow",
+]
 
 
 class VideoReader(Reader):
@@ -46,10 +54,9 @@ class VideoReader(Reader):
         end: str | None = option(
             None, "Stop before this time: seconds, or [hours:]minutes:seconds.", metavar="TIME"
         )
-        deinterlace: str = option(
+        deinterlace: Literal["auto", "no"] = option(
             "auto",
             "Rebuild whole pictures (bwdif) where film is flagged as interlaced, or never.",
-            choices=("auto", "no"),
         )
 
         def check(self) -> None:
@@ -136,10 +143,9 @@ class VideoWriter(Writer):
             min=0,
             max=255,
         )
-        preset_x264: str = option(
+        preset_x264: Preset = option(
             "veryfast",
             "Speed of x264 and x265 against the size of the file.",
-            choices=PRESETS,
         )
         pix_fmt: str = option(
             "auto",
@@ -150,10 +156,16 @@ class VideoWriter(Writer):
         def check(self) -> None:
             """Raise UsageError for what FFmpeg here has not: codec, pixel format, crf with it."""
             if (self.codec, self.pix_fmt) != ("auto", "auto"):
-                from stylepipe.media.video_encode import check_encoder, check_pix_fmt
+                from stylepipe.media.video_encode import ALIASES, check_encoder, check_pix_fmt
 
                 check_encoder(self.codec, self.crf)
                 check_pix_fmt(self.pix_fmt)
+                codec = ALIASES.get(self.codec, self.codec)
+                if "preset_x264" in self.given() and not codec.startswith(("auto", "libx26")):
+                    raise UsageError(
+                        f"--preset-x264 is for libx264 and libx265, and means nothing to "
+                        f"{self.codec}; leave it out"
+                    )
 
     def check_item(self, item: Item, info: Info) -> None:
         """Refuse a film as .png: who asks for that wants pictures, not one that moves."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from stylepipe.nst import losses
 from stylepipe.nst.decoders import Decoder, fingerprint, save_decoders
 from stylepipe.nst.encoders import Encoder
-from stylepipe.nst.files import digest
+from stylepipe.nst.files import tensors_digest
 from stylepipe.nst.photos import Photos, Read, load_picture, told_apart
 
 from .consistency import ShiftAndZoom, inner, noise, relative_difference
@@ -199,7 +199,7 @@ class DecoderTask(Task):
         return {
             "encoder": fingerprint(self.encoder, self.layers),
             "pictures": told_apart(paths),
-            "networks to start from": digest(self.model.state_dict()),
+            "networks to start from": tensors_digest(self.model.state_dict()),
             "layers": [self.layers, self.mix and self.mix.name],
         }
 

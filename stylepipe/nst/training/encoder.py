@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylepipe.nst.encoders import Encoder, save_encoder, stack_encoder
-from stylepipe.nst.files import digest
+from stylepipe.nst.files import tensors_digest
 from stylepipe.nst.photos import Photos, Read, load_picture, told_apart
 
 from .guess import guess_encoder
@@ -154,9 +154,9 @@ class EncoderTask(Task):
     def identity(self) -> dict[str, Any]:
         paths = [*self.photos.paths, *(self.paintings.paths if self.paintings else [])]
         return {
-            "teachers": [digest(teacher.state_dict()) for teacher, _ in self.teachers],
+            "teachers": [tensors_digest(teacher.state_dict()) for teacher, _ in self.teachers],
             "pictures": told_apart(paths),
-            "network to start from": digest(self.model.state_dict()),
+            "network to start from": tensors_digest(self.model.state_dict()),
         }
 
     def preview(self, model: nn.Module) -> list[list[Tensor]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
-PRECISIONS = ("auto", "bfloat16", "float32")
+Precision = Literal["auto", "bfloat16", "float32"]
 """Number types of the convolutions; auto is bfloat16 where that is native."""
 
 
@@ -54,7 +54,7 @@ class RunOptions:
         10.0, "Norm to which a step's gradient is shortened.", min=0, offered=False
     )
     seed: int = setting(0, "The same seed gives the same result, on the CPU.", min=0)
-    precision: str = setting("auto", "Number type of the convolutions.", offered=False)
+    precision: Precision = setting("auto", "Number type of the convolutions.", offered=False)  # noqa: RUF009
     workers: int = setting(1, "CPU threads that share each batch.", min=1, offered=False)
     minutes: float | None = setting(None, "Follow the clock instead of counting steps.", min=0.01)
     checkpoint_every: int = setting(200, "Steps between checkpoints.", min=1)
@@ -68,8 +68,8 @@ class RunOptions:
             if not (low is None or value >= low) or not (high is None or value <= high):
                 bounds = f"{low:g} or more" if high is None else f"between {low:g} and {high:g}"
                 raise ValueError(f"{name} must be {bounds}, got {value}")
-        if self.precision not in PRECISIONS:
-            known = ", ".join(PRECISIONS)
+        if self.precision not in get_args(Precision):
+            known = ", ".join(get_args(Precision))
             raise ValueError(f"precision must be one of {known}, got {self.precision!r}")
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from stylepipe.nst import losses
 from stylepipe.nst.encoders import Encoder
 from stylepipe.nst.encoders.vgg import STYLE
-from stylepipe.nst.files import digest, file_digest
+from stylepipe.nst.files import file_digest, tensors_digest
 from stylepipe.nst.networks import (
     ConvNorm,
     Residual,
@@ -237,10 +237,12 @@ class StyleTask(Task):
                 (p.record.name, p.weight, p.size, p.trim, file_digest(p.path))
                 for p in self.paintings
             ],
-            "judges": [(t.style, t.content, digest(t.encoder.state_dict())) for t in self.teachers],
+            "judges": [
+                (t.style, t.content, tensors_digest(t.encoder.state_dict())) for t in self.teachers
+            ],
             "photos": told_apart(self.photos.paths),
             "networks to start from": [
-                (net.spec.to_json(), digest(net.state_dict())) for net in nets
+                (net.spec.to_json(), tensors_digest(net.state_dict())) for net in nets
             ],
         }
 

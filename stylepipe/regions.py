@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stylepipe import Item, ItemError, UsageError, read_picture
-
-from .proportions import mismatch
+from stylepipe.errors import ItemError, UsageError
+from stylepipe.pictures import read_picture
+from stylepipe.proportions import mismatch
+from stylepipe.types import Item
 
 MAX_REGIONS = 16
 """Regions of a map; more colors mean that it is no map."""

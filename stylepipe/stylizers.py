@@ -1,35 +1,35 @@
-"""What every stylizer shares that takes its style from pictures of paintings. No plugin."""
+"""Stylizers that take their style from pictures of paintings: what they share, for yours as well.
+
+Derive options from PaintingOptions, the stylizer from PaintingStylizer: styles, regions of photos
+and paintings, encoders, dry runs, memory and errors are seen to; what is left is to paint.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import nullcontext
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from stylepipe import (
-    Context,
-    Info,
-    Item,
-    ItemError,
-    StyleRef,
-    Stylizer,
-    StylizerOptions,
-    UsageError,
-    full_range_dtype,
-    option,
-    parse_style,
-    read_picture,
-)
+from stylepipe.components import Context, StyleRef, Stylizer, StylizerOptions
+from stylepipe.device import full_range_dtype
+from stylepipe.encoders import absent_weights, open_encoder
+from stylepipe.errors import ItemError, SetupError, UsageError
+from stylepipe.nst.recipe import Border, ColorMatch, EncoderName, Pooling, StyleUse
+from stylepipe.options import option
+from stylepipe.pictures import read_picture
+from stylepipe.styles import parse_style
+from stylepipe.types import Batch, Info, Item
 
 if TYPE_CHECKING:
     import torch
 
     from stylepipe.nst.budget import NotEnoughMemory
     from stylepipe.nst.encoders import Encoder
+    from stylepipe.nst.optimize import Step
     from stylepipe.nst.paintings import Painting
-
-    from .regions import RegionFiles
+    from stylepipe.regions import RegionFiles
 
 REST = 768 << 20
 """Bytes of the job's memory that are not for the work on a picture: the program itself takes them,
@@ -41,23 +41,19 @@ USABLE_MEMORY = 0.6
 class PaintingOptions(StylizerOptions):
     """Options that mean the same wherever paintings are the style."""
 
-    encoder: str = option(
-        "auto", "Network that looks at the pictures.", choices=("auto", "compact", "vgg19", "vgg16")
-    )
+    encoder: EncoderName = option("auto", "Network that looks at the pictures.")
     encoder_weights: Path | None = option(
         None, "Its weights: safetensors, or a checkpoint of torchvision.", metavar="FILE"
     )
     style_scale: float = option(
-        1.0,
+        StyleUse.style_scale,
         "Size of the painting, and so of its strokes, relative to the photo; never larger than the "
         "painting's file.",
         min=0.05,
         max=8,
     )
-    match_colors: str = option(
-        "no",
-        "First give the painting the photo's colors.",
-        choices=("no", "linear", "histogram"),
+    match_colors: ColorMatch = option(
+        StyleUse.match_colors, "First give the painting the photo's colors."
     )
     regions: Path | None = option(
         None,
@@ -70,12 +66,13 @@ class PaintingOptions(StylizerOptions):
         "Map of the painting's regions in the same colors; repeat for each --style. Without it "
         "the first style paints the darkest region, and so on.",
         metavar="FILE",
+        only_if={"regions": True},
     )
-    border: str = option(
-        "feather",
+    border: Border = option(
+        StyleUse.border,
         "Features at a region's border: weigh them by how much they see of it, leave out those "
         "that see beyond it, or ignore the matter.",
-        choices=("feather", "inside", "simple"),
+        only_if={"regions": True},
     )
 
     def check(self) -> None:
@@ -85,8 +82,6 @@ class PaintingOptions(StylizerOptions):
 
     def _check_regions(self) -> None:
         if self.regions is None:
-            if self.style_regions:
-                raise UsageError("--style-regions needs --regions, the regions of the photos")
             return
         if not self.regions.exists():
             raise UsageError(f"there is no map of regions, nor a folder of them, at {self.regions}")
@@ -114,7 +109,12 @@ class PaintingStylizer(Stylizer):
     """Reads paintings and the maps of regions."""
 
     options: PaintingOptions
+    for_encoder: ClassVar[Collection[str]] = ()
+    """Options of which only the encoder can tell whether they fit."""
+    gradients: ClassVar[bool] = False
+    """Whether :meth:`paint` needs gradients, whatever the caller has switched off."""
     _context: Context
+    _paintings: Sequence[Painting] = ()
     _regions: RegionFiles | None
     _maps: RegionFiles | None = None
     """Where the maps of the photos are looked for."""
@@ -129,22 +129,40 @@ class PaintingStylizer(Stylizer):
         return files
 
     def check_item(self, item: Item, info: Info) -> None:
-        from .regions import RegionFiles
+        from stylepipe.regions import RegionFiles
 
         if self.options.regions is not None:
             if self._maps is None:
                 self._maps = RegionFiles(self.options.regions, (), 0)  # to find, and not to read
             self._maps.find(item)
 
-    def open_encoder(self, pooling: str = "max") -> Encoder:
-        """The encoder of the options, where the job computes. Raises UsageError, SetupError."""
-        from stylepipe.nst.encoders import open_encoder
+    def rehearse(self) -> None:
+        options = self.options
+        if reason := absent_weights(options.encoder, options.encoder_weights):
+            raise SetupError(reason)
+        if options.given() & {"encoder_weights", *self.for_encoder}:
+            self.check_encoder(
+                open_encoder(options.encoder, options.encoder_weights, pooling=self.pooling)
+            )
 
+    def open(self, context: Context) -> None:
+        self._context = context
+
+    @property
+    def pooling(self) -> Pooling:
+        """How the encoder shrinks its maps."""
+        return "max"
+
+    def check_encoder(self, encoder: Encoder) -> None:
+        """Raise UsageError or SetupError if the options do not fit the encoder."""
+
+    def open_encoder(self) -> Encoder:
+        """The encoder of the options, where the job computes. Raises UsageError, SetupError."""
         options, device = self.options, self._context.device
         return open_encoder(
             options.encoder,
             options.encoder_weights,
-            pooling=pooling,
+            pooling=self.pooling,
             device=device.torch,
             dtype=full_range_dtype(device),
             log=self._context.log,
@@ -155,8 +173,7 @@ class PaintingStylizer(Stylizer):
         import torch
 
         from stylepipe.nst.paintings import Painting
-
-        from .regions import RegionFiles
+        from stylepipe.regions import RegionFiles
 
         options = self.options
         self._regions = None
@@ -173,7 +190,47 @@ class PaintingStylizer(Stylizer):
                 found = self._regions.of_style(index, len(styles), picture.shape[2:])
                 region_masks = torch.from_numpy(found)[None].to(picture)
             paintings.append(Painting(picture, ref.weight, region_masks))
+        self._paintings = paintings
         return paintings
+
+    def stylize(self, batch: Batch) -> torch.Tensor:
+        import torch
+
+        from stylepipe.nst.budget import NotEnoughMemory
+        from stylepipe.nst.optimize import Diverged
+
+        painted = []
+        with torch.inference_mode(False) if self.gradients else nullcontext():
+            for number, image in enumerate(batch.images, start=batch.first):
+                copied = self.gradients and image.is_inference()
+                photo = image[None].clone() if copied else image[None]
+                self.tell_scale(photo, self._paintings)
+                regions = self.regions_of(batch.item, photo)
+                try:
+                    painted.append(self.paint(photo, regions, batch.item, number))
+                except NotEnoughMemory as error:
+                    raise too_large(error, photo) from error
+                except (Diverged, ValueError) as error:
+                    raise ItemError(str(error)) from error
+            return torch.cat(painted) if len(painted) > 1 else painted[0]
+
+    def paint(
+        self, photo: torch.Tensor, regions: torch.Tensor | None, item: Item, frame: int
+    ) -> torch.Tensor:
+        """Paint a photo, 1 3 H W in [0,1], with its regions 1 K H W or None; ``frame`` is its
+        number in the item. Returns 1 3 H W. Raise ItemError, Diverged, NotEnoughMemory or
+        ValueError for one that cannot be painted.
+        """
+        raise NotImplementedError
+
+    def close(self) -> None:
+        self._paintings = ()
+
+    def tell_step(self, step: Step) -> None:
+        """Show the user how far an optimization is."""
+        height, width = step.size
+        terms = " ".join(f"{name} {value:.3f}" for name, value in step.terms.items())
+        self._context.progress(step.number / step.steps, f"{width}x{height} {terms}")
 
     def regions_of(self, item: Item, photo: torch.Tensor) -> torch.Tensor | None:
         """The regions 1 K H W of a photo, or None where nobody asked for any. Raises ItemError."""
