@@ -24,12 +24,12 @@ from torch import Tensor
 
 from stylepipe import read_picture
 from stylepipe.nst.encoders import Encoder, open_encoder
-from stylepipe.nst.gatys import Gatys, Recipe
+from stylepipe.nst.gatys import Gatys
 from stylepipe.nst.objective import TiledEncoder
-from stylepipe.nst.optimize import LoopOptions
 from stylepipe.nst.paintings import Painting
 from stylepipe.nst.photos import load_picture, write_grid
-from stylepipe.nst.terms import Perceptual
+from stylepipe.nst.recipe import LoopOptions, Recipe
+from stylepipe.nst.terms.content import Perceptual
 
 FIRST = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
@@ -66,7 +66,7 @@ def layers_one_by_one(
     print(f"\n{'style layer alone':22} {'style distance':>14}")
     textures = []
     for layer in blocks:
-        how = recipe(blocks[:1], [layer], steps, content_weight=0.0, init="noise")
+        how = recipe(blocks[:1], [layer], steps, weights={"content": 0.0}, init="noise")
         texture, _ = paint(encoder, photo, painting, how)
         textures.append(texture)
         print(f"{layer:22} {judge(texture):14.4f}", flush=True)
@@ -120,7 +120,7 @@ class _StyleJudge:
         self, encoder: Encoder, photo: Tensor, painting: Tensor, layers: list[str]
     ) -> None:
         weights = dict.fromkeys(layers, 1.0)
-        how = Recipe({layers[0]: 1.0}, weights, content_weight=0.0, tv_weight=0.0)
+        how = Recipe({layers[0]: 1.0}, weights, {"content": 0.0, "tv": 0.0})
         self._objective = Gatys(encoder, [Painting(painting)], how, 4 << 30).objective(photo)
 
     def __call__(self, picture: Tensor) -> float:

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stylepipe import Caps, Context, Stylizer, UsageError, hookimpl, option
+from stylepipe import Caps, Component, UsageError, hookimpl
+from stylepipe.nst.training.options import DecoderOptions
+from stylepipe.restyling import RestyleOptions, RestyleStylizer
 
-from .decoding import MixFlags, train_decoders
-from .restyle import DECODERS, RestyleOptions, RestyleStylizer
+from .decoding import DECODERS, DecoderTraining, DecoderTrainingOptions
 
 if TYPE_CHECKING:
     from stylepipe.nst.restyle import FeatureTransform
-
-
-class AdainFlags(MixFlags):
-    """What ``stylepipe train adain`` can be told."""
-
-    style_weight: float = option(0.4, "Weight of the painting's style.", min=0)
-    temporal_consistency_weight: float = option(
-        5.0, "Weight of staying the same when the photo moves a little: for films.", min=0
-    )
+    from stylepipe.nst.training.decoder import Mix
 
 
 class AdainStylizer(RestyleStylizer):
@@ -28,9 +22,8 @@ class AdainStylizer(RestyleStylizer):
 
     name = "adain"
     Options = RestyleOptions
-    TrainOptions = AdainFlags
-    caps = Caps(strength="native", regions="native", trainable=True, min_side=64)
-    decoder_file = "adain.safetensors"
+    caps = Caps(strength="native", regions="native", min_side=64)
+    decoder_file = DECODERS / "adain.safetensors"
 
     def transform(self) -> FeatureTransform:
         from stylepipe.nst.restyle import MomentTransform
@@ -46,22 +39,31 @@ class AdainStylizer(RestyleStylizer):
             )
         return found
 
-    @classmethod
-    def train(cls, options: AdainFlags, context: Context) -> None:
-        """Train a decoder for relu4_1, or go on training it."""
+
+@dataclass(frozen=True)
+class AdainDecoderOptions(DecoderOptions):
+    style_weight: float = 0.4
+    temporal_consistency_weight: float = 5.0
+
+
+class AdainTrainingOptions(DecoderTrainingOptions, run=AdainDecoderOptions):
+    """What ``stylepipe train adain`` can be told."""
+
+
+class AdainTraining(DecoderTraining):
+    """Train a decoder for the adain stylizer, for relu4_1."""
+
+    name = "adain"
+    Options = AdainTrainingOptions
+    decodes = ("relu4_1",)
+
+    def mix(self) -> Mix:
         from stylepipe.nst.training.decoder import Mix
         from stylepipe.nst.transforms import adain
 
-        train_decoders(
-            options,
-            context,
-            name=cls.name,
-            layers=["relu4_1"],
-            mix=Mix("adain, gains limited", adain),
-            bundled=DECODERS / cls.decoder_file,
-        )
+        return Mix("adain, gains limited", adain)
 
 
 @hookimpl
-def stylepipe_components() -> Iterable[type[Stylizer]]:
-    return [AdainStylizer]
+def stylepipe_components() -> Iterable[type[Component]]:
+    return [AdainStylizer, AdainTraining]

@@ -3,42 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from stylepipe import Context, Training, __version__, hookimpl, option, read_picture
-
-from .training import TrainFlags, check_paths, halved, pictures, plan, train
+from stylepipe import (
+    Context,
+    Training,
+    TrainingOptions,
+    find_pictures,
+    full_range_dtype,
+    hookimpl,
+    option,
+    read_training_picture,
+    run_training,
+)
+from stylepipe.nst.training.options import EncoderOptions
 
 if TYPE_CHECKING:
     from stylepipe.nst.encoders import Encoder
     from stylepipe.nst.training.encoder import EncoderTask
 
 
-class EncoderFlags(TrainFlags):
+class EncoderTrainingOptions(TrainingOptions, run=EncoderOptions):
     """What ``stylepipe train encoder`` can be told."""
 
-    batch: int = option(8, "Pictures a step.", min=1)
-    size: int = option(144, "Side in pixels of the pieces of pictures.", min=64)
-    color_jitter: float = option(
-        0.4, "Part of the pieces that get stronger, weaker or other colors.", min=0, max=1
-    )
     paintings: tuple[Path, ...] = option(
         (), "Folder of paintings, a quarter of each batch, for an encoder judges these too.",
         metavar="PATH",
     )  # fmt: skip
-    learning_rate: float = option(4e-4, "Learning rate at its highest.", min=1e-7, max=1)
-    teacher: str = option(
+    teacher: Literal["vgg19", "vgg16"] = option(
         "vgg19", "Network to learn from; fetched once (about 500 MB) if no weights are given.",
-        choices=("vgg19", "vgg16"),
     )  # fmt: skip
     teacher_weights: tuple[Path, ...] = option(
         (), "Weights of a network to learn from, instead; repeat for several, which may each have "
         "some of the layers.", metavar="FILE",
-    )  # fmt: skip
-    guess: int = option(
-        112, "Pictures for a first guess by least squares, layer by layer, which is worth some "
-        "thousand steps; 0: random weights.", min=0,
     )  # fmt: skip
     start: Path | None = option(
         None, "Encoder to start from, instead of the guess.", metavar="FILE"
@@ -46,21 +45,26 @@ class EncoderFlags(TrainFlags):
 
     def check(self) -> None:
         super().check()
-        check_paths(*self.paintings)
+        self.require(*self.paintings)
+        if self.start is not None:
+            self.refuse("makes an encoder to start from, and --start FILE brings one", "guess")
+        if self.teacher_weights:
+            self.refuse("names a network, and --teacher-weights others", "teacher")
 
 
 class EncoderTraining(Training):
     """Train a compact encoder, for gatys --encoder-weights, from a larger one."""
 
     name = "encoder"
-    Options = EncoderFlags
+    Options = EncoderTrainingOptions
+    options: EncoderTrainingOptions
 
     def train(self, context: Context) -> None:
         """Train, or go on training, and write the encoder."""
-        flags: EncoderFlags = self.options
-        photos = pictures(flags.photos, "--photos")
-        paintings = pictures(flags.paintings, "--paintings") if flags.paintings else []
-        output = train(lambda: _task(flags, context, photos, paintings), flags, context)
+        options = self.options
+        photos = find_pictures(options.photos, "--photos")
+        paintings = find_pictures(options.paintings, "--paintings") if options.paintings else []
+        output = run_training(lambda: _task(options, context, photos, paintings), options, context)
         context.log(
             f"wrote {output}; use it: stylepipe gatys PHOTOS -o OUT --style PAINTING "
             f"--encoder-weights {output}"
@@ -68,47 +72,49 @@ class EncoderTraining(Training):
 
 
 def _task(
-    flags: EncoderFlags, context: Context, photos: Sequence[Path], paintings: Sequence[Path]
+    options: EncoderTrainingOptions,
+    context: Context,
+    photos: Sequence[Path],
+    paintings: Sequence[Path],
 ) -> EncoderTask:
-    from stylepipe.nst.training.encoder import EncoderOptions, EncoderTask
+    from stylepipe.nst.training.encoder import EncoderTask
 
-    teachers = _teachers(flags, context)
-    more = {"paintings": 0.25 if paintings else 0.0} | ({"guess": 0} if flags.start else {})
+    teachers = _teachers(options, context)
+    run: EncoderOptions = options.run_options(context)
+    run = run if paintings else replace(run, paintings=0.0)
+    run = run if options.start is None else replace(run, guess=0)
     return EncoderTask(
-        _student(flags).to(context.device.torch),
+        _student(options, run.seed).to(context.device.torch),
         teachers,
         photos,
         paintings,
-        plan(EncoderOptions, flags, context, **more),
-        read=read_picture,
-        previews=flags.preview,
-        metadata={
-            "teacher": ", ".join([p.name for p in flags.teacher_weights] or [teachers[0].title]),
-            "data": f"{len(photos)} photos, {len(paintings)} paintings",
-            **({"licence": flags.license} if flags.license else {}),
-            "stylepipe_version": __version__,
-        },
+        run,
+        read=read_training_picture,
+        previews=options.preview,
+        metadata=options.metadata(
+            teacher=", ".join([p.name for p in options.teacher_weights] or [teachers[0].title]),
+            data=f"{len(photos)} photos, {len(paintings)} paintings",
+        ),
     )
 
 
-def _student(flags: EncoderFlags) -> Encoder:
+def _student(options: EncoderTrainingOptions, seed: int) -> Encoder:
     from stylepipe.nst.encoders import load_encoder
     from stylepipe.nst.training.encoder import fresh_encoder
 
-    if flags.start is None:
-        return fresh_encoder(flags.seed)
-    return load_encoder(flags.start, name="compact")
+    if options.start is None:
+        return fresh_encoder(seed)
+    return load_encoder(options.start, name="compact")
 
 
-def _teachers(flags: EncoderFlags, context: Context) -> list[Encoder]:
-    import torch
+def _teachers(options: EncoderTrainingOptions, context: Context) -> list[Encoder]:
+    from stylepipe.encoders import open_encoder
+    from stylepipe.nst.encoders import load_encoder
 
-    from stylepipe.nst.encoders import load_encoder, open_encoder
-
-    device, dtype = context.device.torch, torch.bfloat16 if halved(context) else torch.float32
-    if flags.teacher_weights:
-        return [load_encoder(p, device=device, dtype=dtype) for p in flags.teacher_weights]
-    return [open_encoder(flags.teacher, device=device, dtype=dtype, log=context.log)]
+    device, dtype = context.device.torch, full_range_dtype(context.device)
+    if options.teacher_weights:
+        return [load_encoder(p, device=device, dtype=dtype) for p in options.teacher_weights]
+    return [open_encoder(options.teacher, device=device, dtype=dtype, log=context.log)]
 
 
 @hookimpl

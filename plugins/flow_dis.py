@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 import stylepipe
 from stylepipe import Flow, Frame, Options, hookimpl, option
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-_PRESETS = ("ultrafast", "fast", "medium")  # in the order of OpenCV's constants
+Quality = Literal["ultrafast", "fast", "medium"]  # in the order of OpenCV's constants
 _LEAST_SIDE = 32
 """OpenCV's dense inverse search needs room for its coarsest patches."""
 _STEPS = 4
@@ -22,7 +22,7 @@ grew by 2 % (FlyingChairs, Middlebury), and less of the flow was given up as inc
 
 
 class DisOptions(Options):
-    quality: str = option("medium", "Care taken over the optical flow.", choices=_PRESETS)
+    quality: Quality = option("medium", "Care taken over the optical flow.")
 
 
 class DisFlow(Flow):
@@ -46,7 +46,7 @@ class DisFlow(Flow):
         import cv2
 
         if not hasattr(self._local, "search"):
-            preset = _PRESETS.index(self.options.quality)
+            preset = get_args(Quality).index(self.options.quality)
             self._local.search = cv2.DISOpticalFlow.create(preset)
             self._local.search.setGradientDescentIterations(_STEPS)
         search: cv2.DISOpticalFlow = self._local.search

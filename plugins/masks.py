@@ -20,8 +20,7 @@ from stylepipe import (
     hookimpl,
     option,
 )
-
-from .mask_files import MaskFiles, fitted, opened
+from stylepipe.mask_files import MaskFiles, fitted, opened
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,7 +68,7 @@ class _RegionsMasker(Masker):
 
     def open(self, context: stylepipe.Context) -> None:
         """Look for the files. Raises UsageError if there are none."""
-        from .regions import region_names, region_planes
+        from stylepipe.region_maps import region_names, region_planes
 
         self.check()
         self._max_pixels = context.max_pixels

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from stylepipe import (
-    Batch,
     Caps,
-    Context,
-    ItemError,
-    Stylizer,
+    Component,
     UsageError,
+    full_range_dtype,
     hookimpl,
     native_bf16,
     option,
     parse_style,
 )
+from stylepipe.nst.training.options import DecoderOptions
+from stylepipe.restyling import RestyleOptions, RestyleStylizer
 
-from .decoding import MixFlags, train_decoders
-from .restyle import DECODERS, RestyleOptions, RestyleStylizer
-from .training import halved
+from .decoding import DECODERS, DecoderTraining, DecoderTrainingOptions
 
 if TYPE_CHECKING:
     import torch
 
     from stylepipe.nst.encoders import Encoder
     from stylepipe.nst.inverses import FeatureInverter
-    from stylepipe.nst.optimize import Step
     from stylepipe.nst.restyle import FeatureTransform
+    from stylepipe.nst.training.decoder import Mix
 
 LAYER = "relu3_1"
 
@@ -37,10 +36,9 @@ class SwapOptions(RestyleOptions):
     layer: str = option(LAYER, "Layer whose patches are swapped.", metavar="LAYER")
     patch_size: int = option(3, "Side of the patches, in features.", min=1, max=15)
     patch_stride: int = option(1, "Steps between the photo's patches, in features.", min=1, max=15)
-    blend: str = option(
+    blend: Literal["pool", "mix"] = option(
         "pool",
         "Several styles: look for each patch in all of them, or mix their results by weight.",
-        choices=("pool", "mix"),
     )
     exact: bool = option(
         False, "Compare patches in full precision where the job's is half; hardly visible."
@@ -49,8 +47,10 @@ class SwapOptions(RestyleOptions):
         0, "Find the picture by so many steps of optimization instead of by the decoder; 0: not.",
         min=0,
     )  # fmt: skip
-    learning_rate: float = option(0.02, "Of the optimization.", min=1e-6)
-    tv_weight: float = option(0.5, "Weight of smoothness in the optimization.", min=0)
+    learning_rate: float = option(0.02, "Of the optimization.", min=1e-6, only_if={"steps": True})
+    tv_weight: float = option(
+        0.5, "Weight of smoothness in the optimization.", min=0, only_if={"steps": True}
+    )
 
     def check(self) -> None:
         super().check()
@@ -83,24 +83,20 @@ class SwapOptions(RestyleOptions):
         return self.decodes() and super().needs_decoder()
 
 
-class SwapFlags(MixFlags):
-    """What ``stylepipe train style-swap`` can be told."""
-
-    copies: float = option(
-        0.5, "Part of the rows that are decoded without any style.", min=0, max=1
-    )
-    patch_size: int = option(3, "Side of the patches, in features.", min=1, max=15)
-
-
 class SwapStylizer(RestyleStylizer):
     """Any painting at once: swaps patches of features for the painting's own (Chen, Schmidt)."""
 
     name = "style-swap"
     Options = SwapOptions
     options: SwapOptions
-    TrainOptions = SwapFlags
-    caps = Caps(strength="native", regions="native", trainable=True, min_side=64)
-    decoder_file = "style-swap.safetensors"
+    caps = Caps(strength="native", regions="native", min_side=64)
+    decoder_file = DECODERS / "style-swap.safetensors"
+
+    def assign(self, styles: Sequence[StyleRef], regions: Sequence[str] | None) -> list[int]:
+        options = self.options
+        if options.blend == "mix" and regions is not None and not options.style_regions:
+            raise UsageError("each region is painted by one style: there is none to --blend with")
+        return super().assign(styles, regions)
 
     def transform(self) -> FeatureTransform:
         from stylepipe.nst.restyle import PatchSwap
@@ -111,7 +107,11 @@ class SwapStylizer(RestyleStylizer):
             options.patch_stride,
             pooled=options.blend == "pool",
             # Emulated, bfloat16 is many times slower than float32.
-            fast=not options.exact and halved(context) and native_bf16(context.device.torch),
+            fast=(
+                not options.exact
+                and full_range_dtype(context.device).itemsize == 2
+                and native_bf16(context.device.torch)
+            ),
         )
 
     def layers(self, decoders: Iterable[str]) -> list[str]:
@@ -127,55 +127,56 @@ class SwapStylizer(RestyleStylizer):
         if not options.steps:
             return super().inverses(encoder)
         from stylepipe.nst.inverses import OptimizationInverter
-        from stylepipe.nst.optimize import LoopOptions
+        from stylepipe.nst.recipe import LoopOptions
 
-        loop = LoopOptions(steps=options.steps, rate=options.learning_rate)
+        loop = options.into(LoopOptions)
         try:
             found = OptimizationInverter(
-                encoder, options.layer, loop, options.tv_weight, self._tell
+                encoder, options.layer, loop, options.tv_weight, self.tell_step
             )
         except ValueError as error:
             raise UsageError(str(error)) from error
         return {options.layer: found}
 
-    def _tell(self, step: Step) -> None:
-        terms = " ".join(f"{name} {value:.3f}" for name, value in step.terms.items())
-        self._context.progress(step.number / step.steps, terms)
 
-    def stylize(self, batch: Batch) -> torch.Tensor:
-        from stylepipe.nst.optimize import Diverged
+@dataclass(frozen=True)
+class SwapDecoderOptions(DecoderOptions):
+    copies: float = 0.5
 
-        try:
-            return super().stylize(batch)
-        except Diverged as error:
-            raise ItemError(str(error)) from error
 
-    @classmethod
-    def train(cls, options: SwapFlags, context: Context) -> None:
-        """Train a decoder for relu3_1, or go on training it."""
+class SwapTrainingOptions(DecoderTrainingOptions, run=SwapDecoderOptions):
+    """What ``stylepipe train style-swap`` can be told."""
+
+    patch_size: int = option(3, "Side of the patches, in features.", min=1, max=15)
+
+
+class SwapTraining(DecoderTraining):
+    """Train a decoder for the style-swap stylizer, for relu3_1."""
+
+    name = "style-swap"
+    Options = SwapTrainingOptions
+    options: SwapTrainingOptions
+    decodes = (LAYER,)
+    layer_flag = "--layer"
+
+    def mix(self) -> Mix:
         import torch
 
         from stylepipe.nst.swap import StylePatches
         from stylepipe.nst.training.decoder import Mix
 
+        side = self.options.patch_size
+
         def swap(content: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
             rows = [
-                StylePatches([s[None]], options.patch_size).swap(c[None])
+                StylePatches([s[None]], side).swap(c[None])
                 for c, s in zip(content, style, strict=True)
             ]
             return torch.cat(rows)
 
-        train_decoders(
-            options,
-            context,
-            name=cls.name,
-            layers=[LAYER],
-            mix=Mix(f"swap of {options.patch_size}x{options.patch_size}", swap),
-            bundled=DECODERS / cls.decoder_file,
-            layer_flag="--layer",
-        )
+        return Mix(f"swap of {side}x{side}", swap)
 
 
 @hookimpl
-def stylepipe_components() -> Iterable[type[Stylizer]]:
-    return [SwapStylizer]
+def stylepipe_components() -> Iterable[type[Component]]:
+    return [SwapStylizer, SwapTraining]

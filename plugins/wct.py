@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stylepipe import Caps, Context, Stylizer, UsageError, hookimpl, option, suggest
+from stylepipe import Caps, Component, UsageError, hookimpl, option, suggest
+from stylepipe.nst.training.options import DecoderOptions, setting
+from stylepipe.restyling import RestyleOptions, RestyleStylizer
 
-from .decoding import DecoderFlags, train_decoders
-from .restyle import DECODERS, RestyleOptions, RestyleStylizer
+from .decoding import DECODERS, DecoderTraining, DecoderTrainingOptions
 
 if TYPE_CHECKING:
     from stylepipe.nst.restyle import FeatureTransform
@@ -31,21 +33,14 @@ class WctOptions(RestyleOptions):
                 raise UsageError(f"the level {layer!r} is named twice")
 
 
-class WctFlags(DecoderFlags):
-    """What ``stylepipe train wct`` can be told."""
-
-    batch: int = option(4, "Photos a step.", min=1)
-
-
 class WctStylizer(RestyleStylizer):
     """Any painting at once: takes over the covariance of the features, level by level (WCT)."""
 
     name = "wct"
     Options = WctOptions
     options: WctOptions
-    TrainOptions = WctFlags
-    caps = Caps(strength="native", regions="native", trainable=True, min_side=64)
-    decoder_file = "wct.safetensors"
+    caps = Caps(strength="native", regions="native", min_side=64)
+    decoder_file = DECODERS / "wct.safetensors"
 
     def transform(self) -> FeatureTransform:
         from stylepipe.nst.restyle import MomentTransform
@@ -62,20 +57,33 @@ class WctStylizer(RestyleStylizer):
                 )
         return list(self.options.levels)
 
-    @classmethod
-    def train(cls, options: WctFlags, context: Context) -> None:
-        """Train a decoder for each level, or go on training them."""
-        train_decoders(
-            options,
-            context,
-            name=cls.name,
-            layers=LEVELS,
-            mix=None,
-            bundled=DECODERS / cls.decoder_file,
-            layer_flag="--levels",
-        )
+
+@dataclass(frozen=True)
+class InverseOptions(DecoderOptions):
+    """Without all that has to do with a style, which is mixed in only later."""
+
+    batch: int = 4
+    copies: float = setting(1.0, "All of the rows.", offered=False)
+    style_weight: float = setting(0.0, "There is no style.", offered=False)
+    temporal_consistency_weight: float = setting(0.0, "Not for this one.", offered=False)
+
+
+class WctTrainingOptions(DecoderTrainingOptions, run=InverseOptions):
+    """What ``stylepipe train wct`` can be told."""
+
+
+class WctTraining(DecoderTraining):
+    """Train decoders for the wct stylizer, one for each level."""
+
+    name = "wct"
+    Options = WctTrainingOptions
+    decodes = LEVELS
+    layer_flag = "--levels"
+
+    def mix(self) -> None:
+        return None
 
 
 @hookimpl
-def stylepipe_components() -> Iterable[type[Stylizer]]:
-    return [WctStylizer]
+def stylepipe_components() -> Iterable[type[Component]]:
+    return [WctStylizer, WctTraining]

@@ -1,9 +1,12 @@
 """stylepipe: neural style transfer for photo folders and video, as a pipeline of plugins.
 
 These are the public names; a plugin needs no others. Importing them does not import torch. Public
-as well are stylepipe.nst (the mathematics of style transfer, on tensors), stylepipe.temporal (that
-of films), stylepipe.weights (files of others, fetched and checked) and stylepipe.testing (test
-files and contracts). Whatever is not documented in one of these may change.
+as well are stylepipe.stylizers and stylepipe.restyling (what stylizers after paintings share),
+stylepipe.encoders (networks that look at pictures, opened for components), stylepipe.mask_files and
+stylepipe.region_maps (pictures drawn over photos, and maps of regions), stylepipe.nst (the
+mathematics of style transfer, on tensors), stylepipe.temporal (that of films), stylepipe.weights
+(files of others, fetched and checked) and stylepipe.testing (test files and contracts). Whatever is
+not documented in one of these may change.
 """
 
 import stylepipe.startup  # before all others  # noqa: F401
@@ -25,7 +28,7 @@ from stylepipe.components import (
     Training,
     Writer,
 )
-from stylepipe.device import native_bf16
+from stylepipe.device import full_range_dtype, native_bf16
 from stylepipe.errors import (
     DamageError,
     ItemError,
@@ -46,6 +49,12 @@ from stylepipe.report import Report
 from stylepipe.session import Session
 from stylepipe.styles import parse_style
 from stylepipe.texts import read_toml
+from stylepipe.training import (
+    TrainingOptions,
+    find_pictures,
+    read_training_picture,
+    run_training,
+)
 from stylepipe.types import Batch, Frame, Guide, Info, Item, Meta, Original, Outcome, Painted, Text
 from stylepipe.version import __version__
 
@@ -85,11 +94,14 @@ __all__ = [
     "Temporal",
     "Text",
     "Training",
+    "TrainingOptions",
     "UsageError",
     "Writer",
     "__version__",
     "convert",
     "digest",
+    "find_pictures",
+    "full_range_dtype",
     "hookimpl",
     "is_out_of_memory",
     "native_bf16",
@@ -100,6 +112,8 @@ __all__ = [
     "parse_style",
     "read_picture",
     "read_toml",
+    "read_training_picture",
+    "run_training",
     "stamp",
     "suggest",
 ]

@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 PaintFrame = Callable[[Frame, Guide | None], "np.ndarray"]
 Warmup = int | Literal["shot"]
 
-AnyOptions = Options
-"""Inside a component the name ``Options`` is the component's own."""
-
 
 def _unheard(share: float, text: str) -> None:
     """Nobody watches."""
@@ -85,6 +82,12 @@ class Component:
         Asked of masker, temporal method, flow, stylizer and writer before the item is read, in the
         reading thread; where ``strength`` is 0, of the writer alone. ``--dry-run`` asks, too, and
         opens none of them. Must not import torch, and writes nothing.
+        """
+
+    def rehearse(self) -> None:
+        """In a dry run, instead of :meth:`open`: raise UsageError or SetupError for what would be
+        refused there, or have to be fetched. Must import torch only where options ask for what
+        nothing else can judge; fetches and writes nothing.
         """
 
     def open(self, context: Context) -> None:
@@ -343,7 +346,6 @@ class Caps:
     needs_style: bool = True
     max_styles: int | None = None
     """None: any number."""
-    trainable: bool = False
     masks: Literal["native", "blend"] = "blend"
     """native: ``batch.masks`` is used; blend: the engine composites the result by the mask."""
     regions: Literal["native", "blend"] = "blend"
@@ -397,11 +399,18 @@ class Stylizer(Component):
         """The bundled styles; must not import torch."""
         return ()
 
-    def check(self, styles: Sequence[StyleRef]) -> None:
+    def check(
+        self,
+        styles: Sequence[StyleRef],
+        items: Sequence[Item] = (),
+        masker: Masker | None = None,
+    ) -> None:
         """Raise UsageError if one of the job's styles is not there, as far as is quickly seen.
 
-        Called before :meth:`open`, and by ``--dry-run`` instead of it; must not import torch. By
-        default a style is one of :meth:`styles` or a file; override it where it is anything else.
+        ``items`` are what the job is to do, ``masker`` says where. Called before :meth:`open`, and
+        by ``--dry-run`` instead of it; must not import torch. By default a style is one of
+        :meth:`styles` or a file; override it where it is anything else, and to refuse what does not
+        fit the items.
         """
         bundled = [info.name for info in self.styles()]
         for ref in styles:
@@ -465,23 +474,18 @@ class Stylizer(Component):
         """
         raise NotImplementedError
 
-    TrainOptions: ClassVar[type[AnyOptions]] = AnyOptions
-    """Flags of ``stylepipe train NAME``, for a stylizer whose caps say trainable."""
-
-    @classmethod
-    def train(cls, options: Any, context: Context) -> None:
-        """Train what :meth:`prepare` can load and write it where the options say."""
-        raise NotImplementedError
-
 
 class Training(Component):
-    """Trains something that belongs to no stylizer, such as an encoder: ``stylepipe train NAME``.
+    """Trains what a stylizer paints with, or an encoder: ``stylepipe train NAME``.
 
-    Its options are the command's flags. It is neither opened nor closed.
+    What trains for a stylizer has the stylizer's name. Its options are the command's flags, by
+    convention a TrainingOptions; it is neither opened nor closed.
     """
 
     def train(self, context: Context) -> None:
-        """Train, and write the result where the options say."""
+        """Train, and write the result where the options say. Raises UsageError, SetupError, and
+        StylepipeError where the training comes to nothing.
+        """
         raise NotImplementedError
 
 

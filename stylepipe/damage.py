@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 from stylepipe.errors import DamageError, sentence
 from stylepipe.types import Outcome
 
-RULES = ("warn", "fail", "skip")
+Rule = Literal["warn", "fail", "skip"]
 _MOST_TOLD = 2
 """Damages of one file that are spelled out."""
 
@@ -26,8 +27,7 @@ class DamageRule:
     All but :meth:`ended_by` is for the reading thread only, which reads one file after another.
     """
 
-    def __init__(self, rule: str) -> None:
-        """``rule``: one of :data:`RULES`."""
+    def __init__(self, rule: Rule) -> None:
         self.rule = rule
         self._told: list[str] = []
 

@@ -84,3 +84,15 @@ def native_bf16(device: torch.device) -> bool:
     probe = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     return bool(probe() or amx())
+
+
+def full_range_dtype(device: Device) -> torch.dtype:
+    """The device's number type where it has the range of float32: bfloat16, or float32 itself.
+
+    Gradients and sums of features overflow in float16, which CUDA prefers.
+    """
+    import torch
+
+    half = device.dtype.itemsize == 2
+    fits = half and (device.type != "cuda" or native_bf16(device.torch))
+    return torch.bfloat16 if fits else torch.float32

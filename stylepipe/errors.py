@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
+from stylepipe.spelling import suggest as suggest  # the errors' own word
 
 
 class StylepipeError(Exception):
@@ -36,12 +35,6 @@ class SetupError(StylepipeError):
     """The machine cannot do what was asked: no such device, damaged weights, a full disk."""
 
     exit_code = 4
-
-
-def suggest(word: str, known: Iterable[str]) -> str:
-    """Return `` (did you mean 'x'?)`` for the nearest known word, or an empty string."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def sentence(error: BaseException) -> str:

@@ -19,7 +19,7 @@ from stylepipe.components import (
     Temporal,
     Writer,
 )
-from stylepipe.damage import RULES
+from stylepipe.damage import Rule
 from stylepipe.errors import UsageError, suggest
 from stylepipe.options import Options, OptionSpec, option
 from stylepipe.places import LONGEST_NAME
@@ -53,11 +53,10 @@ _NAME_SAMPLE: dict[str, Any] = {
 class InputOptions(Options):
     """The keys of ``[input]`` that belong to the engine and not to a reader."""
 
-    on_damage: str = option(
+    on_damage: Rule = option(
         "warn",
         "Damaged photos and films: warn paints what decodes and says what is missing, fail "
         "refuses them, skip leaves them out; each is counted, and the exit code is 1.",
-        choices=RULES,
         affects_output=False,
     )
 

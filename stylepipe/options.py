@@ -4,10 +4,12 @@ Those of a stylizer or masker derive from StylizerOptions or MaskOptions::
 
     class Options(stylepipe.StylizerOptions):
         steps: int = option(300, "Iterations of the optimizer.", min=1)
-        init: str = option("content", "Where it starts.", choices=("content", "noise"))
+        init: Literal["content", "noise"] = option("content", "Where it starts.")
+        seed: int = option(0, "Of the noise.", only_if={"init": "noise"})
 
-Field types may be ``bool``, ``int``, ``float``, ``str``, ``pathlib.Path``, any of these ``| None``,
-and ``tuple[T, ...]`` for options that can be repeated.
+Field types may be ``bool``, ``int``, ``float``, ``str``, ``pathlib.Path``, ``Literal`` of some
+words or whole numbers, any of these ``| None``, and ``tuple[T, ...]`` for options that can be
+repeated.
 """
 
 from __future__ import annotations
@@ -19,12 +21,12 @@ import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, dataclass_transform
+from typing import Any, TypeVar, dataclass_transform
 
 from stylepipe.errors import UsageError, suggest
 from stylepipe.texts import shown
 
-_MISSING = dataclasses.MISSING
+D = TypeVar("D")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,12 +44,38 @@ class OptionSpec:
     """None is allowed."""
     min: float | None = None
     max: float | None = None
-    choices: tuple[str, ...] = ()
+    choices: tuple[Any, ...] = ()
     metavar: str | None = None
     short: str | None = None
     """One-letter flag, without the dash."""
     affects_output: bool = True
     """Whether results depend on it; those that stay the same stay finished when it changes."""
+    only_if: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Other options, of which one must have the value, or one of the values, for this one to mean
+    anything; True: any value but none, zero and empty."""
+
+    @property
+    def flag(self) -> str:
+        """How the command line spells it."""
+        return flag_of(self.name)
+
+    @property
+    def condition(self) -> str:
+        """``only_if`` as flags: ``--optimizer adam or adamw``."""
+        words = (
+            " ".join([flag_of(name), *([] if wanted is True else [" or ".join(_wanted(wanted))])])
+            for name, wanted in self.only_if.items()
+        )
+        return " or ".join(words)
+
+
+def flag_of(name: str) -> str:
+    """The flag of an option: ``--style-scale`` of ``style_scale``."""
+    return f"--{name.replace('_', '-')}"
+
+
+def _wanted(wanted: Any) -> list[str]:
+    return [str(v) for v in (wanted if isinstance(wanted, tuple) else (wanted,))]
 
 
 def option(
@@ -60,10 +88,15 @@ def option(
     metavar: str | None = None,
     short: str | None = None,
     affects_output: bool = True,
+    only_if: Mapping[str, Any] | None = None,
 ) -> Any:
     """Declare one option of an Options class. ``min`` and ``max`` are inclusive.
 
+    ``choices``: for values that are known only when the program runs; others are a ``Literal``.
     ``affects_output``: False where results do not depend on it, as on a file to report to.
+    ``only_if``: what else must be set for it to mean anything, such as ``{"init": "noise"}``,
+    ``{"optimizer": ("adam", "adamw")}`` or ``{"trace": True}`` (anything but none, zero and empty);
+    of several options one suffices. Without that, any value but the default is refused.
     """
     details = {
         "help": help,
@@ -73,6 +106,7 @@ def option(
         "metavar": metavar,
         "short": short,
         "affects_output": affects_output,
+        "only_if": dict(only_if or {}),
     }
     return dataclasses.field(default=default, metadata={"option": details})
 
@@ -82,7 +116,8 @@ def option(
 class Options:
     """Base class of a component's options; subclasses become frozen keyword-only dataclasses.
 
-    Raises UsageError, with one sentence, for an unknown key or a value out of its range.
+    Raises UsageError, with one sentence, for an unknown key, a value out of its range, or an option
+    that would change nothing beside the others.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -92,7 +127,21 @@ class Options:
     def __post_init__(self) -> None:
         for spec in self.specs():
             object.__setattr__(self, spec.name, convert(spec, getattr(self, spec.name)))
+        for spec in self.specs():
+            self._check_used(spec)
         self.check()
+
+    def _check_used(self, spec: OptionSpec) -> None:
+        if not spec.only_if or getattr(self, spec.name) == spec.default:
+            return
+        for name, wanted in spec.only_if.items():
+            value = getattr(self, name)
+            if bool(value) if wanted is True else str(value) in _wanted(wanted):
+                return
+        raise UsageError(
+            f"{spec.flag} needs {spec.condition}, without which it changes nothing; "
+            f"add that, or leave {spec.flag} out"
+        )
 
     def check(self) -> None:
         """Override to refuse combinations of values: raise UsageError."""
@@ -101,7 +150,12 @@ class Options:
     def specs(cls) -> tuple[OptionSpec, ...]:
         """The options in the order they were declared, those of base classes first."""
         hints = typing.get_type_hints(cls)
-        return tuple(_spec(f, hints[f.name]) for f in dataclasses.fields(cls))
+        specs = tuple(_spec(f, hints[f.name]) for f in dataclasses.fields(cls))
+        for spec in specs:
+            for name in spec.only_if:
+                if name not in hints:
+                    raise TypeError(f"option {spec.name!r} depends on {name!r}, which is no option")
+        return specs
 
     @classmethod
     def build(cls, values: Mapping[str, Any], where: str = "option") -> typing.Self:
@@ -116,6 +170,12 @@ class Options:
                 known = ", ".join(names) or "none"
                 raise UsageError(f"unknown {where} {key!r}{suggest(key, names)}; known: {known}")
         return cls(**clean)
+
+    def into(self, kind: type[D], **more: Any) -> D:
+        """A dataclass made of the options that have its fields' names, and of ``more``."""
+        names = {s.name for s in self.specs()}
+        own = {f.name: getattr(self, f.name) for f in dataclasses.fields(kind) if f.name in names}  # type: ignore[arg-type]
+        return kind(**{**own, **more})
 
     def given(self) -> set[str]:
         """The names of the options that are not left at their defaults."""
@@ -137,11 +197,13 @@ def _spec(f: dataclasses.Field[Any], hint: Any) -> OptionSpec:
             raise TypeError(f"option {f.name!r} has type {declared}, which no flag can express")
     if typing.get_origin(hint) is tuple and typing.get_args(hint)[1:] == (...,):
         repeatable, hint = True, typing.get_args(hint)[0]
+    details = dict(f.metadata["option"])
+    if typing.get_origin(hint) is typing.Literal:
+        details["choices"] = typing.get_args(hint)
+        hint = type(details["choices"][0])
     if hint not in (bool, int, float, str, Path):
         raise TypeError(f"option {f.name!r} has type {declared}, which no flag can express")
-    return OptionSpec(
-        f.name, hint, f.default, repeatable=repeatable, optional=optional, **f.metadata["option"]
-    )
+    return OptionSpec(f.name, hint, f.default, repeatable=repeatable, optional=optional, **details)
 
 
 def convert(spec: OptionSpec, value: Any) -> Any:
@@ -166,8 +228,8 @@ def _convert_one(spec: OptionSpec, value: Any) -> Any:
         what = wanted.get(spec.kind, "text")
         raise UsageError(f"{spec.name} takes {what}, not {shown(value)}") from None
     if spec.choices and converted not in spec.choices:
-        known = ", ".join(spec.choices)
-        hint = suggest(str(converted), spec.choices)
+        words = [str(choice) for choice in spec.choices]
+        known, hint = ", ".join(words), suggest(str(converted), words)
         raise UsageError(f"{spec.name} cannot be {shown(converted)}{hint}; choose one of: {known}")
     if spec.kind in (int, float):
         if not math.isfinite(converted):

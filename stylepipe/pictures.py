@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stylepipe.errors import ItemError
+from stylepipe.media.containers import PICTURES
 from stylepipe.types import MAX_PIXELS
 
 if TYPE_CHECKING:
@@ -15,24 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-PICTURE_SUFFIXES = (
-    ".jpg",
-    ".jpeg",
-    ".jpe",
-    ".jfif",
-    ".png",
-    ".apng",
-    ".webp",
-    ".tif",
-    ".tiff",
-    ".bmp",
-    ".avif",
-    ".gif",
-    ".heic",
-    ".heif",
-    ".hif",
-)
-"""Lower-case suffixes of the formats of pictures that are read and written."""
+PICTURE_SUFFIXES = tuple(PICTURES)
+"""What files of pictures are called, camera RAW left aside; their content decides in the end."""
 _MOVES = "it moves: only still pictures can be used"
 
 

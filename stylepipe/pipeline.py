@@ -36,6 +36,7 @@ def run(job: Job, plugins: Plugins, report: Report) -> Report:
         found = find_items(job.inputs, job.output, job.settings, job.limit)
         session = Session(
             job.settings,
+            found.items,
             device=job.device,
             precision=job.precision,
             memory=job.memory,
@@ -77,6 +78,8 @@ def _rehearse(job: Job, report: Report, found: Found, journal: Journal, session:
                 pick(job.device, job.precision)
             session.open(job.settings.readers)
             check_used(found.items, job.settings, hands, report.log)
+            for component in session.settings.painting:
+                component.rehearse()
         for item in plan.items:
             outcome, story = plan.known.get(item.index), plan.stories.get(item.index, "")
             session.rule.begin()

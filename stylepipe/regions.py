@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stylepipe.components import Context, StyleInfo, StyleRef, Stylizer
+from stylepipe.components import Context, Masker, StyleInfo, StyleRef, Stylizer
 from stylepipe.errors import UsageError
 from stylepipe.job import Settings
 from stylepipe.types import Batch, Info, Item
@@ -33,9 +33,17 @@ class RegionStylizer(Stylizer):
     def files(self) -> Iterable[Path]:
         return self._kind.files()
 
-    def check(self, styles: Sequence[StyleRef]) -> None:
+    def check(
+        self,
+        styles: Sequence[StyleRef],
+        items: Sequence[Item] = (),
+        masker: Masker | None = None,
+    ) -> None:
         for style in styles:
-            self._kind.check([style])
+            self._kind.check([style], items, masker)
+
+    def rehearse(self) -> None:
+        self._kind.rehearse()
 
     def check_item(self, item: Item, info: Info) -> None:
         self._kind.check_item(item, info)

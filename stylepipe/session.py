@@ -103,14 +103,16 @@ class Session(Opener):
     :func:`stylepipe.memory.freed_blocks_kept`, and :func:`stylepipe.memory.tune_threads`.
     """
 
-    def __init__(self, settings: Settings, *, log: Log, **machine: Any) -> None:
+    def __init__(
+        self, settings: Settings, items: Sequence[Item] = (), *, log: Log, **machine: Any
+    ) -> None:
         """Raises UsageError if the stylizer cannot take the styles; nothing is opened yet.
 
-        ``machine``: ``device``, ``precision``, ``memory`` and ``progress``, as an Opener takes
-        them.
+        ``items`` are those of a job. ``machine``: ``device``, ``precision``, ``memory`` and
+        ``progress``, as an Opener takes them.
         """
         self.settings, self._log = with_regions(settings), log
-        self.styles = asked_styles(self.settings)
+        self.styles = asked_styles(self.settings, items)
         self.rule = DamageRule(settings.input.on_damage)
         super().__init__(
             log=log, damaged=self.rule.damaged, max_pixels=settings.max_pixels, **machine

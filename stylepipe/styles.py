@@ -9,6 +9,7 @@ from dataclasses import replace
 from stylepipe.components import StyleRef
 from stylepipe.errors import UsageError
 from stylepipe.job import Settings
+from stylepipe.types import Item
 
 REGION = re.compile(r"[\w#-]+")
 """Names of regions; none could end the name of a file, which would have a suffix."""
@@ -38,7 +39,7 @@ def parse_styles(texts: Sequence[str]) -> list[StyleRef]:
     return [replace(style, weight=style.weight / total) for style in styles]
 
 
-def asked_styles(settings: Settings) -> list[StyleRef]:
+def asked_styles(settings: Settings, items: Sequence[Item] = ()) -> list[StyleRef]:
     """The styles the user asked for, checked against what stylizer and regions can take.
 
     Raises UsageError.
@@ -56,7 +57,7 @@ def asked_styles(settings: Settings) -> list[StyleRef]:
             f"stylizer {stylizer.name!r} takes at most {caps.max_styles} "
             f"style{'s' if caps.max_styles != 1 else ''} at once, not {len(styles)}"
         )
-    stylizer.check(styles)
+    stylizer.check(styles, items, masker)
     stylizer.assign(styles, None if masker is None else masker.regions)
     if masker is not None and masker in settings.painting:
         masker.check()

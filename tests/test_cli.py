@@ -258,7 +258,9 @@ def test_presets_are_read_once(job, monkeypatch):
     from stylepipe import presets
 
     read, load = [], presets.load
-    monkeypatch.setattr(presets, "load", lambda path, *more: read.append(path.stem) or load(path, *more))
+    monkeypatch.setattr(
+        presets, "load", lambda path, *more: read.append(path.stem) or load(path, *more)
+    )
     job("run", "x", "-o", "o", "-p", "background", "--mask", "edges", "--strength", "0.5")
     assert read == ["background", "default"]
 
@@ -427,7 +429,7 @@ def test_probe_tells_what_is_in_a_file_and_what_is_not(cli, photos):
     assert facts[0]["kind"] == "video" and facts[0]["frames"] == 3 and facts[0]["width"] == 8
 
 
-def test_train_makes_its_flags_from_the_train_options(cli):
+def test_train_makes_its_flags_from_the_options_of_a_training(cli):
     code, _, err = cli("train", "fast", "--steps", "3", "-o", "mine.safetensors", "-d", "cpu")
     assert code == 0 and "3 steps on cpu to mine.safetensors" in err
     code, _, err = cli("train", "fast", "--steps", "0", "-o", "x")

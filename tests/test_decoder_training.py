@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 import tinyencoder
-from stylepipe_plugins.adain import AdainFlags, AdainStylizer
-from stylepipe_plugins.style_swap import SwapFlags, SwapStylizer
-from stylepipe_plugins.wct import WctFlags, WctStylizer
+from stylepipe_plugins.adain import AdainTraining
+from stylepipe_plugins.style_swap import SwapTraining
+from stylepipe_plugins.wct import WctTraining
 
 from stylepipe import Context, UsageError
 from stylepipe.cli import main
@@ -17,11 +17,7 @@ from stylepipe.device import pick
 from stylepipe.nst.decoders import load_decoders
 from stylepipe.nst.encoders import save_encoder
 
-KINDS: dict[str, tuple[Any, Any]] = {
-    "adain": (AdainStylizer, AdainFlags),
-    "wct": (WctStylizer, WctFlags),
-    "style-swap": (SwapStylizer, SwapFlags),
-}
+KINDS: dict[str, Any] = {"adain": AdainTraining, "wct": WctTraining, "style-swap": SwapTraining}
 
 
 @pytest.fixture
@@ -36,7 +32,6 @@ def media(tmp_path: Path) -> Path:
 
 
 def train(media: Path, kind: str, log: list[str] | None = None, **values: object) -> Path:
-    stylizer, flags = KINDS[kind]
     given = {
         "photos": [media / "photos"],
         "paintings": [media / "art"],
@@ -45,9 +40,9 @@ def train(media: Path, kind: str, log: list[str] | None = None, **values: object
         "layers": ["relu3_1", "relu2_1"] if kind == "wct" else ["relu3_1"],
         **{"steps": 2, "batch": 2, "size": 64, "checkpoint_every": 1},
     }
-    options = flags.build({**given, **values})
+    options = KINDS[kind].Options.build({**given, **values})
     say = print if log is None else log.append
-    stylizer.train(options, Context(pick("cpu", "full"), 1 << 30, say))
+    KINDS[kind](options).train(Context(pick("cpu", "full"), 1 << 30, say))
     output: Path = options.output
     return output
 

@@ -10,14 +10,12 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 from stylepipe_plugins.fast import FastOptions, FastStylizer, training
-from stylepipe_plugins.fast.paintings import read_paintings
-from stylepipe_plugins.fast.training import TrainOptions
-from stylepipe_plugins.training import plan
+from stylepipe_plugins.fast.exemplars import read_exemplars
+from stylepipe_plugins.fast.training import FastTraining, FastTrainingOptions
 
 from stylepipe import Batch, Context, Item, SetupError, StylepipeError, StyleRef, UsageError
 from stylepipe.device import pick
 from stylepipe.nst.networks import load_styles
-from stylepipe.nst.training.styles import StyleOptions
 
 ITEM = Item(0, Path("a.png"), Path(), Path("b.png"))
 SMALL = {
@@ -48,14 +46,14 @@ def context(log: list[str] | None = None) -> Context:
     return Context(pick("cpu", "full"), 1 << 30, say)
 
 
-def options(media: Path, **values: object) -> TrainOptions:
+def options(media: Path, **values: object) -> FastTrainingOptions:
     given = {
         "photos": [media / "photos"],
         "style": [media / "night.png"],
         "output": media / "out" / "my.safetensors",
         "encoder_weights": media / "encoder.pth",
     }
-    return TrainOptions.build({**SMALL, **given, **values})
+    return FastTrainingOptions.build({**SMALL, **given, **values})
 
 
 def test_requests_that_cannot_be_met(media: Path) -> None:
@@ -72,10 +70,10 @@ def test_requests_that_cannot_be_met(media: Path) -> None:
         ({"style": [media / "encoder.pth"]}, "the file is no picture"),
     ):
         with pytest.raises(UsageError, match=message):
-            FastStylizer.train(options(media, **values), context())
+            FastTraining(options(media, **values)).train(context())
     (media / "empty").mkdir()
     with pytest.raises(UsageError, match="no picture in"):
-        FastStylizer.train(options(media, photos=[media / "empty"]), context())
+        FastTraining(options(media, photos=[media / "empty"])).train(context())
     assert not (media / "out" / "my.safetensors").exists()
 
 
@@ -84,7 +82,7 @@ def test_without_network_says_how_to_go_on(media: Path, monkeypatch: pytest.Monk
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     with pytest.raises(SetupError, match="--encoder-weights"):
-        FastStylizer.train(options(media, encoder="vgg19", encoder_weights=[]), context())
+        FastTraining(options(media, encoder="vgg19", encoder_weights=[])).train(context())
 
 
 def test_trained_styles_can_be_used_and_blended(media: Path) -> None:
@@ -92,7 +90,7 @@ def test_trained_styles_can_be_used_and_blended(media: Path) -> None:
     (media / "photos" / "broken.jpg").write_bytes(b"x")
     both = [media / "night.png", media / "wave.png"]
     asked = options(media, style=both, preview=[media / "photos" / "a.png"], preview_every=4)
-    FastStylizer.train(asked, context(log))
+    FastTraining(asked).train(context(log))
     assert asked.output is not None
     assert any("broken.jpg" in line for line in log)
     assert (media / "out" / "my.training" / "preview-000004.png").is_file()
@@ -103,7 +101,7 @@ def test_trained_styles_can_be_used_and_blended(media: Path) -> None:
 
 
 def test_goes_on_from_the_checkpoint_to_the_same_weights(media: Path) -> None:
-    FastStylizer.train(options(media, output=media / "straight.safetensors"), context())
+    FastTraining(options(media, output=media / "straight.safetensors")).train(context())
 
     class Stop(Exception):
         pass
@@ -120,9 +118,9 @@ def test_goes_on_from_the_checkpoint_to_the_same_weights(media: Path) -> None:
 
         patch.setattr(Trainer, "_train_step", stopping)
         with pytest.raises(Stop):
-            FastStylizer.train(options(media), context())
+            FastTraining(options(media)).train(context())
     log: list[str] = []
-    FastStylizer.train(options(media), context(log))
+    FastTraining(options(media)).train(context(log))
     assert any("going on from" in line for line in log)
     straight = load_file(media / "straight.safetensors")
     resumed = load_file(media / "out" / "my.safetensors")
@@ -131,10 +129,10 @@ def test_goes_on_from_the_checkpoint_to_the_same_weights(media: Path) -> None:
 
 
 def test_another_run_in_the_folder_is_not_mixed_up(media: Path) -> None:
-    FastStylizer.train(options(media), context())
+    FastTraining(options(media)).train(context())
     with pytest.raises(UsageError, match=r"was made with other paintings; pass --restart"):
-        FastStylizer.train(options(media, style=[media / "wave.png"]), context())
-    FastStylizer.train(options(media, style=[media / "wave.png"], restart=True), context())
+        FastTraining(options(media, style=[media / "wave.png"])).train(context())
+    FastTraining(options(media, style=[media / "wave.png"], restart=True)).train(context())
 
 
 def test_a_file_of_others_is_not_replaced(media: Path) -> None:
@@ -143,35 +141,35 @@ def test_a_file_of_others_is_not_replaced(media: Path) -> None:
     asked.output.parent.mkdir()
     asked.output.write_bytes(b"precious")
     with pytest.raises(UsageError, match=r"my\.safetensors is there already.* --restart"):
-        FastStylizer.train(asked, context())
+        FastTraining(asked).train(context())
     assert asked.output.read_bytes() == b"precious"
-    FastStylizer.train(options(media, restart=True), context())
+    FastTraining(options(media, restart=True)).train(context())
     assert asked.output.read_bytes() != b"precious"
     trained = asked.output.read_bytes()
     log: list[str] = []
-    FastStylizer.train(asked, context(log))  # its own, again
+    FastTraining(asked).train(context(log))  # its own, again
     assert asked.output.read_bytes() == trained
     assert any("already trained; pass --restart" in line for line in log)
 
 
 def test_another_painting_of_the_same_name_is_noticed(media: Path) -> None:
     asked = options(media)
-    FastStylizer.train(asked, context())
+    FastTraining(asked).train(context())
     assert asked.output is not None
     trained = asked.output.read_bytes()
     shutil.copy(media / "wave.png", media / "night.png")
     with pytest.raises(UsageError, match=r"made with other paintings; pass --restart"):
-        FastStylizer.train(asked, context())
+        FastTraining(asked).train(context())
     assert asked.output.read_bytes() == trained
-    FastStylizer.train(options(media, restart=True), context())
+    FastTraining(options(media, restart=True)).train(context())
     assert asked.output.read_bytes() != trained
 
 
 def test_a_damaged_checkpoint_is_one_sentence(media: Path) -> None:
-    FastStylizer.train(options(media), context())
+    FastTraining(options(media)).train(context())
     (media / "out" / "my.training" / "checkpoint.pt").write_bytes(b"PK")
     with pytest.raises(UsageError, match=r"checkpoint\.pt is damaged.*; pass --restart"):
-        FastStylizer.train(options(media), context())
+        FastTraining(options(media)).train(context())
 
 
 def test_failures_of_a_run_are_told_as_what_they_are(
@@ -190,7 +188,7 @@ def test_failures_of_a_run_are_told_as_what_they_are(
 
         monkeypatch.setattr(Trainer, "_train", fail)
         with pytest.raises(expected, match=str(raised.args[-1])) as caught:
-            FastStylizer.train(options(media), context())
+            FastTraining(options(media)).train(context())
         assert getattr(caught.value, "exit_code", None) == code
 
 
@@ -202,7 +200,7 @@ def test_files_that_may_not_be_read_are_a_matter_of_setup(
 
     monkeypatch.setattr(training, "_encoders", locked)
     with pytest.raises(SetupError, match=r"cannot begin: .*Permission denied: 'encoder\.pth'"):
-        FastStylizer.train(options(media), context())
+        FastTraining(options(media)).train(context())
 
 
 def test_ctrl_c_keeps_what_was_learned(media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +216,7 @@ def test_ctrl_c_keeps_what_was_learned(media: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Trainer, "_train_step", interrupted)
     log: list[str] = []
     with pytest.raises(KeyboardInterrupt):
-        FastStylizer.train(options(media, checkpoint_every=100), context(log))
+        FastTraining(options(media, checkpoint_every=100)).train(context(log))
     assert any("stopped at step 3; the same command goes on" in line for line in log)
     state = torch.load(media / "out" / "my.training" / "checkpoint.pt", weights_only=True)
     assert state["step"] == 3
@@ -236,12 +234,13 @@ def test_one_number_type_for_network_and_judge(media: Path) -> None:
     for precision, dtype in (("full", torch.float32), ("half", torch.bfloat16)):
         place = Context(pick("cpu", precision), 1 << 30, print)
         assert training._encoders(options(media), place)[0].dtype == dtype
-        assert plan(StyleOptions, options(media), place).dtype(place.device.torch) == dtype
+        found = options(media).run_options(place).precision
+        assert f"torch.{found}" == str(dtype)
 
 
 def test_the_file_tells_teacher_and_license_but_no_folder(media: Path) -> None:
     asked = options(media, license="CC-BY-4.0")
-    FastStylizer.train(asked, context())
+    FastTraining(asked).train(context())
     assert asked.output is not None
     with safe_open(asked.output, "pt") as file:
         metadata = file.metadata()
@@ -252,7 +251,7 @@ def test_the_file_tells_teacher_and_license_but_no_folder(media: Path) -> None:
 def test_starts_from_the_bundled_network(media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stylepipe_plugins.fast.training.STYLES", media / "none")
     with pytest.raises(UsageError, match="pass --init random"):
-        FastStylizer.train(options(media, init="bundled"), context())
+        FastTraining(options(media, init="bundled")).train(context())
 
 
 def test_a_table_names_paintings_with_titles_sizes_and_weights(media: Path) -> None:
@@ -261,10 +260,10 @@ def test_a_table_names_paintings_with_titles_sizes_and_weights(media: Path) -> N
         '[night]\nfile = "night.png"\ntitle = "Night"\nsize = 40\nweight = 2\ntrim = 0.1\n'
         '[wave]\nfile = "wave.png"\n'
     )
-    night, wave = read_paintings(table)
+    night, wave = read_exemplars(table)
     assert (night.size, night.weight, night.trim, wave.size) == (40, 2.0, 0.1, None)
     asked = options(media, style=[], paintings=table)
-    FastStylizer.train(asked, context())
+    FastTraining(asked).train(context())
     assert asked.output is not None
     _, records, _ = load_styles(asked.output)
     assert [(r.name, r.title, r.source) for r in records] == [
@@ -285,34 +284,36 @@ def test_a_table_that_cannot_be_used(media: Path) -> None:
     ):
         table.write_text(text)
         with pytest.raises(UsageError, match=message):
-            FastStylizer.train(options(media, style=[], paintings=table), context())
+            FastTraining(options(media, style=[], paintings=table)).train(context())
     with pytest.raises(UsageError, match="cannot read the table"):
-        FastStylizer.train(options(media, style=[], paintings=media / "none.toml"), context())
+        FastTraining(options(media, style=[], paintings=media / "none.toml")).train(context())
     with pytest.raises(UsageError, match="not by both"):
         options(media, paintings=table)
 
 
 def test_starts_from_a_file_and_imitates_another(media: Path) -> None:
     first = options(media, steps=1)
-    FastStylizer.train(first, context())
-    more = {"init": str(first.output), "guide": first.output, "quality": "light"}
+    FastTraining(first).train(context())
+    more = {"init": str(first.output), "guide": first.output, "quality": "quality"}
     asked = options(media, output=media / "second.safetensors", **more)
-    FastStylizer.train(asked, context())
+    FastTraining(asked).train(context())
     log = (media / "second.training" / "log.csv").read_text().splitlines()
     guide = dict(zip(log[0].split(","), log[-1].split(","), strict=True))["guide"]
     assert float(guide) > 0
     both = [media / "night.png", media / "wave.png"]
     with pytest.raises(UsageError, match="the network has 1 styles, not 2"):
-        FastStylizer.train(options(media, style=both, restart=True, **more), context())
+        FastTraining(options(media, style=both, restart=True, **more)).train(context())
+    absent = options(media, restart=True, init="nothing", quality="quality")
     with pytest.raises(UsageError, match="no such style file"):
-        FastStylizer.train(options(media, restart=True, init="nothing"), context())
+        FastTraining(absent).train(context())
 
 
 def test_flags_reach_the_run_by_their_names(media: Path) -> None:
     asked = options(
-        media, hue_weight=0.1, tone_weight=0.2, spike_weight=0.3, color_jitter=0.4, minutes=5
-    )
-    found = plan(StyleOptions, asked, context())
+        media, hue_weight=0.1, tone_weight=0.2, spike_weight=0.3, color_jitter=0.4, minutes=5,
+        steps=8000,
+    )  # fmt: skip
+    found = asked.run_options(context())
     assert (found.hue_weight, found.tone_weight, found.spike_weight) == (0.1, 0.2, 0.3)
     assert (found.color_jitter, found.minutes, found.size, found.style_size) == (0.4, 5.0, 64, 64)
 

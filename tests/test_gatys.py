@@ -670,7 +670,7 @@ def test_memory_that_never_suffices_fails_the_photo(
 
 
 def test_the_memory_of_the_accelerator_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    from stylepipe_plugins.paintings import REST, working_memory
+    from stylepipe.stylizers import REST, working_memory
 
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1 << 30, 80 << 30))
     cuda = Device(torch.float32, torch.device("cuda"))
@@ -681,7 +681,7 @@ def test_the_memory_of_the_accelerator_counts(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("needed", [100 << 20, 1 << 30, (3 << 30) + 1])
 def test_the_memory_that_is_named_suffices(needed: int) -> None:
-    from stylepipe_plugins.paintings import job_memory, working_memory
+    from stylepipe.stylizers import job_memory, working_memory
 
     named = job_memory(needed)
     assert working_memory(replace(context(), memory=named)) >= needed
@@ -701,10 +701,10 @@ def test_the_range_of_float16_is_too_small(
     files: Path, monkeypatch: pytest.MonkeyPatch,
     kind: str, dtype: torch.dtype, native: bool, taken: torch.dtype,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("stylepipe_plugins.training.native_bf16", lambda device: native)
+    monkeypatch.setattr("stylepipe.device.native_bf16", lambda device: native)
     opened: list[torch.dtype] = []
     monkeypatch.setattr(
-        "stylepipe.nst.encoders.open_encoder", lambda *a, **flags: opened.append(flags["dtype"])
+        "stylepipe.stylizers.open_encoder", lambda *a, **flags: opened.append(flags["dtype"])
     )
     stylizer = GatysStylizer(GatysOptions())
     stylizer.open(replace(context(), device=Device(dtype, torch.device(kind))))

@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from stylepipe import read_picture
+from stylepipe import encoders, read_picture
 from stylepipe.errors import SetupError, UsageError
-from stylepipe.nst.encoders import NAMES, open_encoder, opening, save_encoder
+from stylepipe.nst.encoders import NAMES, WeightsError, open_encoder, opening, save_encoder
+from stylepipe.nst.recipe import FETCHED_AS
 from stylepipe.weights import KNOWN
 
 PHOTO = Path(__file__).parents[1] / "examples" / "photos" / "lake.jpg"
@@ -53,16 +54,10 @@ def vgg19(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_auto_is_the_one_in_the_package_until_vgg19_was_fetched(bundled: Path, vgg19: Path) -> None:
     told: list[str] = []
     assert open_encoder(log=told.append).title == "the compact encoder"
-    assert told == [
-        "encoder: the compact encoder to relu2_1 (in the package); for VGG-19: stylepipe weights "
-        "fetch vgg19 (548 MB)"
-    ]
+    assert told == ["encoder: the compact encoder to relu2_1 (in the package)"]
     open_encoder("vgg19")
     assert open_encoder(log=told.append).title == "VGG-19"
-    assert told[1] == (
-        f"encoder: VGG-19 to relu2_1 ({vgg19}); for the faster one in the package: "
-        "--encoder compact"
-    )
+    assert told[1] == f"encoder: VGG-19 to relu2_1 ({vgg19})"
     assert open_encoder("compact", log=told.append).title == "the compact encoder"
     assert told[2] == "encoder: the compact encoder to relu2_1 (in the package)"
 
@@ -72,18 +67,18 @@ def test_without_the_file_in_the_package(
 ) -> None:
     monkeypatch.setattr(opening, "BUNDLED", tmp_path / "none.safetensors")
     for name in ("auto", "compact"):
-        with pytest.raises(SetupError, match="compact encoder is missing from this installation"):
+        with pytest.raises(WeightsError, match="compact encoder is missing from this installation"):
             open_encoder(name)
 
 
 def test_a_named_network_is_fetched_if_that_is_allowed(vgg19: Path) -> None:
-    with pytest.raises(SetupError, match=r"'vgg19' are not on this machine .* weights fetch vgg19"):
+    with pytest.raises(WeightsError, match="'vgg19' are not on this machine"):
         open_encoder("vgg19", fetch=False)
     assert open_encoder("vgg19").title == "VGG-19"
     assert vgg19.is_file()
     assert open_encoder("vgg19", fetch=False).layers == ("relu1_1", "relu1_2", "relu2_1")
     vgg19.write_bytes(b"damaged")
-    with pytest.raises(SetupError, match="'vgg19' are damaged"):
+    with pytest.raises(WeightsError, match="'vgg19' are damaged"):
         open_encoder("vgg19", fetch=False)
     assert open_encoder("vgg19").title == "VGG-19"
 
@@ -91,11 +86,33 @@ def test_a_named_network_is_fetched_if_that_is_allowed(vgg19: Path) -> None:
 def test_what_cannot_be_fetched_can_be_named(vgg19: Path, tmp_path: Path) -> None:
     (tmp_path / "vgg19.pth").unlink()
     with pytest.raises(SetupError, match=r"cannot fetch .* name a file with --encoder-weights"):
-        open_encoder("vgg19")
+        encoders.open_encoder("vgg19")
+
+
+def test_users_are_told_how_to_get_another(bundled: Path, vgg19: Path) -> None:
+    told: list[str] = []
+    encoders.open_encoder(log=told.append)
+    assert told[0].endswith("; for VGG-19: stylepipe weights fetch vgg19 (548 MB)")
+    encoders.open_encoder("vgg19")
+    encoders.open_encoder(log=told.append)
+    assert told[1].endswith("; for the faster one in the package: --encoder compact")
+    encoders.open_encoder("compact", log=told.append)
+    assert told[2] == "encoder: the compact encoder to relu2_1 (in the package)"
+
+
+def test_users_are_told_what_to_do(bundled: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such weights file"):
+        encoders.open_encoder(weights=tmp_path / "none.pth")
+    with pytest.raises(SetupError, match=r"holds a compact encoder, not ResNet-50$"):
+        encoders.open_encoder("resnet50", bundled)
+    bundled.unlink()
+    with pytest.raises(SetupError, match=r"is missing .*; install stylepipe again, or name a file"):
+        encoders.open_encoder("compact")
 
 
 def test_every_name_has_weights() -> None:
-    fetched = [opening._FETCHED.get(n, n) for n in NAMES if n not in ("auto", "compact")]
+    assert NAMES[0] == "auto" and set(NAMES[1:]) == {n.name for n in opening.NETWORKS}
+    fetched = [FETCHED_AS.get(n, n) for n in NAMES if n not in ("auto", "compact")]
     assert len(fetched) == 6
     assert set(fetched) <= set(KNOWN)
 
@@ -106,9 +123,9 @@ def test_a_file_says_itself_what_it_is(vgg19: Path, tmp_path: Path, bundled: Pat
     assert open_encoder(weights=path, log=told.append).title == "VGG-19"
     assert told == [f"encoder: VGG-19 to relu2_1 ({path})"]
     assert open_encoder("compact", bundled).title == "the compact encoder"
-    with pytest.raises(SetupError, match=r"vgg19\.pth: holds VGG-19, not ResNet-50"):
+    with pytest.raises(WeightsError, match=r"vgg19\.pth: holds VGG-19, not ResNet-50"):
         open_encoder("resnet50", path)
-    with pytest.raises(SetupError, match=r"holds VGG-19, not a compact encoder"):
+    with pytest.raises(WeightsError, match=r"holds VGG-19, not a compact encoder"):
         open_encoder("compact", path)
 
 
@@ -124,14 +141,14 @@ def test_options_reach_the_encoder(vgg19: Path, tmp_path: Path) -> None:
 
 
 def test_wrong_requests_are_told(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"unknown encoder 'vgg-19' \(did you mean 'vgg19'\?\)"):
+    with pytest.raises(ValueError, match=r"unknown encoder 'vgg-19' \(did you mean 'vgg19'\?\)"):
         open_encoder("vgg-19")
-    with pytest.raises(UsageError, match="unknown pooling 'mean'; there are max, average, l2"):
+    with pytest.raises(ValueError, match="unknown pooling 'mean'; there are max, average, l2"):
         open_encoder(pooling="mean")
-    with pytest.raises(UsageError, match="no such weights file"):
+    with pytest.raises(FileNotFoundError, match="no such weights file"):
         open_encoder(weights=tmp_path / "none.pth")
     (tmp_path / "bad.pth").write_bytes(b"nothing of the kind")
-    with pytest.raises(SetupError, match=r"bad\.pth: not a checkpoint"):
+    with pytest.raises(WeightsError, match=r"bad\.pth: not a checkpoint"):
         open_encoder(weights=tmp_path / "bad.pth")
 
 
@@ -147,7 +164,9 @@ def test_a_file_that_cannot_be_read_is_told(
 
     monkeypatch.setattr("torch.load", denied)
     monkeypatch.setattr("safetensors.torch.load_file", denied)
-    with pytest.raises(SetupError, match=rf"mine\.{suffix}: cannot be read \(Permission denied\)"):
+    with pytest.raises(
+        WeightsError, match=rf"mine\.{suffix}: cannot be read \(Permission denied\)"
+    ):
         open_encoder(weights=path)
 
 
@@ -158,14 +177,14 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path, value: float) -
     convolutions = tinyencoder.convolutions()
     convolutions["relu2_1"][0][0, 0, 0, 0] = value
     save_encoder(tmp_path / "mine.safetensors", convolutions)
-    with pytest.raises(SetupError, match=r"'relu2_1\.weight' holds values that are not finite"):
+    with pytest.raises(WeightsError, match=r"'relu2_1\.weight' holds values that are not finite"):
         open_encoder(weights=tmp_path / "mine.safetensors")
 
 
 def test_a_tensor_of_another_shape_under_squeezenets_name(tmp_path: Path) -> None:
     tensors = {"features.0.weight": torch.tensor(1.0), "features.3.squeeze.weight": torch.ones(1)}
     torch.save(tensors, tmp_path / "odd.pth")
-    with pytest.raises(SetupError, match=r"odd\.pth: holds none of the networks known here"):
+    with pytest.raises(WeightsError, match=r"odd\.pth: holds none of the networks known here"):
         open_encoder(weights=tmp_path / "odd.pth")
 
 

@@ -13,19 +13,23 @@ from stylepipe import read_picture
 from stylepipe.nst import gatys as module
 from stylepipe.nst.budget import NotEnoughMemory
 from stylepipe.nst.encoders import Encoder, open_encoder
-from stylepipe.nst.gatys import Gatys, Recipe
+from stylepipe.nst.gatys import Gatys
 from stylepipe.nst.objective import Objective
-from stylepipe.nst.optimize import LoopOptions, Step, resize
+from stylepipe.nst.optimize import Step, resize
 from stylepipe.nst.paintings import Painting
+from stylepipe.nst.recipe import LoopOptions, Recipe
+from stylepipe.nst.terms.patches import Patches
 
 PHOTO = tinyencoder.picture(40, 56, 1)
 PAINTING = 1 - tinyencoder.picture(60, 48, 2) ** 2
 
 
 def recipe(steps: int = 4, **changes: Any) -> Recipe:
-    loop = LoopOptions(steps=steps, rate=changes.pop("rate", 0.05))
+    loop = LoopOptions(steps=steps, learning_rate=changes.pop("rate", 0.05))
+    weights = {n.removesuffix("_weight"): changes.pop(n) for n in [*changes] if "_weight" in n}
     base: dict[str, Any] = {
         "content_layers": {"relu3_1": 1.0}, "style_layers": STYLE, "loop": loop, "first_side": 0,
+        "weights": weights,
     }  # fmt: skip
     return Recipe(**(base | changes))
 
@@ -57,8 +61,8 @@ WARM = torch.tensor([1.0, 0.0, -1.0]).view(1, 3, 1, 1)
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"content_weight": -1.0}, "content_weight must be 0 or more"),
-        ({"tv_weight": float("inf")}, "tv_weight must be 0 or more, and finite"),
+        ({"content_weight": -1.0}, "weight of content must be 0 or more"),
+        ({"tv_weight": float("inf")}, "weight of tv must be 0 or more, and finite"),
         ({"content_weight": 0.0, "style_weight": 0.0}, "all weights are zero"),
         ({"strength": 1.1}, "strength must be between 0 and 1"),
         ({"style_scale": 0.0}, "style_scale must be positive"),
@@ -192,7 +196,7 @@ def test_one_start_serves_all_photos_of_a_batch() -> None:
 def test_colors_of_several_photos_are_refused() -> None:
     """They would all get those of the first."""
     with pytest.raises(ValueError, match="one photo at a time"):
-        painter(colors="linear").paint(torch.cat([PHOTO, PHOTO.flip(3)]))
+        painter(match_colors="linear").paint(torch.cat([PHOTO, PHOTO.flip(3)]))
 
 
 def test_the_painting_that_is_too_small_is_named() -> None:
@@ -308,7 +312,7 @@ def test_a_weight_decides_between_paintings() -> None:
 
 def test_colors_of_the_photo() -> None:
     for colors in ("linear", "histogram"):
-        result = painter(steps=15, colors=colors).paint(PHOTO)
+        result = painter(steps=15, match_colors=colors).paint(PHOTO)
         style = painter(steps=15).paint(PHOTO)
         wanted = PHOTO.mean(dim=(2, 3))
         near, far = ((p.mean(dim=(2, 3)) - wanted).abs().sum() for p in (result, style))
@@ -358,7 +362,7 @@ def test_what_is_kept_is_right_for_each_photo() -> None:
     """Half strength aims between each photo and the painting; the second as if it were alone."""
     changes: dict[str, Any] = {"strength": 0.5, "histogram_weight": 1.0, "patches_weight": 0.5}
     other = tinyencoder.picture(40, 56, 7)
-    for extra in ({}, {"colors": "linear"}):
+    for extra in ({}, {"match_colors": "linear"}):
         whole = painter(**changes, **extra)
         whole.paint(PHOTO)
         assert torch.equal(whole.paint(other), painter(**changes, **extra).paint(other))
@@ -417,7 +421,8 @@ def test_the_estimate_covers_what_is_held_and_is_not_far_off(
     case: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What autograd keeps of a picture in one piece, when all is measured and valued."""
-    monkeypatch.setattr(module, "SLAB", 1 << 18)  # it is not held, and as large for every picture
+    # It is not held, and as large for every picture.
+    monkeypatch.setattr("stylepipe.nst.patches.SLAB", 1 << 18)
     changes = dict(CASES[case])
     count = changes.pop("regions", 0)
     photo, region_masks, style_planes = tinyencoder.picture(192, 224, 1), None, None
@@ -478,12 +483,11 @@ def test_too_little_memory_is_said_before_anything_is_painted() -> None:
 
 
 def test_patches_are_compared_on_coarse_maps_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert list(painter(patches_weight=1.0)._patch_layers) == ["relu3_1"]
-    assert list(painter(patches_weight=1.0, style_layers={"relu1_1": 1.0})._patch_layers) == [
-        "relu1_1"
-    ]
-    monkeypatch.setattr(module, "PATCH_STRIDE", 2)
-    assert list(painter(patches_weight=1.0)._patch_layers) == ["relu2_1", "relu3_1"]
+    net = tinyencoder.encoder()
+    assert list(Patches.of_layers(STYLE, net)) == ["relu3_1"]
+    assert list(Patches.of_layers({"relu1_1": 1.0}, net)) == ["relu1_1"]
+    monkeypatch.setattr("stylepipe.nst.terms.patches.STRIDE", 2)
+    assert list(Patches.of_layers(STYLE, net)) == ["relu2_1", "relu3_1"]
 
 
 def test_a_heavy_style_does_not_wake_what_sleeps_in_the_bundled_encoder() -> None:
@@ -499,7 +503,7 @@ def test_a_heavy_style_does_not_wake_what_sleeps_in_the_bundled_encoder() -> Non
     found = Recipe(
         encoder.default_content,
         encoder.default_style,
-        style_weight=2.0,
+        weights={"style": 2.0},
         first_side=0,
         loop=LoopOptions(steps=14),
     )

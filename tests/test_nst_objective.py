@@ -10,18 +10,12 @@ from torch import Tensor
 
 from stylepipe.nst import objective as module
 from stylepipe.nst.objective import Objective, TiledEncoder
-from stylepipe.nst.terms import (
-    Content,
-    FeatureTerm,
-    Histogram,
-    Laplacian,
-    OutOfRange,
-    Patches,
-    Perceptual,
-    StatisticTerm,
-    Style,
-    TotalVariation,
-)
+from stylepipe.nst.terms import FeatureTerm, StatisticTerm
+from stylepipe.nst.terms.content import Content, Perceptual
+from stylepipe.nst.terms.histogram import Histogram
+from stylepipe.nst.terms.patches import Patches
+from stylepipe.nst.terms.smooth import Laplacian, OutOfRange, TotalVariation
+from stylepipe.nst.terms.style import Style
 
 DOUBLE = torch.float64
 NET = tinyencoder.encoder(DOUBLE)

@@ -14,7 +14,6 @@ from stylepipe.nst.optimize import (
     LONGEST,
     WINDOW,
     Diverged,
-    LoopOptions,
     Size,
     Step,
     history,
@@ -22,6 +21,7 @@ from stylepipe.nst.optimize import (
     resize,
     sizes,
 )
+from stylepipe.nst.recipe import LoopOptions
 
 START = torch.full((1, 3, 8, 10), 0.5)
 
@@ -87,7 +87,7 @@ def loss(picture: Tensor) -> float:
     [
         ({"steps": 0}, "steps must be 1 or more"),
         ({"optimizer": "sgd"}, "known: adam, adamw, lbfgs"),
-        ({"rate": -1.0}, "rate must be positive"),
+        ({"learning_rate": -1.0}, "rate must be positive"),
         ({"average": 1.0}, "average must be"),
         ({"tolerance": -0.1}, "tolerance must be"),
     ],
@@ -138,7 +138,7 @@ def test_lbfgs_beats_adam_on_a_quadratic() -> None:
 
 def test_a_step_of_lbfgs_goes_no_further_than_the_longest() -> None:
     pictures = [START]
-    run(Bowl(), optimizer="lbfgs", rate=40.0, steps=20,
+    run(Bowl(), optimizer="lbfgs", learning_rate=40.0, steps=20,
         on_step=lambda step: pictures.append(step.picture().clone()))  # fmt: skip
     lengths = [float((b - a).abs().mean()) for a, b in pairwise(pictures)]
     assert 0.5 * LONGEST < max(lengths) <= 1.001 * LONGEST
@@ -218,7 +218,7 @@ def test_the_schedule_quiets_the_end() -> None:
         pictures: list[Tensor] = []
         run(
             Bowl(), on_step=lambda s: pictures.append(s.picture()),
-            steps=30, average=0.0, rate=0.1, schedule=schedule,
+            steps=30, average=0.0, learning_rate=0.1, schedule=schedule,
         )  # fmt: skip
         return float((pictures[-1] - pictures[-2]).abs().mean())
 
@@ -291,7 +291,7 @@ def test_a_step_asks_the_device_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_too_large_a_rate_is_made_smaller_until_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
     """A steep wall around the start: L-BFGS jumps beyond it at the rate it is given."""
     monkeypatch.setattr("stylepipe.nst.optimize.LONGEST", float("inf"))
-    result = run(Bowl(), optimizer="lbfgs", rate=40.0, steps=100)
+    result = run(Bowl(), optimizer="lbfgs", learning_rate=40.0, steps=100)
     assert loss(result) < 0.2 * loss(START)
 
 

@@ -181,4 +181,4 @@ def test_style_scale_and_colors_reach_the_result() -> None:
     plain = restyler().paint(PHOTO)
     assert far(restyler(style_scale=0.4).paint(PHOTO), plain) > 1e-3
     for colors in ("linear", "histogram"):
-        assert far(restyler(colors=colors).paint(PHOTO), plain) > 1e-3
+        assert far(restyler(match_colors=colors).paint(PHOTO), plain) > 1e-3

@@ -1,6 +1,7 @@
 """The terms: gradients against finite differences, what is zero, what does not depend on size."""
 
 from collections.abc import Callable
+from typing import get_args
 
 import pytest
 import tinyencoder
@@ -10,25 +11,15 @@ from torch import Tensor
 
 from stylepipe.nst.encoders import Encoder
 from stylepipe.nst.objective import TiledEncoder
-from stylepipe.nst.terms import (
-    KINDS,
-    Content,
-    FeatureTerm,
-    Histogram,
-    Laplacian,
-    OutOfRange,
-    Patches,
-    Perceptual,
-    PictureTerm,
-    StatisticTerm,
-    Style,
-    TotalVariation,
-    View,
-    mix,
-    stack,
-)
-from stylepipe.nst.terms.base import layer_weights
+from stylepipe.nst.statistics import mix, stack
+from stylepipe.nst.terms import FeatureTerm, PictureTerm, StatisticTerm, View, layer_weights
+from stylepipe.nst.terms.content import Content, Perceptual
+from stylepipe.nst.terms.histogram import Histogram
+from stylepipe.nst.terms.patches import Patches
+from stylepipe.nst.terms.smooth import Laplacian, OutOfRange, TotalVariation
+from stylepipe.nst.terms.style import Style, StyleDistance
 
+KINDS = get_args(StyleDistance)
 LAYERS = {"a": 1.0, "b": 3.0}
 SHAPES = {"a": (2, 5, 4), "b": (3, 4, 3)}
 Maps = dict[str, Tensor]
@@ -308,14 +299,14 @@ def test_patches_by_hand() -> None:
 def test_slabs_do_not_change_the_value(monkeypatch: pytest.MonkeyPatch) -> None:
     term = Patches([(maps(1), 0)], LAYERS)
     before = float(term.value(term.measure(view(maps(2)))))
-    monkeypatch.setattr("stylepipe.nst.terms.patches.SLAB", 1)
+    monkeypatch.setattr("stylepipe.nst.patches.SLAB", 1)
     assert float(term.value(term.measure(view(maps(2))))) == pytest.approx(before, rel=1e-12)
 
 
 def test_of_a_large_style_evenly_chosen_patches_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stylepipe.nst.terms.patches.MAX_PATCHES", 5)
     term = Patches([(maps(1), 0), (maps(2), 0)], LAYERS)
-    assert term.nbytes == 2 * 2 * 8 * (18 + 27)
+    assert term.held == 2 * 2 * 8 * (18 + 27)
     assert float(term.value(term.measure(view(maps(1))))) > 0.01
 
 

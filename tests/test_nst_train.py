@@ -10,20 +10,20 @@ import pytest
 import torch
 from torch import nn
 
-from stylepipe import ItemError, read_picture
+from stylepipe import read_training_picture as read_picture
 from stylepipe.nst.encoders import stack_encoder
 from stylepipe.nst.networks import NetworkSpec, StyleNetwork, StyleRecord, load_styles
-from stylepipe.nst.photos import Photos, load_picture, recolored
-from stylepipe.nst.training.consistency import Motion, relative_difference
+from stylepipe.nst.photos import Photos, UnreadablePicture, load_picture, recolored
+from stylepipe.nst.training.consistency import ShiftAndZoom, relative_difference
 from stylepipe.nst.training.loop import CheckpointError, Progress, Trainer, TrainingFailed
 from stylepipe.nst.training.styles import (
-    Painting,
+    Exemplar,
     StyleOptions,
     StyleTask,
     Teacher,
     standard_teacher,
 )
-from stylepipe.nst.training.task import Measured, Rows
+from stylepipe.nst.training.task import Measurement, Rows
 
 SPEC = NetworkSpec("tiny", (8, 8), blocks=1, kernel=3)
 OPTIONS = StyleOptions(
@@ -47,7 +47,7 @@ def photos(tmp_path: Path) -> list[Path]:
 
 
 @pytest.fixture
-def paintings(tmp_path: Path) -> list[Painting]:
+def paintings(tmp_path: Path) -> list[Exemplar]:
     """Red stripes and blue noise."""
     rng = np.random.default_rng(1)
     red, blue = np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64, 3), np.uint8)
@@ -56,7 +56,7 @@ def paintings(tmp_path: Path) -> list[Painting]:
     result = []
     for name, picture in (("red", red), ("blue", blue)):
         cv2.imwrite(str(tmp_path / f"{name}.png"), picture)
-        result.append(Painting(StyleRecord(name), tmp_path / f"{name}.png"))
+        result.append(Exemplar(StyleRecord(name), tmp_path / f"{name}.png"))
     return result
 
 
@@ -75,7 +75,7 @@ Make = Callable[..., Trainer]
 
 
 @pytest.fixture
-def make(photos: list[Path], paintings: list[Painting], tmp_path: Path) -> Make:
+def make(photos: list[Path], paintings: list[Exemplar], tmp_path: Path) -> Make:
     def build(out: str = "out", options: StyleOptions = OPTIONS, **more: object) -> Trainer:
         torch.manual_seed(0)
         device = more.pop("device", "cpu")
@@ -207,7 +207,7 @@ def test_values_that_are_not_finite_do_not_reach_the_weights(
     measure = trainer.task.measure
     broken = [3]
 
-    def spoiled(model: nn.Module, rows: Rows, step: int) -> Measured:
+    def spoiled(model: nn.Module, rows: Rows, step: int) -> Measurement:
         found = measure(model, rows, step)
         if step in broken:
             broken.clear()
@@ -247,14 +247,14 @@ def test_a_run_by_the_clock_ends(make: Make) -> None:
     assert trainer.step > 0
 
 
-def test_bad_input_is_named(make: Make, paintings: list[Painting], tmp_path: Path) -> None:
+def test_bad_input_is_named(make: Make, paintings: list[Exemplar], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no photos to train on"):
         make(photos=[])
     bad = tmp_path / "text.jpg"
     bad.write_text("not a photo")
     with pytest.raises(ValueError, match=r"none of the 1 photos serves.*text\.jpg"):
         make(photos=[bad])
-    with pytest.raises(ItemError, match=r"cannot read .*text\.jpg"):
+    with pytest.raises(UnreadablePicture, match=r"cannot read .*text\.jpg"):
         make(paintings=[paintings[0], replace(paintings[1], path=bad)])
     with pytest.raises(ValueError, match="has 2 styles, not 1"):
         make(paintings=paintings[:1], net=StyleNetwork(SPEC, 2))
@@ -283,7 +283,12 @@ def test_masks_among_the_photos_are_listed_and_left_out(make: Make, photos: list
     assert "mask.png is left out: a mask or a flat drawing" in warning
     with pytest.raises(ValueError, match=r"none of the 1 photos serves.*mask\.png"):
         make(photos=[mask])
-    assert Photos(read_picture, [mask], 32, 2.0, 0, flat=True).batch(0, 1).shape == (1, 3, 32, 32)
+    assert Photos(read_picture, [mask], 32, 2.0, 0, flat=True).batch(0, 1).shape == (
+        1,
+        3,
+        32,
+        32,
+    )
 
 
 def test_consistent_networks_move_their_strokes_with_the_photo(make: Make) -> None:
@@ -307,14 +312,14 @@ def test_consistent_networks_move_their_strokes_with_the_photo(make: Make) -> No
 def test_motions_move_pictures_as_they_say() -> None:
     ramp = torch.linspace(0, 1, 64)
     picture = torch.stack([ramp.expand(64, 64), ramp.expand(64, 64).T, torch.zeros(64, 64)])[None]
-    assert torch.equal(Motion(3, 5)(picture), picture[..., 3:, 5:])
-    moved = Motion(2.5, 1.25)(picture)
+    assert torch.equal(ShiftAndZoom(3, 5)(picture), picture[..., 3:, 5:])
+    moved = ShiftAndZoom(2.5, 1.25)(picture)
     inner = slice(8, 56)
     assert torch.allclose(moved[0, 0, inner, inner], picture[0, 0, inner, inner] + 1.25 / 63,
                           atol=2e-3)  # fmt: skip
     assert torch.allclose(moved[0, 1, inner, inner], picture[0, 1, inner, inner] + 2.5 / 63,
                           atol=2e-3)  # fmt: skip
-    zoomed = Motion(0.0, 0.0, 2.0)(picture)[0, 0, 32]
+    zoomed = ShiftAndZoom(0.0, 0.0, 2.0)(picture)[0, 0, 32]
     assert float(zoomed[40] - zoomed[20]) == pytest.approx(10 / 63, abs=1e-4)
 
 
@@ -335,7 +340,7 @@ def test_photos_beyond_the_cache_are_read_when_drawn(
 
 
 def test_a_checkpoint_of_another_run_is_refused(
-    make: Make, paintings: list[Painting], photos: list[Path]
+    make: Make, paintings: list[Exemplar], photos: list[Path]
 ) -> None:
     make().run()
     renamed = [replace(paintings[0], record=StyleRecord("green")), paintings[1]]
@@ -423,7 +428,7 @@ def test_one_gray_style_among_sound_ones_is_noticed(
     trainer = make(options=replace(OPTIONS, steps=40, checkpoint_every=100))
     measure = trainer.task.measure
 
-    def graying(model: nn.Module, rows: Rows, step: int) -> Measured:
+    def graying(model: nn.Module, rows: Rows, step: int) -> Measurement:
         return replace(measure(model, rows, step), spread=torch.where(rows[1] == 1, 0.004, 0.3))
 
     monkeypatch.setattr(trainer.task, "measure", graying)

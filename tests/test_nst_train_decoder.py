@@ -10,7 +10,7 @@ import pytest
 import tinyencoder
 import torch
 
-from stylepipe import read_picture
+from stylepipe import read_training_picture as read_picture
 from stylepipe.nst.decoders import load_decoders, mirror
 from stylepipe.nst.training.decoder import DecoderOptions, DecoderTask, Mix
 from stylepipe.nst.training.loop import CheckpointError, Progress, Trainer
@@ -48,7 +48,7 @@ def test_bad_input_is_named(make: Make, pictures: list[Path]) -> None:
     with pytest.raises(ValueError, match="no photos"):
         make(photos=[])
     for wrong, message in (
-        ({"size": 32}, "size must be 64 pixels or more"),
+        ({"size": 32}, "size must be 64 or more"),
         ({"zoom": 0.5}, "zoom must be 1 or more"),
         ({"copies": 2.0}, "copies must be between 0 and 1"),
         ({"batch": 0}, "batch must be 1 or more"),

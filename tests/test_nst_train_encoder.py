@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from stylepipe import read_picture
+from stylepipe import read_training_picture as read_picture
 from stylepipe.nst.encoders import Encoder, load_encoder, stack_encoder
 from stylepipe.nst.photos import load_picture
 from stylepipe.nst.training.encoder import (
@@ -65,7 +65,7 @@ def test_bad_input_is_named(make: Make, pictures: list[Path], teacher: Encoder) 
     with pytest.raises(ValueError, match="ends at relu5_1: one with relu5_2 cannot be trained on"):
         EncoderTask(stack_encoder(layers), [teacher], pictures[:3], [], OPTIONS, read=read_picture)
     for wrong, message in (
-        ({"size": 32}, "size must be 64 pixels or more"),
+        ({"size": 32}, "size must be 64 or more"),
         ({"zoom": 0.5}, "zoom must be 1 or more"),
         ({"disturbed": 2.0}, "disturbed must be between 0 and 1"),
         ({"workers": 0}, "workers must be 1 or more"),

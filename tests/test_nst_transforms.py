@@ -12,7 +12,7 @@ from stylepipe.nst.transforms import (
     StyleStatistics,
     adain,
     blended,
-    moments,
+    region_moments,
     restyled,
     stacked,
 )
@@ -31,8 +31,8 @@ def features(seed: int, height: int = 9, width: int = 12, channels: int = 5) -> 
 @settings(deadline=None, max_examples=20)
 @given(seed=st.integers(0, 1000))
 def test_the_result_has_the_styles_moments(full: bool, seed: int) -> None:
-    style = moments(features(seed + 1, 7, 8), full=full)
-    found = moments(restyled(features(seed), StyleStatistics.of(style))[0], full=full)
+    style = region_moments(features(seed + 1, 7, 8), full=full)
+    found = region_moments(restyled(features(seed), StyleStatistics.of(style))[0], full=full)
     assert torch.allclose(found.mean, style.mean, atol=1e-3)
     assert torch.allclose(found.spread, style.spread, rtol=1e-2, atol=1e-2)
 
@@ -40,7 +40,7 @@ def test_the_result_has_the_styles_moments(full: bool, seed: int) -> None:
 @pytest.mark.parametrize("full", [False, True])
 def test_its_own_statistics_change_nothing(full: bool) -> None:
     photo = features(3)
-    found, left = restyled(photo, StyleStatistics.of(moments(photo, full=full)))
+    found, left = restyled(photo, StyleStatistics.of(region_moments(photo, full=full)))
     assert torch.allclose(found, photo, atol=1e-4)
     assert left.tolist() == pytest.approx([MAX_GAIN])  # none was needed
 
@@ -56,7 +56,7 @@ def test_adain_is_its_formula() -> None:
 
 def test_a_blend_lies_between_its_styles() -> None:
     photo = features(1)
-    learnt = [StyleStatistics.of(moments(features(s), full=True)) for s in (2, 3)]
+    learnt = [StyleStatistics.of(region_moments(features(s), full=True)) for s in (2, 3)]
     both = restyled(photo, blended([(learnt[0], 1.0), (learnt[1], 3.0)]))[0]
     wanted = 0.25 * restyled(photo, learnt[0])[0] + 0.75 * restyled(photo, learnt[1])[0]
     assert torch.allclose(both, wanted, atol=1e-3)
@@ -66,7 +66,7 @@ def test_a_blend_lies_between_its_styles() -> None:
 def test_each_region_gets_its_own_style(full: bool) -> None:
     photo, region_masks = features(1), torch.zeros(1, 2, 9, 12, dtype=torch.float64)
     region_masks[:, 0, :, :6], region_masks[:, 1, :, 6:] = 1, 1
-    learnt = [StyleStatistics.of(moments(features(s), full=full)) for s in (2, 3)]
+    learnt = [StyleStatistics.of(region_moments(features(s), full=full)) for s in (2, 3)]
     found = restyled(photo, stacked(learnt), region_masks)[0]
     for k, half in enumerate((slice(0, 6), slice(6, 12))):
         alone = restyled(photo[..., half], learnt[k])[0]
@@ -76,20 +76,20 @@ def test_each_region_gets_its_own_style(full: bool) -> None:
 def test_a_region_that_the_photo_lacks_harms_nobody() -> None:
     photo, region_masks = features(1), torch.zeros(1, 2, 9, 12, dtype=torch.float64)
     region_masks[:, 0] = 1
-    learnt = [StyleStatistics.of(moments(features(s), full=True)) for s in (2, 3)]
+    learnt = [StyleStatistics.of(region_moments(features(s), full=True)) for s in (2, 3)]
     found = restyled(photo, stacked(learnt), region_masks)[0]
     assert torch.allclose(found, restyled(photo, learnt[0])[0], atol=1e-8)
 
 
 def contrast(values: torch.Tensor) -> float:
     """The deviation, of all channels together."""
-    return float(moments(values, full=False).spread.sum().sqrt())
+    return float(region_moments(values, full=False).spread.sum().sqrt())
 
 
 @pytest.mark.parametrize("full", [False, True])
 def test_noise_stays_what_it_is(full: bool) -> None:
     style = features(2)
-    learnt = StyleStatistics.of(moments(style, full=full))
+    learnt = StyleStatistics.of(region_moments(style, full=full))
     for share in (0.001, 0.01, 0.1, 1.0):
         photo = 2.0 + share * features(1)
         found, _ = restyled(photo, learnt)
@@ -100,8 +100,8 @@ def test_noise_stays_what_it_is(full: bool) -> None:
 @pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize("limit", [None, 3.0, 0.01])
 def test_no_contrast_is_lowered_where_the_styles_is_higher(full: bool, limit: float | None) -> None:
-    photo, learnt = features(1), StyleStatistics.of(moments(features(2), full=full))
-    covariance = moments(photo, full=True).spread[0]
+    photo, learnt = features(1), StyleStatistics.of(region_moments(features(2), full=full))
+    covariance = region_moments(photo, full=True).spread[0]
     # Along which a gain is given: the channels, or the eigenvectors.
     vectors = torch.linalg.eigh(covariance)[1] if full else torch.eye(5, dtype=torch.float64)
     root = learnt.root[0] if full else learnt.root[0].diag()
@@ -117,7 +117,7 @@ def test_no_contrast_is_lowered_where_the_styles_is_higher(full: bool, limit: fl
 def test_what_a_level_needed_the_next_has_not(full: bool) -> None:
     style, region_masks = features(2), torch.zeros(1, 2, 9, 12, dtype=torch.float64)
     region_masks[:, 0, :, :6], region_masks[:, 1, :, 6:] = 1, 1
-    one = StyleStatistics.of(moments(style, full=full))
+    one = StyleStatistics.of(region_moments(style, full=full))
     learnt = stacked([one, one])
     photo = features(1)
     photo[..., :6] *= 0.1
@@ -148,7 +148,7 @@ def halves() -> torch.Tensor:
 @pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize("plain", [few, halves])
 def test_missing_directions_are_no_noise(full: bool, plain: Any) -> None:
-    learnt = StyleStatistics.of(moments(features(2, 20, 20, channels=64), full=full))
+    learnt = StyleStatistics.of(region_moments(features(2, 20, 20, channels=64), full=full))
     left = restyled(plain(), learnt)[1]
     # The next level is shallower: it has more features, in more directions.
     photo = features(3, 12, 12, channels=64)
@@ -162,14 +162,14 @@ def test_slabs_and_the_features_own_memory(
     full: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     photo = features(1).to(dtype)
-    one = StyleStatistics.of(moments(features(2).float(), full=full))
+    one = StyleStatistics.of(region_moments(features(2).float(), full=full))
     region_masks = torch.rand(1, 2, 9, 12, generator=torch.Generator().manual_seed(0))
     region_masks /= region_masks.sum(dim=1, keepdim=True)
     learnt = stacked([one, StyleStatistics(one.mean + 1, one.root)])
     whole = restyled(photo, learnt, region_masks)[0]
-    known = moments(photo, region_masks, full=full)
+    known = region_moments(photo, region_masks, full=full)
     monkeypatch.setattr("stylepipe.nst.transforms.SLAB", 1)  # a row each
-    found = moments(photo, region_masks, full=full)
+    found = region_moments(photo, region_masks, full=full)
     assert torch.allclose(found.mean, known.mean, atol=1e-5)
     assert torch.allclose(found.spread, known.spread, atol=1e-4)
     kept = photo.clone()
@@ -182,8 +182,8 @@ def test_slabs_and_the_features_own_memory(
 @pytest.mark.parametrize("full", [False, True])
 def test_moments_of_large_values_are_exact(full: bool) -> None:
     values = features(1) + 1e4
-    found = moments(values.float(), full=full)
-    wanted = moments(values.float().double(), full=full)
+    found = region_moments(values.float(), full=full)
+    wanted = region_moments(values.float().double(), full=full)
     assert torch.allclose(found.spread.double(), wanted.spread, rtol=1e-3, atol=1e-3)
 
 
@@ -191,7 +191,7 @@ def test_moments_of_large_values_are_exact(full: bool) -> None:
 def test_flat_features_stay_finite(full: bool) -> None:
     flat = torch.full((1, 5, 4, 4), 2.0)
     style = features(2).float()
-    learnt = StyleStatistics.of(moments(style, full=full))
+    learnt = StyleStatistics.of(region_moments(style, full=full))
     assert restyled(flat, learnt)[0].abs().max() < 1.01 * style.abs().max()
-    of_flat = StyleStatistics.of(moments(flat, full=full))
+    of_flat = StyleStatistics.of(region_moments(flat, full=full))
     assert torch.allclose(restyled(features(1).float(), of_flat)[0], flat[..., :1, :1], atol=0.2)

@@ -8,9 +8,9 @@ import torch
 from tinyencoder import STYLE
 
 from stylepipe.nst import tune
-from stylepipe.nst.gatys import Gatys, Recipe
-from stylepipe.nst.optimize import LoopOptions
+from stylepipe.nst.gatys import Gatys
 from stylepipe.nst.paintings import Painting
+from stylepipe.nst.recipe import TUNABLE, LoopOptions, Recipe
 from stylepipe.nst.tune import CONTENT, SMOOTH, Candidate, search, sheet
 
 PHOTO = tinyencoder.picture(60, 80, 1)
@@ -18,9 +18,11 @@ PAINTING = 1 - tinyencoder.picture(60, 48, 2) ** 2
 
 
 def recipe(**changes: object) -> Recipe:
+    weights = {n.removesuffix("_weight"): changes.pop(n) for n in [*changes] if "_weight" in n}
     base: dict[str, object] = {
+        "weights": weights,
         "content_layers": {"relu3_1": 1.0}, "style_layers": STYLE, "first_side": 0,
-        "loop": LoopOptions(steps=500, rate=0.05),
+        "loop": LoopOptions(steps=500, learning_rate=0.05),
     }  # fmt: skip
     return Recipe(**(base | changes))  # type: ignore[arg-type]
 
@@ -59,9 +61,10 @@ def test_what_is_not_to_vary_stays(vary: list[str], count: int) -> None:
         memory=1 << 30, vary=vary, progress=lambda share, text: shares.append(share),
     )  # fmt: skip
     assert len(found) == count and shares[-1] == 1.0
-    for name in tune.VARIED:
+    given = {"strength": 0.8, "content_weight": 0.77, "tv_weight": 0.55}
+    for name in TUNABLE:
         values = {getattr(c, name) for c in found}
-        assert (values == {getattr(base, name)}) == (name not in vary)
+        assert (values == {given[name]}) == (name not in vary)
 
 
 def test_the_score_weighs_content_against_style() -> None:
@@ -72,23 +75,18 @@ def test_the_score_weighs_content_against_style() -> None:
     assert content == pytest.approx(0, abs=1e-6) and style == pytest.approx(1, rel=1e-4)
     painted = Gatys(
         tinyencoder.encoder(), [Painting(PAINTING)],
-        recipe(loop=LoopOptions(steps=15, rate=0.05), tv_weight=0.02), 1 << 30,
+        recipe(loop=LoopOptions(steps=15, learning_rate=0.05), tv_weight=0.02), 1 << 30,
     ).paint(PHOTO)  # fmt: skip
     content, style = judge(painted)
     assert content > 0.01 and style < 0.5
     assert Candidate(1, 1, 1, PHOTO, 0.5, 0.2).score == pytest.approx(1.5 * 1.2)
 
 
-def test_a_candidate_is_told_as_flags_and_makes_a_recipe() -> None:
+def test_a_candidate_makes_a_recipe() -> None:
     choice = Candidate(0.25, 8.0, 0.7, PHOTO, 0.1, 0.2)
-    assert choice.title == "--content-weight 0.25 --tv-weight 8 --strength 0.7"
     made = choice.recipe(recipe(style_weight=3.0))
-    assert (made.content_weight, made.tv_weight, made.strength, made.style_weight) == (
-        0.25,
-        8,
-        0.7,
-        3,
-    )
+    assert [made.weights[name] for name in ("content", "tv", "style")] == [0.25, 8, 3]
+    assert made.strength == 0.7
     assert made.loop.steps == 500, "the search is short, the painting is not"
 
 

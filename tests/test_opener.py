@@ -7,12 +7,12 @@ import pytest
 from imagefiles import probe
 from PIL import EpsImagePlugin, Image
 from stylepipe_plugins.masks import FilesMasker
-from stylepipe_plugins.regions import region_names
 
 from stylepipe import Context, ItemError, UsageError, open_picture, read_picture
 from stylepipe.cli import main
 from stylepipe.device import pick
 from stylepipe.media.video import VideoReader
+from stylepipe.region_maps import region_names
 
 POSTERIZE = str(Path(__file__).parents[1] / "examples" / "posterize.py")
 FOREIGN = ("EPS", "PDF", "PPM", "TGA", "ICO", "PCX", "SGI", "MSP")
@@ -109,7 +109,7 @@ def test_the_limit_of_pillow_decides_nothing(tmp_path, monkeypatch):
 
 def test_paintings_and_maps_obey_the_limit_of_the_job(tmp_path):
     pytest.importorskip("torch")
-    from stylepipe_plugins.paintings import given_picture
+    from stylepipe.stylizers import given_picture
 
     picture().save(tmp_path / "p.png")
     for limit in (1199, 1200):

@@ -173,3 +173,15 @@ def test_values_survive_json_and_back(values):
     options = Full.build(values)
     again = Full.build(json.loads(json.dumps(options.values())))
     assert again == options
+
+
+def test_a_dataclass_takes_the_options_of_its_names():
+    @dataclasses.dataclass
+    class Plan:
+        steps: int
+        lr: float = 0.1
+        shape: str = "round"
+
+    assert Full(steps=7, fast=True).into(Plan, shape="flat") == Plan(7, 0.5, "flat")
+    with pytest.raises(TypeError):
+        Base().into(Plan, size=3)

@@ -294,10 +294,9 @@ def test_every_hook_has_a_typed_method_that_calls_it():
 BUNDLED = Path(stylepipe.__file__).parents[1] / "plugins"
 PUBLIC = {
     "stylepipe",
-    "stylepipe.nst",
-    "stylepipe.temporal",
-    "stylepipe.testing",
-    "stylepipe.weights",
+    *("stylepipe.stylizers", "stylepipe.restyling", "stylepipe.encoders"),
+    *("stylepipe.mask_files", "stylepipe.region_maps", "stylepipe.temporal"),
+    *("stylepipe.nst", "stylepipe.weights", "stylepipe.testing"),
 }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import pytest
 from PIL import Image
-from stylepipe_plugins.fast import FastStylizer
+from stylepipe_plugins.fast.training import FastTraining
 from test_docs import DUOTONE, ROOT, text
 from test_docs import PAGES as DOCUMENTED
 
@@ -96,10 +96,10 @@ def no_networks(monkeypatch):
     monkeypatch.setattr("stylepipe.paint.Painter", lambda settings, device, guide: Copier())
     bundled = min((ROOT / "plugins/fast/styles").rglob("*.safetensors"))
 
-    def train(options, context):
-        shutil.copy(bundled, options.output)
+    def train(self, context):
+        shutil.copy(bundled, self.options.output)
 
-    monkeypatch.setattr(FastStylizer, "train", train)
+    monkeypatch.setattr(FastTraining, "train", train)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -28,7 +28,7 @@ class Paint(Stylizer):
     name = "paint"
     open_now = 0
 
-    def check(self, styles):
+    def check(self, styles, items=(), masker=None):
         for style in styles:
             if style.name not in GRAYS:
                 raise UsageError(f"no style {style.name!r}")
@@ -54,7 +54,7 @@ class Native(Paint):
 
     caps = Caps(regions="native")
 
-    def check(self, styles):
+    def check(self, styles, items=(), masker=None):
         pass
 
     def prepare(self, styles):

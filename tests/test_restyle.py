@@ -9,7 +9,6 @@ import pytest
 import tinyencoder
 import torch
 from stylepipe_plugins.adain import AdainStylizer
-from stylepipe_plugins.restyle import DECODERS
 from stylepipe_plugins.style_swap import SwapStylizer
 from stylepipe_plugins.wct import WctStylizer
 from tinyencoder import read, save
@@ -221,7 +220,7 @@ def test_borders_reach_the_result(painted: Any, files: Path, name: str) -> None:
 def test_too_little_memory_is_told_with_what_suffices(
     cli: Any, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stylepipe_plugins.restyle.working_memory", lambda context: 1 << 20)
+    monkeypatch.setattr("stylepipe.restyling.working_memory", lambda context: 1 << 20)
     words = ("photo.png", "to paint 72x64 pixels takes", "make the picture smaller, or allow more")
     refused(cli, files, "wct", 1, *words, "(--memory ")
     monkeypatch.undo()
@@ -252,7 +251,7 @@ def test_levels_are_changed_one_after_the_other(painted: Any) -> None:
 
 @pytest.mark.parametrize("kind", [AdainStylizer, WctStylizer, SwapStylizer])
 def test_the_job_knows_the_decoder_that_it_uses(kind: type[Any], files: Path) -> None:
-    bundled = DECODERS / kind.decoder_file
+    bundled = kind.decoder_file
     assert bundled in kind(kind.Options.build({})).files()
     own = files / f"{kind.name}.safetensors"
     found = list(kind(kind.Options.build({"decoder": own})).files())

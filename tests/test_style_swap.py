@@ -9,7 +9,7 @@ import pytest
 import tinyencoder
 import torch
 from stylepipe_plugins import style_swap
-from stylepipe_plugins.style_swap import SwapFlags, SwapOptions, SwapStylizer
+from stylepipe_plugins.style_swap import SwapOptions, SwapStylizer, SwapTraining
 
 from stylepipe import Context, UsageError
 from stylepipe.device import Device
@@ -55,7 +55,7 @@ def test_training_with_other_patches_is_another_run(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), cv2.resize(small, (96, 72)))
 
     def train(patch_size: int, steps: int) -> None:
-        flags = SwapFlags.build(
+        flags = SwapTraining.Options.build(
             {
                 "photos": [tmp_path / "a.png"],
                 "paintings": [tmp_path / "a.png"],
@@ -65,7 +65,7 @@ def test_training_with_other_patches_is_another_run(tmp_path: Path) -> None:
                 **{"steps": steps, "batch": 1, "size": 64, "checkpoint_every": 1},
             }
         )
-        SwapStylizer.train(flags, Context(Device(torch.float32, CPU), 1 << 30, print))
+        SwapTraining(flags).train(Context(Device(torch.float32, CPU), 1 << 30, print))
 
     train(3, 2)
     train(3, 2)
@@ -196,5 +196,5 @@ def test_a_region_lost_by_scaling_says_what_to_do() -> None:
     own = torch.zeros(1, 2, 48, 40)
     own[:, 0], own[:, 0, :3, :3], own[:, 1, :3, :3] = 1, 0, 1
     painting = Painting(FIRST, regions=own)
-    with pytest.raises(ValueError, match=r"region 2: .*mask.*--style-scale.*larger photo"):
+    with pytest.raises(ValueError, match=r"region 2: .*mask.*style scale.*larger photo"):
         swapped(painting, regions=tinyencoder.halves(40, 52))

@@ -41,12 +41,12 @@ def test_a_preset_that_would_fill_the_memory_is_refused_at_once(tmp_path, text, 
 
 
 def test_a_table_of_paintings_is_bounded_too(tmp_path):
-    from stylepipe_plugins.fast.paintings import read_paintings
+    from stylepipe_plugins.fast.exemplars import read_exemplars
 
     path = tmp_path / "p.toml"
     path.write_text(f"x = {'[' * 5000}{']' * 5000}")
     with pytest.raises(UsageError, match=r"cannot read the table of paintings .*nested too deeply"):
-        read_paintings(path)
+        read_exemplars(path)
 
 
 def test_journal_lines_of_others_cost_nothing(tmp_path):

@@ -3,7 +3,6 @@
 from fakes import ClipReader, ClipWriter, Negative, NpyReader, NpyWriter
 
 from stylepipe import (
-    Caps,
     Flow,
     Masker,
     MaskOptions,
@@ -12,6 +11,7 @@ from stylepipe import (
     Stylizer,
     StylizerOptions,
     Temporal,
+    Training,
     UsageError,
     hookimpl,
     option,
@@ -22,13 +22,25 @@ class Fast(Stylizer):
     """Paints nothing, quickly."""
 
     name = "fast"
-    caps = Caps(trainable=True)
 
     class Options(StylizerOptions):
         quality: str = option("quality", "Network.", choices=("quality", "light"))
         limit: int = option(5, "Has the name of a flag of the program.", min=1)
 
-    class TrainOptions(Options):
+    @classmethod
+    def styles(cls):
+        return [StyleInfo("starry-night", "The Starry Night", "MIT")]
+
+    def stylize(self, batch):
+        return batch.images
+
+
+class FastTraining(Training):
+    """Train what fast paints with."""
+
+    name = "fast"
+
+    class Options(Options):
         steps: int = option(10, "Steps.", min=1)
         output: str | None = option(None, "File.", short="o")
 
@@ -36,16 +48,9 @@ class Fast(Stylizer):
             if self.output is None:
                 raise UsageError("name a file with --output")
 
-    @classmethod
-    def styles(cls):
-        return [StyleInfo("starry-night", "The Starry Night", "MIT")]
-
-    @classmethod
-    def train(cls, options, context):
+    def train(self, context):
+        options = self.options
         context.log(f"{options.steps} steps on {context.device.type} to {options.output}")
-
-    def stylize(self, batch):
-        return batch.images
 
 
 class Files(Masker):
@@ -145,5 +150,5 @@ class PackedClip(ClipWriter):
 @hookimpl
 def stylepipe_components():
     readers = [NpyReader, ClipReader]
-    return [*readers, Fast, Negative, Files, Edges, Dis, Other, Warp, Median, NpyWriter, ClipWriter,
-            Packed, PackedClip]  # fmt: skip
+    return [*readers, Fast, FastTraining, Negative, Files, Edges, Dis, Other, Warp, Median,
+            NpyWriter, ClipWriter, Packed, PackedClip]  # fmt: skip

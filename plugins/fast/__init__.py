@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from stylepipe import (
     PICTURE_SUFFIXES,
     Batch,
-    Caps,
+    Component,
     Context,
+    Item,
     ItemError,
+    Masker,
     SetupError,
     StyleInfo,
     StyleRef,
@@ -29,8 +31,16 @@ from stylepipe import (
     suggest,
 )
 
-from . import training
-from .bundled import NETWORKS, STYLES, Bundled, bundled_files, bundled_styles, read_head
+from .bundled import (
+    NETWORKS,
+    STYLES,
+    Bundled,
+    NetworkName,
+    bundled_files,
+    bundled_styles,
+    read_head,
+)
+from .training import FastTraining
 
 if TYPE_CHECKING:
     import torch
@@ -44,11 +54,10 @@ _PICKLES = (".pth", ".pt", ".pkl", ".pickle", ".ckpt", ".bin", ".t7")
 
 
 class FastOptions(StylizerOptions):
-    quality: str = option(
+    quality: Literal["auto", NetworkName] = option(
         "auto",
         "light: quick networks. quality: an older, larger one of eight milder styles. auto: light, "
         "unless a style is in quality only.",
-        choices=("auto", *NETWORKS),
     )
     style_scale: float = option(
         1.0,
@@ -64,7 +73,6 @@ class FastStylizer(Stylizer):
 
     name = "fast"
     Options = FastOptions
-    caps = Caps(trainable=True)
 
     @classmethod
     def styles(cls) -> Sequence[StyleInfo]:
@@ -85,9 +93,19 @@ class FastStylizer(Stylizer):
         self._context = context
         self._engine: StyleEngine | None = None
 
-    def check(self, styles: Sequence[StyleRef]) -> None:
+    def check(
+        self,
+        styles: Sequence[StyleRef],
+        items: Sequence[Item] = (),
+        masker: Masker | None = None,
+    ) -> None:
         """Styles that are neither bundled nor in a file of ours, or that cannot be blended."""
-        self._resolved(styles)
+        files = [file for file, _ in self._resolved(styles)]
+        if self.options.quality != "auto" and not any(STYLES in file.parents for file in files):
+            raise UsageError(
+                "--quality picks among the networks in the package, and no style is one of theirs; "
+                "leave it out"
+            )
 
     def prepare(self, styles: Sequence[StyleRef]) -> None:
         """Load the networks that know the styles, and fix their blend."""
@@ -132,13 +150,6 @@ class FastStylizer(Stylizer):
 
     def close(self) -> None:
         self._engine = None
-
-    TrainOptions = training.TrainOptions
-
-    @classmethod
-    def train(cls, options: training.TrainOptions, context: Context) -> None:
-        """Train a file of styles for :meth:`prepare`, or go on training it."""
-        training.train(options, context)
 
     def _resolved(self, styles: Sequence[StyleRef]) -> list[tuple[Path, str | None]]:
         """Each style by :meth:`_resolve`; they can be blended, and there is at least one."""
@@ -250,5 +261,5 @@ def _index(file: Path, names: list[str], wanted: str | None) -> int:
 
 
 @hookimpl
-def stylepipe_components() -> Iterable[type[Stylizer]]:
-    return [FastStylizer]
+def stylepipe_components() -> Iterable[type[Component]]:
+    return [FastStylizer, FastTraining]

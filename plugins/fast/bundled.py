@@ -6,12 +6,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 from stylepipe import SetupError, StyleInfo
 
 STYLES = Path(__file__).with_name("styles")
 """Holds a folder for each network, with a file for each style, or for several of one network."""
-NETWORKS = ("light", "quality")
+NetworkName = Literal["light", "quality"]
+NETWORKS: tuple[NetworkName, ...] = get_args(NetworkName)
 """The preferred one first."""
 
 Bundled = Mapping[str, Mapping[str, tuple[StyleInfo, Path]]]

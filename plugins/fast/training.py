@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from stylepipe import Context, UsageError, __version__, option, read_picture, suggest
+from stylepipe import (
+    Context,
+    Training,
+    TrainingOptions,
+    UsageError,
+    find_pictures,
+    full_range_dtype,
+    option,
+    read_training_picture,
+    run_training,
+    suggest,
+)
+from stylepipe.nst.recipe import VggName
+from stylepipe.nst.training.options import StyleOptions
 
-from ..training import TrainFlags, check_paths, halved, pictures, plan
-from ..training import train as run
-from .bundled import STYLES
-from .paintings import read_paintings
+from .bundled import STYLES, NetworkName
+from .exemplars import read_exemplars
 
 if TYPE_CHECKING:
     from stylepipe.nst.encoders import Encoder
     from stylepipe.nst.networks import StyleNetwork
-    from stylepipe.nst.training.styles import Painting, StyleTask, Teacher
-
-__all__ = ["TrainOptions", "train"]
+    from stylepipe.nst.training.styles import Exemplar, StyleTask, Teacher
 
 
-class TrainOptions(TrainFlags):
+class FastTrainingOptions(TrainingOptions, run=StyleOptions):
     """What ``stylepipe train fast`` can be told."""
 
     style: tuple[Path, ...] = option(
@@ -35,9 +45,9 @@ class TrainOptions(TrainFlags):
     only: tuple[str, ...] = option(
         (), "Learn this style of the table alone, instead of all.", metavar="NAME"
     )
-    quality: str = option(
+    quality: NetworkName = option(
         "quality", "Network: the better one, or one many times cheaper.",
-        choices=("quality", "light"),
+        only_if={"init": ("bundled", "random")},
     )  # fmt: skip
     init: str = option(
         "bundled", "Start from the bundled network, which is quicker, from random weights, or from "
@@ -46,9 +56,9 @@ class TrainOptions(TrainFlags):
     guide: Path | None = option(
         None, "File of the same styles, of any network, to imitate as well.", metavar="FILE"
     )
-    encoder: str = option(
+    encoder: Literal["auto", VggName] = option(
         "auto", "Network that judges, if no weights are given: VGG-19 if it was fetched, else the "
-        "one in the package.", choices=("auto", "compact", "vgg19", "vgg16"),
+        "one in the package.",
     )  # fmt: skip
     encoder_weights: tuple[Path, ...] = option(
         (), "Weights of the network that judges: VGG-16 or VGG-19 of torchvision, or a small "
@@ -61,26 +71,14 @@ class TrainOptions(TrainFlags):
     style_layers: tuple[str, ...] = option(
         (), "Layers that compare the style; by default the first of every block."
     )
-    content_weight: float = option(0.8, "Weight of the content.", min=0)
-    style_weight: float = option(1.0, "Weight of the style.", min=0)
-    tone_weight: float = option(1.0, "Weight of the photo's light and dark.", min=0)
-    hue_weight: float = option(0.5, "Weight of the photo's warm and cold.", min=0)
-    tv_weight: float = option(1.0, "Weight of smoothness (total variation).", min=0)
-    spike_weight: float = option(2.0, "Weight against glassy bubbles.", min=0)
-    guide_weight: float = option(1.0, "Weight of the guide's pictures.", min=0)
-    consistency_weight: float = option(
-        0.0,
-        "Weight of steadiness: a photo that moves, with noise, gives the picture, moved. For film; "
-        "twice the network's work.",
-        min=0,
-    )
-    style_size: int = option(
-        480, "Short side in pixels to which a painting is scaled: sets the size of strokes.", min=32
-    )
 
     def check(self) -> None:
         super().check()
-        check_paths(*self.style, *([self.guide] if self.guide else []))
+        self.require(*self.style, *([self.guide] if self.guide else []))
+        if self.guide is None:
+            self.refuse("weighs the pictures of --guide FILE", "guide_weight")
+        if self.encoder_weights:
+            self.refuse("names a network, and --encoder-weights another", "encoder")
         if self.only and self.paintings is None:
             raise UsageError("--only picks from a table of paintings: name it with --paintings")
         if self.style and self.paintings:
@@ -91,91 +89,95 @@ class TrainOptions(TrainFlags):
                 raise UsageError(f"two paintings would give the style name {name!r}; rename one")
 
 
-def train(options: TrainOptions, context: Context) -> None:
-    """Train, or go on training, and write ``options.output``.
+class FastTraining(Training):
+    """Train styles for the fast stylizer, from paintings and photos."""
 
-    Raises UsageError; SetupError if the encoder cannot be fetched or files cannot be read or
-    written; StylepipeError if the training comes to nothing.
-    """
-    if not options.style and not options.paintings:
-        raise UsageError("name a painting to learn: --style IMAGE")
-    photos = pictures(options.photos, "--photos")
-    paintings = _paintings(options)
-    output = run(lambda: _task(options, context, photos, paintings), options, context)
-    style = f"{output}#{paintings[0].record.name}" if len(paintings) > 1 else str(output)
-    context.log(f"wrote {output}; use it: stylepipe fast PHOTOS -o OUT --style {style}")
+    name = "fast"
+    Options = FastTrainingOptions
+    options: FastTrainingOptions
+
+    def train(self, context: Context) -> None:
+        """Train, or go on training, and write a file of styles."""
+        options = self.options
+        if not options.style and not options.paintings:
+            raise UsageError("name a painting to learn: --style IMAGE")
+        photos = find_pictures(options.photos, "--photos")
+        exemplars = _exemplars(options)
+        output = run_training(lambda: _task(options, context, photos, exemplars), options, context)
+        style = f"{output}#{exemplars[0].record.name}" if len(exemplars) > 1 else str(output)
+        context.log(f"wrote {output}; use it: stylepipe fast PHOTOS -o OUT --style {style}")
 
 
 def _task(
-    options: TrainOptions,
+    options: FastTrainingOptions,
     context: Context,
     photos: Sequence[Path],
-    paintings: Sequence[Painting],
+    exemplars: Sequence[Exemplar],
 ) -> StyleTask:
     import torch
 
     from stylepipe.nst.networks import load_styles
-    from stylepipe.nst.training.styles import StyleOptions, StyleTask
+    from stylepipe.nst.training.styles import StyleTask
 
     device = context.device.torch
-    copy_steps = min(300, options.steps // 10) if options.init == "random" else 0
+    run: StyleOptions = options.run_options(context)
+    fresh = options.init == "random"
+    run = replace(run, copy_steps=min(run.copy_steps, run.steps // 10) if fresh else 0)
     guide = load_styles(options.guide)[0] if options.guide else None
     if guide is not None:
-        half = torch.bfloat16 if halved(context) else torch.float32
-        guide = guide.to(device, half).to(memory_format=torch.channels_last)
+        dtype = full_range_dtype(context.device)
+        guide = guide.to(device, dtype).to(memory_format=torch.channels_last)
     teachers = _teachers(options, context)
-    net, family = _network(options, len(paintings))
+    net, family = _network(options, len(exemplars), run.seed)
     return StyleTask(
         net.to(device),
         teachers,
         photos,
-        paintings,
-        plan(StyleOptions, options, context, copy_steps=copy_steps),
-        read=read_picture,
+        exemplars,
+        run,
+        read=read_training_picture,
         previews=options.preview,
         guide=guide,
-        metadata={
-            "teacher": ", ".join(
+        metadata=options.metadata(
+            teacher=", ".join(
                 [p.name for p in options.encoder_weights] or [teachers[0].encoder.title]
             ),
-            "data": f"{len(photos)} photos",
-            "family": family,
-            **({"licence": options.license} if options.license else {}),
-            "stylepipe_version": __version__,
-        },
+            data=f"{len(photos)} photos",
+            family=family,
+        ),
     )
 
 
-def _paintings(options: TrainOptions) -> list[Painting]:
+def _exemplars(options: FastTrainingOptions) -> list[Exemplar]:
     from stylepipe.nst.networks import StyleRecord
-    from stylepipe.nst.training.styles import Painting
+    from stylepipe.nst.training.styles import Exemplar
 
     if options.paintings is None:
-        return [Painting(StyleRecord(path.stem, source=path.name), path) for path in options.style]
-    found = read_paintings(options.paintings)
-    names = [painting.record.name for painting in found]
+        return [Exemplar(StyleRecord(path.stem, source=path.name), path) for path in options.style]
+    found = read_exemplars(options.paintings)
+    names = [exemplar.record.name for exemplar in found]
     for name in options.only:
         if name not in names:
             raise UsageError(f"{options.paintings} has no style {name!r}{suggest(name, names)}")
     return [p for p in found if not options.only or p.record.name in options.only]
 
 
-def _network(options: TrainOptions, count: int) -> tuple[StyleNetwork, str]:
+def _network(options: FastTrainingOptions, count: int, seed: int) -> tuple[StyleNetwork, str]:
     """The network to start from, and the family of all that come from it."""
     import torch
 
-    from stylepipe.nst.files import digest
+    from stylepipe.nst.files import tensors_digest
     from stylepipe.nst.networks import SPECS, StyleNetwork, load_styles
 
     if options.init == "random":
-        torch.manual_seed(options.seed)
+        torch.manual_seed(seed)
         net = StyleNetwork(SPECS[options.quality], count)
-        return net, digest(net.state_dict())[:16]
+        return net, tensors_digest(net.state_dict())[:16]
     path = _start(options.quality) if options.init == "bundled" else Path(options.init).expanduser()
     net, _, metadata = load_styles(path)
     if options.init == "bundled":
         net = net.select([0] * count)
-    return net, metadata.get("family") or digest(net.state_dict())[:16]
+    return net, metadata.get("family") or tensors_digest(net.state_dict())[:16]
 
 
 def _start(quality: str) -> Path:
@@ -186,7 +188,7 @@ def _start(quality: str) -> Path:
     return files[0]
 
 
-def _teachers(options: TrainOptions, context: Context) -> list[Teacher]:
+def _teachers(options: FastTrainingOptions, context: Context) -> list[Teacher]:
     from stylepipe.nst.encoders.vgg import STYLE
     from stylepipe.nst.training.styles import Teacher, standard_teacher
 
@@ -199,12 +201,11 @@ def _teachers(options: TrainOptions, context: Context) -> list[Teacher]:
     return teachers
 
 
-def _encoders(options: TrainOptions, context: Context) -> list[Encoder]:
-    import torch
+def _encoders(options: FastTrainingOptions, context: Context) -> list[Encoder]:
+    from stylepipe.encoders import open_encoder
+    from stylepipe.nst.encoders import load_encoder
 
-    from stylepipe.nst.encoders import load_encoder, open_encoder
-
-    device, dtype = context.device.torch, torch.bfloat16 if halved(context) else torch.float32
+    device, dtype = context.device.torch, full_range_dtype(context.device)
     if options.encoder_weights:
         return [load_encoder(p, device=device, dtype=dtype) for p in options.encoder_weights]
     return [open_encoder(options.encoder, device=device, dtype=dtype, log=context.log)]

@@ -7,13 +7,11 @@ see stylepipe.nst.gatys for the method and its sources.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stylepipe import (
-    Batch,
     Caps,
     Context,
     Item,
@@ -27,14 +25,15 @@ from stylepipe import (
     is_out_of_memory,
     options_digest,
 )
+from stylepipe.nst.recipe import TUNABLE, Pooling
+from stylepipe.stylizers import PaintingStylizer, given_picture, working_memory
 
-from ..paintings import PaintingStylizer, given_picture, too_large, working_memory
-from .options import GatysOptions
+from .options import GatysBase, gatys_options
 
 if TYPE_CHECKING:
     import torch
 
-    from stylepipe import Job
+    from stylepipe.nst.encoders import Encoder
     from stylepipe.nst.gatys import Gatys
     from stylepipe.nst.optimize import Step
 
@@ -46,29 +45,42 @@ class GatysStylizer(PaintingStylizer):
     """Optimizes each picture towards any painting; minutes a photo, the finest control."""
 
     name = "gatys"
-    Options = GatysOptions
-    options: GatysOptions
-    caps = Caps(
-        strength="native", regions="native", min_side=64
-    )  # three patches of the deepest layer
+    Options = gatys_options()
+    options: GatysBase
+    # Three patches of the deepest layer.
+    caps = Caps(strength="native", regions="native", min_side=64)
+    for_encoder = ("content_layers", "style_layers", "pooling")
+    gradients = True
     _mask_key = ""
     """Changes with what says where to paint."""
     _sources: Mapping[str, Path] = MappingProxyType({})
     """The job's files by their paths below the input root."""
 
-    def expect(self, items: Sequence[Item], masker: Masker | None) -> None:
-        """Learn of the job's items. Raises UsageError for a report that would replace one, or a
-        mask."""
+    def check(
+        self,
+        styles: Sequence[StyleRef],
+        items: Sequence[Item] = (),
+        masker: Masker | None = None,
+    ) -> None:
+        """Refuse reports, too, that would replace a photo, a mask or a result."""
+        super().check(styles, items, masker)
         self.options.check_items(items)
         if masker is not None:
             self.options.check_files(masker.files())
             self._mask_key = options_digest(masker.options, masker.files())
         self._sources = {item.relative.as_posix(): item.source for item in items}
 
+    @property
+    def pooling(self) -> Pooling:
+        return self.options.pooling
+
+    def check_encoder(self, encoder: Encoder) -> None:
+        self.options.recipe(encoder)
+
     def open(self, context: Context) -> None:
         from .trace import Aside
 
-        self._context = context
+        super().open(context)
         self._painter: Gatys | None = None
         self._aside = Aside(context.log)
 
@@ -78,6 +90,7 @@ class GatysStylizer(PaintingStylizer):
         Raises UsageError or SetupError.
         """
         from stylepipe.nst.gatys import Gatys
+        from stylepipe.nst.tune import varied
 
         from .trace import check_outputs
         from .tuning import read_found, settings_key
@@ -92,36 +105,23 @@ class GatysStylizer(PaintingStylizer):
         self._start = None
         if options.start is not None:
             self._start = given_picture(options.start, self._context)
-        encoder = self.open_encoder(options.pooling)  # last: it may have to be fetched
+        encoder = self.open_encoder()  # last: it may have to be fetched
         recipe = options.recipe(encoder)
         try:
-            changes: dict[str, Any] = dict(found or {})
-            recipe = replace(recipe, **changes)
+            if found:
+                recipe = varied(recipe, found)
             self._painter = Gatys(encoder, paintings, recipe, working_memory(self._context))
         except ValueError as error:
             raise UsageError(str(error)) from error
         if found:
-            flags = " ".join(f"{_flag(name)} {value:g}" for name, value in found.items())
-            self._context.log(f"tuned: {flags}, as {options.found} has it")
+            self._context.log(f"tuned: {_flags(found)}, as {options.found} has it")
         self._tuned = options.tune is None or found is not None
 
-    def stylize(self, batch: Batch) -> torch.Tensor:
-        import torch
-
-        painted = []
-        # Gradients are needed here, whatever the caller has switched off.
-        with torch.inference_mode(False):
-            for index, image in enumerate(batch.images):
-                photo = image[None].clone() if image.is_inference() else image[None]
-                painted.append(self._paint(photo, batch, index))
-            return torch.cat(painted) if len(painted) > 1 else painted[0]
-
-    def _paint(self, photo: torch.Tensor, batch: Batch, index: int) -> torch.Tensor:
-        regions = self.regions_of(batch, index)
-        if self._painter is not None:
-            self.tell_scale(photo, self._painter.paintings)
+    def paint(
+        self, photo: torch.Tensor, regions: torch.Tensor | None, item: Item, frame: int
+    ) -> torch.Tensor:
         while True:
-            painted = self._attempt(photo, regions, batch.item, batch.first + index)
+            painted = self._attempt(photo, regions, item, frame)
             if painted is not None:
                 return painted
 
@@ -131,9 +131,7 @@ class GatysStylizer(PaintingStylizer):
         """None if memory did not suffice; by then the painter is one that takes half as much."""
         import torch
 
-        from stylepipe.nst.budget import NotEnoughMemory
         from stylepipe.nst.gatys import Gatys
-        from stylepipe.nst.optimize import Diverged
 
         from .trace import Trace
 
@@ -145,7 +143,7 @@ class GatysStylizer(PaintingStylizer):
 
                 def on_step(step: Step) -> None:
                     trace(step)
-                    self._tell(step)
+                    self.tell_step(step)
 
                 return self._painter.paint(
                     photo,
@@ -154,10 +152,6 @@ class GatysStylizer(PaintingStylizer):
                     seed=self.options.seed,
                     on_step=on_step,
                 )
-        except NotEnoughMemory as error:
-            raise too_large(error, photo) from error
-        except (Diverged, ValueError) as error:
-            raise ItemError(str(error)) from error
         except (RuntimeError, MemoryError) as error:
             smaller = self._painter.memory // 2
             if smaller < LEAST_MEMORY or not is_out_of_memory(error):
@@ -170,11 +164,6 @@ class GatysStylizer(PaintingStylizer):
         # For the photos that follow too: to run out of memory again would cost minutes again.
         self._painter = Gatys(old.encoder, old.paintings, old.recipe, smaller)
         return None
-
-    def _tell(self, step: Step) -> None:
-        terms = " ".join(f"{name} {value:.3f}" for name, value in step.terms.items())
-        height, width = step.size
-        self._context.progress(step.number / step.steps, f"{width}x{height} {terms}")
 
     def _tune(
         self, photo: torch.Tensor, regions: torch.Tensor | None, item: Item, frame: int
@@ -204,19 +193,21 @@ class GatysStylizer(PaintingStylizer):
         best = candidates[0]
         keep_found(options.found, self._key, item, best, options.searched)
         self._aside.picture(options.tune, sheet(photo, candidates))
+        flags = _flags({name: getattr(best, name) for name in TUNABLE})
         self._context.log(
-            f"tuned: {best.title} (score {best.score:.3f}, lower is better); "
+            f"tuned: {flags} (score {best.score:.3f}, lower is better); "
             f"{len(candidates)} candidates in {options.tune}"
         )
         self._painter = Gatys(old.encoder, old.paintings, best.recipe(old.recipe), old.memory)
         self._tuned = True
 
     def close(self) -> None:
+        super().close()
         self._painter = None
 
 
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+def _flags(values: Mapping[str, float]) -> str:
+    return " ".join(f"--{name.replace('_', '-')} {value:g}" for name, value in values.items())
 
 
 def fitted(start: torch.Tensor, photo: torch.Tensor) -> torch.Tensor:
@@ -231,12 +222,6 @@ def fitted(start: torch.Tensor, photo: torch.Tensor) -> torch.Tensor:
 
 @hookimpl
 def stylepipe_components() -> Iterable[type[Stylizer]]:
+    # All plugins are loaded by now: losses that others have registered are options, too.
+    GatysStylizer.Options = gatys_options()
     return [GatysStylizer]
-
-
-@hookimpl
-def stylepipe_job_start(job: Job, items: Sequence[Item]) -> None:
-    """Refuse reports that would replace a photo or a result, of whichever item."""
-    stylizer = job.settings.stylizer
-    if isinstance(stylizer, GatysStylizer):
-        stylizer.expect(items, job.settings.masker)

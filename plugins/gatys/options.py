@@ -4,80 +4,76 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from stylepipe import Item, UsageError, option
-
-from ..paintings import PaintingOptions
+from stylepipe.nst.recipe import (
+    TUNABLE,
+    LoopOptions,
+    Optimizer,
+    Pooling,
+    Recipe,
+    Schedule,
+    Start,
+)
+from stylepipe.nst.terms import ContentTerm, StyleTerm, Term, losses
+from stylepipe.nst.terms.style import GramScale, StyleDistance
+from stylepipe.stylizers import PaintingOptions
 
 if TYPE_CHECKING:
     from stylepipe.nst.encoders import Encoder
-    from stylepipe.nst.gatys import Recipe
 
-ENCODERS = (
-    *("auto", "compact", "vgg19", "vgg16"),
-    *("squeezenet", "resnet50", "densenet121", "vit-b-16"),
-)
-STARTS = ("style", "content", "noise", "gray")
-TUNED = ("content_weight", "tv_weight", "strength")
-_LAYERS = "Layer, with an optional share; repeat for several. By default the encoder's."
+STARTS = get_args(Start)
+_STEPPING = {"optimizer": ("adam", "adamw")}
 
 
-class GatysOptions(PaintingOptions):
-    steps: int = option(300, "Steps of the optimizer, over all sizes.", min=1)
-    encoder: str = option("auto", "Network that judges the picture.", choices=ENCODERS)
-    pooling: str = option(
-        "max", "How the network shrinks its maps.", choices=("max", "average", "l2")
+class GatysBase(PaintingOptions):
+    """All of them but the losses' own: see gatys_options."""
+
+    steps: int = option(LoopOptions.steps, "Steps of the optimizer, over all sizes.", min=1)
+    pooling: Pooling = option("max", "How the network shrinks its maps.")
+    style_loss: StyleDistance = option(
+        Recipe.style_loss, "Distance of the features' statistics.", only_if={"style_weight": True}
     )
-    content_weight: float = option(0.4, "Weight of the photo's content (alpha).", min=0)
-    style_weight: float = option(1.0, "Weight of the painting's style (beta).", min=0)
-    tv_weight: float = option(1.0, "Weight of smoothness (gamma).", min=0)
-    content_layers: tuple[str, ...] = option((), _LAYERS, metavar="LAYER[:SHARE]")
-    style_layers: tuple[str, ...] = option((), _LAYERS, metavar="LAYER[:SHARE]")
-    style_loss: str = option(
-        "wasserstein",
-        "Distance of the features' statistics.",
-        choices=("wasserstein", "gram", "mean-std"),
-    )
-    gram_scale: str = option(
-        "relative",
+    gram_scale: GramScale = option(
+        Recipe.gram_scale,
         "Scale of the error of gram: over the painting's, as Gatys prints it, or plain sums.",
-        choices=("relative", "gatys", "sum"),
+        only_if={"style_loss": "gram"},
     )
-    perceptual_weight: float = option(0.0, "Weight of LPIPS-like content.", min=0)
-    histogram_weight: float = option(0.0, "Weight of the features' histograms.", min=0)
-    patches_weight: float = option(
-        0.0,
-        "Weight of nearest patches of features (MRF): 0.5 brings out motifs, such as whorls, that "
-        "more style weight seldom does, in 1.5 to 1.7 times the time at 256 pixels.",
-        min=0,
-    )
-    laplacian_weight: float = option(0.0, "Weight of the photo's edges (Laplacian).", min=0)
-    tv_power: int = option(
-        2, "Smoothness by squared (2) or absolute (1) differences.", min=1, max=2
+    tv_power: Literal[1, 2] = option(
+        Recipe.tv_power,
+        "Smoothness by squared (2) or absolute (1) differences.",
+        only_if={"tv_weight": True},
     )
     init: str = option(
-        "style",
+        Recipe.init,
         f"Where to start: {', '.join(STARTS)} (the first: the photo in the painting's colors), or "
         "a picture file, of which the middle in the photo's proportions is taken.",
     )
     first_side: int = option(
-        128, "Long side of the smallest size worked on; 0: only the full size.", min=0
+        Recipe.first_side, "Long side of the smallest size worked on; 0: only the full size.", min=0
     )
-    optimizer: str = option("adam", "Optimizer.", choices=("adam", "adamw", "lbfgs"))
-    learning_rate: float | None = option(None, "Its step size; by default its own.", min=1e-6)
-    schedule: str = option("cosine", "Of the step size.", choices=("cosine", "constant"))
+    optimizer: Optimizer = option(LoopOptions.optimizer, "Optimizer.")
+    learning_rate: float | None = option(
+        LoopOptions.learning_rate, "Its step size; by default its own.", min=1e-6
+    )
+    schedule: Schedule = option(LoopOptions.schedule, "Of the step size.", only_if=_STEPPING)
     average: float = option(
-        0.99, "Decay of the mean of the last pictures; 0: none.", min=0, max=0.9999
+        LoopOptions.average,
+        "Decay of the mean of the last pictures; 0: none.",
+        min=0,
+        max=0.9999,
+        only_if=_STEPPING,
     )
     tolerance: float = option(
-        0.0,
+        LoopOptions.tolerance,
         "End when 20 steps lower the loss by less than this part of it; 0: never.",
         min=0,
         max=1,
     )
-    seed: int = option(0, "Of --init noise.", min=0)
+    seed: int = option(0, "Of --init noise.", min=0, only_if={"init": "noise"})
     tune: Path | None = option(
         None,
         "Search those of --content-weight, --tv-weight and --strength that are not given, on the "
@@ -93,7 +89,11 @@ class GatysOptions(PaintingOptions):
         affects_output=False,
     )
     save_every: int = option(
-        0, "Into --trace as well: the picture every so many steps.", min=0, affects_output=False
+        0,
+        "Into --trace as well: the picture every so many steps.",
+        min=0,
+        affects_output=False,
+        only_if={"trace": True},
     )
     preview: Path | None = option(
         None, "Picture file to be rewritten as it goes.", metavar="FILE", affects_output=False
@@ -101,20 +101,15 @@ class GatysOptions(PaintingOptions):
 
     def check(self) -> None:
         super().check()
-        weights = (
-            *(self.content_weight, self.style_weight, self.perceptual_weight),
-            *(self.histogram_weight, self.patches_weight),
-        )
-        if not any(weights):
+        if not any(
+            self.weights[term.name] for kind in (ContentTerm, StyleTerm) for term in losses(kind)
+        ):
             raise UsageError("all weights are zero: there is nothing to paint towards")
-        if self.save_every and self.trace is None:
-            raise UsageError("--save-every needs --trace, the folder for the pictures")
         if self.init not in STARTS and not Path(self.init).expanduser().is_file():
             raise UsageError(
                 f"no start {self.init!r}: neither {', '.join(STARTS)} nor a picture file"
             )
-        for layers in (self.content_layers, self.style_layers):
-            shares(layers, {})
+        self.layers({}, {})
         if self.tune is not None and not self.searched:
             raise UsageError(
                 "--tune has nothing to search: --content-weight, --tv-weight and --strength are "
@@ -167,7 +162,7 @@ class GatysOptions(PaintingOptions):
     def searched(self) -> list[str]:
         """The options that --tune may change: those left alone."""
         defaults = {spec.name: spec.default for spec in self.specs()}
-        return [name for name in TUNED if getattr(self, name) == defaults[name]]
+        return [name for name in TUNABLE if getattr(self, name) == defaults[name]]
 
     def trace_of(self, item: Item) -> Path | None:
         """The item's own folder; with its suffix: photo.jpg and photo.png may lie side by side."""
@@ -181,45 +176,62 @@ class GatysOptions(PaintingOptions):
     def inputs(self) -> list[Path]:
         return [*super().inputs(), *([self.start] if self.start else [])]
 
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weights of the losses by their names."""
+        return {term.name: getattr(self, f"{term.name}_weight", term.default) for term in losses()}
+
+    def layers(
+        self, content: Mapping[str, float], style: Mapping[str, float]
+    ) -> tuple[dict[str, float], dict[str, float]]:
+        """The layers asked for, with their shares, or else these defaults. Raises UsageError."""
+        asked = vars(self)
+        return shares(asked["content_layers"], content), shares(asked["style_layers"], style)
+
     def recipe(self, encoder: Encoder) -> Recipe:
         """What these options ask of an encoder. Raises UsageError for layers it does not have."""
-        from stylepipe.nst.gatys import Recipe
-        from stylepipe.nst.optimize import LoopOptions
-
-        content = shares(self.content_layers, encoder.default_content)
-        style = shares(self.style_layers, encoder.default_style)
+        content, style = self.layers(encoder.default_content, encoder.default_style)
         try:
             encoder.check([*content, *style])
+            return self.into(
+                Recipe,
+                content_layers=content,
+                style_layers=style,
+                weights=self.weights,
+                init="content" if self.start else self.init,
+                loop=self.into(LoopOptions),
+            )
         except ValueError as error:
             raise UsageError(str(error)) from error
-        return Recipe(
-            content_layers=content,
-            style_layers=style,
-            content_weight=self.content_weight,
-            style_weight=self.style_weight,
-            style_loss=self.style_loss,  # type: ignore[arg-type]
-            gram_scale=self.gram_scale,  # type: ignore[arg-type]
-            perceptual_weight=self.perceptual_weight,
-            histogram_weight=self.histogram_weight,
-            patches_weight=self.patches_weight,
-            tv_weight=self.tv_weight,
-            tv_power=self.tv_power,
-            laplacian_weight=self.laplacian_weight,
-            strength=self.strength,
-            style_scale=self.style_scale,
-            first_side=self.first_side,
-            init="content" if self.start else self.init,  # type: ignore[arg-type]
-            colors="style" if self.match_colors == "no" else self.match_colors,  # type: ignore
-            border=self.border,  # type: ignore[arg-type]
-            loop=LoopOptions(
-                steps=self.steps,
-                optimizer=self.optimizer,  # type: ignore[arg-type]
-                rate=self.learning_rate,
-                schedule=self.schedule,  # type: ignore[arg-type]
-                average=self.average,
-                tolerance=self.tolerance,
-            ),
+
+
+def gatys_options() -> type[GatysBase]:
+    """The options with a weight for each loss that is registered by now."""
+    return _with(tuple(losses()))
+
+
+def __getattr__(name: str) -> Any:
+    """The class by its own name, by which other processes look it up."""
+    if name == "GatysOptions":
+        return gatys_options()
+    raise AttributeError(name)
+
+
+@cache
+def _with(terms: tuple[type[Term], ...]) -> type[GatysBase]:
+    own: dict[str, Any] = {
+        f"{term.name}_weight": option(term.default, term.help, min=0) for term in terms
+    }
+    kinds: dict[str, Any] = dict.fromkeys(own, float)
+    for name, kind in (("content_layers", ContentTerm), ("style_layers", StyleTerm)):
+        kinds[name] = tuple[str, ...]
+        own[name] = option(
+            (),
+            "Layer, with an optional share; repeat for several. By default the encoder's.",
+            metavar="LAYER[:SHARE]",
+            only_if={f"{term.name}_weight": True for term in terms if issubclass(term, kind)},
         )
+    return type("GatysOptions", (GatysBase,), {"__annotations__": kinds, **own})
 
 
 def _real(path: Path | str) -> Path:

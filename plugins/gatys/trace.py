@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from stylepipe.nst.optimize import Step
 
-    from .options import GatysOptions
+    from .options import GatysBase
 
 PREVIEW_EVERY = 10
 _INK = ((40, 40, 40), (200, 90, 20), (30, 130, 30), (30, 30, 210), (170, 40, 150), (150, 130, 0))
@@ -85,7 +85,7 @@ class Trace:
     frame: number in the item; the losses of the first alone are written.
     """
 
-    def __init__(self, options: GatysOptions, item: Item, frame: int, aside: Aside) -> None:
+    def __init__(self, options: GatysBase, item: Item, frame: int, aside: Aside) -> None:
         self._options, self._aside = options, aside
         self._rows: list[_Row] = []
         self._folder = options.trace_of(item) if frame == 0 else None
@@ -124,7 +124,7 @@ class Trace:
         self._aside.pixels(self._folder / "loss.png", _plot(self._rows, names))
 
 
-def check_outputs(options: GatysOptions) -> None:
+def check_outputs(options: GatysBase) -> None:
     """Before hours of work: raise UsageError or SetupError if what was asked for cannot be
     written.
     """

@@ -14,13 +14,13 @@ from .trace import write_whole
 if TYPE_CHECKING:
     from stylepipe.nst.tune import Candidate
 
-    from .options import GatysOptions
+    from .options import GatysBase
 
 _MAX_BYTES = 1 << 16
 """Characters of such a file at most."""
 
 
-def settings_key(options: GatysOptions, files: Iterable[Path]) -> str:
+def settings_key(options: GatysBase, files: Iterable[Path]) -> str:
     """Changes with any option and any file that a search depends on, the photo apart."""
     return options_digest(options, files, apart={"tune"})
 

@@ -72,7 +72,7 @@ def add_flags(
     for spec in specs:
         default = (shown or {}).get(spec.name, spec.default)
         text = f"{spec.help}{_limits(spec, default)}"
-        words = styles if spec.name == "style" else partial(tuple, spec.choices)
+        words = styles if spec.name == "style" else partial(map, str, spec.choices)
         flags.append(Flag(spec, table, taken, prefixed, text, words))
     return flags
 
@@ -92,7 +92,7 @@ def _metavar(spec: OptionSpec) -> str:
     if spec.metavar:
         return spec.metavar
     if spec.choices:
-        return "|".join(spec.choices)
+        return "|".join(map(str, spec.choices))
     return {int: "N", float: "X", Path: "PATH"}.get(spec.kind, "TEXT")
 
 
@@ -106,6 +106,8 @@ def _limits(spec: OptionSpec, default: Any) -> str:
         notes.append(f"at most {spec.max:g}")
     if spec.repeatable:
         notes.append("repeatable")
+    if spec.only_if:
+        notes.append(f"needs {spec.condition}")
     if isinstance(default, (list, tuple)):
         default = ", ".join(str(v) for v in default)
     if default not in (None, ""):

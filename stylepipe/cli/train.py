@@ -1,29 +1,26 @@
-"""``stylepipe train NAME``: flags from the TrainOptions of a stylizer, or those of a Training."""
+"""``stylepipe train NAME``: a command for each Training, with flags from its Options."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import click
 
 from stylepipe.cli.app import app_of, help_unless_completing
 from stylepipe.cli.flags import add_flags, given, machine_flags, verbosity_flags
-from stylepipe.components import Context, Stylizer, Training
+from stylepipe.components import Context, Training
 from stylepipe.errors import suggest
-from stylepipe.options import Options
-from stylepipe.plugins import Plugins
 
 
 class Train(click.Group):
-    """One command for each stylizer that can be trained, and for each Training."""
+    """One command for each Training."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_trainable(app_of(ctx).plugins))
+        return list(app_of(ctx).plugins.components(Training))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        found = _trainable(app_of(ctx).plugins).get(cmd_name)
-        return None if found is None else _command(cmd_name, found)
+        found = app_of(ctx).plugins.components(Training).get(cmd_name)
+        return None if found is None else _command(found)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         return super().parse_args(ctx, args or help_unless_completing(ctx))
@@ -41,31 +38,15 @@ class Train(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def _trainable(plugins: Plugins) -> dict[str, type[Stylizer] | type[Training]]:
-    stylizers = plugins.components(Stylizer).items()
-    return {
-        **plugins.components(Training),
-        **{name: cls for name, cls in stylizers if cls.caps.trainable},
-    }
-
-
-def _command(name: str, cls: type[Stylizer] | type[Training]) -> click.Command:
-    kind: type[Options]
-    start: Callable[[Any, Context], None]
-    if issubclass(cls, Stylizer):
-        kind, start, summary = cls.TrainOptions, cls.train, f"Train what {name} paints with."
-    else:
-        kind, summary = cls.Options, (cls.__doc__ or "").strip().partition("\n")[0]
-
-        def start(options: Any, context: Context) -> None:
-            cls(options).train(context)
-
-    engine = [*machine_flags(), *verbosity_flags()]
+def _command(cls: type[Training]) -> click.Command:
+    # batches are as large as they are told to be, whatever the memory
+    machine = [flag for flag in machine_flags() if flag.name != "memory"]
+    engine = [*machine, *verbosity_flags()]
     own = {opt for p in engine for opt in p.opts}
-    flags = add_flags(kind.specs(), "train", {*own, "--help", "-h"})
+    flags = add_flags(cls.Options.specs(), "train", {*own, "--help", "-h"})
 
     def train(**values: Any) -> None:
-        options = kind.build(given(flags, values).get("train", {}))
+        options = cls.Options.build(given(flags, values).get("train", {}))
 
         from stylepipe.device import pick
         from stylepipe.memory import available_memory, tune_allocator
@@ -73,12 +54,12 @@ def _command(name: str, cls: type[Stylizer] | type[Training]) -> click.Command:
 
         tune_allocator()
         report = Report(quiet=values["quiet"], verbose=values["verbose"])
-        memory = values["memory"] or available_memory() // 2
         device = pick(values["device"], values["precision"])
-        start(options, Context(device, memory, report.log))
+        cls(options).train(Context(device, available_memory() // 2, report.log))
 
+    summary = (cls.__doc__ or "").strip().partition("\n")[0]
     # the engine's names are fixed, so its options are made first; the help shows them last
-    return click.Command(name, callback=train, params=[*flags, *engine], help=summary)
+    return click.Command(cls.name, callback=train, params=[*flags, *engine], help=summary)
 
 
 @click.group("train", cls=Train)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from stylepipe.components import Sink
 from stylepipe.damage import Damaged
 from stylepipe.errors import ItemError
+from stylepipe.media.containers import ANIMATIONS
 from stylepipe.media.limits import check_size, pillow_unlimited
 from stylepipe.media.segments import SegmentFile, read_index, read_payloads
 from stylepipe.types import Frame, Info
@@ -164,16 +165,6 @@ def _pictures(source: Opened, max_pixels: int) -> Iterator[tuple[Image, float] |
 
 # -- writing --------------------------------------------------------------------------------
 
-_WRITERS: dict[str, tuple[str, str, str, str, Fraction]] = {
-    ".gif": ("gif", "gif", "pal8", "loop", Fraction(1, 100)),
-    ".webp": ("libwebp_anim", "webp", "bgra", "loop", Fraction(1, 1000)),
-    ".apng": ("apng", "apng", "rgba", "plays", Fraction(1, 1000)),
-    ".png": ("apng", "apng", "rgba", "plays", Fraction(1, 1000)),
-}
-"""Suffix to encoder, container, pixel format, the container's loop option and clock."""
-_SHORTEST = {".gif": 2}
-"""Ticks a frame must stay at least: browsers slow down a GIF that asks for less."""
-
 
 class AnimationSink(Sink):
     """An animated picture being written; begun anew by each run, as its frames build on another.
@@ -185,10 +176,8 @@ class AnimationSink(Sink):
     def __init__(
         self, info: Info, path: Path, work: Path, suffix: str, name: str, log: Callable[[str], None]
     ) -> None:
-        if suffix not in _WRITERS:
-            raise ItemError(f"an animation cannot be written as {suffix}; use .gif, .webp or .mp4")
         self._info, self._path, self._suffix = info, path, suffix
-        self._codec, self._container, self._pix_fmt, self._loop, self._base = _WRITERS[suffix]
+        self._made = ANIMATIONS[suffix]
         self._name, self._log = name, log
         self._store = work / "animation.seg"
         self._file = SegmentFile(self._store)
@@ -206,8 +195,8 @@ class AnimationSink(Sink):
             start = frame.index / (self._info.rate or Fraction(25))
         else:
             start = frame.pts * frame.time_base
-        wanted = round(start / self._base)
-        least = _SHORTEST.get(self._suffix, 1)
+        clock, least = self._made.clock, self._made.shortest
+        wanted = round(start / clock)
         time = wanted if not self._times else max(wanted, self._times[-1] + least)
         if frame.duration and frame.time_base:
             length = frame.duration * frame.time_base
@@ -215,10 +204,10 @@ class AnimationSink(Sink):
             length = 1 / (self._info.rate or Fraction(25))
         with told():
             picture = self._picture(frame)
-            picture.pts, picture.time_base = time, self._base
+            picture.pts, picture.time_base = time, clock
             self._times.append(time)
             self._wanted.append(wanted)
-            self._duration = max(least, round((start + length) / self._base) - wanted)
+            self._duration = max(least, round((start + length) / clock) - wanted)
             if self._context is None:
                 self._context = self._encoder(picture)
             self._keep(self._context.encode(picture))
@@ -230,11 +219,14 @@ class AnimationSink(Sink):
         with told():
             self._keep(self._context.encode(None))
             self._file.finish(
-                settings="", times=self._times, time_base=str(self._base), duration=self._duration
+                settings="",
+                times=self._times,
+                time_base=str(self._made.clock),
+                duration=self._duration,
             )
             self._mux()
             self._store.unlink()
-        late = (self._times[-1] - self._wanted[-1]) * self._base
+        late = (self._times[-1] - self._wanted[-1]) * self._made.clock
         if late > 0:
             self._log(
                 f"{self._name}: {self._suffix} cannot show frames this fast; it lasts "
@@ -248,11 +240,11 @@ class AnimationSink(Sink):
     def _encoder(self, picture: av.VideoFrame) -> Any:
         from av.codec import CodecContext
 
-        context: Any = CodecContext.create(self._codec, "w")
+        context: Any = CodecContext.create(self._made.codec, "w")
         context.width, context.height = picture.width, picture.height
-        context.pix_fmt, context.time_base = self._pix_fmt, self._base
+        context.pix_fmt, context.time_base = self._made.pix_fmt, self._made.clock
         context.framerate = self._info.rate or Fraction(25)
-        if self._codec == "libwebp_anim":
+        if self._made.codec == "libwebp_anim":
             lossless = self._info.details.get("lossless")
             context.options = {"lossless": "1"} if lossless else {"quality": "90"}
         return context
@@ -263,7 +255,7 @@ class AnimationSink(Sink):
 
         from stylepipe.media.encode import eight, quantized
 
-        if self._pix_fmt == "pal8":
+        if self._made.pix_fmt == "pal8":
             indexed: Any = quantized(frame)
             return av.VideoFrame.from_ndarray(indexed, format="pal8")
         pixels = eight(frame.pixels)
@@ -271,8 +263,8 @@ class AnimationSink(Sink):
             alpha = np.full(pixels.shape[:2], 255, np.uint8)
         else:
             alpha = eight(frame.alpha)
-        order = pixels[..., ::-1] if self._pix_fmt == "bgra" else pixels
-        return av.VideoFrame.from_ndarray(np.dstack((order, alpha)), format=self._pix_fmt)
+        order = pixels[..., ::-1] if self._made.pix_fmt == "bgra" else pixels
+        return av.VideoFrame.from_ndarray(np.dstack((order, alpha)), format=self._made.pix_fmt)
 
     def _keep(self, packets: list[Any]) -> None:
         for number, packet in enumerate(packets, self._file.count):
@@ -286,26 +278,26 @@ class AnimationSink(Sink):
         index = read_index(self._store)
         assert index is not None
         loop = self._info.details.get("loop", 0)
-        once = -1 if self._suffix == ".gif" else 1
-        options = {self._loop: str(once if loop is None else loop), "fflags": "+bitexact"}
-        if self._suffix == ".gif":
+        times = self._made.once if loop is None else loop
+        options = {self._made.loop: str(times), "fflags": "+bitexact"}
+        if self._made.format == "gif":
             options["final_delay"] = str(index.duration)
-        elif self._container == "apng":
+        elif self._made.format == "apng":
             options["final_delay"] = f"{index.duration}/1000"
         path = f"file:{self._path}"
-        with av.open(path, "w", format=self._container, container_options=options) as out:
-            stream: Any = out.add_stream(self._codec, rate=self._info.rate or 25)
+        with av.open(path, "w", format=self._made.format, container_options=options) as out:
+            stream: Any = out.add_stream(self._made.codec, rate=self._info.rate or 25)
             stream.width, stream.height = self._info.width, self._info.height
-            stream.pix_fmt, stream.codec_context.time_base = self._pix_fmt, self._base
-            stream.time_base = self._base
+            stream.pix_fmt, stream.codec_context.time_base = self._made.pix_fmt, self._made.clock
+            stream.time_base = self._made.clock
             if self._headers is not None:
                 stream.codec_context.extradata = self._headers
             ends = [b - a for a, b in pairwise(index.times)] + [index.duration]
             for number, payload in enumerate(read_payloads(self._store, index)):
-                if self._codec == "libwebp_anim":
+                if self._made.codec == "libwebp_anim":
                     payload = _last_duration(payload, index.duration)
                 packet = av.Packet(payload)
-                packet.stream, packet.time_base = stream, self._base
+                packet.stream, packet.time_base = stream, self._made.clock
                 packet.pts = packet.dts = index.times[number]
                 packet.duration, packet.is_keyframe = ends[number], index.packets[number].key
                 out.mux_one(packet)

@@ -21,6 +21,7 @@ from PIL import Image, TiffImagePlugin
 
 from stylepipe.errors import ItemError
 from stylepipe.media import exif, icc, iptc, png_texts, xmp
+from stylepipe.media.containers import PICTURES
 from stylepipe.media.opener import enable_heif
 from stylepipe.media.png import Chunk
 from stylepipe.media.video_color import flatten
@@ -29,49 +30,10 @@ from stylepipe.types import Frame, Meta, Text
 _MARKER = 65533  # bytes a JPEG segment can hold
 _STRIP = 1 << 18  # bytes of a TIFF strip before compression, about
 _TIFF_STORAGE = {
-    254,
-    255,
-    256,
-    257,
-    258,
-    259,
-    262,
-    266,
-    273,
-    274,
-    277,
-    278,
-    279,
-    280,
-    281,
-    282,
-    283,
-    284,
-    290,
-    291,
-    296,
-    301,
-    317,
-    318,
-    319,
-    320,
-    322,
-    323,
-    324,
-    325,
-    330,
-    338,
-    339,
-    513,
-    514,
-    529,
-    530,
-    531,
-    532,
-    700,
-    33723,
-    34675,
-}
+    254, 255, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 280, 281, 282, 283, 284, 290,
+    291, 296, 301, 317, 318, 319, 320, 322, 323, 324, 325, 330, 338, 339, 513, 514, 529, 530, 531,
+    532, 700, 33723, 34675,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -99,7 +61,7 @@ def encode(frame: Frame, suffix: str, settings: EncodeSettings) -> bytes:
     What the format has no place for is reported. Without alpha the picture is shown on white; the
     pixels of a GIF are either opaque or transparent. Raises ItemError.
     """
-    made = _FORMATS[suffix]
+    made = PICTURES[suffix]
     height, width = frame.pixels.shape[:2]
     if max(width, height) > made.longest:
         raise ItemError(
@@ -110,7 +72,7 @@ def encode(frame: Frame, suffix: str, settings: EncodeSettings) -> bytes:
     _tell_pixels(frame, made.holds, settings)
     meta = _fitting(frame.meta, made.holds, settings)
     try:
-        data = made.encoder(frame, meta, settings)
+        data = _ENCODERS[made.format](frame, meta, settings)
     except ItemError:
         raise
     except Exception as error:  # encoders raise anything
@@ -443,40 +405,14 @@ def _gif(frame: Frame, meta: Meta, settings: EncodeSettings) -> bytes:
     return _save(picture, "GIF", transparency=hole, optimize=False, comment=comment)
 
 
-@dataclass(frozen=True)
-class _Format:
-    encoder: Callable[[Frame, Meta, EncodeSettings], bytes]
-    longest: int
-    """Side, in pixels."""
-    holds: frozenset[str]
-    """What of a frame and its metadata has a place in it."""
-
-
-def _format(
-    encoder: Callable[[Frame, Meta, EncodeSettings], bytes], longest: int, holds: str
-) -> _Format:
-    return _Format(encoder, longest, frozenset(holds.split()))
-
-
-_JPEG = _format(_jpeg, 65500, "exif icc xmp segments iptc comment dpi")
-_PNG = _format(_png, 1_000_000, "alpha deep exif icc xmp iptc texts dpi")
-_TIFF = _format(_tiff, 1_000_000, "alpha deep exif icc xmp iptc dpi")
-_HEIC = _format(_heic, 16384, "alpha exif icc xmp")
-_FORMATS = {
-    ".jpg": _JPEG,
-    ".jpeg": _JPEG,
-    ".jpe": _JPEG,
-    ".jfif": _JPEG,
-    ".png": _PNG,
-    ".apng": _PNG,
-    ".webp": _format(_webp, 16383, "alpha exif icc xmp"),
-    ".tif": _TIFF,
-    ".tiff": _TIFF,
-    ".bmp": _format(_bmp, 1_000_000, "dpi"),
-    ".avif": _format(_avif, 65536, "alpha exif icc xmp"),
-    ".gif": _format(_gif, 65535, "holes comment"),
-    ".heic": _HEIC,
-    ".heif": _HEIC,
-    ".hif": _HEIC,
+_ENCODERS: dict[str, Callable[[Frame, Meta, EncodeSettings], bytes]] = {
+    "JPEG": _jpeg,
+    "PNG": _png,
+    "WEBP": _webp,
+    "TIFF": _tiff,
+    "BMP": _bmp,
+    "AVIF": _avif,
+    "GIF": _gif,
+    "HEIF": _heic,
 }
-"""How each suffix is written, and what it can hold."""
+"""How each format of containers.PICTURES is written."""

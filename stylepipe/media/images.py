@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from stylepipe.components import Context, PixelLimit, Reader, Sink, Writer
 from stylepipe.damage import Damaged, refuse
 from stylepipe.errors import ItemError
 from stylepipe.media import raw
+from stylepipe.media.containers import PICTURES
 from stylepipe.options import Options as BaseOptions
 from stylepipe.options import option
-from stylepipe.pictures import PICTURE_SUFFIXES
 from stylepipe.types import Frame, Info, Item
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class ImageReader(Reader):
 
     name = "image"
     kind = "image"
-    patterns = (*PICTURE_SUFFIXES, ".mpo", *raw.SUFFIXES)
+    patterns = (*PICTURES, ".mpo", *raw.SUFFIXES)
     instead = dict.fromkeys(raw.SUFFIXES, ".tif")  # which holds the depth of RAW
 
     class Options(PixelLimit):
@@ -96,7 +96,7 @@ class ImageWriter(Writer):
 
     name = "image"
     kind = "image"
-    patterns = PICTURE_SUFFIXES
+    patterns = tuple(PICTURES)
 
     class Options(BaseOptions):
         image_quality: int | None = option(
@@ -113,10 +113,9 @@ class ImageWriter(Writer):
             min=1,
             max=9,
         )
-        profile: str = option(
+        profile: Literal["keep", "srgb"] = option(
             "keep",
             "Colors: back in the source's own profile, or sRGB for all.",
-            choices=("keep", "srgb"),
         )
         strip_metadata: bool = option(
             False, "Leave out EXIF, XMP, IPTC, texts, resolution and the sRGB profile."

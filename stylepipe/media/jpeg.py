@@ -23,13 +23,9 @@ _TAIL = 8
 """Bytes that must be of use at the end of the coded data."""
 _TORN = ("Corrupt JPEG data", "Premature end of JPEG file", "Inconsistent progression sequence")
 _NOISE = (
-    *_TORN,
-    "Invalid SOS parameters",
-    "Unknown Adobe color transform",
-    "Warning: unknown JFIF",
-    "Invalid progressive parameters",
-    "Unsupported marker type",
-)
+    *_TORN, "Invalid SOS parameters", "Unknown Adobe color transform", "Warning: unknown JFIF",
+    "Invalid progressive parameters", "Unsupported marker type",
+)  # fmt: skip
 """What libjpeg prints; of the last few the picture does not suffer."""
 
 

@@ -33,25 +33,9 @@ _BOXES = {b"avif": "AVIF", b"avis": "AVIF"} | dict.fromkeys(
 _FOREIGN = re.compile("unsupported|not supported|unknown|unrecognized|cannot handle", re.I)
 """What Pillow says where it lacks the means to decode what may well be sound."""
 _LIBTIFF = (
-    "tempfile.tif",
-    "TIFF",
-    "_TIFF",
-    "LZW",
-    "ZIP",
-    "Fax",
-    "JPEG",
-    "OJPEG",
-    "PackBits",
-    "Pixar",
-    "LERC",
-    "LZMA",
-    "ZSTD",
-    "LogL",
-    "SGILog",
-    "ThunderDecode",
-    "NeXTDecode",
-    "Using code",
-)
+    "tempfile.tif", "TIFF", "_TIFF", "LZW", "ZIP", "Fax", "JPEG", "OJPEG", "PackBits", "Pixar",
+    "LERC", "LZMA", "ZSTD", "LogL", "SGILog", "ThunderDecode", "NeXTDecode", "Using code",
+)  # fmt: skip
 """How the lines begin that libtiff prints: the name that Pillow gives the file, or a function."""
 _MOVING = ("GIF", "WEBP", "PNG", "AVIF")
 """Formats of which a file may be an animation."""

@@ -17,31 +17,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 SUFFIXES = (
-    ".dng",
-    ".cr2",
-    ".cr3",
-    ".crw",
-    ".nef",
-    ".nrw",
-    ".arw",
-    ".sr2",
-    ".srf",
-    ".orf",
-    ".rw2",
-    ".raf",
-    ".pef",
-    ".srw",
-    ".3fr",
-    ".fff",
-    ".erf",
-    ".iiq",
-    ".kdc",
-    ".dcr",
-    ".mrw",
-    ".x3f",
-    ".rwl",
-    ".mos",
-)
+    ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".srf", ".orf", ".rw2", ".raf",
+    ".pef", ".srw", ".3fr", ".fff", ".erf", ".iiq", ".kdc", ".dcr", ".mrw", ".x3f", ".rwl", ".mos",
+)  # fmt: skip
 _SIGNATURES = (
     (0, b"FUJIFILMCCD-RAW", "RAF"),
     (4, b"ftypcrx ", "CR3"),

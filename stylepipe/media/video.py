@@ -6,11 +6,12 @@ import re
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from stylepipe.components import Context, PixelLimit, Reader, Sink, Writer
 from stylepipe.damage import Damaged, refuse
 from stylepipe.errors import ItemError, UsageError
+from stylepipe.media.containers import ANIMATIONS, FILMS
 from stylepipe.media.limits import check_size
 from stylepipe.options import Options as BaseOptions
 from stylepipe.options import option
@@ -20,9 +21,9 @@ from stylepipe.types import Frame, Info, Item
 if TYPE_CHECKING:
     from stylepipe.media.video_read import Span
 
-ANIMATIONS = (".gif", ".webp", ".apng", ".png", ".avif", ".avifs")
+MOVING = (*ANIMATIONS, ".avif", ".avifs")
 """Picture files that may hold several frames."""
-PRESETS = (
+Preset = Literal[
     "ultrafast",
     "superfast",
     "veryfast",
@@ -32,7 +33,7 @@ PRESETS = (
     "slow",
     "slower",
     "veryslow",
-)
+]
 
 
 class SpanOptions(PixelLimit):
@@ -65,48 +66,15 @@ class VideoReader(Reader):
     name = "video"
     kind = "video"
     patterns = (
-        ".mp4",
-        ".mov",
-        ".m4v",
-        ".mkv",
-        ".webm",
-        ".avi",
-        ".mpg",
-        ".mpeg",
-        ".m2v",
-        ".ts",
-        ".mts",
-        ".m2ts",
-        ".vob",
-        ".wmv",
-        ".asf",
-        ".flv",
-        ".ogv",
-        ".ogm",
-        ".3gp",
-        ".3g2",
-        ".mxf",
-        ".dv",
-        ".rm",
-        ".rmvb",
-        ".divx",
-        ".f4v",
-        ".nut",
-        ".y4m",
-        ".mjpeg",
-        ".h264",
-        ".h265",
-        ".hevc",
-        ".ivf",
-        ".amv",
-        *ANIMATIONS,
-    )
+        *FILMS, ".mpg", ".mpeg", ".m2v", ".ts", ".mts", ".m2ts", ".vob", ".wmv", ".asf", ".flv",
+        ".ogv", ".ogm", ".3gp", ".3g2", ".mxf", ".dv", ".rm", ".rmvb", ".divx", ".f4v", ".nut",
+        ".y4m", ".mjpeg", ".h264", ".h265", ".hevc", ".ivf", ".amv", *MOVING,
+    )  # fmt: skip
 
     class Options(SpanOptions):
-        deinterlace: str = option(
+        deinterlace: Literal["auto", "no"] = option(
             "auto",
             "Rebuild whole pictures (bwdif) where film is flagged as interlaced, or never.",
-            choices=("auto", "no"),
         )
 
     def __init__(self, options: Any) -> None:
@@ -131,7 +99,7 @@ class VideoReader(Reader):
         """
         from stylepipe.media import animation, video_read
 
-        if path.suffix.lower() in ANIMATIONS:
+        if path.suffix.lower() in MOVING:
             return animation.probe(path, self.options.span(), self.options.max_pixels)
         info = video_read.probe(path, self.options.span(), self._damaged)
         check_size(info.width, info.height, self.options.max_pixels)
@@ -145,7 +113,7 @@ class VideoReader(Reader):
         """
         from stylepipe.media import animation, video_read
 
-        if item.source.suffix.lower() in ANIMATIONS:
+        if item.source.suffix.lower() in MOVING:
             return animation.frames(
                 item.source,
                 info,
@@ -173,7 +141,7 @@ class VideoWriter(Writer):
 
     name = "video"
     kind = "video"
-    patterns = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".gif", ".webp", ".apng", ".png")
+    patterns = (*FILMS, *ANIMATIONS)
 
     class Options(BaseOptions):
         codec: str = option(
@@ -187,10 +155,9 @@ class VideoWriter(Writer):
             min=0,
             max=255,
         )
-        preset_x264: str = option(
+        preset_x264: Preset = option(
             "veryfast",
             "Speed of x264 and x265 against the size of the file.",
-            choices=PRESETS,
         )
         pix_fmt: str = option(
             "auto",
@@ -201,14 +168,20 @@ class VideoWriter(Writer):
         def check(self) -> None:
             """Raise UsageError for what FFmpeg here has not: codec, pixel format, crf with it."""
             if (self.codec, self.pix_fmt) != ("auto", "auto"):
-                from stylepipe.media.video_encode import check_encoder, check_pix_fmt
+                from stylepipe.media.video_encode import ALIASES, check_encoder, check_pix_fmt
 
                 check_encoder(self.codec, self.crf)
                 check_pix_fmt(self.pix_fmt)
+                codec = ALIASES.get(self.codec, self.codec)
+                if "preset_x264" in self.given() and not codec.startswith(("auto", "libx26")):
+                    raise UsageError(
+                        f"--preset-x264 is for libx264 and libx265, and means nothing to "
+                        f"{self.codec}; leave it out"
+                    )
 
     def check_item(self, item: Item, info: Info) -> None:
         """Refuse a film as .png: who asks for that wants pictures, not one that moves."""
-        if item.output.suffix.lower() == ".png" and item.source.suffix.lower() not in ANIMATIONS:
+        if item.output.suffix.lower() == ".png" and item.source.suffix.lower() not in MOVING:
             raise ItemError(
                 "a film cannot be written as .png; choose --format png/ for a folder of numbered "
                 "pictures, or .apng for an animated picture"
@@ -222,7 +195,7 @@ class VideoWriter(Writer):
     def open_sink(self, item: Item, info: Info, path: Path, work: Path) -> Sink:
         """Settle encoder and streams, and find what an interrupted run has left in ``work``.
 
-        Raises ItemError if the encoder refuses the clip's size or the suffix.
+        Raises ItemError if the encoder refuses the clip's size, or the container the codec.
         """
         suffix = path.suffix.lower()
         if absent := info.details.get("metadata"):

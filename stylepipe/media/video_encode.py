@@ -11,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from stylepipe.errors import ItemError, UsageError, suggest
+from stylepipe.media.containers import FILMS, Film
 from stylepipe.media.video_color import FULL, Color, bits, has_alpha, is_rgb
 from stylepipe.media.video_hdr import Light, describe, white
 from stylepipe.types import Info
@@ -20,15 +21,6 @@ if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
     from av.video.format import VideoFormat
 
-FORMATS = {
-    ".mp4": "mp4",
-    ".mov": "mov",
-    ".m4v": "mp4",
-    ".mkv": "matroska",
-    ".webm": "webm",
-    ".avi": "avi",
-}
-"""Output suffix to FFmpeg's name of the container."""
 ALIASES = {
     "h264": "libx264",
     "x264": "libx264",
@@ -42,23 +34,10 @@ ALIASES = {
 }
 
 USUAL = (
-    "libx264",
-    "libopenh264",
-    "libx265",
-    "libsvtav1",
-    "libvpx-vp9",
-    "prores_ks",
-    "ffv1",
-    "mpeg4",
-    "mjpeg",
-    "h264_nvenc",
-    "hevc_nvenc",
-    "av1_nvenc",
-    "h264_qsv",
-    "hevc_qsv",
-    "h264_videotoolbox",
+    "libx264", "libopenh264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1", "mpeg4",
+    "mjpeg", "h264_nvenc", "hevc_nvenc", "av1_nvenc", "h264_qsv", "hevc_qsv", "h264_videotoolbox",
     "hevc_videotoolbox",
-)
+)  # fmt: skip
 """Encoders worth naming, as far as they are there; FFmpeg may bring more than a hundred."""
 _THREADS = "4"
 """Of an encoder. The bytes depend on it, so it must not follow the machine; so does the memory."""
@@ -67,8 +46,6 @@ _SLICING = ("mpeg4", "libxvid", "mpeg2video", "mpeg1video", "msmpeg4", "flv", "w
 _LEAN = {"veryfast": {"partitions": "i4x4,i8x8", "b_strategy": "0"}}
 """x264 without what painted films do not reward: on five of them at one crf, 69 % of the preset's
 time, files 1 to 3 % larger, PSNR 0.01 to 0.2 dB higher. Slower presets are asked for their size."""
-_TRANSPARENT = (".mov", ".mkv")
-"""Suffixes for which an encoder is chosen that keeps alpha."""
 _HDR_BITS = 10
 """With fewer, the steps of PQ and HLG are seen."""
 _FLATTENED = ("libvpx", "libx265")
@@ -251,11 +228,12 @@ def choose(
     from av.codec import codecs_available
     from av.video.format import VideoFormat
 
-    if suffix == ".avi" and info.details.get("variable_rate"):
-        raise ItemError("its frames come at irregular times, which .avi cannot hold; use .mp4")
+    film = FILMS[suffix]
+    if not film.has_times and info.details.get("variable_rate"):
+        raise ItemError(f"its frames come at irregular times, which {suffix} cannot hold; use .mp4")
     source = VideoFormat(info.details.get("pix_fmt") or _plain_format(info))
     color = Color.parse(info.details)
-    name = _codec_for(suffix, codec, info.alpha, color.hdr)
+    name = _codec_for(film, codec, info.alpha, color.hdr)
     if name not in codecs_available:
         found = _usual()
         raise ItemError(
@@ -270,16 +248,14 @@ def choose(
         log(f"{suffix} is encoded with {name} here, which has no quality scale; crf is left out")
         options = _quality(name, None, preset)
     options["threads"] = "1" if name in _SLICING else _THREADS
-    if suffix == ".avi":
-        # AVI has no presentation times: pictures must be stored in the order they are shown.
-        options["bf"] = "0"
+    if not film.has_times:
+        options["bf"] = "0"  # pictures must be stored in the order they are shown
     light = Light.parse(info.details)
     if told := light.options(name):
         params = name.removeprefix("lib") + "-params"
         options[params] = ":".join([*filter(None, [options.get(params)]), *told])
     rate = (info.rate or Fraction(25)).limit_denominator(65535)
-    tagless = suffix == ".avi" and not name.startswith(("libx26", "h264", "hevc"))
-    apple = suffix in (".mp4", ".mov", ".m4v")  # whose players know HEVC only by its own tag
+    tagless = not film.has_color_tags and not name.startswith(("libx26", "h264", "hevc"))
     refusal: ItemError | None = None
     for candidate in [pix_fmt] if pix_fmt != "auto" else _pixel_formats(name, source, info):
         target = VideoFormat(candidate)
@@ -298,8 +274,8 @@ def choose(
             light=Light() if tagless else light,
             white=white(color, light),
             aspect=info.details.get("sample_aspect_ratio"),
-            global_header=suffix != ".avi",
-            tag="hvc1" if apple and ("265" in name or "hevc" in name) else None,
+            global_header=film.global_header,
+            tag="hvc1" if film.iso_media and ("265" in name or "hevc" in name) else None,
             options=tuple(sorted(options.items())),
         )
         try:
@@ -308,13 +284,13 @@ def choose(
             refusal = refusal or error
             continue
         if not _holds(suffix, encoding):
-            others = [s for s in FORMATS if _holds(s, encoding)]
+            others = [s for s in FILMS if _holds(s, encoding)]
             raise ItemError(
                 f"{suffix} cannot hold what {name} makes; leave --codec away"
                 f"{', or use ' + ' or '.join(others) if others else ''}"
             )
         if info.alpha and not has_alpha(target):
-            other = "leave --codec away" if suffix in _TRANSPARENT else ".mov can"
+            other = "leave --codec away" if film.alpha_codec else ".mov can"
             log(f"{suffix} with {name} cannot be transparent: shown on white; {other}")
         if tagless and color.pale:
             log(f"{suffix} with {name} cannot tell that {color.pale}: it will look pale; use .mp4")
@@ -327,7 +303,7 @@ def _holds(suffix: str, encoding: Encoding) -> bool:
     import av
 
     try:
-        with av.open(io.BytesIO(), "w", format=FORMATS[suffix]) as trial:
+        with av.open(io.BytesIO(), "w", format=FILMS[suffix].format) as trial:
             encoding.add_to(trial)
             trial.start_encoding()
     except (av.FFmpegError, ValueError):
@@ -339,16 +315,12 @@ def _plain_format(info: Info) -> str:
     return "yuv420p" if info.depth == 8 else "yuv420p10le"
 
 
-def _codec_for(suffix: str, codec: str, alpha: bool, hdr: bool) -> str:
+def _codec_for(film: Film, codec: str, alpha: bool, hdr: bool) -> str:
     if codec != "auto":
         return ALIASES.get(codec, codec)
-    if suffix == ".webm":
-        return "libsvtav1" if hdr else "libvpx-vp9"  # VP9 is often built for 8 bits only
-    if suffix == ".avi":
-        return "mpeg4"  # H.264 from AVI is read one frame late, for want of presentation times
-    if suffix in _TRANSPARENT and alpha:
-        return "prores_ks"
-    return "libx265" if hdr else "libx264"  # players look for HDR in HEVC, not in H.264
+    if alpha and film.alpha_codec:
+        return film.alpha_codec
+    return film.hdr_codec if hdr else film.codec
 
 
 def _quality(codec: str, crf: int | None, preset: str) -> dict[str, str]:

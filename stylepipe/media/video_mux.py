@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylepipe.errors import ItemError
+from stylepipe.media.containers import FILMS
 from stylepipe.media.pyav import MILLISECOND, any_text, fraction
 from stylepipe.media.segments import Index, read_index, read_payloads
 from stylepipe.media.timeline import Timeline
 from stylepipe.media.video_color import Color
-from stylepipe.media.video_encode import FORMATS, Encoding
+from stylepipe.media.video_encode import Encoding
 from stylepipe.media.video_facts import Facts, moved_timecode, needs_keys, work_tags
 from stylepipe.media.video_hdr import Light
 from stylepipe.media.video_read import open_video
-from stylepipe.media.video_streams import NEGATIVE, Cut, Plan, Streams, copy_tags
+from stylepipe.media.video_streams import Cut, StreamPlan, Streams, copy_tags
 from stylepipe.media.words import reason
 from stylepipe.types import Info
 
@@ -32,7 +33,12 @@ if TYPE_CHECKING:
 
 
 def assemble(
-    path: Path, segments: Sequence[Path], encoding: Encoding, source: Path, plan: Plan, info: Info
+    path: Path,
+    segments: Sequence[Path],
+    encoding: Encoding,
+    source: Path,
+    plan: StreamPlan,
+    info: Info,
 ) -> list[str]:
     """Write the file ``path`` from finished segments and the source's streams in ``plan``.
 
@@ -42,7 +48,7 @@ def assemble(
 
     times = _Times.scan(segments, info)
     suffix = path.suffix.lower()
-    clock = 1 / Fraction(encoding.rate) if suffix == ".avi" else times.base
+    clock = times.base if FILMS[suffix].has_times else 1 / Fraction(encoding.rate)
     notes: list[str] = []
     try:
         with ExitStack() as stack:
@@ -88,12 +94,12 @@ def _writing(path: Path, suffix: str, clock: Fraction, keys: bool) -> Any:
     import av
 
     options = {"fflags": "+bitexact"}  # no random numbers and no dates: same input, same bytes
-    if suffix in NEGATIVE:
+    if FILMS[suffix].iso_media:
         options["movflags"] = "+faststart" + ("+use_metadata_tags" if keys else "")
         if clock.numerator == 1:
             options["video_track_timescale"] = str(clock.denominator)
     return av.open(
-        f"file:{path}", "w", format=FORMATS[suffix], container_options=options, **any_text()
+        f"file:{path}", "w", format=FILMS[suffix].format, container_options=options, **any_text()
     )
 
 

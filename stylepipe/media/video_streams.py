@@ -15,9 +15,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stylepipe.media.containers import FILMS
 from stylepipe.media.pyav import base_of
 from stylepipe.media.timeline import Timeline
-from stylepipe.media.video_encode import FORMATS
 from stylepipe.media.video_read import open_video
 from stylepipe.media.video_timecode import find_timecode
 from stylepipe.media.words import reason, spell
@@ -27,27 +27,14 @@ if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
 
 _KINDS = {"audio": "sound", "subtitle": "subtitles", "attachment": "attached file"}
-_SOUND = {".mp4": "aac", ".mov": "aac", ".m4v": "aac", ".webm": "libopus", ".avi": "libmp3lame"}
-_TEXT = {
-    ".mp4": "mov_text",
-    ".mov": "mov_text",
-    ".m4v": "mov_text",
-    ".mkv": "subrip",
-    ".webm": "webvtt",
-}
 _TEXT_CODECS = ("subrip", "text", "ass", "ssa", "webvtt", "mov_text")
 _BITS_A_CHANNEL = 96_000
 _LAYOUTS = {1: "mono", 2: "stereo"}
 """Some sources only count their channels."""
 _GAP = Fraction(1, 10)
 """Seconds by which sound may stray from its times before they are taken anew."""
-_COVERED = (".mp4", ".m4v", ".mkv")
 _COVER_FILES = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
 """Codec to the name and type that Matroska knows a cover by."""
-NEGATIVE = (".mp4", ".mov", ".m4v")
-"""Containers whose edit lists give a meaning to times before zero."""
-_RUN_UP = (".mkv", ".webm")
-"""Containers that tell how much a codec decodes before what is to be heard."""
 _CLOCK_OF_MKV = 0.001
 """Seconds to which they round times."""
 _TAGS = {"language", "title", "handler_name", "filename", "mimetype", "comment"}
@@ -66,7 +53,7 @@ class Cover:
 
 
 @dataclass
-class Plan:
+class StreamPlan:
     """What becomes of the source's other streams, by their index."""
 
     copied: list[int] = field(default_factory=list)
@@ -87,9 +74,9 @@ class Cut:
     end: Fraction | None
 
 
-def plan(source: Path, info: Info, suffix: str) -> Plan:
+def plan(source: Path, info: Info, suffix: str) -> StreamPlan:
     """Decide for each stream beside the stylized one what becomes of it in such an output."""
-    result = Plan()
+    result = StreamPlan()
     video = info.details.get("stream")
     if video is None:  # an animated picture, or frames of another reader
         return result
@@ -99,18 +86,19 @@ def plan(source: Path, info: Info, suffix: str) -> Plan:
         result.notes.append(
             f"its times start anew on the way, {len(pieces)} parts are put end to end"
         )
+    film = FILMS[suffix]
     with open_video(source) as container:
         timecode = find_timecode(container, container.streams[video])
-        chapters = bool(container.chapters()) and suffix != ".avi"
+        chapters = bool(container.chapters()) and film.chapters
         for stream in container.streams:
             if stream.index == video:
                 continue
             if stream.type == "data" and stream.metadata.get("timecode") == timecode is not None:
                 continue  # the same as the film's own, from which it is written anew
-            if _is_cover(stream) and suffix in _COVERED and _codec(stream) in _COVER_FILES:
+            if _is_cover(stream) and film.covers and _codec(stream) in _COVER_FILES:
                 covers.append(stream)
                 continue
-            if stream.type not in _KINDS or (stream.type == "attachment" and suffix != ".mkv"):
+            if stream.type not in _KINDS or (stream.type == "attachment" and not film.attachments):
                 left_out.append(_name(stream, chapters))
                 continue
             if _holds(source, stream.index, suffix):
@@ -136,13 +124,13 @@ def _holds(source: Path, index: int, suffix: str) -> bool:
     try:
         with (
             open_video(source) as container,
-            av.open(io.BytesIO(), "w", format=FORMATS[suffix]) as trial,
+            av.open(io.BytesIO(), "w", format=FILMS[suffix].format) as trial,
         ):
             stream: Any = container.streams[index]
             target = trial.add_stream_from_template(stream)
             if stream.type == "audio":  # subtitles may be far between: their codec must do
-                if suffix in (".mp4", ".m4v") and _codec(stream).startswith("pcm_"):
-                    return False  # allowed by the standard, and mute in most players
+                if not FILMS[suffix].plays_pcm and _codec(stream).startswith("pcm_"):
+                    return False
                 packets = (p for p in container.demux(stream) if p.size)
                 for packet in itertools.islice(packets, 3):
                     packet.stream = target
@@ -178,7 +166,8 @@ def _name(stream: Any, chapters: bool) -> str:
     told = {key.lower(): value for key, value in stream.metadata.items()}
     if stream.type == "video":
         if _is_cover(stream):
-            return f"cover picture ({' and '.join(_COVERED)} can hold one)"
+            able = " and ".join(suffix for suffix, film in FILMS.items() if film.covers)
+            return f"cover picture ({able} can hold one)"
         if stream.disposition & Disposition.timed_thumbnails:
             return "chapter pictures"
         return f"another video ({_codec(stream)}, {stream.width}x{stream.height})"
@@ -200,8 +189,8 @@ def _conversion(stream: Any, suffix: str) -> str | None:
     if stream.codec_context is None:
         return None
     if stream.type == "audio":
-        return _SOUND.get(suffix)
-    return _TEXT.get(suffix) if _codec(stream) in _TEXT_CODECS else None
+        return FILMS[suffix].sound
+    return FILMS[suffix].text if _codec(stream) in _TEXT_CODECS else None
 
 
 def copy_tags(source: Any, target: Any) -> None:
@@ -217,11 +206,11 @@ class Streams:
         self,
         container: InputContainer,
         out: OutputContainer,
-        plan: Plan,
+        plan: StreamPlan,
         timeline: Timeline,
         suffix: str,
     ) -> None:
-        self._container, self._timeline, self._suffix = container, timeline, suffix
+        self._container, self._timeline, self._film = container, timeline, FILMS[suffix]
         self._feeds: dict[int, Callable[[Any], Iterator[Any]]] = {}
         self._covers = [packet for cover in plan.covers for packet in _attached(cover, out)]
         self.notes: list[str] = []
@@ -279,13 +268,13 @@ class Streams:
                 ready.pts = None if ready.pts is None else ready.pts - shift
                 ready.dts = None if ready.dts is None else ready.dts - shift
                 time = float((ready.pts if ready.dts is None else ready.dts) * base)
-                if self._suffix in NEGATIVE or time >= -self._run_up(ready):
+                if self._film.iso_media or time >= -self._run_up(ready):
                     yield time, ready
 
     def _run_up(self, packet: Any) -> float:
         """Seconds before zero at which the output's packets of a stream may begin."""
         context = packet.stream.codec_context
-        if self._suffix not in _RUN_UP or packet.stream.type != "audio" or context is None:
+        if not self._film.tells_run_up or packet.stream.type != "audio" or context is None:
             return 0
         samples: int = context.delay
         if not samples and context.codec.canonical_name == "opus":  # an encoder does not tell

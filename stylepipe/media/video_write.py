@@ -20,7 +20,7 @@ from stylepipe.media import video_mux
 from stylepipe.media.segments import SegmentFile, is_sound, load_frame, read_index, save_frame
 from stylepipe.media.video_color import FromRGB
 from stylepipe.media.video_encode import Encoding
-from stylepipe.media.video_streams import Plan
+from stylepipe.media.video_streams import StreamPlan
 from stylepipe.media.words import reason
 from stylepipe.types import Frame, Info, Item
 
@@ -45,7 +45,7 @@ class VideoSink(Sink):
         path: Path,
         work: Path,
         encoding: Encoding,
-        plan: Plan,
+        plan: StreamPlan,
         log: Callable[[str], None],
     ) -> None:
         self._item, self._info, self._path, self._work = item, info, path, work

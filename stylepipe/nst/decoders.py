@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from stylepipe.tiling import tiles
 
 from .encoders import Encoder
-from .files import check_digest, digest, read_file, safetensors_bytes, write_atomically
+from .files import check_digest, read_file, safetensors_bytes, tensors_digest, write_atomically
 from .networks import pad
 
 FORMAT = "stylepipe-decoders"
@@ -213,7 +213,7 @@ def fingerprint(encoder: Encoder, layers: Iterable[str]) -> str:
     encoder.check(layers)
     deepest = max(map(encoder.layers.index, layers))
     state = encoder.stages[: deepest + 1].state_dict()
-    return digest({name: value.to(torch.bfloat16) for name, value in state.items()})
+    return tensors_digest({name: value.to(torch.bfloat16) for name, value in state.items()})
 
 
 def save_decoders(
@@ -242,7 +242,7 @@ def save_decoders(
         "widths": json.dumps([list(d.widths.items()) for d in decoders.values()]),
         "encoder": fingerprint(encoder, decoders),
         "encoder_title": encoder.title,
-        "sha256": digest(tensors),
+        "sha256": tensors_digest(tensors),
     }
     write_atomically(Path(path), safetensors_bytes(tensors, header))
 

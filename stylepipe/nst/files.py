@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 
-def digest(tensors: Mapping[str, Tensor]) -> str:
+def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 of the tensors' bytes, one after the other in the order of their names."""
     result = hashlib.sha256()
     for _, value in sorted(tensors.items()):
@@ -89,5 +89,5 @@ def read_file(
 
 def check_digest(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Raise ValueError if the file names another digest than its tensors have."""
-    if metadata.get("sha256", found := digest(tensors)) != found:
+    if metadata.get("sha256", found := tensors_digest(tensors)) != found:
         raise ValueError(f"{path} is damaged: its tensors do not have the SHA-256 it names")

@@ -8,11 +8,12 @@ and several styles after Gatys et al., "Controlling Perceptual Factors in Neural
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from math import ceil
-from typing import Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,39 +24,23 @@ from .budget import Footprint, NotEnoughMemory
 from .encoders import Encoder
 from .margin import Margin
 from .objective import STRIP, Objective, Regions, TiledEncoder
-from .optimize import (
-    LEAST_HISTORY,
-    LoopOptions,
-    Size,
-    Step,
-    history,
-    optimize,
-    resize,
-    size_of,
-    sizes,
-)
+from .optimize import LEAST_HISTORY, Size, Step, history, optimize, resize, size_of, sizes
 from .paintings import Painting, area, check_regions, in_colors_of, recolored
+from .recipe import Recipe
+from .statistics import mix, stack
 from .terms import (
-    Content,
+    ContentTerm,
     FeatureTerm,
-    Histogram,
-    Laplacian,
-    OutOfRange,
-    Patches,
-    Perceptual,
+    PaintingInputs,
+    PhotoInputs,
     PictureTerm,
+    Room,
+    Statistics,
     StatisticTerm,
-    Style,
-    TotalVariation,
-    mix,
-    stack,
+    StyleTerm,
 )
-from .terms.base import Statistics
-from .terms.histogram import LEVELS
-from .terms.patches import MAX_PATCHES, SLAB
-from .terms.style import Kind, Scale
+from .terms.smooth import OutOfRange
 
-INITS = ("style", "content", "noise", "gray")
 SMALLEST_TILE = 256
 BYTES_PER_PHOTO_PIXEL = 18
 """Bytes by pixel of the photo: 12, and the caller's, of photo and result in integers."""
@@ -71,92 +56,25 @@ HELD_OF_STYLE = 48
 """Bytes by pixel of a painting: itself in its size, and on the way to it."""
 LEAST_SIDE = 16
 """Pixels below which a picture is too small to have a style."""
-PATCH_STRIDE = 8
-"""Patches are compared where a feature stands for so many pixels or more: on finer maps they hold
-no motif, and their number, which counts squared, is out of reach."""
-PATCH_SIDE = 3
-LEVELS_SIDE = 512
-"""The levels of a histogram are looked up in a painting of about this side."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What the picture is to be like. Weights of 0 leave a term out; see the terms for each.
-
-    content_layers, style_layers: layer -> share. strength: how far the style's statistics are to
-    be reached, from the photo's own (0: nothing changes) to the painting's (1). style_scale: size
-    of the painting relative to the picture. first_side: long side of the smallest size worked on,
-    0 for the full size alone. init: where to start: ``style`` is the photo in the painting's
-    colors. colors: ``linear`` or ``histogram`` first give the painting the photo's colors.
-    border: what counts of a region, see Encoder.carry. Two weights mean another thing at another
-    size: tv_weight, for it acts on the pixels themselves, and style_weight with gram_scale
-    ``sum``, which grows with their number. Raise ValueError for values out of range.
-    """
-
-    content_layers: Mapping[str, float]
-    style_layers: Mapping[str, float]
-    content_weight: float = 0.4
-    style_weight: float = 1.0
-    style_loss: Kind = "wasserstein"
-    gram_scale: Scale = "relative"
-    perceptual_weight: float = 0.0
-    histogram_weight: float = 0.0
-    patches_weight: float = 0.0
-    tv_weight: float = 1.0
-    tv_power: int = 2
-    laplacian_weight: float = 0.0
-    strength: float = 1.0
-    style_scale: float = 1.0
-    first_side: int = 128
-    init: Literal["style", "content", "noise", "gray"] = "style"
-    colors: Literal["style", "linear", "histogram"] = "style"
-    border: Literal["inside", "feather", "simple"] = "feather"
-    loop: LoopOptions = field(default_factory=LoopOptions)
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if name.endswith("_weight") and not 0 <= value < float("inf"):
-                raise ValueError(f"{name} must be 0 or more, and finite, got {value}")
-        if not any(self._wanted):
-            raise ValueError("all weights are zero: there is nothing to paint towards")
-        if not 0 <= self.strength <= 1:
-            raise ValueError(f"strength must be between 0 and 1, got {self.strength}")
-        if not self.style_scale > 0:
-            raise ValueError(f"style_scale must be positive, got {self.style_scale}")
-        if self.init not in INITS:
-            raise ValueError(f"no init {self.init!r}; known: {', '.join(INITS)}")
-
-    @property
-    def _wanted(self) -> tuple[bool, bool]:
-        """Whether there are terms of the content, and of the style."""
-        content = max(self.content_weight, self.perceptual_weight)
-        style = max(self.style_weight, self.histogram_weight, self.patches_weight)
-        return content > 0, style > 0
-
-    @property
-    def layers(self) -> list[str]:
-        """The encoder's layers that the terms read."""
-        content, style = self._wanted
-        return list(
-            dict.fromkeys(
-                [*(self.content_layers if content else ()), *(self.style_layers if style else ())]
-            )
-        )
 
 
 @dataclass(frozen=True)
 class _Learnt:
     """What the paintings teach for one size of the photo."""
 
-    terms: list[StatisticTerm]
+    terms: list[StyleTerm]
     targets: list[Statistics]
-    patches: Patches | None
+    """Of those that are terms of statistics."""
+
+    @property
+    def statistic_terms(self) -> list[StatisticTerm]:
+        return [term for term in self.terms if isinstance(term, StatisticTerm)]
 
     @property
     def nbytes(self) -> int:
         tensors = sum(t.nbytes for target in self.targets for t in target)
         # The terms hold about three times as much that they derive from their targets.
-        return 4 * tensors + (self.patches.nbytes if self.patches else 0)
+        return 4 * tensors + sum(term.held for term in self.terms)
 
 
 class Gatys:
@@ -200,7 +118,7 @@ class Gatys:
         if self.recipe.strength == 0:
             return photo.clone()
         margin = Margin.around(*size_of(photo))
-        if len(photo) > 1 and self.recipe.colors != "style":
+        if len(photo) > 1 and self.recipe.match_colors != "no":
             raise ValueError("colors of the photo are given to one photo at a time, not to a batch")
         shown = size_of(photo)
         height, width = margin.outer
@@ -251,21 +169,26 @@ class Gatys:
         return self._objective(photo, photo, paintings, regions)
 
     @cached_property
-    def _patch_layers(self) -> dict[str, float]:
-        """The style's layers for patches; of layers that are all too fine, the coarsest."""
-        if not self.recipe.patches_weight:
-            return {}
-        layers = self.recipe.style_layers
-        found = {n: w for n, w in layers.items() if self.encoder.stride(n) >= PATCH_STRIDE}
-        coarsest = max(layers, key=self.encoder.stride)
-        return found or {coarsest: layers[coarsest]}
+    def _wanted(self) -> list[tuple[type[FeatureTerm], dict[str, float], float]]:
+        """The classes of terms on features, with their layers and weights."""
+        recipe = self.recipe
+        return [
+            (term, dict(term.of_layers(layers, self.encoder)), weight)
+            for kind, layers in (
+                (ContentTerm, recipe.content_layers),
+                (StyleTerm, recipe.style_layers),
+            )
+            for term, weight in recipe.terms(kind)
+        ]
+
+    def _of(self, kind: type[Any]) -> list[tuple[type[Any], dict[str, float], float]]:
+        return [wanted for wanted in self._wanted if issubclass(wanted[0], kind)]
 
     @cached_property
     def _least(self) -> int:
         """Pixels that a side needs, of a photo and of a painting."""
         net = self.encoder
-        patches = [net.least_side(n) + (PATCH_SIDE - 1) * net.stride(n) for n in self._patch_layers]
-        return max([LEAST_SIDE, *map(net.least_side, self.recipe.layers), *patches])
+        return max(LEAST_SIDE, *(term.least_side(net, layers) for term, layers, _ in self._wanted))
 
     def _check_size(self, what: str, picture: Tensor) -> None:
         height, width = picture.shape[-2:]
@@ -276,11 +199,11 @@ class Gatys:
             )
 
     def _colored(self, photo: Tensor) -> list[Painting]:
-        if self.recipe.colors == "style":
+        if self.recipe.match_colors == "no":
             return self.paintings
         # With the photo's colors the painting is another each time.
         self._learnt.clear()
-        return recolored(self.paintings, photo[:1], self.recipe.colors)
+        return recolored(self.paintings, photo[:1], self.recipe.match_colors)
 
     def _start(self, photo: Tensor, paintings: Sequence[Painting], seed: int) -> Tensor:
         init = self.recipe.init
@@ -307,24 +230,16 @@ class Gatys:
         carried = None if regions is None else self._carried(area(regions, size))
         tile = self._tile(size, photo, regions)
         tiled_encoder = TiledEncoder(self.encoder, (), tile)
-        features: list[FeatureTerm] = []
-        content = recipe.content_layers
-        if recipe.content_weight or recipe.perceptual_weight:
-            maps = tiled_encoder.maps(small, list(content))
-            if recipe.content_weight:
-                features.append(Content(maps, content, recipe.content_weight))
-            if recipe.perceptual_weight:
-                features.append(Perceptual(maps, content, recipe.perceptual_weight))
+        content = self._of(ContentTerm)
+        maps = tiled_encoder.maps(small, list(recipe.content_layers)) if content else {}
+        inputs = PhotoInputs(recipe, small, maps)
         learnt = self._learn(size, paintings, carried is not None)
         self._aim(learnt, tiled_encoder, small, carried)
-        features += learnt.terms
-        if learnt.patches:
-            features.append(learnt.patches)
-        # What smooths is part of the style's effect: without any, the photo stays as it is.
-        pixels: list[PictureTerm] = [
-            TotalVariation(recipe.tv_weight * recipe.strength, recipe.tv_power),
-            Laplacian(small, recipe.laplacian_weight),
+        features: list[FeatureTerm] = [
+            *(term.build(inputs, layers, weight) for term, layers, weight in content),
+            *learnt.terms,
         ]
+        pixels = [term.build(inputs, weight) for term, weight in recipe.terms(PictureTerm)]
         if recipe.loop.optimizer == "lbfgs":  # the others keep to the range by themselves
             pixels.append(OutOfRange())
         return Objective(self.encoder, features, pixels, regions=carried, tile=tile)
@@ -344,7 +259,6 @@ class Gatys:
         return sum(learnt.nbytes for learnt in self._learnt.values())
 
     def _taught(self, size: Size, paintings: Sequence[Painting], divided: bool) -> _Learnt:
-        recipe, layers = self.recipe, self.recipe.style_layers
         pictures = [resize(p.picture, self._style_size(p, size)) for p in paintings]
         viewers = [
             TiledEncoder(self.encoder, (), self._style_tile(size_of(p), _count(painting.regions)))
@@ -356,51 +270,45 @@ class Gatys:
             else None
             for painting, picture in zip(paintings, pictures, strict=True)
         ]
-        terms: list[StatisticTerm] = []
-        if recipe.style_weight:
-            terms.append(Style(layers, recipe.style_weight, recipe.style_loss, recipe.gram_scale))
-        if recipe.histogram_weight:
-            coarse = (min(size[0], LEVELS_SIDE), min(size[1], LEVELS_SIDE))
-            maps = [
-                v.maps(resize(p.picture, self._style_size(p, coarse)), list(layers))
-                for v, p in zip(viewers, paintings, strict=True)
-            ]
-            terms.append(Histogram(maps, layers, recipe.histogram_weight))
+
+        def maps(layers: Iterable[str], side: int | None = None) -> list[dict[str, Tensor]]:
+            shown = pictures
+            if side is not None:
+                coarse = (min(size[0], side), min(size[1], side))
+                shown = [resize(p.picture, self._style_size(p, coarse)) for p in paintings]
+            return [v.maps(p, list(layers)) for v, p in zip(viewers, shown, strict=True)]
+
+        serves = [own or (index if divided else 0) for index, own in enumerate(carried)]
+        inputs = PaintingInputs(self.recipe, maps, serves, [p.weight for p in paintings])
+        built = [term.build(inputs, layers, weight) for term, layers, weight in self._of(StyleTerm)]
+        learnt = _Learnt(built, [])
+        terms = learnt.statistic_terms
         found: list[list[Statistics]] = []
         for tiled_encoder, picture, own in zip(viewers, pictures, carried, strict=True):
             sums = tiled_encoder.measure(picture, terms, own) if terms else []
             found.append([t.statistics(s) for t, s in zip(terms, sums, strict=True)])
         # Without regions of their own the k-th painting serves the k-th region.
         apart = divided and paintings[0].regions is None
-        targets = [
+        learnt.targets[:] = [
             stack([f[i] for f in found])
             if apart
             else mix([(f[i], p.weight) for f, p in zip(found, paintings, strict=True)])
             for i in range(len(terms))
         ]
-        patches = None
-        if self._patch_layers:
-            bank = [
-                (v.maps(p, list(self._patch_layers)), own or (index if divided else 0))
-                for index, (v, p, own) in enumerate(zip(viewers, pictures, carried, strict=True))
-            ]
-            weight = recipe.patches_weight * recipe.strength
-            shares = [p.weight for p in paintings]
-            patches = Patches(bank, self._patch_layers, weight, PATCH_SIDE, shares)
-        return _Learnt(terms, targets, patches)
+        return learnt
 
     def _aim(
         self, learnt: _Learnt, tiled_encoder: TiledEncoder, small: Tensor, carried: Regions | None
     ) -> None:
         """Give the terms the statistics to reach: the paintings', or on the way to them."""
-        targets, share = learnt.targets, self.recipe.strength
-        if share < 1 and learnt.terms:
-            sums = tiled_encoder.measure(small, learnt.terms, carried)
+        targets, share, terms = learnt.targets, self.recipe.strength, learnt.statistic_terms
+        if share < 1 and terms:
+            sums = tiled_encoder.measure(small, terms, carried)
             targets = [
                 mix([(term.statistics(own), 1.0 - share), (target, share)])
-                for term, own, target in zip(learnt.terms, sums, targets, strict=True)
+                for term, own, target in zip(terms, sums, targets, strict=True)
             ]
-        for term, target in zip(learnt.terms, targets, strict=True):
+        for term, target in zip(terms, targets, strict=True):
             term.aim(target)
 
     def _style_size(self, painting: Painting, size: Size) -> Size:
@@ -420,7 +328,7 @@ class Gatys:
         """
         recipe, foot = self.recipe, self._footprint
         held: float = BYTES_PER_PIXEL + OPTIMIZER_BYTES_PER_PIXEL[recipe.loop.optimizer]
-        if recipe._wanted[0]:
+        if self._of(ContentTerm):
             held += foot.nbytes(recipe.content_layers)
         if recipe.loop.optimizer == "lbfgs":
             values = 3 * len(photo) * size[0] * size[1]
@@ -439,9 +347,9 @@ class Gatys:
 
     def _style_tile(self, size: Size, regions: int) -> int | None:
         """As _tile, for a painting: nothing of it is held but what it teaches."""
-        return self._cut(
-            size, HELD_OF_STYLE + self._footprint.nbytes(self._patch_layers), 1, regions, size
-        )
+        whole = [layers for term, layers, _ in self._of(StyleTerm) if term.whole_maps]
+        held = self._footprint.nbytes(dict.fromkeys(chain.from_iterable(whole)))
+        return self._cut(size, HELD_OF_STYLE + held, 1, regions, size)
 
     def _cut(
         self,
@@ -471,7 +379,7 @@ class Gatys:
                 "smaller, allow more memory, or take another encoder",
                 needed,
             )
-        extra = PATCH_SIDE - 1 if self._patch_layers else 0
+        extra = max(term.extra for term, _, _ in self._wanted)
         around = 2 * TiledEncoder(self.encoder, self.recipe.layers, SMALLEST_TILE, extra).margin
         least = min(SMALLEST_TILE + around, height) * min(SMALLEST_TILE + around, width)
         needed = fixed + ceil(least * each)
@@ -485,22 +393,11 @@ class Gatys:
 
     def _of_terms(self, size: Size, regions: int) -> int:
         """Bytes that the terms take besides maps: matrices, and the paintings' patches."""
-        recipe, maps = self.recipe, self._footprint.maps
-        pixels = sum(h * w for h, w in (self._style_size(p, size) for p in self.paintings))
-        found = 0
-        for name in self._patch_layers:
-            patches = min(MAX_PATCHES, ceil(pixels * maps[name].positions))
-            # Twice while they are made; then beside what is like them.
-            found += 2 * 4 * patches * PATCH_SIDE**2 * maps[name].channels
-            found += min(2 * SLAB, 8 * patches * ceil(size[0] * size[1] * maps[name].positions))
-        for layer in recipe.style_layers:
-            if recipe.style_weight:
-                # The moments, their targets and, of wasserstein, what the root is made with.
-                matrices = 15 if recipe.style_loss == "wasserstein" else 10
-                found += 4 * matrices * regions * maps[layer].channels ** 2
-            if recipe.histogram_weight:
-                found += 4 * 10 * LEVELS * regions * maps[layer].channels
-        return found
+        sizes = (self._style_size(p, size) for p in self.paintings)
+        style_pixels = sum(height * width for height, width in sizes)
+        maps = self._footprint.maps
+        room = Room(self.recipe, maps, size[0] * size[1], style_pixels, regions)
+        return sum(term.nbytes(layers, room) for term, layers, _ in self._wanted)
 
     @cached_property
     def _footprint(self) -> Footprint:

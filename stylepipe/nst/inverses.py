@@ -13,8 +13,10 @@ from .decoders import Decoder
 from .encoders import Encoder
 from .gatys import BYTES_PER_PIXEL, OPTIMIZER_BYTES_PER_PIXEL
 from .objective import Objective
-from .optimize import LoopOptions, Step, optimize, size_of
-from .terms import Content, TotalVariation
+from .optimize import Step, optimize, size_of
+from .recipe import LoopOptions
+from .terms.content import Content
+from .terms.smooth import TotalVariation
 
 PASS = 8
 """Maps that a pass without gradients takes at its widest place. It holds 3.5 (measured on a CPU, in

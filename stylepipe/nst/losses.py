@@ -26,11 +26,43 @@ def content_loss(features: Tensor, target: Tensor) -> Tensor:
     made relative. Without the half of the mean square a photo of an empty
     sky would weigh more than all others together.
     """
-    features, target = features.float(), target.float()
-    square = target.square().flatten(1).mean(dim=1)
-    mean = target.mean(dim=(2, 3)).square().mean(dim=1)
-    error = (features - target).square().flatten(1).mean(dim=1)
-    return error / (square - mean + 0.5 * square + EPS)
+    return squared_error(features, target) / content_size(target)
+
+
+def squared_error(features: Tensor, target: Tensor) -> Tensor:
+    """Sum over channels and positions, N C H W -> N, in float32 or finer."""
+    return (exact(features) - exact(target)).square().sum(dim=(1, 2, 3))
+
+
+def content_size(target: Tensor) -> Tensor:
+    """What a squared error of N C H W is relative to in content_loss: N."""
+    positions = target.shape[2] * target.shape[3]
+    sums = target.sum(dim=(2, 3), dtype=torch.promote_types(target.dtype, torch.float32))
+    square = torch.stack([exact(t).square().sum() for t in target])
+    mean = sums.square().sum(dim=1) / positions
+    return square - mean + 0.5 * square + EPS * positions
+
+
+def directions(features: Tensor, floor: Tensor) -> Tensor:
+    """Features N C H W scaled to length 1 over the channels, in float32 or finer. floor: N 1 1 1,
+    see direction_floor.
+    """
+    features = exact(features)
+    length = features.square().sum(dim=1, keepdim=True) + floor
+    return features * length.rsqrt()
+
+
+def direction_floor(target: Tensor) -> Tensor:
+    """Added to squared lengths, of N C H W: N 1 1 1. Where all channels are dark a direction means
+    little, and its gradient would be huge.
+    """
+    square = torch.stack([exact(t).square().sum(dim=0).mean() for t in target])
+    return 1e-4 * square.view(-1, 1, 1, 1) + EPS
+
+
+def exact(values: Tensor) -> Tensor:
+    """In float32, or in float64 if they are: sums need more digits than bfloat16 has."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def moments(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -114,15 +146,26 @@ def wasserstein_loss(features: Tensor, mean: Tensor, covariance: Tensor, root: T
     target's total variance.
 
     mean (N C), covariance (N C C), root: the target's moments and sqrtm(regularised covariance).
-    Dowson, Landau, "The Fréchet distance between multivariate normal distributions" (1982), as a
-    style loss in place of Gatys' squared Gram error: it does not neglect the weak directions.
+    A style loss in place of Gatys' squared Gram error: it does not neglect the weak directions.
     """
     own_mean, own = moments(features)
     size = trace(covariance)
-    own = regularise(own, size)
-    cross = root_trace(root @ own @ root)
-    spread = trace(own) + trace(regularise(covariance, size)) - 2.0 * cross
-    return ((own_mean - mean).square().sum(dim=1) + spread) / (size + EPS)
+    distance = squared_wasserstein(
+        own_mean, regularise(own, size), mean, regularise(covariance, size), root
+    )
+    return distance / (size + EPS)
+
+
+def squared_wasserstein(
+    mean: Tensor, covariance: Tensor, other_mean: Tensor, other: Tensor, other_root: Tensor
+) -> Tensor:
+    """Of Gaussians with means N C and covariances N C C of full rank, the second with its root: N.
+
+    Dowson, Landau, "The Fréchet distance between multivariate normal distributions" (1982).
+    """
+    cross = root_trace(other_root @ covariance @ other_root)
+    spread = trace(covariance) + trace(other) - 2.0 * cross
+    return (mean - other_mean).square().sum(dim=1) + spread
 
 
 def recolor(photo: Tensor, mean: Tensor, std: Tensor) -> Tensor:
@@ -178,11 +221,32 @@ def spike_penalty(x: Tensor, limit: float = 4.0) -> Tensor:
 
 def total_variation(x: Tensor) -> Tensor:
     """Mean squared difference of neighbors, N C H W -> N."""
-    right = (x[..., :, 1:] - x[..., :, :-1]).square().flatten(1).mean(dim=1)
-    below = (x[..., 1:, :] - x[..., :-1, :]).square().flatten(1).mean(dim=1)
-    return right + below
+    channels, height, width = x.shape[1:]
+    right, below = neighbor_differences(x, x)
+    return right / (channels * height * (width - 1)) + below / (channels * (height - 1) * width)
+
+
+def neighbor_differences(rows: Tensor, next_too: Tensor, power: int = 2) -> tuple[Tensor, Tensor]:
+    """Sums of squared (power 2) or absolute (power 1) differences of N C h W, N each: to the right
+    of `rows`, and downward in `next_too`, the same rows with the next one, if there is one.
+    """
+    right = rows[..., :, 1:] - rows[..., :, :-1]
+    below = next_too[..., 1:, :] - next_too[..., :-1, :]
+    sizes = (d.square() if power == 2 else d.abs() for d in (right, below))
+    first, second = (size.sum(dim=(1, 2, 3)) for size in sizes)
+    return first, second
 
 
 def range_penalty(x: Tensor) -> Tensor:
     """Mean squared distance of the values to [0,1], N C H W -> N."""
     return (x - torch.clamp(x, 0.0, 1.0)).square().flatten(1).mean(dim=1)
+
+
+def laplacian(picture: Tensor, cell: int) -> Tensor:
+    """Four neighbors less four times the center, of means over cells of pixels, summed over RGB:
+    N 3 H W -> N 1 h w. Li et al., "Laplacian-Steered Neural Style Transfer" (2017), eq. 5 and 6.
+    """
+    x = F.avg_pool2d(picture, cell).sum(dim=1, keepdim=True)
+    center = x[..., 1:-1, 1:-1]
+    around = x[..., :-2, 1:-1] + x[..., 2:, 1:-1] + x[..., 1:-1, :-2] + x[..., 1:-1, 2:]
+    return around - 4.0 * center

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +24,7 @@ from .encoders import Encoder
 from .margin import Margin
 from .optimize import Size, Step, resize, size_of, sizes
 from .paintings import Painting, area, check_regions, in_colors_of, recolored
+from .recipe import NeighborRecipe
 
 CELL = 4
 """Side in pixels of what a hypercolumn stands for."""
@@ -41,42 +41,6 @@ RANGE_WEIGHT = 10.0
 BYTES_PER_FEATURE = 28
 """Of hypercolumns: themselves, the target, and what their gradient holds, in float32."""
 EPS = 1e-8
-
-
-@dataclass(frozen=True)
-class NeighborRecipe:
-    """How to paint.
-
-    content: part of the photo in what is looked for, 0 to 1; the rest is the picture so far.
-    steps: of the optimizer, in each size. matches: how often neighbors are looked for, in each
-    size. first_side, max_side: long sides of the smallest and the largest size worked on; a
-    larger photo's picture is enlarged from the latter. style_scale: size of the painting relative
-    to the picture. turned: whether the painting serves turned by 90, 180 and 270 degrees too.
-    colors: ``linear`` or ``histogram`` first give the painting the photo's colors.
-    Raise ValueError for values out of range.
-    """
-
-    content: float = 0.5
-    steps: int = 80
-    matches: int = 2
-    first_side: int = 64
-    max_side: int = 1024
-    style_scale: float = 1.0
-    turned: bool = True
-    colors: Literal["style", "linear", "histogram"] = "style"
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.content <= 1:
-            raise ValueError(f"content must be between 0 and 1, got {self.content}")
-        if self.steps < 1 or not 1 <= self.matches <= self.steps:
-            raise ValueError(
-                f"steps and matches must be 1 or more, and matches no more than steps, got "
-                f"{self.steps} and {self.matches}"
-            )
-        if min(self.first_side, self.max_side) < 1:
-            raise ValueError("first_side and max_side must be 1 or more")
-        if not self.style_scale > 0:
-            raise ValueError(f"style_scale must be positive, got {self.style_scale}")
 
 
 @dataclass(frozen=True)
@@ -126,9 +90,9 @@ class Neighbors:
         self._check_size("a picture", photo)
         check_regions(self.paintings, regions)
         paintings = self.paintings
-        if self.recipe.colors != "style":
+        if self.recipe.match_colors != "no":
             # With the photo's colors the painting is another each time.
-            paintings = recolored(paintings, photo, self.recipe.colors)
+            paintings = recolored(paintings, photo, self.recipe.match_colors)
             self._banks.clear()
         shown = size_of(photo)
         factor = min(1.0, self.recipe.max_side / max(shown))
@@ -274,8 +238,8 @@ class Neighbors:
         if needed > self.memory:
             raise NotEnoughMemory(
                 f"to paint {size[1]}x{size[0]} pixels takes {-(-needed >> 20)} MiB of memory, and "
-                f"{self.memory >> 20} MiB are allowed: allow more, or work on a smaller size "
-                "(--max-side), from which the picture is enlarged",
+                f"{self.memory >> 20} MiB are allowed: allow more, or enlarge the picture "
+                "from a smaller size",
                 needed,
             )
 

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .files import check_digest, digest, read_file, safetensors_bytes, write_atomically
+from .files import check_digest, read_file, safetensors_bytes, tensors_digest, write_atomically
 from .norms import instance_norm
 
 FORMAT = "stylepipe-fast"
@@ -307,7 +307,7 @@ def save_styles(
         "format_version": FORMAT_VERSION,
         "architecture": net.spec.to_json(),
         "styles": json.dumps([asdict(s) for s in styles], ensure_ascii=False),
-        "sha256": digest(tensors),
+        "sha256": tensors_digest(tensors),
     }
     write_atomically(Path(path), safetensors_bytes(tensors, header))
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from stylepipe.tiling import tiles
 
 from .encoders import Encoder
-from .terms.base import Box, FeatureTerm, Measured, PictureTerm, Strip, View
+from .terms.base import Box, FeatureTerm, PictureTerm, Strip, Sums, View
 
 Regions = Mapping[str, Tensor]
 STRIP = 1 << 19
@@ -110,12 +110,12 @@ class TiledEncoder:
     @torch.no_grad()
     def measure(
         self, picture: Tensor, terms: Sequence[FeatureTerm], regions: Regions | None = None
-    ) -> list[Measured]:
+    ) -> list[Sums]:
         """What each term measures on the whole picture."""
         layers = list(chain.from_iterable(term.layers for term in terms))
         extra = max((term.extra for term in terms), default=0)
         tiled_encoder = TiledEncoder(self.encoder, layers, self.tile, extra)
-        total: list[Measured] = []
+        total: list[Sums] = []
         for part in tiled_encoder.parts(picture.shape[-2], picture.shape[-1]):
             view = tiled_encoder.encode(picture, part, regions)
             total = _added(total, [term.measure(view) for term in terms])
@@ -175,7 +175,7 @@ class Objective:
             return found | values
         # The derivative of the values by the sums over all tiles first, then tile by tile that of
         # the sums by the pixels: only one tile's features are held at any time.
-        sums: list[Measured] = []
+        sums: list[Sums] = []
         with torch.no_grad():
             for part in parts:
                 sums = _added(sums, self._measure(picture, part))
@@ -216,11 +216,11 @@ class Objective:
             last = min(first + step, height)
             yield max(first - grid, 0), min(last + grid, height), (first, last)
 
-    def _measure(self, picture: Tensor, part: Part) -> list[Measured]:
+    def _measure(self, picture: Tensor, part: Part) -> list[Sums]:
         view = self.tiled_encoder.encode(picture, part, self.regions)
         return [term.measure(view) for term in self.features]
 
-    def _valued(self, measured: Sequence[Measured]) -> tuple[dict[str, Tensor], Tensor]:
+    def _valued(self, measured: Sequence[Sums]) -> tuple[dict[str, Tensor], Tensor]:
         values = {
             term.name: term.weight * term.value(found)
             for term, found in zip(self.features, measured, strict=True)
@@ -229,7 +229,7 @@ class Objective:
         return {name: value.detach() for name, value in values.items()}, total
 
 
-def _added(total: list[Measured], more: list[Measured]) -> list[Measured]:
+def _added(total: list[Sums], more: list[Sums]) -> list[Sums]:
     if not total:
         return more
     return [[a + b for a, b in zip(x, y, strict=True)] for x, y in zip(total, more, strict=True)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import cos, inf, isfinite, nan, pi, sqrt
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,9 +13,9 @@ from torch import Tensor
 from stylepipe.memory import trim_allocator
 
 from .objective import Objective
+from .recipe import LoopOptions
 
 Size = tuple[int, int]
-OPTIMIZERS = ("adam", "adamw", "lbfgs")
 RATES = {"adam": 0.02, "adamw": 0.02, "lbfgs": 1.0}
 BETAS = (0.9, 0.99)
 LONGEST = 0.05
@@ -41,38 +40,6 @@ EXPLODED = 100.0
 
 class Diverged(RuntimeError):
     """The loss became infinite or no number, again and again."""
-
-
-@dataclass(frozen=True)
-class LoopOptions:
-    """How to optimize.
-
-    steps: over all sizes. optimizer: adam; adamw, which is drawn back a little, not to black but
-    to the picture that each size began with; lbfgs. rate: None takes the optimizer's own (RATES).
-    schedule: of the rate within the last size. average: decay of the running mean of the iterates
-    (Polyak, Juditsky 1992), 0 for none; L-BFGS has none. tolerance: go on to the next size, or
-    end, when the loss fell by less than this part of itself in WINDOW steps; 0: never.
-    Raise ValueError for values out of range.
-    """
-
-    steps: int = 300
-    optimizer: Literal["adam", "adamw", "lbfgs"] = "adam"
-    rate: float | None = None
-    schedule: Literal["cosine", "constant"] = "cosine"
-    average: float = 0.99
-    tolerance: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError(f"steps must be 1 or more, got {self.steps}")
-        if self.optimizer not in OPTIMIZERS:
-            raise ValueError(f"no optimizer {self.optimizer!r}; known: {', '.join(OPTIMIZERS)}")
-        if self.rate is not None and not self.rate > 0:
-            raise ValueError(f"the rate must be positive, got {self.rate}")
-        if not 0 <= self.average < 1:
-            raise ValueError(f"average must be at least 0 and below 1, got {self.average}")
-        if not 0 <= self.tolerance < 1:
-            raise ValueError(f"tolerance must be at least 0 and below 1, got {self.tolerance}")
 
 
 @dataclass(frozen=True)
@@ -145,7 +112,7 @@ def resize(picture: Tensor, size: Size) -> Tensor:
     return picture.clamp(0.0, 1.0)
 
 
-_Moments = tuple[int, Tensor, Tensor]
+_AdamState = tuple[int, Tensor, Tensor]
 
 
 class _Loop:
@@ -155,8 +122,8 @@ class _Loop:
         self.options, self.on_step = options, on_step
         self.picture = picture
         """What a size begins with, and then its mean iterate."""
-        self._moments: _Moments | None = None
-        self.rate = options.rate or RATES[options.optimizer]
+        self._moments: _AdamState | None = None
+        self.rate = options.learning_rate or RATES[options.optimizer]
         self.number = 0
         self.rollbacks = 0
 
@@ -260,7 +227,7 @@ class _Loop:
         optimizer.step(closure)
         return found
 
-    def _optimizer(self, leaf: Tensor, moments: _Moments | None) -> torch.optim.Optimizer:
+    def _optimizer(self, leaf: Tensor, moments: _AdamState | None) -> torch.optim.Optimizer:
         if self.options.optimizer == "lbfgs":
             # One evaluation a step; without a line search, as is usual for this task.
             return torch.optim.LBFGS(
@@ -341,7 +308,7 @@ def _shorten(optimizer: torch.optim.Optimizer, leaf: Tensor, before: Tensor) -> 
         optimizer.state[leaf]["t"] *= share
 
 
-def _carried(optimizer: torch.optim.Optimizer, leaf: Tensor) -> _Moments | None:
+def _carried(optimizer: torch.optim.Optimizer, leaf: Tensor) -> _AdamState | None:
     state = optimizer.state.get(leaf, {})
     if "exp_avg" not in state:
         return None

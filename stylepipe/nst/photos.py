@@ -13,14 +13,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stylepipe.errors import ItemError
-
 CACHE_BYTES = 1 << 30
 GRID, FEW, FLAT = 64, 8, 0.9
 """Sampled on a grid of so many positions a side, a picture in which so few colors cover more than
 this part is a mask or a flat drawing. Photos stay below 0.7, even on a white background."""
 Read = Callable[[Path], NDArray[np.uint8]]
-"""Reads a picture as H W 3, sRGB, upright. Raises ItemError where it cannot be read."""
+"""Reads a picture as H W 3, sRGB, upright. Raises UnreadablePicture."""
+
+
+class UnreadablePicture(ValueError):
+    """A picture that cannot be read; the sentence names it."""
 
 
 def scale_to(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
@@ -47,7 +49,7 @@ def to_tensor(picture: NDArray[np.uint8]) -> Tensor:
 def load_picture(read: Read, path: Path, side: int, trim: float = 0.0) -> Tensor:
     """A picture as 1 3 H W in [0,1], scaled down to a short side of `side` if it is larger.
 
-    trim: the part of each side to cut off first. Raise ItemError where it cannot be read.
+    trim: the part of each side to cut off first. Raises UnreadablePicture.
     """
     picture = read(path)
     top, left = (round(trim * s) for s in picture.shape[:2])
@@ -66,14 +68,6 @@ def told_apart(paths: Sequence[Path]) -> list[tuple[str, int]]:
     return [(path.relative_to(common).as_posix(), path.stat().st_size) for path in real]
 
 
-def check_crops(size: int, zoom: float, least: int) -> None:
-    """Raise ValueError unless crops have `least` pixels a side and photos are not enlarged."""
-    if size < least:
-        raise ValueError(f"size must be {least} pixels or more, got {size}")
-    if not zoom >= 1.0:
-        raise ValueError(f"zoom must be 1 or more, got {zoom}")
-
-
 class Photos:
     """An endless supply of batches of square crops; step n's batch is a function of the seed.
 
@@ -81,7 +75,7 @@ class Photos:
     color_jitter: the part of the crops that get other colors (see recolored). flat: whether masks
     and flat drawings count too: of a crop of one color a network can only make one flat field,
     which a training takes for its collapse. Photos are read at once while they fit in memory, the
-    rest when they are drawn. warnings: a sentence for each photo left out. Raise ValueError where
+    rest when they are drawn. warnings: a sentence for each photo left out. Raises ValueError where
     none serves.
     """
 
@@ -134,7 +128,7 @@ class Photos:
             return None
         try:
             picture = self._read(path)
-        except ItemError as error:
+        except UnreadablePicture as error:
             self.warnings.append(str(error))
             self._unfit.add(path)
             return None
@@ -153,7 +147,7 @@ class Photos:
     def batch(self, step: int, count: int) -> Tensor:
         """Batch number `step`: count 3 size size in [0,1].
 
-        Raise FileNotFoundError where no photo serves any more.
+        Raises FileNotFoundError where no photo serves any more.
         """
         rng = np.random.default_rng((self.seed, 0, step))
         return torch.stack([self._crop(rng) for _ in range(count)])

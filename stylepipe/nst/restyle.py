@@ -20,8 +20,9 @@ from .inverses import FeatureInverter, of_pass
 from .objective import TiledEncoder
 from .optimize import resize, size_of
 from .paintings import Painting, Size, area, check_regions, recolored
+from .recipe import RestyleSettings
 from .swap import WORKING, StylePatches
-from .transforms import SLAB, StyleStatistics, blended, moments, restyled, stacked
+from .transforms import SLAB, StyleStatistics, blended, region_moments, restyled, stacked
 
 KEPT = 8
 """What the paintings teach is kept for other sizes of photos in this part of the memory."""
@@ -88,7 +89,7 @@ class MomentTransform(FeatureTransform):
 
     def learn(self, styles: Iterable[StyleFeatures], apart: bool) -> StyleStatistics:
         found = [
-            (StyleStatistics.of(moments(s.maps, s.region_masks, full=self.full)), s.weight)
+            (StyleStatistics.of(region_moments(s.maps, s.region_masks, full=self.full)), s.weight)
             for s in styles
         ]
         return stacked([statistics for statistics, _ in found]) if apart else blended(found)
@@ -186,25 +187,6 @@ class PatchSwap(FeatureTransform):
         for part in parts:
             result += part
         return result, None
-
-
-@dataclass(frozen=True)
-class RestyleSettings:
-    """How photos are restyled. strength: 0 (the photo) to 1. style_scale: size of the painting
-    relative to the photo. colors: ``linear`` or ``histogram`` first give the painting the photo's
-    colors. border: what counts of a region, see Encoder.carry. Raise ValueError out of range.
-    """
-
-    strength: float = 1.0
-    style_scale: float = 1.0
-    colors: Literal["style", "linear", "histogram"] = "style"
-    border: Literal["inside", "feather", "simple"] = "feather"
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.strength <= 1:
-            raise ValueError(f"strength must be between 0 and 1, got {self.strength}")
-        if not self.style_scale > 0:
-            raise ValueError(f"style_scale must be positive, got {self.style_scale}")
 
 
 class Restyler:
@@ -371,11 +353,11 @@ class Restyler:
         return max(learning, pixels * painting) + self.transform.takes(found, pixels, sum(sizes))
 
     def _colored(self, photo: Tensor) -> list[Painting]:
-        if self.settings.colors == "style":
+        if self.settings.match_colors == "no":
             return self.paintings
         # With the photo's colors the painting is another each time.
         self._learnt.clear()
-        return recolored(self.paintings, photo, self.settings.colors)
+        return recolored(self.paintings, photo, self.settings.match_colors)
 
     def _check_size(self, what: str, picture: Tensor) -> None:
         height, width = picture.shape[-2:]

@@ -111,8 +111,8 @@ class StylePatches:
             if not patches.any():
                 raise ValueError(
                     f"no patch of the style serves region {number}: enlarge that region of the "
-                    "style's mask or, as styles are scaled to the photo, pass a greater "
-                    "--style-scale or a larger photo; or give the region a style of its own"
+                    "style's mask or, as styles are scaled to the photo, take a greater "
+                    "style scale or a larger photo; or give the region a style of its own"
                 )
         self._pieces: list[_Piece] = []
         first = 0

@@ -32,7 +32,7 @@ class Moments:
     spread: Tensor
 
 
-def moments(features: Tensor, region_masks: Tensor | None = None, *, full: bool) -> Moments:
+def region_moments(features: Tensor, region_masks: Tensor | None = None, *, full: bool) -> Moments:
     """Of features 1 C H W in regions 1 K H W (weights; None: everywhere).
 
     full: the covariance instead of the variances.
@@ -121,7 +121,7 @@ def restyled(
     the noise of a sky does become strokes, raised by a shallow level with the sky's gradient.
     """
     full = style.root.ndim == 3
-    own = moments(features, region_masks, full=full)
+    own = region_moments(features, region_masks, full=full)
     turns, left = _turns(own.spread, style.root, limit)
     result = torch.empty_like(features) if out is None else out
     for values, weights, rows in _slabs(features, region_masks):
@@ -163,7 +163,7 @@ def _gains(own: Tensor, wanted: Tensor, limit: Tensor | None) -> tuple[Tensor, T
 
 def adain(content: Tensor, style: Tensor) -> Tensor:
     """Features N C H W with the channels' means and deviations of others, N C h w, row by row."""
-    found = [StyleStatistics.of(moments(s[None], full=False)) for s in style]
+    found = [StyleStatistics.of(region_moments(s[None], full=False)) for s in style]
     return torch.cat([restyled(c[None], s)[0] for c, s in zip(content, found, strict=True)])
 
 

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from .encoders import Encoder
-from .gatys import Gatys, Recipe
+from .gatys import Gatys
 from .objective import TiledEncoder
 from .optimize import resize
 from .paintings import Painting
-from .terms import Perceptual, Style
+from .recipe import TUNABLE, Recipe
+from .terms.content import Perceptual
+from .terms.style import Style
 
 SIDE = 192
 STEPS = 60
 CONTENT = (0.1, 0.25, 0.6, 1.5)
 SMOOTH = (1.0, 8.0)
 WEAKER = (0.7,)
-VARIED = ("content_weight", "tv_weight", "strength")
 
 
 @dataclass(frozen=True)
@@ -43,22 +44,16 @@ class Candidate:
     def score(self) -> float:
         return (1.0 + self.content) * (1.0 + self.style)
 
-    @property
-    def title(self) -> str:
-        """As flags of the command line."""
-        return (
-            f"--content-weight {self.content_weight:g} --tv-weight {self.tv_weight:g} "
-            f"--strength {self.strength:g}"
-        )
-
     def recipe(self, base: Recipe) -> Recipe:
         """A recipe with this choice."""
-        return replace(
-            base,
-            content_weight=self.content_weight,
-            tv_weight=self.tv_weight,
-            strength=self.strength,
-        )
+        return varied(base, {name: getattr(self, name) for name in TUNABLE})
+
+
+def varied(recipe: Recipe, values: Mapping[str, float]) -> Recipe:
+    """A recipe with other values of some of TUNABLE. Raise ValueError for ones out of range."""
+    weights = {n.removesuffix("_weight"): v for n, v in values.items() if n.endswith("_weight")}
+    strength = values.get("strength", recipe.strength)
+    return replace(recipe, weights={**recipe.weights, **weights}, strength=strength)
 
 
 def search(
@@ -69,14 +64,14 @@ def search(
     regions: Tensor | None,
     *,
     memory: int,
-    vary: Collection[str] = VARIED,
+    vary: Collection[str] = TUNABLE,
     seed: int = 0,
     progress: Callable[[float, str], None] | None = None,
 ) -> list[Candidate]:
     """Try the grid CONTENT x SMOOTH at the recipe's strength on a photo of SIDE pixels, then the
     best of them at strengths WEAKER by these factors; return the candidates, best first.
 
-    photo: 1 3 H W in [0,1]. regions: 1 K H W or None. vary: which of VARIED to search; the others
+    photo: 1 3 H W in [0,1]. regions: 1 K H W or None. vary: which of TUNABLE to search; the others
     stay as the recipe has them. progress: is told the share done, 0 to 1.
     Raise Diverged or ValueError as Gatys.paint does.
     """
@@ -87,13 +82,15 @@ def search(
     quick = replace(recipe, loop=replace(recipe.loop, steps=STEPS))
     judge = _Judge(encoder, paintings, recipe, small, regions, memory)
     found: list[Candidate] = []
-    contents = CONTENT if "content_weight" in vary else (recipe.content_weight,)
-    smooths = SMOOTH if "tv_weight" in vary else (recipe.tv_weight,)
+    contents = CONTENT if "content_weight" in vary else (recipe.weights["content"],)
+    smooths = SMOOTH if "tv_weight" in vary else (recipe.weights["tv"],)
     weaker = WEAKER if "strength" in vary else ()
     total = len(contents) * len(smooths) + len(weaker)
 
     def attempt(content: float, smooth: float, strength: float) -> None:
-        choice = replace(quick, content_weight=content, tv_weight=smooth, strength=strength)
+        choice = varied(
+            quick, {"content_weight": content, "tv_weight": smooth, "strength": strength}
+        )
         painter = Gatys(encoder, paintings, choice, memory)
         picture = painter.paint(small, regions=regions, seed=seed)
         found.append(Candidate(content, smooth, strength, picture, *judge(picture)))
@@ -122,11 +119,8 @@ class _Judge:
         memory: int,
     ) -> None:
         layers = recipe.style_layers
-        full = replace(
-            recipe, strength=1.0, style_loss="wasserstein", content_weight=0.0, style_weight=1.0,
-            perceptual_weight=0.0, histogram_weight=0.0, patches_weight=0.0, tv_weight=0.0,
-            laplacian_weight=0.0,
-        )  # fmt: skip
+        only = dict.fromkeys(recipe.weights, 0.0) | {Style.name: 1.0}
+        full = replace(recipe, strength=1.0, style_loss="wasserstein", weights=only)
         painter = Gatys(encoder, paintings, full, memory)
         self._objective = painter.objective(small, regions)
         self._tiled_encoder = TiledEncoder(encoder, list(layers))

@@ -31,8 +31,9 @@ from stylepipe.nst import losses
 from stylepipe.nst.decoders import load_decoders
 from stylepipe.nst.encoders import Encoder, load_encoder, open_encoder
 from stylepipe.nst.inverses import DecoderInverter, FeatureInverter, OptimizationInverter
-from stylepipe.nst.optimize import LoopOptions, Step
+from stylepipe.nst.optimize import Step
 from stylepipe.nst.photos import load_picture, scale_to, to_tensor
+from stylepipe.nst.recipe import LoopOptions
 from stylepipe.nst.restyle import PatchSwap, StyleFeatures
 
 BUNDLED = Path(__file__).resolve().parents[2] / "plugins" / "decoders"

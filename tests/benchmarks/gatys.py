@@ -138,8 +138,9 @@ def shipped_step(row: str) -> Callable[[], None]:
 
     tune_allocator()
     from stylepipe.nst.encoders import open_encoder
-    from stylepipe.nst.gatys import Gatys, Recipe
+    from stylepipe.nst.gatys import Gatys
     from stylepipe.nst.paintings import Painting
+    from stylepipe.nst.recipe import Recipe
 
     device = pick("cpu")
     with tempfile.TemporaryDirectory() as folder:
@@ -232,8 +233,10 @@ def shipped_loop(vgg: Path, side: int, goal: float) -> None:
     tune_allocator()
     from stylepipe.nst.encoders import open_encoder
     from stylepipe.nst.objective import Objective, TiledEncoder
-    from stylepipe.nst.optimize import LoopOptions, Step, optimize
-    from stylepipe.nst.terms import Content, Style
+    from stylepipe.nst.optimize import Step, optimize
+    from stylepipe.nst.recipe import LoopOptions
+    from stylepipe.nst.terms.content import Content
+    from stylepipe.nst.terms.style import Style
 
     photo, painting = load(PHOTO, (side, side)), load(PAINTING, (side, side))
     judge = PlainLoss(plain_vgg(vgg, truncated=True), photo, painting, 2)

@@ -35,7 +35,6 @@ import argparse
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -47,10 +46,11 @@ from torch import Tensor, nn
 from stylepipe import read_picture
 from stylepipe.device import pick
 from stylepipe.nst.encoders import Encoder, open_encoder
-from stylepipe.nst.gatys import Gatys, Recipe
-from stylepipe.nst.optimize import LoopOptions, resize, size_of
+from stylepipe.nst.gatys import Gatys
+from stylepipe.nst.optimize import resize, size_of
 from stylepipe.nst.paintings import Painting
 from stylepipe.nst.photos import load_picture, write_grid
+from stylepipe.nst.recipe import LoopOptions, Recipe
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 PHOTOS = [
@@ -162,8 +162,9 @@ class Judge:
         for picture in (photo, painting):  # before an hour of painting
             _cells(picture)
         if encoder:
-            how = Recipe(encoder.default_content, encoder.default_style, tv_weight=0.0)
-            how = replace(how, content_weight=1.0)
+            how = Recipe(
+                encoder.default_content, encoder.default_style, {"content": 1.0, "tv": 0.0}
+            )
             self._objective = Gatys(encoder, [Painting(painting)], how, MEMORY).objective(photo)
             self._layer = [n for n in encoder.default_style if encoder.stride(n) <= 8][-1]
 
@@ -195,8 +196,7 @@ def recipe(encoder: Encoder, weights: str, steps: int) -> Recipe:
         raise ValueError(f"{weights!r} is not --style-weight:--patches-weight, such as 1:0.5")
     return Recipe(
         *(encoder.default_content, encoder.default_style),
-        style_weight=float(style),
-        patches_weight=float(patches),
+        weights={"style": float(style), "patches": float(patches)},
         loop=LoopOptions(steps=steps),
     )
 

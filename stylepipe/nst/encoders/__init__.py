@@ -5,8 +5,7 @@ them do.
 """
 
 from .encoder import IMAGENET_MEAN, IMAGENET_STD, Architecture, Encoder
-from .guides import Mode
-from .opening import NAMES, POOLINGS, load_encoder, open_encoder, read_tensors
+from .opening import NAMES, POOLINGS, WeightsError, load_encoder, open_encoder, read_tensors
 from .vgg import save_encoder, stack_encoder
 
 __all__ = [
@@ -16,7 +15,7 @@ __all__ = [
     "POOLINGS",
     "Architecture",
     "Encoder",
-    "Mode",
+    "WeightsError",
     "load_encoder",
     "open_encoder",
     "read_tensors",

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from stylepipe.errors import suggest
+from stylepipe.nst.recipe import Border
+from stylepipe.spelling import suggest
 
-from .guides import Mode, propagate
+from .guides import propagate
 from .windows import Window, windows
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -157,7 +158,7 @@ class Encoder(nn.Module):
         return pixels
 
     def propagate(
-        self, region_masks: Tensor, layers: Iterable[str], mode: Mode = "inside"
+        self, region_masks: Tensor, layers: Iterable[str], mode: Border = "inside"
     ) -> dict[str, Tensor]:
         """How much each feature belongs to each region: masks, carried through the network.
 

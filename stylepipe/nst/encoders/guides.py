@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylepipe.errors import suggest
+from stylepipe.nst.recipe import Border
+from stylepipe.spelling import suggest
 
 from .windows import Window
 
-Mode = Literal["inside", "feather", "simple"]
-
 
 def propagate(
-    region_masks: Tensor, windows: Mapping[str, list[Window]], layers: Iterable[str], mode: Mode
+    region_masks: Tensor, windows: Mapping[str, list[Window]], layers: Iterable[str], mode: Border
 ) -> dict[str, Tensor]:
     """planes: N K H W in [0,1]. windows: those of each layer, shallow first. See Encoder.carry."""
-    if mode not in get_args(Mode):
+    if mode not in get_args(Border):
         raise ValueError(
-            f"unknown way {mode!r} to carry masks{suggest(mode, get_args(Mode))}; "
-            f"there are {', '.join(get_args(Mode))}"
+            f"unknown way {mode!r} to carry masks{suggest(mode, get_args(Border))}; "
+            f"there are {', '.join(get_args(Border))}"
         )
     wanted = set(layers)
     found: dict[str, Tensor] = {}

@@ -8,33 +8,41 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import torch
 from torch import Tensor
 
-from stylepipe.errors import SetupError, UsageError, suggest
+from stylepipe.nst.recipe import FETCHED_AS, EncoderName, Pooling
+from stylepipe.spelling import suggest
 from stylepipe.weights import KNOWN, Weights, fetch
 
 from . import convnets, vgg, vit
 from .encoder import Architecture, Encoder
 
-POOLINGS = ("max", "average", "l2")
+POOLINGS = get_args(Pooling)
 BUNDLED = Path(__file__).with_name("compact.safetensors")
 
 Tensors = Mapping[str, Tensor]
+
+
+class WeightsError(ValueError):
+    """Weights that are missing on this machine, damaged, or of another network."""
 
 
 @dataclass(frozen=True)
 class Network:
     """A kind of network that files can hold."""
 
-    name: str
+    name: EncoderName
     """As the user calls it."""
     title: str
     fits: Callable[[Tensors], bool]
     """Whether these look like its tensors."""
     build: Callable[[Tensors, str], Encoder]
     """Of the tensors and a pooling. Raises ValueError."""
+    pools: bool = True
+    """Whether it has max pooling, for which another can stand."""
 
 
 def _is_vgg(architecture: Architecture, tensors: Tensors) -> bool:
@@ -51,26 +59,25 @@ def _is_squeezenet(kernel: int, tensors: Tensors) -> bool:
     return fires and first.shape[-1] == kernel
 
 
-def _network(name: str, cut: convnets.CutModel, fits: Callable[[Tensors], bool]) -> Network:
+def _network(name: EncoderName, cut: convnets.CutModel, fits: Callable[[Tensors], bool]) -> Network:
     return Network(name, cut.architecture.title, fits, partial(convnets.encoder, cut))
 
 
+_VGGS: dict[EncoderName, Architecture] = {"vgg19": vgg.VGG19, "vgg16": vgg.VGG16}
 NETWORKS = (
     *(
         Network(name, kind.title, partial(_is_vgg, kind), partial(vgg.vgg, kind))
-        for name, kind in (("vgg19", vgg.VGG19), ("vgg16", vgg.VGG16))
+        for name, kind in _VGGS.items()
     ),
     _network("squeezenet", convnets.SQUEEZENET1_1, partial(_is_squeezenet, 3)),
     _network("squeezenet", convnets.SQUEEZENET1_0, partial(_is_squeezenet, 7)),
     _network("resnet50", convnets.RESNET50, lambda t: "bn1.running_mean" in t),
     _network("densenet121", convnets.DENSENET121, lambda t: "features.conv0.weight" in t),
-    Network("vit-b-16", vit.VIT_B_16.title, lambda t: "conv_proj.weight" in t, vit.vit),
+    Network("vit-b-16", vit.VIT_B_16.title, lambda t: "conv_proj.weight" in t, vit.vit, False),
     Network("compact", "a compact encoder", lambda t: "relu1_1.weight" in t, vgg.compact),
     Network("compact", "a pruned VGG-19", lambda t: "conv0.weight" in t, vgg.pruned),
 )
-NAMES = ("auto", *dict.fromkeys(network.name for network in NETWORKS))
-# What is fetched for a name. SqueezeNet 1.1 is as good as 1.0 in less than half the time.
-_FETCHED = {"squeezenet": "squeezenet1_1"}
+NAMES = get_args(EncoderName)
 
 
 def open_encoder(
@@ -88,61 +95,34 @@ def open_encoder(
     weights: a file of its tensors, as for `load_encoder`; without one, torchvision's, fetched if
     need be and if `fetch` allows it, or the one in the package. "auto": what `weights` holds;
     without that VGG-19 where it was fetched before, else the one in the package. pooling: one of
-    POOLINGS. log: is told in one line which encoder it is and, for "auto", how to get another.
+    POOLINGS. log: is told in one line which encoder it is.
 
-    Raise UsageError for an unknown name or pooling, or a file that is not there; SetupError for
-    weights that cannot be fetched or are not the named network's.
+    Raise ValueError for an unknown name, and for a pooling that is unknown or that the network
+    cannot have; FileNotFoundError; WeightsError. What fetching raises is not caught.
     """
     for what, word, known in (("encoder", name, NAMES), ("pooling", pooling, POOLINGS)):
         if word not in known:
-            raise UsageError(
+            raise ValueError(
                 f"unknown {what} {word!r}{suggest(word, known)}; there are {', '.join(known)}"
             )
-    hint = ""
-    if weights is None:
-        name, hint = _chosen(name)
+    if weights is None and name == "auto":
+        name = "vgg19" if KNOWN["vgg19"].path.is_file() else "compact"
     path = weights or _path(name, fetch)
-    try:
-        encoder = load_encoder(path, name=name, pooling=pooling, device=device, dtype=dtype)
-    except FileNotFoundError as error:
-        raise UsageError(str(error)) from error
-    except ValueError as error:
-        raise SetupError(str(error)) from error
+    encoder = load_encoder(path, name=name, pooling=pooling, device=device, dtype=dtype)
     if log:
         where = "in the package" if path == BUNDLED else path
-        log(f"encoder: {encoder.title} to {encoder.layers[-1]} ({where}){hint}")
+        log(f"encoder: {encoder.title} to {encoder.layers[-1]} ({where})")
     return encoder
 
 
-def _chosen(name: str) -> tuple[str, str]:
-    """The name of a network and, where "auto" chose it, how to get the other."""
-    entry = KNOWN["vgg19"]
-    if name == "auto" and entry.path.is_file():
-        return "vgg19", "; for the faster one in the package: --encoder compact"
-    if name == "auto":
-        return (
-            "compact",
-            f"; for VGG-19: stylepipe weights fetch vgg19 ({entry.megabytes} MB)",
-        )
-    return name, ""
-
-
 def _path(name: str, may_fetch: bool) -> Path:
-    """Where the tensors of a network lie. Raise SetupError if they are not on this machine."""
+    """Where the tensors of a network lie. Raise WeightsError if they are not on this machine."""
     if name == "compact":
         if not BUNDLED.is_file():
-            raise SetupError(
-                f"the compact encoder is missing from this installation ({BUNDLED}); install "
-                "stylepipe again, or use --encoder vgg19 or --encoder-weights FILE"
-            )
+            raise WeightsError(f"the compact encoder is missing from this installation ({BUNDLED})")
         return BUNDLED
-    entry = KNOWN[_FETCHED.get(name, name)]
-    if may_fetch:
-        try:
-            return fetch(entry)
-        except SetupError as error:
-            raise SetupError(f"{error}; or name a file with --encoder-weights") from error
-    return _verified(entry)
+    entry = KNOWN[FETCHED_AS.get(name, name)]
+    return fetch(entry) if may_fetch else _verified(entry)
 
 
 def _verified(entry: Weights) -> Path:
@@ -152,9 +132,7 @@ def _verified(entry: Weights) -> Path:
         problem = f"are damaged ({entry.path})"
     else:
         return entry.path
-    raise SetupError(
-        f"the weights {entry.name!r} {problem}; fetch them: stylepipe weights fetch {entry.name}"
-    )
+    raise WeightsError(f"the weights {entry.name!r} {problem}")
 
 
 def load_encoder(
@@ -168,8 +146,8 @@ def load_encoder(
     """Read an encoder from a file: a torchvision state dictionary of one of the networks in NAMES,
     or a small encoder (see `save_encoder`); complete or cut short. The tensors' names tell which.
 
-    Raise FileNotFoundError; ValueError if it holds something else than `name` or is damaged;
-    UsageError for a pooling that the network cannot have.
+    Raise FileNotFoundError; WeightsError if it holds something else than `name` or is damaged;
+    ValueError for a pooling that the network cannot have.
     """
     tensors = {
         key: tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor.detach()
@@ -177,12 +155,19 @@ def load_encoder(
     }
     for key, tensor in tensors.items():
         if not bool(tensor.isfinite().all()):
-            raise ValueError(f"{path}: {key!r} holds values that are not finite; take another file")
+            raise WeightsError(
+                f"{path}: {key!r} holds values that are not finite; take another file"
+            )
     network = _recognize(path, tensors, name)
+    if pooling != "max" and not network.pools:
+        raise ValueError(
+            f"{network.title} has no max pooling that {pooling} pooling could stand for; leave the "
+            "pooling at max, or use another encoder"
+        )
     try:
         encoder = network.build(tensors, pooling)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise WeightsError(f"{path}: {error}") from error
     return encoder.placed(device, dtype)
 
 
@@ -190,18 +175,18 @@ def _recognize(path: str | os.PathLike[str], tensors: Tensors, name: str) -> Net
     found = [network for network in NETWORKS if network.fits(tensors)]
     if not found:
         titles = ", ".join(dict.fromkeys(network.title for network in NETWORKS))
-        raise ValueError(f"{path}: holds none of the networks known here ({titles})")
+        raise WeightsError(f"{path}: holds none of the networks known here ({titles})")
     for network in found:
         if name in ("auto", network.name):
             return network
     asked = next(network.title for network in NETWORKS if network.name == name)
-    raise ValueError(f"{path}: holds {found[0].title}, not {asked}")
+    raise WeightsError(f"{path}: holds {found[0].title}, not {asked}")
 
 
 def read_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """The named tensors of a safetensors file or of a torch checkpoint of plain tensors.
 
-    Raise FileNotFoundError where there is no file, ValueError where it is something else or
+    Raise FileNotFoundError where there is no file, WeightsError where it is something else or
     cannot be read.
     """
     path = Path(path)
@@ -212,7 +197,7 @@ def read_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from error
+        raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
@@ -223,13 +208,13 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         try:
             return load_file(path)
         except SafetensorError as error:
-            raise ValueError(f"{path}: not a safetensors file, or truncated ({error})") from error
+            raise WeightsError(f"{path}: not a safetensors file, or truncated ({error})") from error
     from pickle import UnpicklingError
 
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, UnpicklingError) as error:
-        raise ValueError(f"{path}: not a checkpoint of plain tensors ({error})") from error
+        raise WeightsError(f"{path}: not a checkpoint of plain tensors ({error})") from error
     if not isinstance(tensors, dict) or not all(isinstance(v, Tensor) for v in tensors.values()):
-        raise ValueError(f"{path}: not a dictionary of tensors")
+        raise WeightsError(f"{path}: not a dictionary of tensors")
     return tensors

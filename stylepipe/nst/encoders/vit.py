@@ -12,8 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylepipe.errors import UsageError
-
 from .convnets import fill
 from .encoder import Architecture, Encoder
 from .windows import Window
@@ -93,15 +91,10 @@ class ViTEncoder(Encoder):
 def vit(tensors: Mapping[str, Tensor], pooling: str = "max") -> Encoder:
     """ViT-B/16 of torchvision's state dictionary, as deep as its tensors go.
 
-    Raise ValueError if they are of something else, UsageError for another pooling than "max".
+    It has no pooling. Raise ValueError if they are of something else.
     """
     from torchvision.models import vit_b_16
 
-    if pooling != "max":
-        raise UsageError(
-            f"ViT-B/16 has no max pooling that {pooling} pooling could stand for; "
-            "leave the pooling at max, or use another encoder"
-        )
     with torch.device("meta"):
         model = vit_b_16(weights=None)
     return ViTEncoder(model, fill(model, "ViT-B/16", STAGES, tensors))

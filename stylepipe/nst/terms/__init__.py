@@ -1,27 +1,47 @@
-"""The terms of the image objective, one file a family."""
+"""The terms of the image objective, a family a file. Each file in here is found by itself.
 
-from .base import FeatureTerm, PictureTerm, StatisticTerm, Strip, View, mix, stack
-from .content import Content, Perceptual
-from .histogram import Histogram
-from .patches import Patches
-from .smooth import Laplacian, OutOfRange, TotalVariation
-from .style import KINDS, Style
+Importing them does not import torch.
+"""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+from .base import (
+    ContentTerm,
+    FeatureTerm,
+    PaintingInputs,
+    PhotoInputs,
+    PictureTerm,
+    Room,
+    Statistics,
+    StatisticTerm,
+    Strip,
+    StyleTerm,
+    Sums,
+    Term,
+    View,
+    layer_weights,
+)
+from .registry import losses, register
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")
 
 __all__ = [
-    "KINDS",
-    "Content",
+    "ContentTerm",
     "FeatureTerm",
-    "Histogram",
-    "Laplacian",
-    "OutOfRange",
-    "Patches",
-    "Perceptual",
+    "PaintingInputs",
+    "PhotoInputs",
     "PictureTerm",
+    "Room",
     "StatisticTerm",
+    "Statistics",
     "Strip",
-    "Style",
-    "TotalVariation",
+    "StyleTerm",
+    "Sums",
+    "Term",
     "View",
-    "mix",
-    "stack",
+    "layer_weights",
+    "losses",
+    "register",
 ]

@@ -3,20 +3,30 @@
 A term does not see the picture as a whole. It *measures* what it sees (sums over positions), the
 measurements of all tiles are added, and the *value* follows from the sum. For terms of statistics
 this is exact, not an approximation: the gradient of a tile is that of the whole picture.
+
+A new loss is one file: a class that derives from ContentTerm, StyleTerm, StatisticTerm or
+PictureTerm, with ``@register`` (see registry). Modules of terms import torch inside functions, for
+names, defaults and help texts are asked for before anything is computed.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
+from typing import TYPE_CHECKING, ClassVar, Self
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
-Measured = list[Tensor]
+    from stylepipe.nst.budget import Map
+    from stylepipe.nst.encoders import Encoder
+    from stylepipe.nst.recipe import Recipe
+
+Sums = list["Tensor"]
 """Sums over positions; of the same shapes whatever the size of the tile."""
+Statistics = list["Tensor"]
+"""Means over positions, each N K ...: what a picture's regions are like, whatever their size."""
 Box = tuple[int, int, int, int]
 """top, bottom, left, right."""
 
@@ -54,58 +64,126 @@ class View:
         return whole[..., top:bottom, left:right]
 
 
-class FeatureTerm(ABC):
-    """A term on the features of an encoder.
+@dataclass(frozen=True)
+class PhotoInputs:
+    """What terms of the content, and of the pixels, are made from."""
 
-    weight scales its value in the objective; layers are those it reads. Every value is relative to
-    its target's size, so that a weight means the same for every encoder, layer and picture size.
+    recipe: Recipe
+    photo: Tensor
+    """N 3 H W, in the size to paint."""
+    maps: Mapping[str, Tensor]
+    """Content layer -> N C h w, its features; none if no term of the content is wanted."""
+
+
+@dataclass(frozen=True)
+class PaintingInputs:
+    """What terms of the style are made from, for photos of one size."""
+
+    recipe: Recipe
+    maps: Callable[..., list[dict[str, Tensor]]]
+    """maps(layers, side=None): of each painting, in the size in which it serves, layer -> 1 C h w;
+    as for a photo of `side` pixels at most."""
+    regions: Sequence[Mapping[str, Tensor] | int]
+    """What each painting may be used for: one region of the photo, or, by layer, its own regions
+    1 K h w."""
+    shares: Sequence[float]
+    """Of the paintings, of any sum."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """What the memory that a term takes depends on."""
+
+    recipe: Recipe
+    maps: Mapping[str, Map]
+    """Of the encoder's layers, by pixel."""
+    pixels: int
+    """Of the photo."""
+    style_pixels: int
+    """Of all paintings."""
+    regions: int
+
+
+class Term(ABC):
+    """A part of the objective. weight scales its value."""
+
+    name: ClassVar[str]
+    """What tables of losses call it; with ``_weight`` behind it the name of its option."""
+    default: ClassVar[float] = 0.0
+    """Its weight where nobody gives one."""
+    help: ClassVar[str] = ""
+    """Of the option, in a sentence."""
+    weight: float
+
+
+class FeatureTerm(Term):
+    """A term on the features of an encoder; layers are those it reads.
+
+    Every value is relative to its target's size, so that a weight means the same for every encoder,
+    layer and picture size.
     """
 
-    name: str
-    weight: float
     layers: tuple[str, ...]
     extra = 0
     """Features that it looks at beyond the tile, below and right."""
 
     @abstractmethod
-    def measure(self, view: View) -> Measured:
+    def measure(self, view: View) -> Sums:
         """Sums over the positions of the tile, one tensor or more with N first."""
 
     @abstractmethod
-    def value(self, total: Measured) -> Tensor:
+    def value(self, total: Sums) -> Tensor:
         """The value, N, of the sum of all tiles' measurements."""
 
+    @classmethod
+    def of_layers(cls, layers: Mapping[str, float], encoder: Encoder) -> Mapping[str, float]:
+        """Those of the recipe's layers that it is for, with their shares; by default all."""
+        return layers
 
-Statistics = list[Tensor]
-"""Means over positions, each N K ...: what a picture's regions are like, whatever their size."""
+    @classmethod
+    def least_side(cls, encoder: Encoder, layers: Mapping[str, float]) -> int:
+        """Pixels that a side needs, of a photo and of a painting."""
+        return max(map(encoder.least_side, layers))
+
+    @classmethod
+    def nbytes(cls, layers: Mapping[str, float], room: Room) -> int:
+        """Bytes that it takes besides the maps of the photo; by default none that count."""
+        return 0
 
 
-class StatisticTerm(FeatureTerm):
+class ContentTerm(FeatureTerm):
+    """A term that compares with the photo."""
+
+    @classmethod
+    @abstractmethod
+    def build(cls, inputs: PhotoInputs, layers: Mapping[str, float], weight: float) -> Self:
+        """The term for a photo."""
+
+
+class StyleTerm(FeatureTerm):
+    """A term that compares with paintings: it is kept for all photos of a size."""
+
+    whole_maps: ClassVar[bool] = False
+    """Whether it is made from the paintings' maps as they are, and not from sums over them."""
+    held: int = 0
+    """Bytes of what it keeps of the paintings."""
+
+    @classmethod
+    @abstractmethod
+    def build(cls, inputs: PaintingInputs, layers: Mapping[str, float], weight: float) -> Self:
+        """The term for photos of a size. Raise ValueError for paintings that cannot serve."""
+
+
+class StatisticTerm(StyleTerm):
     """A term that compares statistics of the features, region by region, with a style's."""
 
     @abstractmethod
-    def statistics(self, total: Measured) -> Statistics:
+    def statistics(self, total: Sums) -> Statistics:
         """The statistics of a picture from its summed measurements."""
 
     @abstractmethod
     def aim(self, target: Statistics) -> None:
         """Set what to reach; before value() is asked for."""
-
-
-def mix(parts: Sequence[tuple[Statistics, float]]) -> Statistics:
-    """Weighted average: several styles in one, or a photo and a style for a weaker effect.
-
-    The statistics are averaged, never the pictures (Gatys et al., "Controlling Perceptual Factors
-    in Neural Style Transfer", 2017, sec. 6).
-    """
-    total = sum(weight for _, weight in parts)
-    scaled = ([value * (weight / total) for value in statistics] for statistics, weight in parts)
-    return [reduce(torch.add, values) for values in zip(*scaled, strict=True)]
-
-
-def stack(regions: Sequence[Statistics]) -> Statistics:
-    """Statistics of pictures of one region each, as those of the regions of one picture."""
-    return [torch.cat(parts, dim=1) for parts in zip(*regions, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -127,13 +205,16 @@ class Strip:
         return self.pixels[..., first - self.top : last - self.top, :]
 
 
-class PictureTerm(ABC):
+class PictureTerm(Term):
     """A term on the pixels alone: a mean, so that strips add up to its value."""
 
-    name: str
-    weight: float
     grid = 1
     """Strips begin at multiples of so many rows, and show as many around their own."""
+
+    @classmethod
+    @abstractmethod
+    def build(cls, inputs: PhotoInputs, weight: float) -> Self:
+        """The term for a photo."""
 
     @abstractmethod
     def part(self, strip: Strip) -> Tensor:
@@ -151,31 +232,3 @@ def layer_weights(weights: Mapping[str, float]) -> dict[str, float]:
         raise ValueError(f"layer weights must not be negative, and not all zero: {dict(weights)}")
     total = sum(weights.values())
     return {layer: weight / total for layer, weight in weights.items() if weight > 0}
-
-
-def exact(values: Tensor) -> Tensor:
-    """In float32, or in float64 if they are: sums need more digits than bfloat16 has."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))
-
-
-def flat(features: Tensor, region_masks: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Of features N C h w and regions N K h w or 1 K h w, None for one: N C P, in float32 or
-    finer, and N K P.
-    """
-    values = exact(features).flatten(2)
-    if region_masks is None:
-        return values, values.new_ones(len(values), 1, values.shape[2])
-    return values, region_masks.to(values).expand(len(values), -1, -1, -1).flatten(2)
-
-
-def over_regions(errors: Tensor, count: Tensor) -> Tensor:
-    """Mean of errors N K over the regions that have positions (count N K): N. A region that the
-    picture lacks, or that a map is too coarse to hold, must not count as one of zeros.
-    """
-    present = (count.detach() > 0.5).to(errors)
-    return (errors * present).sum(dim=1) / present.sum(dim=1).clamp_min(1.0)
-
-
-def weighted(values: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-    """Sum of values N by their weights."""
-    return torch.stack([w * v for v, w in zip(values, weights, strict=True)]).sum(dim=0)

@@ -3,54 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Self
 
-import torch
-from torch import Tensor
+from .base import ContentTerm, PhotoInputs, Sums, View, layer_weights
+from .registry import register
 
-from stylepipe.nst.losses import EPS
+if TYPE_CHECKING:
+    from torch import Tensor
 
-from .base import FeatureTerm, Measured, View, exact, layer_weights, weighted
 
-
-class Content(FeatureTerm):
-    """Squared error of features, over the target's variance and half its mean square.
-
-    Gatys, Ecker, Bethge, "Image Style Transfer Using Convolutional Neural Networks" (2016), eq. 1,
-    made relative as in losses.content_loss. targets: layer -> N C H W, the photo's features.
+@register
+class Content(ContentTerm):
+    """Squared error of features, over the target's variance and half its mean square: see
+    losses.content_loss. targets: layer -> N C H W, the photo's features.
     """
 
     name = "content"
+    default = 0.4
+    help = "Weight of the photo's content (alpha)."
 
     def __init__(
         self, targets: Mapping[str, Tensor], layers: Mapping[str, float], weight: float = 1.0
     ) -> None:
+        from stylepipe.nst.losses import content_size
+
         self.weight, self.shares = weight, layer_weights(layers)
         self.layers = tuple(self.shares)
         self.targets = {layer: targets[layer].detach() for layer in self.layers}
-        self.sizes = [self._size(self.targets[layer]) for layer in self.layers]
+        self.sizes = [content_size(self.targets[layer]) for layer in self.layers]
 
-    @staticmethod
-    def _size(target: Tensor) -> Tensor:
-        """What an error is relative to, summed over all positions: N."""
-        positions = target.shape[2] * target.shape[3]
-        wide = torch.promote_types(target.dtype, torch.float32)
-        sums = target.sum(dim=(2, 3), dtype=wide)
-        square = torch.stack([exact(t).square().sum() for t in target])
-        mean = sums.square().sum(dim=1) / positions
-        return square - mean + 0.5 * square + EPS * positions
+    @classmethod
+    def build(cls, inputs: PhotoInputs, layers: Mapping[str, float], weight: float) -> Self:
+        return cls(inputs.maps, layers, weight)
 
-    def measure(self, view: View) -> Measured:
-        return [
-            (exact(view.inner(n)) - exact(view.of(self.targets[n], n))).square().sum((1, 2, 3))
-            for n in self.layers
-        ]
+    def measure(self, view: View) -> Sums:
+        from stylepipe.nst.losses import squared_error
 
-    def value(self, total: Measured) -> Tensor:
+        return [squared_error(view.inner(n), view.of(self.targets[n], n)) for n in self.layers]
+
+    def value(self, total: Sums) -> Tensor:
+        from stylepipe.nst.statistics import weighted
+
         errors = [t / size for t, size in zip(total, self.sizes, strict=True)]
         return weighted(errors, list(self.shares.values()))
 
 
-class Perceptual(FeatureTerm):
+@register
+class Perceptual(ContentTerm):
     """Squared distance of features scaled to length 1 over the channels, mean over positions.
 
     Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric" (2018),
@@ -59,39 +58,34 @@ class Perceptual(FeatureTerm):
     """
 
     name = "perceptual"
+    help = "Weight of LPIPS-like content."
 
     def __init__(
-        self,
-        targets: Mapping[str, Tensor],
-        layers: Mapping[str, float],
-        weight: float = 1.0,
+        self, targets: Mapping[str, Tensor], layers: Mapping[str, float], weight: float = 1.0
     ) -> None:
+        from stylepipe.nst.losses import direction_floor
+
         self.weight, self.shares = weight, layer_weights(layers)
         self.layers = tuple(self.shares)
         self.targets = {layer: targets[layer].detach() for layer in self.layers}
-        self._floors = {n: self._floor(t) for n, t in self.targets.items()}
+        self._floors = {n: direction_floor(t) for n, t in self.targets.items()}
 
-    @staticmethod
-    def _floor(target: Tensor) -> Tensor:
-        """Added to squared lengths, N 1 1 1: where all channels are dark a direction means little,
-        and its gradient would be huge.
-        """
-        square = torch.stack([exact(t).square().sum(dim=0).mean() for t in target])
-        return 1e-4 * square.view(-1, 1, 1, 1) + EPS
+    @classmethod
+    def build(cls, inputs: PhotoInputs, layers: Mapping[str, float], weight: float) -> Self:
+        return cls(inputs.maps, layers, weight)
 
-    def _unit(self, features: Tensor, layer: str) -> Tensor:
-        features = exact(features)
-        length = features.square().sum(dim=1, keepdim=True) + self._floors[layer]
-        return features * length.rsqrt()
+    def measure(self, view: View) -> Sums:
+        from stylepipe.nst.losses import directions, squared_error
 
-    def measure(self, view: View) -> Measured:
         found = []
         for layer in self.layers:
-            own = self._unit(view.inner(layer), layer)
-            wanted = self._unit(view.of(self.targets[layer], layer), layer)
-            found.append((own - wanted).square().sum(dim=(1, 2, 3)) / 2)
+            own = directions(view.inner(layer), self._floors[layer])
+            wanted = directions(view.of(self.targets[layer], layer), self._floors[layer])
+            found.append(squared_error(own, wanted) / 2)
         return found
 
-    def value(self, total: Measured) -> Tensor:
+    def value(self, total: Sums) -> Tensor:
+        from stylepipe.nst.statistics import weighted
+
         means = [t / self.targets[n][0, 0].numel() for t, n in zip(total, self.layers, strict=True)]
         return weighted(means, list(self.shares.values()))

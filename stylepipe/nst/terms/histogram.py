@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import torch
-from torch import Tensor
-from torch.autograd.function import once_differentiable
+from typing import TYPE_CHECKING, Self
 
 from .base import (
-    Measured,
+    PaintingInputs,
+    Room,
     Statistics,
     StatisticTerm,
+    Sums,
     View,
-    exact,
-    flat,
     layer_weights,
-    over_regions,
-    weighted,
 )
+from .registry import register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LEVELS = 16
+LEVELS_SIDE = 512
+"""The levels are looked up in a painting of about this side."""
 
 
+@register
 class Histogram(StatisticTerm):
     """Squared distance of the cumulative histograms of every channel to the style's.
 
@@ -35,6 +36,7 @@ class Histogram(StatisticTerm):
     """
 
     name = "histogram"
+    help = "Weight of the features' histograms."
 
     def __init__(
         self,
@@ -45,6 +47,10 @@ class Histogram(StatisticTerm):
         """styles: layer -> 1 C H W for each, the features whose quantiles become the levels; the
         statistics to reach are set by aim(), and may be those of larger pictures.
         """
+        import torch
+
+        from stylepipe.nst.losses import exact
+
         self.weight, self.shares = weight, layer_weights(layers)
         self.layers = tuple(self.shares)
         steps = (torch.arange(LEVELS, dtype=torch.float32) + 0.5) / LEVELS
@@ -58,7 +64,15 @@ class Histogram(StatisticTerm):
             self._levels[layer] = (levels, width)
         self._targets: list[Tensor] = []
 
-    def statistics(self, total: Measured) -> Statistics:
+    @classmethod
+    def build(cls, inputs: PaintingInputs, layers: Mapping[str, float], weight: float) -> Self:
+        return cls(inputs.maps(layers, LEVELS_SIDE), layers, weight)
+
+    @classmethod
+    def nbytes(cls, layers: Mapping[str, float], room: Room) -> int:
+        return sum(4 * 10 * LEVELS * room.regions * room.maps[n].channels for n in layers)
+
+    def statistics(self, total: Sums) -> Statistics:
         """For each layer: the share of values below each level, N K C L."""
         return [
             total[2 * i + 1] / total[2 * i].clamp_min(1e-6)[..., None, None]
@@ -68,16 +82,20 @@ class Histogram(StatisticTerm):
     def aim(self, target: Statistics) -> None:
         self._targets = [t.detach() for t in target]
 
-    def measure(self, view: View) -> Measured:
+    def measure(self, view: View) -> Sums:
         """For each layer: positions N K, soft counts below each level N K C L."""
-        found: Measured = []
+        from stylepipe.nst.statistics import LevelCounts
+
+        found: Sums = []
         for layer in self.layers:
             levels, width = self._levels[layer]
             features, region_masks = view.inner(layer), view.region_masks(layer)
-            found += _Counts.apply(features, region_masks, levels, width)
+            found += LevelCounts.apply(features, region_masks, levels, width)
         return found
 
-    def value(self, total: Measured) -> Tensor:
+    def value(self, total: Sums) -> Tensor:
+        from stylepipe.nst.statistics import over_regions, weighted
+
         # A third is the mean squared difference of two distributions that do not overlap.
         errors = [
             over_regions(3.0 * (own - wanted).square().mean(dim=(2, 3)), count)
@@ -86,44 +104,3 @@ class Histogram(StatisticTerm):
             )
         ]
         return weighted(errors, list(self.shares.values()))
-
-
-class _Counts(torch.autograd.Function):
-    """Of features N C h w in regions N K h w: sizes N K, soft counts below the levels N K C L.
-
-    One level after the other, and made anew for the gradient: all at once would take, or keep, 16
-    times the features' memory.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, features: Tensor, region_masks: Tensor | None, levels: Tensor, width: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        values, regions = flat(features, region_masks)
-        counts = values.new_empty(*regions.shape[:2], values.shape[1], LEVELS)
-        # Written into one block: a small result after each of many large ones breaks up the heap.
-        below = torch.empty_like(values)
-        for i in range(LEVELS):
-            _below(values, levels[:, i : i + 1], width, below)
-            counts[..., i] = regions @ below.transpose(1, 2)
-        sizes = regions.sum(dim=2)
-        ctx.save_for_backward(features, region_masks, levels, width)
-        ctx.mark_non_differentiable(sizes)
-        return sizes, counts
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None, None, None]:
-        features, region_masks, levels, width = ctx.saved_tensors
-        values, regions = flat(features, region_masks)
-        total, below = torch.zeros_like(values), torch.empty_like(values)
-        for i in range(LEVELS):
-            _below(values, levels[:, i : i + 1], width, below)
-            steepness = below.addcmul_(below, below, value=-1.0)
-            total.addcmul_(steepness, slopes[1][..., i].transpose(1, 2) @ regions, value=-1.0)
-        return total.div_(width).view_as(features).to(features.dtype), None, None, None
-
-
-def _below(values: Tensor, level: Tensor, width: Tensor, out: Tensor) -> None:
-    """How far values N C P lie below a level C 1."""
-    torch.sub(level, values, out=out).div_(width).sigmoid_()

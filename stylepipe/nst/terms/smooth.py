@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from math import lcm
+from typing import TYPE_CHECKING, Self
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from .base import PhotoInputs, PictureTerm, Strip
+from .registry import register
 
-from stylepipe.nst.losses import range_penalty
-
-from .base import PictureTerm, Strip
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
+@register
 class TotalVariation(PictureTerm):
     """Mean squared (power 2) or mean absolute (power 1) difference of neighbors.
 
@@ -21,26 +21,31 @@ class TotalVariation(PictureTerm):
     """
 
     name = "tv"
+    default = 1.0
+    help = "Weight of smoothness (gamma)."
 
     def __init__(self, weight: float = 1.0, power: int = 2) -> None:
         if power not in (1, 2):
             raise ValueError(f"total variation has power 1 or 2, not {power}")
         self.weight, self.power = weight, power
 
+    @classmethod
+    def build(cls, inputs: PhotoInputs, weight: float) -> Self:
+        # What smooths is part of the style's effect: without any, the photo stays as it is.
+        return cls(weight * inputs.recipe.strength, inputs.recipe.tv_power)
+
     def part(self, strip: Strip) -> Tensor:
-        own, next_too = strip.own(), strip.own(below=1)
+        from stylepipe.nst.losses import neighbor_differences
+
+        own = strip.own()
         channels, _, width = own.shape[1:]
-        right = self._sum(own[..., :, 1:] - own[..., :, :-1])
-        below = self._sum(next_too[..., 1:, :] - next_too[..., :-1, :])
+        right, below = neighbor_differences(own, strip.own(below=1), self.power)
         return right / (channels * strip.height * (width - 1)) + below / (
             channels * (strip.height - 1) * width
         )
 
-    def _sum(self, differences: Tensor) -> Tensor:
-        sizes = differences.square() if self.power == 2 else differences.abs()
-        return sizes.sum(dim=(1, 2, 3))
 
-
+@register
 class Laplacian(PictureTerm):
     """Squared error of the Laplacians of picture and photo, each averaged over cells first.
 
@@ -49,33 +54,36 @@ class Laplacian(PictureTerm):
     """
 
     name = "laplacian"
+    help = "Weight of the photo's edges (Laplacian)."
 
     def __init__(
         self, photo: Tensor, weight: float = 1.0, cells: tuple[int, ...] = (4, 16)
     ) -> None:
+        from stylepipe.nst.losses import laplacian
+
         self.weight = weight
         # Three positions a side are the least that a Laplacian sees.
         self.cells = tuple(c for c in cells if min(photo.shape[-2:]) >= 3 * c) or (1,)
         self.grid = lcm(*self.cells)
-        self._targets = [_laplacian(photo.detach(), cell) for cell in self.cells]
+        self._targets = [laplacian(photo.detach(), cell) for cell in self.cells]
+
+    @classmethod
+    def build(cls, inputs: PhotoInputs, weight: float) -> Self:
+        return cls(inputs.photo, weight)
 
     def part(self, strip: Strip) -> Tensor:
+        import torch
+
+        from stylepipe.nst.losses import laplacian
+
         errors = []
         for cell, target in zip(self.cells, self._targets, strict=True):
             # Of the cells' rows the first and the last have no Laplacian.
             first, last = (max(row // cell - 1, 0) for row in strip.rows)
-            error = _laplacian(strip.own(cell, cell), cell) - target[..., first:last, :]
+            error = laplacian(strip.own(cell, cell), cell) - target[..., first:last, :]
             mean = error.square().sum(dim=(1, 2, 3)) / target[0].numel()
             errors.append(mean / (target.square().flatten(1).mean(dim=1) + 1e-4))
         return torch.stack(errors).mean(dim=0)
-
-
-def _laplacian(picture: Tensor, cell: int) -> Tensor:
-    """Four neighbors less four times the center, summed over RGB as in the paper: N 1 h w."""
-    x = F.avg_pool2d(picture, cell).sum(dim=1, keepdim=True)
-    center = x[..., 1:-1, 1:-1]
-    around = x[..., :-2, 1:-1] + x[..., 2:, 1:-1] + x[..., 1:-1, :-2] + x[..., 1:-1, 2:]
-    return around - 4.0 * center
 
 
 class OutOfRange(PictureTerm):
@@ -86,5 +94,11 @@ class OutOfRange(PictureTerm):
     def __init__(self, weight: float = 10.0) -> None:
         self.weight = weight
 
+    @classmethod
+    def build(cls, inputs: PhotoInputs, weight: float) -> Self:
+        return cls(weight)
+
     def part(self, strip: Strip) -> Tensor:
+        from stylepipe.nst.losses import range_penalty
+
         return range_penalty(strip.own()) * ((strip.rows[1] - strip.rows[0]) / strip.height)

@@ -21,7 +21,7 @@ MAX_ZOOM = 1.08
 
 
 @dataclass(frozen=True)
-class Motion:
+class ShiftAndZoom:
     """A shift by `down` and `right` pixels, and an enlargement by `zoom`.
 
     Shifts by whole pixels are exact: no interpolation softens what is to be compared. They alone
@@ -33,7 +33,7 @@ class Motion:
     zoom: float = 1.0
 
     @classmethod
-    def drawn(cls, rng: np.random.Generator) -> Motion:
+    def drawn(cls, rng: np.random.Generator) -> ShiftAndZoom:
         """Half of the motions are shifts by whole pixels."""
         if rng.random() < 0.5:
             down, right = rng.integers(0, MAX_SHIFT, 2)

@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from stylepipe.nst import losses
 from stylepipe.nst.decoders import Decoder, fingerprint, save_decoders
 from stylepipe.nst.encoders import Encoder
-from stylepipe.nst.files import digest
-from stylepipe.nst.photos import Photos, Read, check_crops, load_picture, told_apart
+from stylepipe.nst.files import tensors_digest
+from stylepipe.nst.photos import Photos, Read, load_picture, told_apart
 
-from .consistency import Motion, inner, noise, relative_difference
-from .task import Measured, Rows, RunOptions, Task
+from .consistency import ShiftAndZoom, inner, noise, relative_difference
+from .options import DecoderOptions
+from .task import Measurement, Rows, Task
 
 SKIES = 0.3
 """Part of the rows that get a plain sky where steadiness is judged: there noise is all there is to
@@ -39,39 +40,6 @@ class Mix:
     """Features of photos and of styles, N C h w each -> features to decode."""
 
 
-@dataclass(frozen=True)
-class DecoderOptions(RunOptions):
-    """How to train decoders. Weights are relative to each target's size: see losses.
-
-    size: side of the crops; zoom, color_jitter: see Photos. copies: the part of the rows that are
-    decoded unchanged, half of them paintings; 1 where there is no style. reconstruction_weight: of
-    the pixels of these. feature_weight: of what the encoder sees in the result against what was
-    decoded. style_weight: of the style's moments at the first layer of each block.
-    temporal_consistency_weight: of what changes in the result when the photo moves a little, with
-    noise.
-    """
-
-    batch: int = 8
-    learning_rate: float = 1e-3
-    size: int = 224
-    zoom: float = 2.0
-    color_jitter: float = 0.3
-    copies: float = 0.25
-    reconstruction_weight: float = 1.0
-    feature_weight: float = 1.0
-    style_weight: float = 0.0
-    temporal_consistency_weight: float = 0.0
-    tv_weight: float = 0.1
-    range_weight: float = 10.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_crops(self.size, self.zoom, 64)
-        for name in ("color_jitter", "copies"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
-
-
 class DecoderTask(Task):
     """Decoders that learn to show what an encoder saw, also where a style was mixed in.
 
@@ -87,7 +55,7 @@ class DecoderTask(Task):
     every frame of a film.
 
     decoders: by layer. mix: None for plain inverses. paintings: none means that photos are the
-    styles. Raise ValueError for no readable picture; unreadable ones are left out and listed in
+    styles. Raises ValueError for no readable picture; unreadable ones are left out and listed in
     `warnings`.
     """
 
@@ -153,11 +121,11 @@ class DecoderTask(Task):
             added = noise(photos.shape, rng)
         return photos, styles, copied, added
 
-    def measure(self, model: nn.Module, rows: Rows, step: int) -> Measured:
+    def measure(self, model: nn.Module, rows: Rows, step: int) -> Measurement:
         assert isinstance(model, nn.ModuleDict)
         photos, styles, copied, added = rows
         temporal_consistency = self.options.temporal_consistency_weight
-        motion = Motion.drawn(np.random.default_rng((self.options.seed, 4, step)))
+        motion = ShiftAndZoom.drawn(np.random.default_rng((self.options.seed, 4, step)))
         with torch.no_grad():
             seen = self.encoder(photos, [*self.firsts, *self.layers])
             styled: dict[str, Tensor] = {}
@@ -183,7 +151,7 @@ class DecoderTask(Task):
                 total[name].append(value.mean())
             spreads.append(output.flatten(1).std(dim=1))
         means = {name: torch.stack(values).mean() for name, values in total.items() if values}
-        return Measured(means, torch.stack(spreads).min(dim=0).values)
+        return Measurement(means, torch.stack(spreads).min(dim=0).values)
 
     def _aims(
         self, seen: Mapping[str, Tensor], styled: Mapping[str, Tensor], copied: Tensor
@@ -231,7 +199,7 @@ class DecoderTask(Task):
         return {
             "encoder": fingerprint(self.encoder, self.layers),
             "pictures": told_apart(paths),
-            "networks to start from": digest(self.model.state_dict()),
+            "networks to start from": tensors_digest(self.model.state_dict()),
             "layers": [self.layers, self.mix and self.mix.name],
         }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylepipe.nst.encoders import Encoder, save_encoder, stack_encoder
-from stylepipe.nst.files import digest
-from stylepipe.nst.photos import Photos, Read, check_crops, load_picture, told_apart
+from stylepipe.nst.files import tensors_digest
+from stylepipe.nst.photos import Photos, Read, load_picture, told_apart
 
 from .guess import guess_encoder
-from .task import Measured, Rows, RunOptions, Task
+from .options import EncoderOptions
+from .task import Measurement, Rows, Task
 
 LAYERS = tuple(
     f"relu{block}_{i}"
@@ -32,37 +33,6 @@ LOUDEST = 300.0
 pictures four have more than 30, at most 169; 77 that told nothing of any had 600 to 20600."""
 # Steps from here on, which no run reaches, are the pictures for other purposes.
 GUESS, CALIBRATION = 1 << 39, 1 << 40
-
-
-@dataclass(frozen=True)
-class EncoderOptions(RunOptions):
-    """How to train an encoder.
-
-    size: side of the crops; zoom, color_jitter: see Photos. paintings: the part of each batch that
-    shows paintings, if there are any. disturbed: the part of the crops with noise or another crop
-    mixed in, for an encoder is shown unfinished pictures too. points: places of each crop that are
-    compared in layers that have more of them. guess: pictures for the first guess, see
-    guess_encoder; 0: start from the encoder as it is given.
-    """
-
-    batch: int = 8
-    learning_rate: float = 4e-4
-    warmup: float = 0.04
-    max_gradient: float = 50.0
-    size: int = 144
-    zoom: float = 2.0
-    color_jitter: float = 0.4
-    paintings: float = 0.25
-    disturbed: float = 0.45
-    points: int = 500
-    guess: int = 112
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_crops(self.size, self.zoom, 64)
-        for name in ("color_jitter", "paintings", "disturbed"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
 
 
 def fresh_encoder(seed: int, widths: Sequence[int] = WIDTHS) -> Encoder:
@@ -90,7 +60,7 @@ class EncoderTask(Task):
     Where several teachers have a layer, their terms are averaged.
 
     read: reads photos and paintings. previews: photos to draw from time to time; by default the
-    first three. metadata: strings for the encoder file. Raise ValueError for no readable photos,
+    first three. metadata: strings for the encoder file. Raises ValueError for no readable photos,
     or no layer to learn; unreadable pictures are left out and listed in `warnings`.
     """
 
@@ -163,7 +133,7 @@ class EncoderTask(Task):
         places = torch.from_numpy(rng.random((len(pictures), options.points, 2), np.float32))
         return _disturbed(pictures, options.disturbed, rng), places
 
-    def measure(self, model: nn.Module, rows: Rows, step: int) -> Measured:
+    def measure(self, model: nn.Module, rows: Rows, step: int) -> Measurement:
         pictures, places = rows
         found = model(pictures, self.model.layers)
         own = {n: _centered(_calibrated(_places(maps, places))) for n, maps in found.items()}
@@ -179,14 +149,14 @@ class EncoderTask(Task):
                 terms[f"likeness_{name[4:]}"].append(likeness)
         deepest = found[self.model.layers[-1]].float().flatten(1)
         spread = deepest.std(dim=1) / (deepest.mean(dim=1) + 1e-6)
-        return Measured({k: torch.stack(v).mean() for k, v in terms.items() if v}, spread)
+        return Measurement({k: torch.stack(v).mean() for k, v in terms.items() if v}, spread)
 
     def identity(self) -> dict[str, Any]:
         paths = [*self.photos.paths, *(self.paintings.paths if self.paintings else [])]
         return {
-            "teachers": [digest(teacher.state_dict()) for teacher, _ in self.teachers],
+            "teachers": [tensors_digest(teacher.state_dict()) for teacher, _ in self.teachers],
             "pictures": told_apart(paths),
-            "network to start from": digest(self.model.state_dict()),
+            "network to start from": tensors_digest(self.model.state_dict()),
         }
 
     def preview(self, model: nn.Module) -> list[list[Tensor]]:

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stylepipe.device import native_bf16
 from stylepipe.nst.files import write_atomically
 from stylepipe.nst.photos import write_grid
 
@@ -75,7 +76,7 @@ class Trainer:
     def run(self, on_progress: Callable[[Progress], None] | None = None) -> Path:
         """Train to the end, from the last checkpoint if there is one; return the file saved.
 
-        Ctrl-C writes a checkpoint before it ends the run. Raise TrainingFailed when the run
+        Ctrl-C writes a checkpoint before it ends the run. Raises TrainingFailed when the run
         collapses and going back does not help, CheckpointError for a checkpoint that does not
         fit, OSError where files cannot be written or no photo can be read any more.
         """
@@ -148,7 +149,7 @@ class Trainer:
 
     def _make_replicas(self) -> None:
         """One copy of the model a worker; the optimizer's weights stay in float32."""
-        dtype = self.options.dtype(self.task.device)
+        dtype = _number_type(self.options.precision, self.task.device)
         while len(self.replicas) < self.options.workers:
             self.replicas.append(replica(self.model, dtype))
 
@@ -236,7 +237,7 @@ class Trainer:
 
     def load_checkpoint(self) -> None:
         """Take up the state of checkpoint.pt, with as many workers as it was written with, and
-        drop what the log holds of later steps. Raise CheckpointError where it is damaged or of
+        drop what the log holds of later steps. Raises CheckpointError where it is damaged or of
         a run with other options, data or networks.
         """
         try:
@@ -275,6 +276,11 @@ class Trainer:
         path = self.out_dir / f"preview-{self.step:06d}.png"
         write_grid(path, rows)
         return path
+
+
+def _number_type(precision: str, device: torch.device) -> torch.dtype:
+    half = native_bf16(device) if precision == "auto" else precision == "bfloat16"
+    return torch.bfloat16 if half else torch.float32
 
 
 def _placed(tensor: Tensor, device: torch.device) -> Tensor:

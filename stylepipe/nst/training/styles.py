@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from stylepipe.nst import losses
 from stylepipe.nst.encoders import Encoder
 from stylepipe.nst.encoders.vgg import STYLE
-from stylepipe.nst.files import digest, file_digest
+from stylepipe.nst.files import file_digest, tensors_digest
 from stylepipe.nst.networks import (
     ConvNorm,
     Residual,
@@ -24,51 +24,23 @@ from stylepipe.nst.networks import (
     StyleRecord,
     save_styles,
 )
-from stylepipe.nst.photos import Photos, Read, check_crops, load_picture, told_apart
+from stylepipe.nst.photos import Photos, Read, load_picture, told_apart
 
-from .consistency import Motion, difference, noise
-from .task import Measured, Rows, RunOptions, Task
+from .consistency import ShiftAndZoom, difference, noise
+from .options import StyleOptions
+from .task import Measurement, Rows, Task
 
 STYLE_RATE = 4.0  # of the learning rate, for the norms' gains and shifts
 
 
 @dataclass(frozen=True)
-class StyleOptions(RunOptions):
-    """How to train styles. Weights are relative to each target's size: see losses.
+class Exemplar:
+    """A painting as the example of a style to learn.
 
-    copy_steps: so many steps first teach a fresh network to copy its input in the colors of the
-    painting, the quickest way to a sound start. zoom: crops come from photos of `size` to
-    `zoom * size` pixels. color_jitter: the part of the crops whose colors are made stronger, weaker
-    or others, so that a network knows colors which the photos happen to lack. style_size: short
-    side in pixels to which paintings are scaled. consistency_weight: of what changes in the picture
-    when the photo moves a little, with noise (see consistency); it doubles the network's work.
+    weight: its style weight over the others'. size: the short side in pixels to which it is scaled,
+    which sets the size of the strokes; None: the option's. trim: the part of each side to cut off,
+    0 to 0.4, for frames and the edges of scans.
     """
-
-    size: int = 256
-    copy_steps: int = 300
-    content_weight: float = 0.8
-    style_weight: float = 1.0
-    tone_weight: float = 1.0
-    hue_weight: float = 0.5
-    tv_weight: float = 1.0
-    range_weight: float = 10.0
-    spike_weight: float = 2.0
-    guide_weight: float = 1.0
-    consistency_weight: float = 0.0
-    zoom: float = 2.0
-    color_jitter: float = 0.5
-    style_size: int = 480
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_crops(self.size, self.zoom, 32)
-
-
-@dataclass(frozen=True)
-class Painting:
-    """One style to learn. weight: its style weight over the others'. size: the short side to
-    which the painting is scaled, which sets the size of the strokes; None: the option's. trim:
-    the part of each side to cut off, for frames and the edges of scans."""
 
     record: StyleRecord
     path: Path
@@ -123,8 +95,8 @@ class StyleTask(Task):
     read: reads photos and paintings. previews: photos to draw from time to time; by default the
     first three. guide: a trained network of the same styles whose pictures this one also imitates.
     metadata: strings for the styles file.
-    Raise ValueError for no photos, ItemError for unreadable paintings; unreadable photos are left
-    out and listed in `warnings`.
+    Raises ValueError for no photos, UnreadablePicture for unreadable paintings; unreadable photos
+    are left out and listed in `warnings`.
     """
 
     model: StyleNetwork
@@ -139,7 +111,7 @@ class StyleTask(Task):
         net: StyleNetwork,
         teachers: Sequence[Teacher],
         photos: Sequence[Path],
-        paintings: Sequence[Painting],
+        paintings: Sequence[Exemplar],
         options: StyleOptions,
         *,
         read: Read,
@@ -203,7 +175,7 @@ class StyleTask(Task):
         weights = [p for conv in shared for p in conv.parameters()]
         return [{"params": weights, "factor": 1.0}, {"params": own, "factor": STYLE_RATE}]
 
-    def measure(self, model: nn.Module, rows: Rows, step: int) -> Measured:
+    def measure(self, model: nn.Module, rows: Rows, step: int) -> Measurement:
         assert isinstance(model, StyleNetwork)
         photos, styles, added = rows
         weights = torch.eye(model.styles, device=photos.device)[styles]
@@ -212,7 +184,7 @@ class StyleTask(Task):
             output = model(photos, weights).float()
         terms = self._terms(photos, output, styles, weights, step)
         if self.options.consistency_weight and step >= self.options.copy_steps:
-            motion = Motion.drawn(np.random.default_rng((self.options.seed, 4, step)))
+            motion = ShiftAndZoom.drawn(np.random.default_rng((self.options.seed, 4, step)))
             again = model(motion((photos + added).clamp(0.0, 1.0)), weights).float()
             # Over the painting's variance, which a network cannot change as it can its own.
             variance = self.palettes[1][styles].square().mean(dim=1) + losses.EPS
@@ -220,7 +192,7 @@ class StyleTask(Task):
             terms["consistency"] = self.options.consistency_weight * apart
         terms["spikes"] = self.options.spike_weight * torch.stack(spikes).sum(dim=0)
         means = {key: value.mean() for key, value in terms.items()}
-        return Measured(means, output.flatten(1).std(dim=1))
+        return Measurement(means, output.flatten(1).std(dim=1))
 
     def _terms(
         self, photos: Tensor, output: Tensor, styles: Tensor, weights: Tensor, step: int
@@ -265,10 +237,12 @@ class StyleTask(Task):
                 (p.record.name, p.weight, p.size, p.trim, file_digest(p.path))
                 for p in self.paintings
             ],
-            "judges": [(t.style, t.content, digest(t.encoder.state_dict())) for t in self.teachers],
+            "judges": [
+                (t.style, t.content, tensors_digest(t.encoder.state_dict())) for t in self.teachers
+            ],
             "photos": told_apart(self.photos.paths),
             "networks to start from": [
-                (net.spec.to_json(), digest(net.state_dict())) for net in nets
+                (net.spec.to_json(), tensors_digest(net.state_dict())) for net in nets
             ],
         }
 

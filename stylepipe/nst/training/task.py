@@ -7,51 +7,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from stylepipe.device import native_bf16
+from .options import RunOptions
 
 Rows = tuple[Tensor, ...]
 """A batch: tensors of as many rows each, so that workers can share it."""
 
 
 @dataclass(frozen=True)
-class RunOptions:
-    """How to train, whatever is trained. Tasks add their own.
-
-    warmup: the part of the run in which the learning rate rises. max_gradient: norm to which a
-    step's gradient is shortened. workers: CPU threads that share each batch. minutes: follow the
-    clock instead of counting steps. Raise ValueError for what makes no sense.
-    """
-
-    steps: int = 4000
-    batch: int = 4
-    learning_rate: float = 1e-3
-    warmup: float = 0.03
-    max_gradient: float = 10.0
-    seed: int = 0
-    precision: Literal["auto", "bfloat16", "float32"] = "auto"
-    workers: int = 1
-    minutes: float | None = None
-    checkpoint_every: int = 200
-    preview_every: int = 500
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch", "workers", "checkpoint_every", "preview_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
-
-    def dtype(self, device: torch.device) -> torch.dtype:
-        """The number type of the convolutions."""
-        half = native_bf16(device) if self.precision == "auto" else self.precision == "bfloat16"
-        return torch.bfloat16 if half else torch.float32
-
-
-@dataclass(frozen=True)
-class Measured:
+class Measurement:
     """What the objective says of some rows.
 
     terms: name -> a number, the mean over the rows; their sum is minimized. spread: how much each
@@ -81,11 +49,11 @@ class Task(ABC):
     @abstractmethod
     def batch(self, step: int) -> Rows:
         """The rows of a step: a function of the seed and the step alone. Called in a thread of
-        its own. Raise OSError where there is nothing to read any more.
+        its own. Raises OSError where there is nothing to read any more.
         """
 
     @abstractmethod
-    def measure(self, model: nn.Module, rows: Rows, step: int) -> Measured:
+    def measure(self, model: nn.Module, rows: Rows, step: int) -> Measurement:
         """The objective of some of a step's rows, on the device. model: a replica. Called in
         several threads at once.
         """

@@ -1,32 +1,33 @@
-"""What every stylizer shares that takes its style from pictures of paintings. No plugin."""
+"""Stylizers that take their style from pictures of paintings: what they share, for yours as well.
+
+Derive options from PaintingOptions, the stylizer from PaintingStylizer: styles, regions of photos
+and paintings, encoders, dry runs, memory and errors are seen to; what is left is to paint.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import nullcontext
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from stylepipe import (
-    Batch,
-    Context,
-    ItemError,
-    StyleRef,
-    Stylizer,
-    StylizerOptions,
-    UsageError,
-    option,
-    parse_style,
-    read_picture,
-)
-
-from .training import halved
+from stylepipe.components import Context, StyleRef, Stylizer, StylizerOptions
+from stylepipe.device import full_range_dtype
+from stylepipe.encoders import absent_weights, open_encoder
+from stylepipe.errors import ItemError, SetupError, UsageError
+from stylepipe.nst.recipe import Border, ColorMatch, EncoderName, Pooling, StyleUse
+from stylepipe.options import option
+from stylepipe.pictures import read_picture
+from stylepipe.styles import parse_style
+from stylepipe.types import Batch, Item
 
 if TYPE_CHECKING:
     import torch
 
     from stylepipe.nst.budget import NotEnoughMemory
     from stylepipe.nst.encoders import Encoder
+    from stylepipe.nst.optimize import Step
     from stylepipe.nst.paintings import Painting
 
 REST = 768 << 20
@@ -39,23 +40,19 @@ USABLE_MEMORY = 0.6
 class PaintingOptions(StylizerOptions):
     """Options that mean the same wherever paintings are the style."""
 
-    encoder: str = option(
-        "auto", "Network that looks at the pictures.", choices=("auto", "compact", "vgg19", "vgg16")
-    )
+    encoder: EncoderName = option("auto", "Network that looks at the pictures.")
     encoder_weights: Path | None = option(
         None, "Its weights: safetensors, or a checkpoint of torchvision.", metavar="FILE"
     )
     style_scale: float = option(
-        1.0,
+        StyleUse.style_scale,
         "Size of the painting, and so of its strokes, relative to the photo; never larger than the "
         "painting's file.",
         min=0.05,
         max=8,
     )
-    match_colors: str = option(
-        "no",
-        "First give the painting the photo's colors.",
-        choices=("no", "linear", "histogram"),
+    match_colors: ColorMatch = option(
+        StyleUse.match_colors, "First give the painting the photo's colors."
     )
     style_regions: tuple[Path, ...] = option(
         (),
@@ -63,11 +60,10 @@ class PaintingOptions(StylizerOptions):
         "region is then painted after those of its color, and styles are blended.",
         metavar="FILE",
     )
-    border: str = option(
-        "feather",
+    border: Border = option(
+        StyleUse.border,
         "Features at a region's border: weigh them by how much they see of it, leave out those "
-        "that see beyond it, or ignore the matter.",
-        choices=("feather", "inside", "simple"),
+        "that see beyond it, or ignore the matter. Needs regions.",
     )
 
     def check(self) -> None:
@@ -91,7 +87,12 @@ class PaintingStylizer(Stylizer):
     """Reads paintings and the maps of their regions."""
 
     options: PaintingOptions
+    for_encoder: ClassVar[Collection[str]] = ()
+    """Options of which only the encoder can tell whether they fit."""
+    gradients: ClassVar[bool] = False
+    """Whether :meth:`paint` needs gradients, whatever the caller has switched off."""
     _context: Context
+    _paintings: list[Painting]
     _style_regions: Sequence[str] = ()
     """The regions of the paintings, once those are read, by name and in order."""
 
@@ -106,6 +107,8 @@ class PaintingStylizer(Stylizer):
 
     def assign(self, styles: Sequence[StyleRef], regions: Sequence[str] | None) -> list[int]:
         maps = self.options.style_regions
+        if regions is None and "border" in self.options.given():
+            raise UsageError("--border is for regions, and there are none; leave it out")
         if not maps:
             return super().assign(styles, regions)
         if regions is None:
@@ -127,19 +130,35 @@ class PaintingStylizer(Stylizer):
             )
         return list(range(len(regions)))
 
-    def open_encoder(self, pooling: str = "max") -> Encoder:
+    def rehearse(self) -> None:
+        options = self.options
+        if reason := absent_weights(options.encoder, options.encoder_weights):
+            raise SetupError(reason)
+        if options.given() & {"encoder_weights", *self.for_encoder}:
+            self.check_encoder(
+                open_encoder(options.encoder, options.encoder_weights, pooling=self.pooling)
+            )
+
+    def open(self, context: Context) -> None:
+        self._context = context
+
+    @property
+    def pooling(self) -> Pooling:
+        """How the encoder shrinks its maps."""
+        return "max"
+
+    def check_encoder(self, encoder: Encoder) -> None:
+        """Raise UsageError or SetupError if the options do not fit the encoder."""
+
+    def open_encoder(self) -> Encoder:
         """The encoder of the options, where the job computes. Raises UsageError, SetupError."""
-        import torch
-
-        from stylepipe.nst.encoders import open_encoder
-
         options, device = self.options, self._context.device
         return open_encoder(
             options.encoder,
             options.encoder_weights,
-            pooling=pooling,
+            pooling=self.pooling,
             device=device.torch,
-            dtype=torch.bfloat16 if halved(self._context) else torch.float32,
+            dtype=full_range_dtype(device),
             log=self._context.log,
         )
 
@@ -151,16 +170,17 @@ class PaintingStylizer(Stylizer):
         self._too_small: set[str] = set()
         pictures = [given_picture(ref.path, self._context) for ref in styles]
         region_masks = self._region_masks(pictures) if self.options.style_regions else None
-        return [
+        self._paintings = [
             Painting(picture, ref.weight, None if region_masks is None else region_masks[index])
             for index, (picture, ref) in enumerate(zip(pictures, styles, strict=True))
         ]
+        return self._paintings
 
     def _region_masks(self, pictures: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """The regions 1 K H W of each painting. Raises UsageError."""
         import torch
 
-        from .regions import region_names, region_planes
+        from stylepipe.region_maps import region_names, region_planes
 
         maps, limit = self.options.style_regions, self._context.max_pixels
         try:
@@ -179,6 +199,45 @@ class PaintingStylizer(Stylizer):
         except ItemError as error:
             raise UsageError(str(error)) from error
         return [torch.from_numpy(p)[None].to(pictures[0]) for p in planes]
+
+    def stylize(self, batch: Batch) -> torch.Tensor:
+        import torch
+
+        from stylepipe.nst.budget import NotEnoughMemory
+        from stylepipe.nst.optimize import Diverged
+
+        painted = []
+        with torch.inference_mode(False) if self.gradients else nullcontext():
+            for index, image in enumerate(batch.images):
+                copied = self.gradients and image.is_inference()
+                photo = image[None].clone() if copied else image[None]
+                self.tell_scale(photo, self._paintings)
+                regions = self.regions_of(batch, index)
+                try:
+                    painted.append(self.paint(photo, regions, batch.item, batch.first + index))
+                except NotEnoughMemory as error:
+                    raise too_large(error, photo) from error
+                except (Diverged, ValueError) as error:
+                    raise ItemError(str(error)) from error
+            return torch.cat(painted) if len(painted) > 1 else painted[0]
+
+    def paint(
+        self, photo: torch.Tensor, regions: torch.Tensor | None, item: Item, frame: int
+    ) -> torch.Tensor:
+        """Paint a photo, 1 3 H W in [0,1], with its regions 1 K H W or None; ``frame`` is its
+        number in the item. Returns 1 3 H W. Raise ItemError, Diverged, NotEnoughMemory or
+        ValueError for one that cannot be painted.
+        """
+        raise NotImplementedError
+
+    def close(self) -> None:
+        self._paintings = []
+
+    def tell_step(self, step: Step) -> None:
+        """Show the user how far an optimization is."""
+        height, width = step.size
+        terms = " ".join(f"{name} {value:.3f}" for name, value in step.terms.items())
+        self._context.progress(step.number / step.steps, f"{width}x{height} {terms}")
 
     def regions_of(self, batch: Batch, index: int) -> torch.Tensor | None:
         """The regions 1 K H W of a photo of the batch, in the order of the styles' regions; None

@@ -1,4 +1,8 @@
-"""What the stylizers share that encode a photo, change its features, decode them. No plugin."""
+"""Stylizers that encode a photo, change its features, and decode them: what they share.
+
+A stylizer of this kind is a FeatureTransform and a file of decoders, which ``stylepipe train``
+writes; see stylepipe.nst.restyle.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +10,28 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from stylepipe import Batch, Context, ItemError, SetupError, StyleRef, UsageError, option
-
-from .paintings import PaintingOptions, PaintingStylizer, too_large, working_memory
+from stylepipe.components import Masker, StyleRef
+from stylepipe.errors import SetupError, UsageError
+from stylepipe.nst.recipe import RestyleSettings, VggName
+from stylepipe.options import option
+from stylepipe.stylizers import PaintingOptions, PaintingStylizer, working_memory
+from stylepipe.types import Item
 
 if TYPE_CHECKING:
     import torch
 
+    from stylepipe.nst.decoders import Decoder
     from stylepipe.nst.encoders import Encoder
     from stylepipe.nst.inverses import FeatureInverter
     from stylepipe.nst.restyle import FeatureTransform, Restyler
 
-DECODERS = Path(__file__).with_name("decoders")
-BUNDLED_FOR = "compact"
+BUNDLED_FOR: VggName = "compact"
 """The encoder that the decoders in the package belong to."""
 
 
 class RestyleOptions(PaintingOptions):
-    encoder: str = option(
-        BUNDLED_FOR,
-        "Network that looks at the pictures; the package has decoders for the first.",
-        choices=(BUNDLED_FOR, "vgg19", "vgg16"),
+    encoder: VggName = option(
+        BUNDLED_FOR, "Network that looks at the pictures; the package has decoders for the first."
     )
     decoder: Path | None = option(
         None,
@@ -56,8 +61,10 @@ class RestyleStylizer(PaintingStylizer):
     """Paints in one pass after any painting."""
 
     options: RestyleOptions
-    decoder_file: ClassVar[str]
-    """Of its decoders in the package."""
+    for_encoder = ("decoder", "levels", "layer")
+    decoder_file: ClassVar[Path]
+    """Decoders of BUNDLED_FOR that come with it."""
+    _restyler: Restyler | None = None
 
     def transform(self) -> FeatureTransform:
         """What it does to the features."""
@@ -72,35 +79,31 @@ class RestyleStylizer(PaintingStylizer):
     def files(self) -> Iterable[Path]:
         # The decoder in the package, too: after an upgrade a film would go on in another manner.
         bundled = self.options.decodes() and self.options.decoder is None
-        return [*super().files(), *([DECODERS / self.decoder_file] if bundled else [])]
+        return [*super().files(), *([self.decoder_file] if bundled else [])]
 
-    def check(self, styles: Sequence[StyleRef]) -> None:
-        super().check(styles)
+    def check(
+        self,
+        styles: Sequence[StyleRef],
+        items: Sequence[Item] = (),
+        masker: Masker | None = None,
+    ) -> None:
+        super().check(styles, items, masker)
         if self.options.needs_decoder():
             raise UsageError(
                 f"the decoder in the package is for --encoder {BUNDLED_FOR}; for another encoder "
                 f"train one (stylepipe train {self.name}) and pass it as --decoder FILE"
             )
 
-    def open(self, context: Context) -> None:
-        self._context = context
-        self._restyler: Restyler | None = None
-
     def prepare(self, styles: Sequence[StyleRef]) -> None:
         """Read the paintings, open encoder and decoder. Raises UsageError or SetupError."""
-        from stylepipe.nst.restyle import Restyler, RestyleSettings
+        from stylepipe.nst.restyle import Restyler
 
         options = self.options
         paintings = self.read_paintings(styles)
         encoder = self.open_encoder()
         inverses = self.inverses(encoder)
         try:
-            settings = RestyleSettings(
-                strength=options.strength,
-                style_scale=options.style_scale,
-                colors="style" if options.match_colors == "no" else options.match_colors,  # type: ignore[arg-type]
-                border=options.border,  # type: ignore[arg-type]
-            )
+            settings = options.into(RestyleSettings)
             self._restyler = Restyler(
                 encoder,
                 inverses,
@@ -112,12 +115,26 @@ class RestyleStylizer(PaintingStylizer):
         except ValueError as error:
             raise UsageError(str(error)) from error
 
+    def check_encoder(self, encoder: Encoder) -> None:
+        if self.options.decodes():
+            self._decoders(encoder)
+        else:
+            self.inverses(encoder)
+
     def inverses(self, encoder: Encoder) -> dict[str, FeatureInverter]:
         """The way back from each layer that is changed. Raises UsageError, SetupError."""
-        from stylepipe.nst.decoders import load_decoders
         from stylepipe.nst.inverses import DecoderInverter
 
-        path = self.options.decoder or DECODERS / self.decoder_file
+        device = self._context.device.torch
+        return {
+            layer: DecoderInverter(decoder.placed(device, encoder.dtype))
+            for layer, decoder in self._decoders(encoder).items()
+        }
+
+    def _decoders(self, encoder: Encoder) -> dict[str, Decoder]:
+        from stylepipe.nst.decoders import load_decoders
+
+        path = self.options.decoder or self.decoder_file
         try:
             file = load_decoders(path)
             file.check(encoder, path)
@@ -125,29 +142,14 @@ class RestyleStylizer(PaintingStylizer):
             if self.options.decoder is None:
                 raise SetupError(f"{error}; install stylepipe again") from error
             raise UsageError(str(error)) from error
-        device = self._context.device.torch
-        return {
-            layer: DecoderInverter(file.decoders[layer].placed(device, encoder.dtype))
-            for layer in self.layers(file.decoders)
-        }
+        return {layer: file.decoders[layer] for layer in self.layers(file.decoders)}
 
-    def stylize(self, batch: Batch) -> torch.Tensor:
-        import torch
-
-        from stylepipe.nst.budget import NotEnoughMemory
-
+    def paint(
+        self, photo: torch.Tensor, regions: torch.Tensor | None, item: Item, frame: int
+    ) -> torch.Tensor:
         assert self._restyler is not None, "prepare() comes before stylize()"
-        painted = []
-        for index, image in enumerate(batch.images):
-            photo = image[None]
-            self.tell_scale(photo, self._restyler.paintings)
-            try:
-                painted.append(self._restyler.paint(photo, self.regions_of(batch, index)))
-            except NotEnoughMemory as error:
-                raise too_large(error, photo) from error
-            except ValueError as error:
-                raise ItemError(str(error)) from error
-        return torch.cat(painted)
+        return self._restyler.paint(photo, regions)
 
     def close(self) -> None:
+        super().close()
         self._restyler = None

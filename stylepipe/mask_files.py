@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from stylepipe import PICTURE_SUFFIXES, Item, ItemError, UsageError, open_picture
+from stylepipe.errors import ItemError, UsageError
+from stylepipe.pictures import PICTURE_SUFFIXES, open_picture
+from stylepipe.types import Item
 
 if TYPE_CHECKING:
     import numpy as np

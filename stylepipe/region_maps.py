@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from stylepipe import ItemError
-
-from .mask_files import fitted, opened
+from stylepipe.errors import ItemError
+from stylepipe.mask_files import fitted, opened
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -1,0 +1,212 @@
+"""What every ``stylepipe train NAME`` shares: options, the bar, checkpoints, errors in a sentence.
+
+A training in a plugin is a Training component whose ``train`` hands a task to :func:`run_training`;
+stylepipe.nst.training has the tasks, their settings, and the loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from inspect import get_annotations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
+
+from stylepipe.components import Context
+from stylepipe.device import full_range_dtype
+from stylepipe.errors import ItemError, SetupError, StylepipeError, UsageError
+from stylepipe.nst.training.options import RunOptions, described
+from stylepipe.options import Options, option
+from stylepipe.pictures import PICTURE_SUFFIXES, read_picture
+from stylepipe.version import __version__
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from stylepipe.nst.training.loop import Progress, Trainer
+    from stylepipe.nst.training.task import Task
+
+
+class TrainingOptions(Options):
+    """Options of a training command, for ``Training.Options``.
+
+    A class names the settings of its run, each of which becomes an option of the same name,
+    default, help and range, unless the class declares one of this name itself::
+
+        class BlurOptions(TrainingOptions, run=RunOptions):
+            radius: int = option(3, "Pixels.", min=1)
+    """
+
+    run: ClassVar[type[RunOptions]]
+    """The settings of the run."""
+
+    photos: tuple[Path, ...] = option(
+        (), "Folder of varied photos, or a photo, to practise on; some hundreds.", metavar="PATH"
+    )
+    output: Path | None = option(
+        None, "File to write, NAME.safetensors.", metavar="FILE", short="o"
+    )
+    preview: tuple[Path, ...] = option(
+        (), "Photo to show from time to time; by default the first three.", metavar="IMAGE"
+    )
+    restart: bool = option(
+        False, "Begin anew instead of going on from the last checkpoint; replace --output."
+    )
+    license: str = option("", "Licence of the result, to be kept in the file.", metavar="TEXT")
+
+    def __init_subclass__(cls, run: type[RunOptions] | None = None, **kwargs: Any) -> None:
+        if run is not None:
+            cls.run = run
+            declared, types = get_annotations(cls), get_type_hints(run)
+            for name, facts in described(run).items():
+                if facts["offered"] and name not in declared:
+                    bounds = {"min": facts["min"], "max": facts["max"]}
+                    cls.__annotations__[name] = types[name]
+                    setattr(cls, name, option(getattr(run, name), facts["help"], **bounds))
+        super().__init_subclass__(**kwargs)
+
+    def check(self) -> None:
+        if self.output is not None and self.output.suffix.lower() != ".safetensors":
+            raise UsageError(f"--output must end in .safetensors, unlike {self.output}")
+        self.require(*self.photos, *self.preview)
+        if self.values().get("minutes") is not None:
+            self.refuse("means nothing beside --minutes, which follows the clock", "steps")
+
+    def require(self, *paths: Path) -> None:
+        """Raise UsageError for a path that is not there."""
+        for path in paths:
+            if not path.exists():
+                raise UsageError(f"there is no {path}")
+
+    def refuse(self, why: str, *names: str) -> None:
+        """Raise UsageError if one of these options was changed, which would not be used here."""
+        for name in names:
+            if name in self.given():
+                raise UsageError(f"--{name.replace('_', '-')} {why}; leave it out")
+
+    def metadata(self, **more: str) -> dict[str, str]:
+        """What the file of the result says of itself, for a task: ``more``, license, version."""
+        license = {"licence": self.license} if self.license else {}
+        return {**more, **license, "stylepipe_version": __version__}
+
+    def run_options(self, context: Context) -> Any:
+        """The settings of the run, of the class ``run``: the options of the same names, and the
+        number type and threads that the device asks for. Raises UsageError.
+        """
+        offered = (name for name, facts in described(self.run).items() if facts["offered"])
+        own = {name: getattr(self, name) for name in offered}
+        halved = full_range_dtype(context.device).itemsize == 2
+        if not halved and context.device.dtype.itemsize == 2:
+            context.log("float16 has too small a range to train in: float32 is used")
+        try:
+            run = self.run(**own, precision="bfloat16" if halved else "float32")
+            workers = min(_threads(), run.batch) if context.device.type == "cpu" else 1
+            return replace(run, workers=workers)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+
+
+def _threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+def find_pictures(paths: Sequence[Path], flag: str) -> list[Path]:
+    """The pictures of these folders and files. Raises UsageError where there are none."""
+    found: list[Path] = []
+    for path in paths:
+        inside = path.rglob("*") if path.is_dir() else [path]
+        found += [p for p in inside if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file()]
+    if not found:
+        where = ", ".join(str(p) for p in paths)
+        raise UsageError(
+            f"no picture in {where}" if paths else f"name a folder of pictures: {flag} DIR"
+        )
+    return sorted(set(found))
+
+
+def read_training_picture(path: Path) -> NDArray[np.uint8]:
+    """Read a picture for a task of stylepipe.nst.training: H W 3, sRGB, upright.
+
+    Raises UnreadablePicture of stylepipe.nst.photos.
+    """
+    from stylepipe.nst.photos import UnreadablePicture
+
+    try:
+        return read_picture(path)
+    except ItemError as error:
+        raise UnreadablePicture(str(error)) from error
+
+
+def run_training(make: Callable[[], Task], options: TrainingOptions, context: Context) -> Path:
+    """Train, or go on training, what ``make`` makes, and write ``options.output``; return it.
+
+    Checkpoints, the log and previews lie in ``NAME.training`` beside the output. Raises
+    UsageError; SetupError if files cannot be read or written; StylepipeError if the training
+    comes to nothing.
+    """
+    from stylepipe.nst.training.loop import CHECKPOINT, CheckpointError, Trainer, TrainingFailed
+
+    output = options.output
+    if output is None:
+        raise UsageError("say where the result goes: --output NAME.safetensors")
+    folder = output.with_suffix(".training")
+    if output.exists() and not (folder / CHECKPOINT).exists() and not options.restart:
+        raise UsageError(
+            f"{output} is there already, and not from this training; choose another --output, or "
+            "pass --restart to replace it"
+        )
+    try:
+        trainer = Trainer(make(), folder)
+    except (ValueError, FileNotFoundError) as error:
+        raise UsageError(str(error)) from error
+    except OSError as error:
+        raise SetupError(f"the training cannot begin: {error}") from error
+    for warning in trainer.task.warnings:
+        context.log(f"warning: {warning}")
+    try:
+        if options.restart:
+            trainer.clear()
+        _run(trainer, context).replace(output)
+    except CheckpointError as error:
+        raise UsageError(f"{error}; pass --restart to begin anew") from error
+    except TrainingFailed as error:
+        raise StylepipeError(f"the training failed: {error}") from error
+    except OSError as error:
+        raise SetupError(f"the training cannot go on: {error}") from error
+    return output
+
+
+def _run(trainer: Trainer, context: Context) -> Path:
+    from tqdm import tqdm
+
+    if trainer.checkpoint.exists():
+        context.log(f"going on from {trainer.checkpoint}")
+    elif trainer.task.opening:
+        context.log(trainer.task.opening)
+    told, taken = len(trainer.task.warnings), 0
+    steps = None if trainer.options.minutes else trainer.options.steps
+    with tqdm(total=steps, unit="step", disable=None) as bar:
+
+        def show(progress: Progress) -> None:
+            nonlocal taken
+            taken += 1
+            share = f"{progress.fraction:.0%} " if steps is None else ""
+            bar.set_postfix_str(f"{share}loss {progress.terms['loss']:.3f}", refresh=False)
+            bar.update(progress.step - bar.n)
+
+        try:
+            result = trainer.run(show)
+        except KeyboardInterrupt:
+            if trainer.checkpoint.exists():
+                context.log(f"stopped at step {trainer.step}; the same command goes on from there")
+            else:
+                context.log("stopped before the first step; the same command begins anew")
+            raise
+    for warning in trainer.task.warnings[told:]:
+        context.log(f"warning: {warning}")
+    if not taken:
+        context.log("already trained; pass --restart to train anew")
+    return result
