@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from stylepipe import (
     Caps,
     Component,
+    StyleRef,
     UsageError,
     full_range_dtype,
     hookimpl,
