@@ -17,7 +17,7 @@ from stylepipe import (
     read_training_picture,
     run_training,
 )
-from stylepipe.nst.recipe import VggName
+from stylepipe.nst.names import VggName
 from stylepipe.restyling import BUNDLED_FOR
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from stylepipe import (
     hookimpl,
     option,
 )
-from stylepipe.nst.recipe import NeighborRecipe, VggName
+from stylepipe.nst.names import VggName
+from stylepipe.nst.recipe import NeighborRecipe
 from stylepipe.stylizers import PaintingOptions, PaintingStylizer, working_memory
 
 if TYPE_CHECKING:

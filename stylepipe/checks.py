@@ -19,17 +19,23 @@ def named(stage: str, component: Any) -> str:
 
 
 def checked_tensor(
-    result: Any, shape: Sequence[int], who: str, device: torch.device | None = None
+    result: Any,
+    shape: Sequence[int],
+    who: str,
+    device: torch.device | None = None,
+    why: str = "",
 ) -> torch.Tensor:
     """A tensor that a component returned. Raises ItemError unless it is one of ``shape``, of
-    floating point, on ``device`` if that is given.
+    floating point, on ``device`` if that is given; ``why`` explains the shape.
     """
     import torch
 
     if not isinstance(result, torch.Tensor):
         raise ItemError(f"{who} returned {described(result)}, not a tensor")
     if tuple(result.shape) != tuple(shape):
-        raise ItemError(f"{who} returned {tuple(result.shape)} where {tuple(shape)} was needed")
+        raise ItemError(
+            f"{who} returned {tuple(result.shape)} where {tuple(shape)} was needed{why}"
+        )
     if not result.is_floating_point():
         raise ItemError(f"{who} returned {result.dtype}; return floating point")
     if device is not None and result.device != device:

@@ -52,8 +52,8 @@ def check_hooks(plugin: object) -> None:
             raise TypeError(f"unknown hook {name!r}{suggest(name, HOOKS)}")
     if not any(hasattr(getattr(plugin, name, None), "stylepipe_impl") for name in dir(plugin)):
         raise TypeError(
-            "it has no hook: hand over component classes by a function stylepipe_components "
-            "marked with @stylepipe.hookimpl"
+            "it has no hook: hand over component classes, or an empty list, by a function "
+            "stylepipe_components marked with @stylepipe.hookimpl"
         )
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
     from stylepipe.nst.encoders import Encoder
-    from stylepipe.nst.recipe import Pooling
+    from stylepipe.nst.names import Pooling
 
 
 def open_encoder(
@@ -55,7 +55,7 @@ def open_encoder(
 
 def absent_weights(name: str, weights: Path | None) -> str | None:
     """Why the weights would have to be fetched first, if they would; asked without torch."""
-    from stylepipe.nst.recipe import FETCHED_AS
+    from stylepipe.nst.names import FETCHED_AS
 
     if weights is not None or name in ("auto", "compact"):
         return None

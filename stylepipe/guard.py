@@ -36,7 +36,7 @@ def painted(result: Any, images: torch.Tensor, stylizer: Stylizer) -> torch.Tens
     who, scale = named("stylizer", stylizer), stylizer.caps.scale
     count, channels, height, width = images.shape
     shape = count, channels, scale * height, scale * width
-    tensor = checked_tensor(result, shape, who, images.device)
+    tensor = checked_tensor(result, shape, who, images.device, f"; its caps say scale {scale}")
     mean = float(tensor.mean())  # any NaN or infinity survives it
     if not math.isfinite(mean):
         raise ItemError(f"{who} returned values that are not numbers; try --precision full")

@@ -94,6 +94,7 @@ class Plugins:
 
     def __init__(self, extra: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> None:
         self.records: list[PluginRecord] = []
+        self._loaded: list[tuple[PluginRecord, Any]] = []
         self._working: list[PluginRecord] = []
         self._components: dict[tuple[str, str], type[Component]] = {}
         self._complained_of: set[str] = set()
@@ -104,20 +105,24 @@ class Plugins:
         for point in discovery.in_order(entry_points(group=discovery.GROUP)):
             origin = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
             record = PluginRecord(point.name, origin, blocked=point.name in blocked)
-            self._add(record, point.load)
+            self._load(record, point.load)
         for name in sorted(blocked.difference(r.name for r in self.records)):
             record = PluginRecord(name, discovery.VARIABLE)
-            self._add(record, partial(_nothing_to_block, name, [r.name for r in self.records]))
+            self._load(record, partial(_nothing_to_block, name, [r.name for r in self.records]))
         for spec in dict.fromkeys([*extra, *wanted]):
-            self._add(PluginRecord(_name_of(spec), spec), partial(discovery.load, spec))
+            self._load(PluginRecord(_name_of(spec), spec), partial(discovery.load, spec))
+        # What one hands over may depend on what others have registered: losses are options.
+        for record, module in self._loaded:
+            self._take(record, module)
 
-    def _add(self, record: PluginRecord, load: Callable[[], Any]) -> None:
+    def _load(self, record: PluginRecord, load: Callable[[], Any]) -> None:
+        """Import a plugin and register its hooks."""
         self.records.append(record)
         if record.blocked:
             return
         module = None
         try:
-            if other := next((r for r in self._working if r.name == record.name), None):
+            if other := next((r for r, _ in self._loaded if r.name == record.name), None):
                 raise SetupError(
                     f"a plugin named {record.name!r} is loaded already, from {other.origin}; "
                     "rename this one"
@@ -130,6 +135,16 @@ class Plugins:
             check_hooks(module)
             self._manager.register(module, record.name)
             self._manager.check_pending()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a plugin may raise anything, and even call sys.exit
+            self._give_up(record, module, error)
+        else:
+            self._loaded.append((record, module))
+
+    def _take(self, record: PluginRecord, module: Any) -> None:
+        """Take over what a plugin hands over: all of it, or nothing."""
+        try:
             record.hooks = [h for h in HOOKS if self._caller(h, record).get_hookimpls()]
             record.presets = [_folder(p) for p in self._handed_over("stylepipe_presets", record)]
             record.options = self._options_of(record)
@@ -137,11 +152,14 @@ class Plugins:
             self._working.append(record)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # a plugin may raise anything, and even call sys.exit
-            if module is not None and self._manager.get_plugin(record.name) is module:
-                self._manager.unregister(name=record.name)
-            record.error, record.reason = traceback.format_exc(), _reason(error)
-            record.hooks, record.presets, record.options = [], [], None
+        except BaseException as error:  # as above
+            self._give_up(record, module, error)
+
+    def _give_up(self, record: PluginRecord, module: Any, error: BaseException) -> None:
+        if module is not None and self._manager.get_plugin(record.name) is module:
+            self._manager.unregister(name=record.name)
+        record.error, record.reason = traceback.format_exc(), _reason(error)
+        record.hooks, record.presets, record.options = [], [], None
 
     # -- calling hooks ------------------------------------------------------------------------
 

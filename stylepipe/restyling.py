@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from stylepipe.components import Masker, StyleRef
 from stylepipe.errors import SetupError, UsageError
-from stylepipe.nst.recipe import RestyleSettings, VggName
+from stylepipe.nst.names import VggName
+from stylepipe.nst.recipe import RestyleSettings
 from stylepipe.options import option
 from stylepipe.stylizers import PaintingOptions, PaintingStylizer, working_memory
 from stylepipe.types import Item

@@ -16,7 +16,8 @@ from stylepipe.components import Context, StyleRef, Stylizer, StylizerOptions
 from stylepipe.device import full_range_dtype
 from stylepipe.encoders import absent_weights, open_encoder
 from stylepipe.errors import ItemError, SetupError, UsageError
-from stylepipe.nst.recipe import Border, ColorMatch, EncoderName, Pooling, StyleUse
+from stylepipe.nst.names import Border, ColorMatch, EncoderName, Pooling
+from stylepipe.nst.recipe import StyleUse
 from stylepipe.options import option
 from stylepipe.pictures import read_picture
 from stylepipe.styles import parse_style

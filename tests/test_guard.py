@@ -260,7 +260,7 @@ def test_a_broken_look_at_files_of_others_is_no_news(tmp_path):
     ("opened", "words"),
     [
         (lambda sink: None, "opened None, not a stylepipe.Sink"),
-        (lambda sink: sink.path.open("wb"), "not a stylepipe.Sink"),
+        (lambda sink: sink.path, "not a stylepipe.Sink"),
         (lambda sink: setattr(sink, "done", -1) or sink, "says -1 frames are done"),
         (lambda sink: setattr(sink, "done", None) or sink, "says None frames are done"),
         (lambda sink: setattr(sink, "close", lambda: None) or sink, "wrote no file"),

@@ -19,6 +19,7 @@ from stylepipe.nst.terms import FeatureTerm, PictureTerm, losses, register, regi
 from stylepipe.nst.terms.style import Style
 
 GRAY = '''
+from stylepipe import hookimpl
 from stylepipe.nst.terms import PictureTerm, register
 
 
@@ -40,6 +41,11 @@ class Gray(PictureTerm):
         own = strip.own()
         spread = (own - own.mean(dim=1, keepdim=True)).square().mean(dim=(1, 2, 3))
         return spread * (strip.rows[1] - strip.rows[0]) / strip.height
+
+
+@hookimpl
+def stylepipe_components():
+    return []
 '''
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from stylepipe import encoders, read_picture
 from stylepipe.errors import SetupError, UsageError
 from stylepipe.nst.encoders import NAMES, WeightsError, open_encoder, opening, save_encoder
-from stylepipe.nst.recipe import FETCHED_AS
+from stylepipe.nst.names import FETCHED_AS
 from stylepipe.weights import KNOWN
 
 PHOTO = Path(__file__).parents[1] / "examples" / "photos" / "lake.jpg"

@@ -10,6 +10,7 @@ from tinyencoder import STYLE
 from torch import Tensor
 
 from stylepipe.nst.encoders import Encoder
+from stylepipe.nst.names import StyleDistance
 from stylepipe.nst.objective import TiledEncoder
 from stylepipe.nst.statistics import mix, stack
 from stylepipe.nst.terms import FeatureTerm, PictureTerm, StatisticTerm, View, layer_weights
@@ -17,7 +18,7 @@ from stylepipe.nst.terms.content import Content, Perceptual
 from stylepipe.nst.terms.histogram import Histogram
 from stylepipe.nst.terms.patches import Patches
 from stylepipe.nst.terms.smooth import Laplacian, OutOfRange, TotalVariation
-from stylepipe.nst.terms.style import Style, StyleDistance
+from stylepipe.nst.terms.style import Style
 
 KINDS = get_args(StyleDistance)
 LAYERS = {"a": 1.0, "b": 3.0}

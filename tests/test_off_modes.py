@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import stylepipe_plugins.fast as fast
 from fakes import Negative, Plugins, array, settings
-from stylepipe_plugins.style_swap import SwapOptions
+from stylepipe_plugins.style_swap import SwapOptions, SwapStylizer
 
 from stylepipe import StyleRef, UsageError
 from stylepipe.job import Job
@@ -34,11 +34,17 @@ def test_a_choice_of_networks_for_a_file_that_has_its_own(tmp_path):
 
 def test_blending_where_each_region_has_its_own_style(tmp_path):
     (tmp_path / "map.png").touch()
+    styles, regions = [StyleRef("a", 1.0), StyleRef("b", 1.0)], ("#000000", "#ffffff")
+    mixing = SwapStylizer(SwapOptions(blend="mix"))
     with pytest.raises(UsageError, match="each region is painted by one style"):
-        SwapOptions(blend="mix", regions=tmp_path / "map.png")
-    assert SwapOptions(
-        blend="mix", regions=tmp_path / "map.png", style_regions=(tmp_path / "map.png",)
-    )
+        mixing.assign(styles, regions)
+    mapped = SwapOptions(blend="mix", style_regions=(tmp_path / "map.png",) * 2)
+    assert SwapStylizer(mapped).assign(styles, regions) == [0, 1]
+
+
+def test_borders_where_there_are_no_regions():
+    with pytest.raises(UsageError, match="--border is for regions, and there are none"):
+        SwapStylizer(SwapOptions(border="inside")).assign([StyleRef("a", 1.0)], None)
 
 
 class Choosy(Negative):

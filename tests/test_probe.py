@@ -27,6 +27,9 @@ class Asking(Reader):
     def probe(self, path):
         return Info("image", self.device, 1, 1)
 
+    def frames(self, item, info, start=0):
+        raise NotImplementedError
+
 
 @hookimpl
 def stylepipe_components():

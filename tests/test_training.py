@@ -285,7 +285,8 @@ def test_a_plugin_trains_with_checkpoints_previews_and_a_log_as_ours_do(train):
     assert code == 0 and "wrote own.safetensors" in told
     folder = Path("own.training")
     assert {p.name for p in folder.iterdir()} >= {"checkpoint.pt", "log.csv", "preview-000002.png"}
-    rows = list(csv.DictReader((folder / "log.csv").open()))
+    with (folder / "log.csv").open() as table:
+        rows = list(csv.DictReader(table))
     assert [row["step"] for row in rows] == ["1", "2", "3"] and float(rows[0]["red"]) > 0
     assert b'"licence":"CC0"' in Path("own.safetensors").read_bytes()
     before = load_file("own.safetensors")

@@ -19,7 +19,7 @@ from stylepipe import (
     run_training,
     suggest,
 )
-from stylepipe.nst.recipe import VggName
+from stylepipe.nst.names import VggName
 from stylepipe.nst.training.options import StyleOptions
 
 from .bundled import STYLES, NetworkName

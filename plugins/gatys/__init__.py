@@ -25,7 +25,8 @@ from stylepipe import (
     is_out_of_memory,
     options_digest,
 )
-from stylepipe.nst.recipe import TUNABLE, Pooling
+from stylepipe.nst.names import Pooling
+from stylepipe.nst.recipe import TUNABLE
 from stylepipe.stylizers import PaintingStylizer, given_picture, working_memory
 
 from .options import GatysBase, gatys_options

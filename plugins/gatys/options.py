@@ -9,17 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from stylepipe import Item, UsageError, option
-from stylepipe.nst.recipe import (
-    TUNABLE,
-    LoopOptions,
-    Optimizer,
-    Pooling,
-    Recipe,
-    Schedule,
-    Start,
-)
+from stylepipe.nst.names import GramScale, Optimizer, Pooling, Schedule, Start, StyleDistance
+from stylepipe.nst.recipe import TUNABLE, LoopOptions, Recipe
 from stylepipe.nst.terms import ContentTerm, StyleTerm, Term, losses
-from stylepipe.nst.terms.style import GramScale, StyleDistance
 from stylepipe.stylizers import PaintingOptions
 
 if TYPE_CHECKING:

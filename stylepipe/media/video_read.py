@@ -240,6 +240,8 @@ def frames(
                         told.add(size)
                     pixels = _scaled(pixels, info)
                     alpha = None if alpha is None else _scaled(alpha, info)
+                # FFmpeg's rows may be longer than the picture is wide.
+                pixels = np.ascontiguousarray(pixels)
                 held = Frame(pixels, alpha, index, pts, clock.base, frame.duration or None)
             index += 1
         if held is not None:

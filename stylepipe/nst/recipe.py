@@ -6,23 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from .names import (
+    Border,
+    ColorMatch,
+    GramScale,
+    Optimizer,
+    Schedule,
+    Start,
+    StyleDistance,
+)
 from .terms import ContentTerm, StyleTerm, losses
-from .terms.style import GramScale, StyleDistance
 
-VggName = Literal["compact", "vgg19", "vgg16"]
-"""Networks with the layers of VGG."""
-EncoderName = Literal["auto", VggName, "squeezenet", "resnet50", "densenet121", "vit-b-16"]
-"""Networks that judge pictures; "auto": VGG-19 where it was fetched before, else the one in the
-package."""
-Pooling = Literal["max", "average", "l2"]
-Start = Literal["style", "content", "noise", "gray"]
-ColorMatch = Literal["no", "linear", "histogram"]
-Border = Literal["feather", "inside", "simple"]
-Optimizer = Literal["adam", "adamw", "lbfgs"]
-Schedule = Literal["cosine", "constant"]
-FETCHED_AS = {"squeezenet": "squeezenet1_1"}
-"""Whose weights serve for a name, where they have another: SqueezeNet 1.1 is as good as 1.0 in less
-than half the time."""
 TUNABLE = ("content_weight", "tv_weight", "strength")
 """What tune.search may vary."""
 

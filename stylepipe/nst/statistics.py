@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .losses import EPS, exact
-from .terms.base import Statistics
 
 
 def flat(features: Tensor, region_masks: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -37,7 +36,7 @@ def weighted(values: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     return torch.stack([w * v for v, w in zip(values, weights, strict=True)]).sum(dim=0)
 
 
-def mix(parts: Sequence[tuple[Statistics, float]]) -> Statistics:
+def mix(parts: Sequence[tuple[list[Tensor], float]]) -> list[Tensor]:
     """Weighted average: several styles in one, or a photo and a style for a weaker effect.
 
     The statistics are averaged, never the pictures (Gatys et al., "Controlling Perceptual Factors
@@ -48,7 +47,7 @@ def mix(parts: Sequence[tuple[Statistics, float]]) -> Statistics:
     return [reduce(torch.add, values) for values in zip(*scaled, strict=True)]
 
 
-def stack(regions: Sequence[Statistics]) -> Statistics:
+def stack(regions: Sequence[list[Tensor]]) -> list[Tensor]:
     """Statistics of pictures of one region each, as those of the regions of one picture."""
     return [torch.cat(parts, dim=1) for parts in zip(*regions, strict=True)]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from stylepipe.nst.recipe import Border
+from stylepipe.nst.names import Border
 from stylepipe.spelling import suggest
 
 from .guides import propagate

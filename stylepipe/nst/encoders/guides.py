@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylepipe.nst.recipe import Border
+from stylepipe.nst.names import Border
 from stylepipe.spelling import suggest
 
 from .windows import Window

@@ -13,7 +13,7 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from stylepipe.nst.recipe import FETCHED_AS, EncoderName, Pooling
+from stylepipe.nst.names import FETCHED_AS, EncoderName, Pooling
 from stylepipe.spelling import suggest
 from stylepipe.weights import KNOWN, Weights, fetch
 

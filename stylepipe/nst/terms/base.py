@@ -14,14 +14,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from stylepipe.nst.budget import Map
     from stylepipe.nst.encoders import Encoder
-    from stylepipe.nst.recipe import Recipe
+    from stylepipe.nst.names import GramScale, StyleDistance
 
 Sums = list["Tensor"]
 """Sums over positions; of the same shapes whatever the size of the tile."""
@@ -64,11 +64,24 @@ class View:
         return whole[..., top:bottom, left:right]
 
 
+class Asked(Protocol):
+    """What terms read of a recipe."""
+
+    @property
+    def strength(self) -> float: ...
+    @property
+    def tv_power(self) -> int: ...
+    @property
+    def style_loss(self) -> StyleDistance: ...
+    @property
+    def gram_scale(self) -> GramScale: ...
+
+
 @dataclass(frozen=True)
 class PhotoInputs:
     """What terms of the content, and of the pixels, are made from."""
 
-    recipe: Recipe
+    recipe: Asked
     photo: Tensor
     """N 3 H W, in the size to paint."""
     maps: Mapping[str, Tensor]
@@ -79,7 +92,7 @@ class PhotoInputs:
 class PaintingInputs:
     """What terms of the style are made from, for photos of one size."""
 
-    recipe: Recipe
+    recipe: Asked
     maps: Callable[..., list[dict[str, Tensor]]]
     """maps(layers, side=None): of each painting, in the size in which it serves, layer -> 1 C h w;
     as for a photo of `side` pixels at most."""
@@ -94,7 +107,7 @@ class PaintingInputs:
 class Room:
     """What the memory that a term takes depends on."""
 
-    recipe: Recipe
+    recipe: Asked
     maps: Mapping[str, Map]
     """Of the encoder's layers, by pixel."""
     pixels: int

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, Self, get_args
+from typing import TYPE_CHECKING, Self, get_args
+
+from stylepipe.nst.names import GramScale, StyleDistance
 
 from .base import (
     PaintingInputs,
@@ -18,10 +20,6 @@ from .registry import register
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-StyleDistance = Literal["wasserstein", "gram", "mean-std"]
-GramScale = Literal["relative", "gatys", "sum"]
-"""Of a Gram error: over the target's square norm; as printed in Gatys 2016, eq. 4; not at all."""
 
 
 @register
