@@ -196,6 +196,8 @@ def frames(
     All are as large as the first of the file, and whole pictures if ``deinterlace``; what was done
     for it is told to ``log``. ``damaged`` hears what cannot be decoded, with its time.
     """
+    from numpy import ascontiguousarray
+
     with ExitStack() as stack:
         container = stack.enter_context(open_video(path))
         stream = video_stream(container)
@@ -241,7 +243,7 @@ def frames(
                     pixels = _scaled(pixels, info)
                     alpha = None if alpha is None else _scaled(alpha, info)
                 # FFmpeg's rows may be longer than the picture is wide.
-                pixels = np.ascontiguousarray(pixels)
+                pixels = ascontiguousarray(pixels)
                 held = Frame(pixels, alpha, index, pts, clock.base, frame.duration or None)
             index += 1
         if held is not None:
