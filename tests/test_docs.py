@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from stylepipe_plugins.fast import FastStylizer
+from stylepipe_plugins.gatys import GatysStylizer
 
 import stylepipe
 from stylepipe.cli import main
+from stylepipe.nst.terms import registry
 from stylepipe.version import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,7 +30,7 @@ PAGES = (
       if "generated" not in p.parts),
 )  # fmt: skip
 ENTRIES = ("docs", "examples", "presets")
-YOURS = ("painting.jpg", "painting.safetensors", "mood.json")
+YOURS = ("painting.jpg", "painting.safetensors", "mood.json", "tint.safetensors")
 """Files in the examples that a reader brings along, or has made by then."""
 
 
@@ -53,6 +55,13 @@ def commands(program: str) -> list[list[str]]:
 
 
 STYLEPIPE = commands("stylepipe")
+
+
+@pytest.fixture(autouse=True)
+def losses_as_before(monkeypatch):
+    """A loss of an example is forgotten after a test."""
+    monkeypatch.setattr(registry, "_REGISTERED", dict(registry._REGISTERED))
+    monkeypatch.setattr(GatysStylizer, "Options", GatysStylizer.Options)
 
 
 @pytest.fixture

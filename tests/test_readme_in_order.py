@@ -13,6 +13,7 @@ from PIL import Image
 from stylepipe_plugins.fast.training import FastTraining
 from test_docs import DUOTONE, ROOT, text
 from test_docs import PAGES as DOCUMENTED
+from test_docs import losses_as_before  # noqa: F401
 
 import stylepipe
 from stylepipe.cli import main
@@ -93,7 +94,7 @@ def no_networks(monkeypatch):
     for cls in Plugins().components(stylepipe.Stylizer).values():
         for method in ("open", "prepare"):
             monkeypatch.setattr(cls, method, lambda self, given: None)
-    monkeypatch.setattr("stylepipe.paint.Painter", lambda settings, device, guide: Copier())
+    monkeypatch.setattr("stylepipe.paint.Painter", lambda settings, device: Copier())
     bundled = min((ROOT / "plugins/fast/styles").rglob("*.safetensors"))
 
     def train(self, context):
