@@ -11,9 +11,13 @@ import cv2
 import pytest
 from PIL import Image
 from stylepipe_plugins.fast.training import FastTraining
-from test_docs import DUOTONE, ROOT, text
+from test_docs import (
+    DUOTONE,
+    ROOT,
+    losses_as_before,  # noqa: F401
+    text,
+)
 from test_docs import PAGES as DOCUMENTED
-from test_docs import losses_as_before  # noqa: F401
 
 import stylepipe
 from stylepipe.cli import main
