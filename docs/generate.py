@@ -118,7 +118,7 @@ def _table(specs: Sequence[OptionSpec]) -> str:
 
 
 def _default(spec: OptionSpec) -> str:
-    if spec.default in (None, ()):
+    if spec.default in (None, (), ""):
         return "not set"
     return f"`{str(spec.default).lower() if spec.kind is bool else spec.default}`"
 
