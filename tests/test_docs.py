@@ -161,12 +161,15 @@ def test_the_map_of_the_source_is_true():
 
 
 def test_documented_presets_are_valid(clone, capsys):
-    presets = [*blocks("README.md", "toml"), *blocks("docs/guide/presets.md", "toml")]
-    assert presets
+    pages = ("README.md", "docs/guide/presets.md", "docs/plugins/reader.md")
+    presets = [preset for page in pages for preset in blocks(page, "toml")]
+    assert len(presets) >= len(pages)
+    plugin = ("--plugin", "docs/examples/farbfeld.py")
     for k, preset in enumerate(presets):
         tomllib.loads(preset)
         Path(f"preset{k}.toml").write_text(preset, encoding="utf-8")
-        assert main.run(["presets", "validate", f"preset{k}.toml"]) == 0, capsys.readouterr().err
+        validate = ["presets", "validate", f"preset{k}.toml", *plugin]
+        assert main.run(validate) == 0, capsys.readouterr().err
 
 
 def test_documented_plugin_works(clone, make_photo):
