@@ -270,7 +270,8 @@ class Temporal(Component):
         """Make the guide to a frame from its ``motion`` and the previous result as it was written.
 
         The guide is as large as ``result``, which is larger than the frame where the stylizer's
-        ``caps.scale`` is not 1. Called in the calling thread. None: the frame is painted as if it were the first.
+        ``caps.scale`` is not 1. Called in the calling thread. None: the frame is painted as if it
+        were the first.
         """
         raise NotImplementedError
 
