@@ -182,7 +182,8 @@ def test_documented_plugin_works(clone, make_photo):
     assert (after == 255 - before).all()
 
 
-def test_documented_calls_work(clone, monkeypatch, capsys):
+@pytest.mark.parametrize("page", ["README.md", "docs/guide/python.md"])
+def test_documented_calls_work(page, clone, monkeypatch, capsys):
     convert, calls = stylepipe.convert, []
 
     def dry(*args, **kwargs):
@@ -190,10 +191,11 @@ def test_documented_calls_work(clone, monkeypatch, capsys):
         return convert(*args, **kwargs, dry_run=True)
 
     monkeypatch.setattr(stylepipe, "convert", dry)
-    codes = [b for b in blocks("README.md", "python") if "hookimpl" not in b]
+    codes = [b for b in blocks(page, "python") if "hookimpl" not in b]
     for code in codes:
-        exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+        exec(compile(code, page, "exec"), {"__name__": "readme"})
     assert calls and "painted" in capsys.readouterr().out
+    assert Path("lake_scream.png").is_file()
 
 
 def test_changelog_knows_the_version():
