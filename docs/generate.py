@@ -17,6 +17,7 @@ import click
 import stylepipe
 from stylepipe import hookspecs
 from stylepipe.cli.main import make_cli
+from stylepipe.components import noun
 from stylepipe.job import ENGINE
 from stylepipe.options import OptionSpec
 from stylepipe.plugins import STAGES, Plugins
@@ -24,7 +25,7 @@ from stylepipe.presets import available, load
 
 DOCS = Path(__file__).resolve().parent
 EXAMPLES = DOCS / "examples"
-SHARED_OPTIONS = {"reader": "input", "writer": "output"}
+SHARED_OPTIONS = {"reader": "input", "temporal": "temporal", "writer": "output"}
 """Tables whose keys belong to the engine as well, by the stage of their components."""
 
 
@@ -97,9 +98,9 @@ def _options(plugins: Plugins) -> str:
         found = plugins.components(base)
         if not found:
             continue
-        parts.append(f"## {stage.capitalize()}s")
+        parts.append(f"## {noun(base).capitalize()}s")
         if table := SHARED_OPTIONS.get(stage):
-            parts += [f"### Every {stage}", _table(ENGINE[table].specs())]
+            parts += [f"### Every {noun(base)}", _table(ENGINE[table].specs())]
         for name, cls in found.items():
             parts += [f"### {stage} `{name}`", summary(cls), _table(cls.Options.specs())]
     return _joined(parts)
@@ -110,13 +111,14 @@ def _table(specs: Sequence[OptionSpec]) -> str:
         return "It has no options."
     rows = ["| option | default | values | meaning |", "|---|---|---|---|"]
     for spec in specs:
-        cells = (f"`{spec.name}`", _default(spec), _values(spec), spec.help)
+        needs = f" Needs `{spec.condition}`." if spec.only_if else ""
+        cells = (f"`{spec.name}`", _default(spec), _values(spec), spec.help + needs)
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(rows)
 
 
 def _default(spec: OptionSpec) -> str:
-    if spec.default in (None, ()):
+    if spec.default in (None, (), ""):
         return "not set"
     return f"`{str(spec.default).lower() if spec.kind is bool else spec.default}`"
 
@@ -194,7 +196,7 @@ def _api() -> str:
         elif issubclass(value, Exception):
             section = "Errors"
         more = "\n   :members:\n   :undoc-members:\n   :show-inheritance:"
-        more += "\n   :exclude-members: Options, TrainOptions"  # these have entries of their own
+        more += "\n   :exclude-members: Options"  # it has an entry of its own
         sections[section].append(f".. autoclass:: stylepipe.{name}{more}")
     parts = [
         "# Public names",

@@ -94,7 +94,7 @@ class Component:
         """Load weights, pick buffers. May raise SetupError or UsageError."""
 
     def close(self) -> None:
-        """Let go of everything; called once for each open, also after errors."""
+        """Release all resources; called once for each :meth:`open`, also after errors."""
 
 
 def is_bundled(cls: type[Component]) -> bool:
@@ -269,7 +269,9 @@ class Temporal(Component):
     def guide(self, motion: Any, result: Frame, device: torch.device) -> Guide | None:
         """Make the guide to a frame from its ``motion`` and the previous result as it was written.
 
-        Called in the calling thread. None: the frame is painted as if it were the first.
+        The guide is as large as ``result``, which is larger than the frame where the stylizer's
+        ``caps.scale`` is not 1. Called in the calling thread. None: the frame is painted as if it
+        were the first.
         """
         raise NotImplementedError
 
@@ -506,7 +508,7 @@ class Sink:
         raise NotImplementedError
 
     def abort(self) -> None:
-        """Let go of the files; what can serve a later resume may stay in the work folder."""
+        """Close the files; what can serve a later run may stay in the work folder."""
 
 
 class Writer(Component):

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from stylepipe_plugins.fast import FastStylizer
+from stylepipe_plugins.gatys import GatysStylizer
 
 import stylepipe
 from stylepipe.cli import main
+from stylepipe.nst.terms import registry
 from stylepipe.version import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,7 +30,7 @@ PAGES = (
       if "generated" not in p.parts),
 )  # fmt: skip
 ENTRIES = ("docs", "examples", "presets")
-YOURS = ("painting.jpg", "painting.safetensors", "mood.json")
+YOURS = ("painting.jpg", "painting.safetensors", "mood.json", "tint.safetensors")
 """Files in the examples that a reader brings along, or has made by then."""
 
 
@@ -53,6 +55,13 @@ def commands(program: str) -> list[list[str]]:
 
 
 STYLEPIPE = commands("stylepipe")
+
+
+@pytest.fixture(autouse=True)
+def losses_as_before(monkeypatch):
+    """A loss of an example is forgotten after a test."""
+    monkeypatch.setattr(registry, "_REGISTERED", dict(registry._REGISTERED))
+    monkeypatch.setattr(GatysStylizer, "Options", GatysStylizer.Options)
 
 
 @pytest.fixture
@@ -152,12 +161,15 @@ def test_the_map_of_the_source_is_true():
 
 
 def test_documented_presets_are_valid(clone, capsys):
-    presets = [*blocks("README.md", "toml"), *blocks("docs/guide/presets.md", "toml")]
-    assert presets
+    pages = ("README.md", "docs/guide/presets.md", "docs/plugins/reader.md")
+    presets = [preset for page in pages for preset in blocks(page, "toml")]
+    assert len(presets) >= len(pages)
+    plugin = ("--plugin", "docs/examples/farbfeld.py")
     for k, preset in enumerate(presets):
         tomllib.loads(preset)
         Path(f"preset{k}.toml").write_text(preset, encoding="utf-8")
-        assert main.run(["presets", "validate", f"preset{k}.toml"]) == 0, capsys.readouterr().err
+        validate = ["presets", "validate", f"preset{k}.toml", *plugin]
+        assert main.run(validate) == 0, capsys.readouterr().err
 
 
 def test_documented_plugin_works(clone, make_photo):
@@ -170,7 +182,8 @@ def test_documented_plugin_works(clone, make_photo):
     assert (after == 255 - before).all()
 
 
-def test_documented_calls_work(clone, monkeypatch, capsys):
+@pytest.mark.parametrize("page", ["README.md", "docs/guide/python.md"])
+def test_documented_calls_work(page, clone, monkeypatch, capsys):
     convert, calls = stylepipe.convert, []
 
     def dry(*args, **kwargs):
@@ -178,10 +191,11 @@ def test_documented_calls_work(clone, monkeypatch, capsys):
         return convert(*args, **kwargs, dry_run=True)
 
     monkeypatch.setattr(stylepipe, "convert", dry)
-    codes = [b for b in blocks("README.md", "python") if "hookimpl" not in b]
+    codes = [b for b in blocks(page, "python") if "hookimpl" not in b]
     for code in codes:
-        exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+        exec(compile(code, page, "exec"), {"__name__": "readme"})
     assert calls and "painted" in capsys.readouterr().out
+    assert Path("lake_scream.png").is_file()
 
 
 def test_changelog_knows_the_version():

@@ -8,8 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
+from test_docs import losses_as_before  # noqa: F401
 
-from stylepipe import Item
+from stylepipe import Frame, Painted
 from stylepipe.cli import main
 from stylepipe.plugins import Plugins
 from stylepipe.testing import (
@@ -17,6 +19,7 @@ from stylepipe.testing import (
     MaskerContract,
     ReaderContract,
     StylizerContract,
+    TemporalContract,
     WriterContract,
     scene,
 )
@@ -33,8 +36,8 @@ def load(name):
     return module
 
 
-camera_shake, farbfeld, ghosts, shadows = map(
-    load, ("camera_shake", "farbfeld", "ghosts", "shadows")
+farbfeld, ghosts, pan, shadows, steady, tones, tripod = map(
+    load, ("farbfeld", "ghosts", "pan", "shadows", "steady", "tones", "tripod")
 )
 
 
@@ -42,11 +45,23 @@ class TestMasker(MaskerContract):
     component = shadows.Shadows
 
 
+class TestMaskerOfRegions(MaskerContract):
+    component = tones.Tones
+
+
 class TestFlow(FlowContract):
-    component = camera_shake.CameraShake
+    component = pan.Pan
 
 
-class TestTemporalStylizer(StylizerContract):
+class TestTemporal(TemporalContract):
+    component = tripod.Tripod
+
+
+class TestFilter(TemporalContract):
+    component = steady.Steady
+
+
+class TestStylizerWithGuides(StylizerContract):
     component = ghosts.Ghosts
 
 
@@ -96,11 +111,46 @@ def test_shadows_keep_the_light_parts(make_photo, tmp_path):
     assert (before[~light] != after[~light]).any()
 
 
-def test_ghosts_follow_a_clip_along_the_example_flow(make_clip, tmp_path):
+@pytest.mark.parametrize("method", [("warp", "--flow", "pan", "--plugin", EXAMPLES / "pan.py"),
+                                    ("tripod", "--plugin", EXAMPLES / "tripod.py")])  # fmt: skip
+def test_ghosts_follow_a_clip_along_the_examples(method, make_clip, tmp_path):
     clip = make_clip(frames=4)
-    run("ghosts", clip, "-o", tmp_path / "out.mp4", "--temporal", "camera-shake",
-        "--plugin", EXAMPLES / "camera_shake.py", plugin="ghosts")  # fmt: skip
+    run("ghosts", clip, "-o", tmp_path / "out.mp4", "--temporal", *method, plugin="ghosts")
     assert (tmp_path / "out.mp4").stat().st_size > 500
+
+
+def test_pan_finds_the_motion_of_the_camera():
+    still, moved = scene(64, 48), np.roll(scene(64, 48), 3, 1)
+    flow = pan.Pan(pan.PanOptions()).flow(Frame(still), Frame(moved))
+    assert flow.shape == (1, 2, 48, 64)
+    assert abs(flow[0, 0] - 3).max() < 0.5 and abs(flow[0, 1]).max() < 0.5
+
+
+def test_tripod_trusts_what_does_not_change():
+    method = tripod.Tripod(tripod.TripodOptions())
+    before, now = scene(64, 48), scene(64, 48)
+    now[:, 32:] = 255 - now[:, 32:]
+    motion = method.motion(Frame(now), Frame(before))
+    guide = method.guide(motion, Frame(before), torch.device("cpu"))
+    assert (guide.trust[..., :30] == 1).all() and guide.trust[..., 34:].mean() < 0.1
+
+
+def test_steady_evens_out_the_brightness():
+    method = steady.Steady(steady.SteadyOptions())
+    levels = [100, 120, 100, 120, 100]
+    window = [Painted(Frame(p), p) for p in (np.full((4, 5, 3), v, np.uint8) for v in levels)]
+    results = [method.filter(window, k, None).mean() for k in range(5)]
+    assert max(results) - min(results) < 2
+
+
+def test_tones_paint_each_region_in_its_style(make_photo, tmp_path):
+    photo = make_photo("photo.png")
+    styles = ("--style", "great-wave@dark")
+    run("run", photo, "-o", tmp_path / "out.png", "--mask", "tones", *styles, plugin="tones")
+    before, after = cv2.imread(str(photo)), cv2.imread(str(tmp_path / "out.png"))
+    light = before.mean(2) > 0.57 * 255
+    assert (before[light] == after[light]).all()
+    assert (before[~light] != after[~light]).any()
 
 
 def test_farbfeld_comes_back_as_it_was_where_nothing_is_painted(tmp_path):
@@ -142,10 +192,38 @@ def test_credits_are_written_beside_the_results(make_photo, tmp_path):
     assert "done: 1" in (tmp_path / "out/credits.txt").read_text()
 
 
-def test_credits_refuse_what_is_too_much(tmp_path):
-    items = [Item(0, tmp_path / "a", tmp_path, tmp_path / "b")] * 1001
-    with pytest.raises(Exception, match="--limit 1000"):
-        load("credits").stylepipe_job_start(None, items)
+def test_options_of_credits_reach_its_hooks(make_photo, tmp_path, capsys):
+    for name in ("lake", "wood"):
+        make_photo(f"in/{name}.png", size=(40, 30))
+    common = ("run", tmp_path / "in", "-o", tmp_path / "out", "--strength", "0")
+    run(*common, "--credits-author", "Ada", plugin="credits")
+    assert (tmp_path / "out/lake.png.txt").read_text().endswith("by Ada\n")
+    run(*common, "--set", "credits.most=1", plugin="credits", code=2)
+    assert "2 inputs are more than 1; use --limit 1" in capsys.readouterr().err
+
+
+def test_a_tint_is_learned_and_painted_with(make_photo, tmp_path):
+    for seed in range(2):
+        make_photo(f"photos/{seed}.jpg", seed=seed)
+    tint = tmp_path / "tint.safetensors"
+    run("train", "tint", "--photos", tmp_path / "photos", "-o", tint, "--steps", 2, plugin="tint")
+    run("train", "tint", "--photos", tmp_path / "photos", "-o", tint, "--steps", 3, "--red", 2,
+        plugin="tint", code=2)  # fmt: skip
+    photo = make_photo("photo.png")
+    run("tint", photo, "-o", tmp_path / "out.png", "--style", tint, plugin="tint")
+    assert (cv2.imread(str(tmp_path / "out.png")) != cv2.imread(str(photo))).any()
+    run("tint", photo, "-o", tmp_path / "no.png", "--style", photo, plugin="tint", code=2)
+
+
+def test_grayness_takes_the_colors_away(make_photo, tmp_path):
+    photo, spreads = make_photo("photo.png"), []
+    painting = make_photo("painting.png", size=(80, 72), seed=4)
+    for weight in (0, 300):
+        out = tmp_path / f"{weight}.png"
+        run("gatys", photo, "-o", out, "--style", painting, "--steps", 12, "--device", "cpu",
+            "--grayness-weight", weight, plugin="grayness")  # fmt: skip
+        spreads.append(cv2.imread(str(out)).astype(float).std(2).mean())
+    assert spreads[1] < 0.9 * spreads[0]
 
 
 def test_a_command_and_a_preset_come_with_a_plugin(tmp_path, capsys):

@@ -104,7 +104,23 @@ def test_each_preset_is_on_the_page_with_its_description():
 def test_each_kind_of_component_has_a_tutorial_and_a_word_in_the_glossary(stage):
     assert "```{literalinclude}" in written(f"plugins/{stage}.md")
     assert f"({stage}.md)" in written("plugins/index.md")
-    assert stage == "training" or f"\n{stage.capitalize()}\n  " in written("glossary.md")
+    assert f"\n{stage.capitalize()}\n  " in written("glossary.md")
+
+
+def test_each_public_module_is_in_the_reference():
+    modules = set(re.findall(r"\bstylepipe\.\w+", stylepipe.__doc__))
+    assert len(modules) > 5
+    reference = "".join(map(written, [f"reference/{p.name}" for p in DOCS.glob("reference/*.md")]))
+    for module in modules:
+        assert re.search(rf"^\.\. auto\w+:: {module}\b", reference, re.MULTILINE), module
+
+
+def test_each_option_says_what_it_needs():
+    needing = [spec for base in STAGES.values() for cls in Plugins().components(base).values()
+               for spec in cls.Options.specs() if spec.only_if]  # fmt: skip
+    assert needing
+    for spec in needing:
+        assert f"Needs `{spec.condition}`." in PAGES["options.md"], spec.name
 
 
 def test_pages_are_written_once_and_old_ones_removed(tmp_path):

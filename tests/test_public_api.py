@@ -16,7 +16,7 @@ import stylepipe.testing
 
 HERE = Path(__file__).resolve().parent
 SNAPSHOT = HERE / "public_api.txt"
-PAGES = ("nst", "weights")
+PAGES = ("stylizers", "masks", "films", "nst", "weights")
 """Pages of docs/reference; what they document is public."""
 
 

@@ -1,4 +1,4 @@
-"""A stylizer that uses the previous result itself: stylepipe ghosts FILM -o OUT --temporal dis"""
+"""A stylizer that uses guides itself: stylepipe ghosts FILM -o OUT --temporal warp"""
 
 from stylepipe import Caps, Stylizer, StylizerOptions, hookimpl, option
 

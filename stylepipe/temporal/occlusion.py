@@ -13,8 +13,8 @@ def inconsistency(flow: np.ndarray, back: np.ndarray) -> np.ndarray:
     """How far the way there and back misses its start, in units of what is tolerated.
 
     ``flow`` (from a to b) and ``back`` (from b to a) are HxWx2 in pixels. The result, HxW float32,
-    is |f + warped b|^2 / (0.01 (|f|^2 + |warped b|^2) + 0.5): a pixel of a is occluded in b where
-    it is 1 or more (Sundaram, Brox, Keutzer 2010, eq. 5; Ruder 2016, sec. 4.1).
+    is ``|f + warped b|^2 / (0.01 (|f|^2 + |warped b|^2) + 0.5)``: a pixel of a is occluded in b
+    where it is 1 or more (Sundaram, Brox, Keutzer 2010, eq. 5; Ruder 2016, sec. 4.1).
     """
     returned = warp(back, flow)
     tolerated = 0.01 * (_square(flow) + _square(returned)) + 0.5

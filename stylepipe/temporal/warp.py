@@ -13,7 +13,7 @@ STILL = 0.1
 
 
 def warp(picture: np.ndarray, flow: np.ndarray, *, cubic: bool = False) -> np.ndarray:
-    """Fetch, for each pixel p of the result, the value of ``picture`` at p + ``flow``(p).
+    """Fetch, for each pixel p of the result, the value of ``picture`` at ``p + flow(p)``.
 
     ``picture`` is HxW or HxWxC (uint8, uint16 or float32), ``flow`` HxWx2 (dx, dy) in pixels. What
     lies beyond the border is the border's value. ``cubic`` keeps detail that bilinear blurs.
