@@ -34,7 +34,7 @@ class DecoderTrainingOptions(TrainingOptions):
     """Options of every command that trains decoders; each names the settings of its run."""
 
     paintings: tuple[Path, ...] = option(
-        (), "Folder of varied paintings, or a painting, to practise on; some dozens.",
+        (), "Folder of varied paintings, or a painting, to practice on; some dozens.",
         metavar="PATH",
     )  # fmt: skip
     encoder: VggName = option(BUNDLED_FOR, "Network whose features are decoded.")

@@ -102,9 +102,9 @@ def open(
 
 
 def _check_needs_no_files(settings: Settings) -> None:
-    if settings.flow is not None:
+    if settings.temporal is not None:
         raise UsageError(
-            f"[temporal] {settings.flow.name} holds the frames of a film together, and pictures in "
+            f"[temporal] {settings.temporal.name} holds the frames of a film together, and pictures in "
             'memory are none; use stylepipe.convert, or settings={"temporal": {"use": "none"}}'
         )
     masker = settings.masker

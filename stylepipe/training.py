@@ -42,7 +42,7 @@ class TrainingOptions(Options):
     """The settings of the run."""
 
     photos: tuple[Path, ...] = option(
-        (), "Folder of varied photos, or a photo, to practise on; some hundreds.", metavar="PATH"
+        (), "Folder of varied photos, or a photo, to practice on; some hundreds.", metavar="PATH"
     )
     output: Path | None = option(
         None, "File to write, NAME.safetensors.", metavar="FILE", short="o"
@@ -53,7 +53,7 @@ class TrainingOptions(Options):
     restart: bool = option(
         False, "Begin anew instead of going on from the last checkpoint; replace --output."
     )
-    license: str = option("", "Licence of the result, to be kept in the file.", metavar="TEXT")
+    license: str = option("", "License of the result, to be kept in the file.", metavar="TEXT")
 
     def __init_subclass__(cls, run: type[RunOptions] | None = None, **kwargs: Any) -> None:
         if run is not None:

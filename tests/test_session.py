@@ -216,6 +216,7 @@ def test_what_is_no_picture_gets_a_sentence_and_costs_nothing(negative, picture,
         ({"settings": {"output": {"format": "png"}}}, "about files"),
         ({"settings": {"mask": {"path": "masks"}}}, r"give one to paint\(picture, mask="),
         ({"settings": {"temporal": {"use": "warp"}}}, "pictures in memory are none"),
+        ({"settings": {"temporal": {"use": "median"}}}, "pictures in memory are none"),
         ({"preset": "video-smooth"}, "use stylepipe.convert"),
     ],
 )
