@@ -104,8 +104,8 @@ def open(
 def _check_needs_no_files(settings: Settings) -> None:
     if settings.temporal is not None:
         raise UsageError(
-            f"[temporal] {settings.temporal.name} holds the frames of a film together, and pictures "
-            'in memory are none; use stylepipe.convert, or settings={"temporal": {"use": "none"}}'
+            f"[temporal] {settings.temporal.name} is for the frames of a film, and pictures in "
+            "memory are none; use stylepipe.convert, or settings={'temporal': {'use': 'none'}}"
         )
     masker = settings.masker
     if masker is not None and masker.by_file:
