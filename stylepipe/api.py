@@ -102,14 +102,15 @@ def open(
 
 
 def _check_needs_no_files(settings: Settings) -> None:
-    if settings.flow is not None:
+    if settings.temporal is not None:
         raise UsageError(
-            f"[temporal] {settings.flow.name} holds the frames of a film together, and pictures in "
-            'memory are none; use stylepipe.convert, or settings={"temporal": {"use": "none"}}'
+            f"[temporal] {settings.temporal.name} keeps the frames of a film alike, and pictures "
+            'in memory are none; use stylepipe.convert, or settings={"temporal": {"use": "none"}}'
         )
     masker = settings.masker
     if masker is not None and masker.by_file:
         raise UsageError(
             f"[mask] {masker.name} looks for a mask by the name of a file, and pictures in memory "
-            'have none; give one to paint(picture, mask=...), or settings={"mask": {"use": "none"}}'
+            'have none; pass settings={"mask": {"use": "none"}}, and a mask, if there is one, to '
+            "paint(picture, mask=...)"
         )

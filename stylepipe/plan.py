@@ -148,6 +148,7 @@ def begin(item: Item, settings: Settings) -> tuple[Reader, Info, Writer]:
 
 def _able(item: Item, info: Info, settings: Settings) -> Iterator[str]:
     """The suffixes under which the item's result can be written."""
+    result = info.enlarged(settings.stylizer.caps.scale)
     for writer in settings.writers:
         for suffix in writer.patterns if writer.kind == info.kind else ():
             with suppress(ItemError):
@@ -155,7 +156,7 @@ def _able(item: Item, info: Info, settings: Settings) -> Iterator[str]:
                     other = replace(item, output=item.output.with_suffix(""), folder=suffix)
                 else:
                     other = replace(item, output=item.output.with_suffix(suffix), folder="")
-                writer.check_item(other, info)
+                writer.check_item(other, result)
                 yield suffix
 
 
