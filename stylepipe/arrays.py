@@ -79,7 +79,7 @@ def _from_pillow(image: Image.Image) -> tuple[list[Frame], Restore]:
     _check_size(image.size)
     try:
         plain = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    except (OSError, SyntaxError) as error:  # of files, which Pillow decodes not before here
+    except (OSError, SyntaxError) as error:  # of files, which Pillow decodes only here
         raise ItemError(f"the picture cannot be decoded: {error}") from error
     pixels = np.asarray(plain)
     alpha = np.ascontiguousarray(pixels[..., 3]) if plain.mode == "RGBA" else None

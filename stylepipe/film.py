@@ -1,4 +1,4 @@
-"""A film on its way: what leads from one of its frames to the next."""
+"""A film being painted: what leads from one of its frames to the next."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def _looked_at(path: Path, reader: Reader) -> Info | None:
 
 @dataclass(frozen=True)
 class Found:
-    """What a run has to do, as far as the names of the files tell."""
+    """What a run has to do, judging by the names of the files."""
 
     items: list[Item]
     single: bool

@@ -26,7 +26,7 @@ from stylepipe.types import Batch, Frame, Guide, Item, Painted
 
 
 class Painter:
-    """Stylizes frames and does for a stylizer what its capabilities say it does not do itself."""
+    """Stylizes frames, and does what the stylizer's capabilities leave to the engine."""
 
     def __init__(self, settings: Settings, device: Device) -> None:
         self._stylizer, self._masker = settings.stylizer, settings.masker
@@ -117,7 +117,7 @@ class Painter:
             before, after = (to_tensor([frame], self._device.torch) for frame in (source, result))
             guide = replace(guide, source=before, result=after)
         if self._composites:
-            # Where the result shows the photo there is nothing painted to go on with.
+            # Where the result shows the photo there is nothing painted to continue from.
             _, planes = self._planes(to_tensor([source], self._device.torch), item, [source])
             assert planes is not None
             covered = _resized(composite.coverage(planes).float(), guide.trust.shape[2:])

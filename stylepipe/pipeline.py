@@ -1,4 +1,4 @@
-"""``run(job)`` is the whole program: find the items, plan, open, stream, tell."""
+"""``run(job)`` is the whole program: find the items, plan, open, stream, report."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def run(job: Job, plugins: Plugins, report: Report) -> Report:
     """Do the job and return the report, which owns the exit code.
 
     Raises NoInputError, UsageError or SetupError if the job as a whole cannot be done. Items that
-    fail are told to the report and to the plugins, in order.
+    fail are passed to the report and to the plugins, in order.
     """
     started = False
     try:
@@ -63,7 +63,7 @@ def run(job: Job, plugins: Plugins, report: Report) -> Report:
 
 
 def _rehearse(job: Job, report: Report, found: Found, journal: Journal, session: Session) -> None:
-    """Say how each item would end, as far as a look at it tells."""
+    """Report how each item would end, as far as a quick look shows."""
     hands = InHand(journal, job.memory)
     plan = decide(job, found, journal, hands)
     with session:

@@ -1,4 +1,4 @@
-"""Regions for stylizers that know of none: each style paints by itself, the results are mixed."""
+"""Regions for stylizers without support for them: one painting per style, mixed by region."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class RegionStylizer(Stylizer):
-    """Paints each region by a stylizer of its own, all of one kind and with the same options."""
+    """Paints each region by a separate stylizer, all of one kind and with the same options."""
 
     def __init__(self, kind: Stylizer) -> None:
         super().__init__(kind.options)

@@ -88,7 +88,7 @@ _Message = _Work | _Picture | _End | None
 class Stream:
     """One run over some items.
 
-    ``tell`` is called in the calling thread with each item that ended, in order.
+    ``tell`` is called in the calling thread for each item that ended, in order.
     """
 
     def __init__(
