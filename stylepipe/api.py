@@ -19,7 +19,7 @@ from stylepipe.report import Report
 from stylepipe.session import Session
 
 _ORIGIN = "argument"
-"""Where a value was set, as errors tell it."""
+"""Where a value was set, as errors name it."""
 Tables = Mapping[str, Mapping[str, Any]]
 
 
@@ -37,7 +37,7 @@ def convert(
 
     ``settings`` overrides keys of the preset by table: ``{"stylizer": {"style": "great-wave"}}``.
     ``job`` takes the other fields of :class:`stylepipe.job.Job`: ``device``, ``overwrite``,
-    ``redo``, ``limit`` ... The environment is not looked at. Items that fail are told by the report
+    ``redo``, ``limit`` ... The environment is not read. Items that fail are listed in the report
     (``report.failures``, ``report.exit_code``). Raises UsageError, NoInputError or SetupError if
     the job as a whole cannot be done::
 
@@ -73,10 +73,10 @@ def open(
     ``settings`` overrides keys of the tables ``stylizer`` and ``mask``; the ``[input]`` and
     ``[output]`` of a preset, which are about files, are of no use here. ``memory``: bytes to work
     with, or a text such as ``"2G"``; None takes half of what is free. What components say is
-    logged, by the logger ``stylepipe``, as a warning. The environment is not looked at.
+    logged, by the logger ``stylepipe``, as a warning. The environment is not read.
 
-    Raises UsageError for what cannot be meant, or needs files, SetupError where the machine cannot
-    do it. Close it, or use it in ``with``::
+    Raises UsageError for a request that makes no sense or needs files, SetupError where the machine
+    cannot do it. Close it, or use it in ``with``::
 
         with stylepipe.open(style="scream", quality="light") as painter:
             painted = painter.paint(array)  # HxWx3 of uint8; see Session.paint
@@ -104,12 +104,13 @@ def open(
 def _check_needs_no_files(settings: Settings) -> None:
     if settings.temporal is not None:
         raise UsageError(
-            f"[temporal] {settings.temporal.name} is for the frames of a film, and pictures in "
-            "memory are none; use stylepipe.convert, or settings={'temporal': {'use': 'none'}}"
+            f"[temporal] {settings.temporal.name} keeps the frames of a film alike, and pictures "
+            'in memory are none; use stylepipe.convert, or settings={"temporal": {"use": "none"}}'
         )
     masker = settings.masker
     if masker is not None and masker.by_file:
         raise UsageError(
             f"[mask] {masker.name} looks for a mask by the name of a file, and pictures in memory "
-            'have none; give one to paint(picture, mask=...), or settings={"mask": {"use": "none"}}'
+            'have none; pass settings={"mask": {"use": "none"}}, and a mask, if there is one, to '
+            "paint(picture, mask=...)"
         )

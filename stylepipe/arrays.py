@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,15 +26,17 @@ def frames_of(picture: Any) -> tuple[list[Frame], Restore]:
     """
     if isinstance(picture, Frame):
         _check_array(picture.pixels)
-        return [picture], lambda painted: painted[0]
+        if picture.alpha is not None:
+            _check_alpha(picture.alpha, picture.pixels)
+        own = replace(picture, pixels=picture.pixels.copy())  # which may come back as it is
+        return [own], lambda painted: painted[0]
     if isinstance(picture, Image.Image):
         return _from_pillow(picture)
     if isinstance(picture, torch.Tensor):
         return _from_tensor(picture)
     if isinstance(picture, np.ndarray):
         _check_array(picture)
-        frame = Frame(picture.copy())  # which may come back as it is
-        return [frame], lambda painted: painted[0].pixels
+        return [Frame(picture.copy())], lambda painted: painted[0].pixels
     raise UsageError(
         f"a picture cannot be of type {type(picture).__name__}; give an HxWx3 array, a PIL "
         "picture, an N3HW tensor, or a list of them"
@@ -54,6 +57,14 @@ def _check_array(pixels: np.ndarray) -> None:
     _check_size(pixels.shape)
 
 
+def _check_alpha(alpha: np.ndarray, pixels: np.ndarray) -> None:
+    if (alpha.shape, alpha.dtype) != (pixels.shape[:2], pixels.dtype):
+        raise UsageError(
+            f"the transparency of a frame must be {pixels.shape[:2]} of {pixels.dtype}, as its "
+            f"pixels, not {alpha.shape} of {alpha.dtype}"
+        )
+
+
 def _check_size(shape: Sequence[int]) -> None:
     if 0 in shape:
         raise UsageError(f"the picture is empty: its shape is {tuple(shape)}")
@@ -68,13 +79,13 @@ def _from_pillow(image: Image.Image) -> tuple[list[Frame], Restore]:
     _check_size(image.size)
     try:
         plain = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    except (OSError, SyntaxError) as error:  # of files, which Pillow decodes not before here
+    except (OSError, SyntaxError) as error:  # of files, which Pillow decodes only here
         raise ItemError(f"the picture cannot be decoded: {error}") from error
     pixels = np.asarray(plain)
     alpha = np.ascontiguousarray(pixels[..., 3]) if plain.mode == "RGBA" else None
 
     def restore(painted: list[Frame]) -> Image.Image:
-        result = painted[0].pixels
+        result, alpha = painted[0].pixels, painted[0].alpha
         made = Image.fromarray(result if alpha is None else np.dstack([result, alpha]))
         made.info = dict(plain.info)
         return made
@@ -107,7 +118,10 @@ def _from_tensor(tensor: torch.Tensor) -> tuple[list[Frame], Restore]:
 
 def plane_of(mask: Any, frames: Sequence[Frame]) -> np.ndarray:
     """A mask as HxW float32 in [0, 1]. Raises UsageError unless it is as large as each frame."""
-    plane = mask.cpu().numpy() if isinstance(mask, torch.Tensor) else np.asarray(mask)
+    if isinstance(mask, torch.Tensor):
+        mask = mask.detach().cpu()
+        mask = (mask.float() if mask.is_floating_point() else mask).numpy()
+    plane = np.asarray(mask)
     if plane.dtype == np.uint8:
         plane = plane / np.float32(255)
     elif plane.dtype != bool and plane.dtype.kind != "f":

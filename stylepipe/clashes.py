@@ -1,4 +1,4 @@
-"""Results that would replace each other, or a file that the run reads: known before a write."""
+"""Results that would replace each other, or an input: found before anything is written."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stylepipe.places import nearest
 from stylepipe.types import Item
 
 _NAMED = 3
-"""Rivals of an item that are told by name."""
+"""Rivals of an item that are listed by name."""
 
 
 def clashes(items: Sequence[Item], settings: Settings) -> dict[int, str]:

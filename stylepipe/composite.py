@@ -66,7 +66,7 @@ def prepare_mask(mask: torch.Tensor, invert: bool, feather: float) -> torch.Tens
     """Invert a mask N1HW in [0, 1] and soften its edges over ``feather`` pixels, half on each side.
 
     Beyond that distance 0 stays 0 and 1 stays 1. Planes NKHW of regions, which are not inverted,
-    are softened each; they sum to what their :func:`coverage` does by itself, which is at most 1.
+    are softened each; they sum to their softened :func:`coverage`, which is at most 1.
     The result is on the mask's device.
     """
     mask = mask.float().clamp(0, 1)

@@ -13,7 +13,7 @@ _MOST_TOLD = 2
 """Damages of one file that are spelled out."""
 
 Damaged = Callable[[str], None]
-"""What readers call for each thing that is torn or missing; see :attr:`Context.damaged`."""
+"""What readers call for each part that is torn or missing; see :attr:`Context.damaged`."""
 
 
 def refuse(what: str) -> None:
@@ -22,7 +22,7 @@ def refuse(what: str) -> None:
 
 
 class DamageRule:
-    """Applies the job's rule to what readers tell of the file in hand, and remembers it.
+    """Applies the job's rule to what readers report of the file in hand, and remembers it.
 
     All but :meth:`ended_by` is for the reading thread only, which reads one file after another.
     """

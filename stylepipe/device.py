@@ -57,12 +57,12 @@ def pick(name: str = "auto", precision: str = "auto") -> Device:
 
 
 def _try(device: torch.device) -> None:
-    """Raise SetupError unless the device can compute and hand the result back."""
+    """Raises SetupError unless the device can compute and hand the result back."""
     import torch
 
     try:
         (torch.zeros(1, device=device) + 1).cpu()
-    except Exception as error:  # each kind of device has exceptions of its own
+    except Exception as error:  # each kind of device raises different exceptions
         why = " ".join(str(error).split()).partition(". ")[0][:160]
         raise SetupError(
             f"device {str(device)!r} does not work with torch {torch.__version__} here ({why}); "

@@ -1,4 +1,4 @@
-"""A film on its way: what leads from one of its frames to the next."""
+"""A film being painted: what leads from one of its frames to the next."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from stylepipe import guard
+from stylepipe.checks import named
 from stylepipe.components import Temporal
 from stylepipe.errors import ItemError
 from stylepipe.paint import Painter, finish
@@ -34,8 +36,9 @@ class Link:
 def link(frame: Frame, source: Frame, temporal: Temporal | None) -> Link:
     """Compare two source frames. Any thread."""
     cut = is_cut(frame.pixels, source.pixels)
-    guides = temporal is not None and temporal.mode == "guide" and not cut
-    return Link(source, cut, temporal.motion(frame, source) if guides and temporal else None)
+    if cut or temporal is None or temporal.mode != "guide":
+        return Link(source, cut)
+    return Link(source, cut, temporal.motion(frame, source))
 
 
 class Film:
@@ -111,7 +114,7 @@ class Film:
             first = max(0, self._due - radius)
             window = self._window[first : self._due + radius + 1]
             pixels = self._temporal.filter(window, self._due - first, self._previous)
-            self._check(pixels, painted.frame)
+            guard.filtered(pixels, painted.frame, self._temporal)
             yield from self._give_out(replace(painted, pixels=pixels))
             self._due += 1
             if self._due > radius:
@@ -122,7 +125,7 @@ class Film:
 
     def _hold(self, frame: Frame) -> None:
         self._shot.append(frame)
-        self._held += 2 * frame.nbytes
+        self._held += (1 + self._painter.scale**2) * frame.nbytes
         if self._held > self._memory:
             assert self._temporal is not None
             name, first = self._temporal.name, self._shot[0].index
@@ -139,13 +142,13 @@ class Film:
         assert self._temporal is not None
         results = list(self._temporal.paint_shot(frames, self._paint))
         if len(results) != len(frames):
+            who = named("temporal method", self._temporal)
             raise ItemError(
-                f"temporal method {self._temporal.name!r} returned {len(results)} pictures for a "
-                f"shot of {len(frames)} frames"
+                f"{who} returned {len(results)} pictures for a shot of {len(frames)} frames"
             )
         for frame, pixels in zip(frames, results, strict=True):
             painted = self._painter.masked(self._item, frame, pixels)
-            self._check(pixels, painted.frame)
+            guard.filtered(pixels, painted.frame, self._temporal)
             yield from self._give_out(painted)
 
     def _paint(self, frame: Frame, guide: Guide | None = None) -> np.ndarray:
@@ -153,12 +156,3 @@ class Film:
             raise Interrupted
         (painted,) = self._painter.stylize(self._item, [frame], guide)
         return painted.pixels
-
-    def _check(self, pixels: np.ndarray, frame: Frame) -> None:
-        assert self._temporal is not None
-        if (pixels.shape, pixels.dtype) != (frame.pixels.shape, frame.pixels.dtype):
-            raise ItemError(
-                f"temporal method {self._temporal.name!r} returned {pixels.shape} of "
-                f"{pixels.dtype} for frame {frame.index}, which has {frame.pixels.shape} of "
-                f"{frame.pixels.dtype}"
-            )

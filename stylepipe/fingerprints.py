@@ -1,7 +1,7 @@
 """What a result depends on, as short texts that change when any of it changes.
 
 A file counts by what it is, never by how its path was written or where its folder lies: a run from
-another folder, by a link, or after a move goes on where the one before stopped.
+another folder, by a link, or after a move resumes where the one before stopped.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from stylepipe.styles import parse_styles
 from stylepipe.types import Item
 
 _WHOLE = 16 << 20
-"""Bytes of a file that are read to tell what it is: all of a photo, samples of a film."""
+"""Bytes of a file that are read to identify it: all of a photo, samples of a film."""
 _SAMPLES = 16
 
 
@@ -126,7 +126,7 @@ def _stamp_of_folder(path: Path) -> str:
 
 
 def version(path: Path) -> str:
-    """Size and modification time, quickly told; of a folder the :func:`stamp`.
+    """Size and modification time, which are quickly read; of a folder the :func:`stamp`.
 
     Empty if there is no such file, or nothing in the folder.
     """
@@ -150,7 +150,7 @@ class Source:
         self.place = os.path.join(parent, item.source.name)  # noqa: PTH118 (may be no valid text)
         """Where it lies, however that was written."""
         self.version = version(item.source)
-        """Its size and time, which a look tells; those of all files in it, if it is a folder."""
+        """Its size and time, or those of all files in it, if it is a folder."""
 
     @cached_property
     def content(self) -> str:

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from stylepipe.checks import checked_tensor, described, named
-from stylepipe.components import Masker, Reader, Sink, Stylizer, Writer
+from stylepipe.components import Masker, Reader, Sink, Stylizer, Temporal, Writer
 from stylepipe.errors import ItemError
 from stylepipe.texts import shown
-from stylepipe.types import Frame, Info
+from stylepipe.types import Frame, Guide, Info
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +43,42 @@ def painted(result: Any, images: torch.Tensor, stylizer: Stylizer) -> torch.Tens
     if not MEANS[0] <= mean <= MEANS[1]:
         _refuse_range(tensor, who, mean > 0)
     return tensor
+
+
+def guide(result: Any, size: Sequence[int], temporal: Temporal) -> Guide | None:
+    """What a temporal method made for a frame whose result has ``size``: a Guide, or None."""
+    if result is None:
+        return None
+    who, (height, width) = named("temporal method", temporal), size
+    if not isinstance(result, Guide):
+        raise ItemError(f"{who} returned {described(result)}, not a stylepipe.Guide")
+    checked_tensor(result.warped, (1, 3, height, width), f"the warped of a guide of {who}")
+    checked_tensor(result.trust, (1, 1, height, width), f"the trust of a guide of {who}")
+    if result.flow is not None:
+        checked_tensor(result.flow, (1, 2, height, width), f"the flow of a guide of {who}")
+    return result
+
+
+def blended(result: Any, painted: torch.Tensor, temporal: Temporal) -> torch.Tensor:
+    """What a temporal method made of ``painted``: a tensor like it, and finite."""
+    who = named("temporal method", temporal)
+    tensor = checked_tensor(result, painted.shape, who, painted.device)
+    if not math.isfinite(float(tensor.mean())):
+        raise ItemError(f"{who} returned values that are not numbers")
+    return tensor
+
+
+def filtered(result: Any, frame: Frame, temporal: Temporal) -> None:
+    """The final pixels that a temporal method returned for ``frame``: like the frame's."""
+    import numpy as np
+
+    pixels = frame.pixels
+    like = isinstance(result, np.ndarray) and result.shape == pixels.shape
+    if not like or result.dtype != pixels.dtype:
+        raise ItemError(
+            f"{named('temporal method', temporal)} returned {described(result)} for frame "
+            f"{frame.index}, which has {described(pixels)}"
+        )
 
 
 def mask(result: Any, shape: Sequence[int], masker: Masker) -> torch.Tensor:

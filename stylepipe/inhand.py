@@ -3,7 +3,7 @@
 A decoder that crashes and a kill for want of memory raise nothing that could be caught. Each
 thread therefore notes the item it works on, and takes the note back when it is done with it. Notes
 that are still there when the next run opens them name the suspects, and the traceback that
-faulthandler leaves, or the kernel's count of kills, tells what happened.
+faulthandler leaves, or the kernel's count of kills, shows what happened.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def watch_crashes() -> None:
     """For a program's start: let a crash print where it was, or note it while a job runs.
 
     Also where PYTHONFAULTHANDLER has turned that on before us: what is only printed is held against
-    no file, and each run would die of it anew.
+    no file, and each run would die of it again.
     """
     global _ours
     _ours = True
@@ -55,7 +55,7 @@ class Deaths:
     starved: int = 0
     """Killed by the system because memory had run out."""
     killed: int = 0
-    """By whomever: nothing tells that it was the item's fault."""
+    """By whomever: nothing shows that it was the item's fault."""
     how: str = ""
     memory: int | None = None
     """Bytes of ``--memory`` when it starved."""
@@ -140,7 +140,7 @@ class InHand:
             trace.close()
 
     def close(self) -> None:
-        """The run ends by itself: nothing is in hand any more, but deaths stay known."""
+        """Stop taking notes, as the run ends normally; deaths stay known."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -252,7 +252,7 @@ def _slot(name: str) -> bytes:
 def _kills_for_memory() -> tuple[str, int]:
     """The machine's present life, and how often in it the kernel killed for want of memory.
 
-    Of no life where nothing tells, as everywhere but on Linux.
+    An empty life where nothing reports it, as everywhere but on Linux.
     """
     try:
         counts = dict(line.split() for line in _VMSTAT.read_text().splitlines())

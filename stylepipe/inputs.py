@@ -6,18 +6,18 @@ import glob
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from stylepipe import guard
+from stylepipe.checks import named
 from stylepipe.clashes import clashes
 from stylepipe.components import Reader, Writer
-from stylepipe.errors import ItemError, NoInputError, UsageError
+from stylepipe.errors import ItemError, NoInputError, UsageError, sentence
 from stylepipe.job import Settings
 from stylepipe.places import check_output, is_folder, no_file
 from stylepipe.styles import parse_style
-from stylepipe.texts import told_kinds
+from stylepipe.texts import shown, told_kinds
 from stylepipe.types import Info, Item
 
 
@@ -73,7 +73,7 @@ def _looked_at(path: Path, reader: Reader) -> Info | None:
 
 @dataclass(frozen=True)
 class Found:
-    """What a run has to do, as far as the names of the files tell."""
+    """What a run has to do, judging by the names of the files."""
 
     items: list[Item]
     single: bool
@@ -92,8 +92,8 @@ def find_items(
     Folders are searched recursively, in sorted order, links included; hidden files are left out. A
     folder that a reader claims is one item, and is not searched; so is one that cannot be read,
     which fails in its turn. Pages of a file are items too. The tree below each folder is mirrored
-    under ``output``. An item whose result would replace another's, or a file
-    that the run reads, is refused; the others go on. Raises NoInputError if nothing matches,
+    under ``output``. An item whose result would replace another's, or a file that the run reads, is
+    refused; the job continues with the others. Raises NoInputError if nothing matches,
     UsageError if the output cannot be meant, equals or lies inside an input.
     """
     check_output(output)
@@ -101,13 +101,16 @@ def find_items(
     _check_places(inputs, output)
     if _is_one_file(inputs, output, settings):
         only = [Item(0, inputs[0], inputs[0].parent, output)]
-        return Found(only, True, clashes(only, settings))
+        _, why = _pages(inputs[0], settings.readers)
+        return Found(only, True, {0: why} if why else clashes(only, settings))
     suffixes = {s for r in settings.readers for s in r.patterns}
     items: list[Item] = []
     refused: dict[int, str] = {}
     left_out: Counter[str] = Counter()
-    for root, source, page, pages in _paged(inputs, settings.readers, left_out):
+    for root, source, page, pages, why in _paged(inputs, settings.readers, left_out):
         relative, index = source.relative_to(root), len(items)
+        if why:
+            refused[index] = why
         pattern = _pattern(source, settings)
         if pattern is None:
             refused[index] = _other_kind(settings)
@@ -133,7 +136,7 @@ def _is_one_file(inputs: Sequence[Path], output: Path, settings: Settings) -> bo
     if output.is_dir():
         return False
     one = len(inputs) == 1 and _is_item(inputs[0], settings.readers)
-    one = one and not _pages(inputs[0], settings.readers)
+    one = one and not _pages(inputs[0], settings.readers)[0]
     known = sorted({s for w in settings.writers for s in w.patterns if not s.endswith("/")})
     if output.suffix.lower() in known or output.is_file():
         if not one:
@@ -204,23 +207,35 @@ def _is_item(path: Path, readers: Sequence[Reader]) -> bool:
     return path.is_file() or bool(is_folder(path) and readers_for(path, readers))
 
 
-def _pages(path: Path, readers: Sequence[Reader]) -> int:
-    """How many inputs a file is; 0 for one that is an input itself, or fails in its turn."""
+def _pages(path: Path, readers: Sequence[Reader]) -> tuple[int, str]:
+    """How many inputs a file is; 0 for one that is an input itself, or fails in its turn.
+
+    And why it is refused, where a reader cannot count: one page in place of all would go unnoticed.
+    """
     for reader in readers_for(path, readers):
-        with suppress(ItemError):
-            if pages := reader.pages(path):
-                return pages
-    return 0
+        try:
+            found = reader.pages(path)
+        except ItemError:
+            continue
+        except Exception as error:  # a plugin may raise anything for one file
+            return 0, f"{named('reader', reader)} cannot count its pages: {sentence(error)}"
+        if not isinstance(found, int) or found < 0:
+            return 0, f"{named('reader', reader)} says a file has {shown(found)} pages"
+        if found:
+            return found, ""
+    return 0, ""
 
 
 def _paged(
     inputs: Sequence[Path], readers: Sequence[Reader], left_out: Counter[str]
-) -> Iterator[tuple[Path, Path, int, int]]:
-    """(root, source, page, number of pages): the latter two are 0 where a source is one input."""
+) -> Iterator[tuple[Path, Path, int, int, str]]:
+    """(root, source, page, number of pages, why it fails): both numbers are 0 where a source is
+    one input.
+    """
     for root, source in _walk(inputs, readers, left_out):
-        pages = _pages(source, readers)
+        pages, why = _pages(source, readers)
         for page in range(1, pages + 1) if pages else (0,):
-            yield root, source, page, pages
+            yield root, source, page, pages, why
 
 
 def _walk(

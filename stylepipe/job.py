@@ -1,4 +1,4 @@
-"""A job and its settings: what is asked for, as values. Whoever runs it brings the plugins."""
+"""A job and its settings, as plain values; plugins are passed separately to whatever runs it."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class OutputOptions(Options):
 
     @property
     def numbered(self) -> bool:
-        """Whether names tell an input's number, which changes when others come or go."""
+        """Whether names contain an input's number, which changes when others come or go."""
         return self.has_field("index")
 
     def has_field(self, field: str) -> bool:
@@ -155,7 +155,7 @@ class Settings:
     stylizer: Stylizer
     """Its ``options`` are those the user chose, as of all the others."""
     temporal: Temporal | None
-    """None paints the frames of a video each by itself."""
+    """None paints each frame of a video separately."""
     writers: tuple[Writer, ...]
     """In the order in which they are asked."""
     output: OutputOptions
@@ -240,7 +240,7 @@ class Job:
     overwrite: bool = False
     """Replace outputs that other settings, other sources or other programs made."""
     redo: bool = False
-    """Do everything anew, whatever is there."""
+    """Do everything again, whatever is there."""
     skip_existing: bool = False
     """Leave every output that exists as it is, whatever made it."""
     limit: int | None = None

@@ -41,9 +41,9 @@ class Entry:
     place: str
     version: str
     content: str
-    """The source, as :class:`stylepipe.fingerprints.Source` tells it."""
+    """The source, as :class:`stylepipe.fingerprints.Source` describes it."""
     result: str
-    """The finished file, as :func:`stylepipe.fingerprints.version` tells it."""
+    """The finished file, as :func:`stylepipe.fingerprints.version` describes it."""
     damage: str = ""
     """What was torn or missing in the source; empty if it was whole."""
 
@@ -64,13 +64,13 @@ class Standing:
 class Journal:
     """The journal of one output folder, or of one output file.
 
-    A run opens it before asking it: nobody else writes to the output while it is open.
+    A run opens it before asking it anything: while it is open, no other run writes to the output.
     """
 
     def __init__(self, output: Path, single: bool, settings: str) -> None:
         self._root = output.parent if single else output
         self.folder = self._root / (f".{output.name}{WORK_FOLDER}" if single else WORK_FOLDER)
-        """Where the engine keeps notes and work of its own."""
+        """Where the engine keeps its notes and unfinished work."""
         self._files = [self.folder / "journal.jsonl"]
         if single:
             # Beside a single result nothing should stay behind, so it is remembered elsewhere.
@@ -115,7 +115,7 @@ class Journal:
         self._load()
 
     def close(self) -> None:
-        """Remove what no resume needs, and let the output go."""
+        """Remove what no resume needs, and release the output."""
         if self._lock is None:
             return
         with suppress(OSError):  # there is work in it, or none
@@ -195,7 +195,7 @@ class Journal:
     def commit(self, item: Item, part: Path, damage: str = "") -> None:
         """Put the finished file or folder ``part`` in its place; then it survives a power cut.
 
-        ``damage`` is remembered with it, to be told by later runs too. Raises ItemError if a
+        ``damage`` is remembered with it, for later runs to report too. Raises ItemError if a
         folder that is in its place is not all ours to replace.
         """
         item.output.parent.mkdir(parents=True, exist_ok=True)
@@ -231,9 +231,9 @@ class Journal:
         item.output.replace(self._aside(item))
 
     def tidy(self, item: Item, entry: Entry) -> None:
-        """Of a complete item, remove what a kill may have left.
+        """Remove what a kill may have left of a complete item.
 
-        And note where its source lies now, lest the next run has to read it, too.
+        Also note where its source is now, so that the next run need not read it again.
         """
         source = self._source(item)
         with suppress(SetupError):  # all is done: what cannot be removed is in nobody's way
@@ -249,7 +249,7 @@ class Journal:
         return f"{self.output_name(item)}-{version[:16]}"
 
     def output_name(self, item: Item) -> str:
-        """How its :meth:`version` begins, up to a dash; told without reading the source."""
+        """How its :meth:`version` begins, up to a dash; known without reading the source."""
         return digest(self._key(item))[:16]
 
     def _note(self, item: Item, result: str, damage: str, safe: bool) -> None:
@@ -339,7 +339,7 @@ def _in_cache(output: Path) -> list[Path]:
         folder = cache_folder()
     except RuntimeError:  # a user without a home
         return []
-    # Not by its place: the folder may move. Size and time tell results of one name apart.
+    # Not by its place: the folder may move. Size and time distinguish results of one name.
     return [folder / "results" / f"{digest(output.name)[:32]}.jsonl"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -12,7 +13,7 @@ from stylepipe.components import Stylizer
 from stylepipe.errors import ItemError
 from stylepipe.memory import is_out_of_memory
 from stylepipe.tiling import tiles
-from stylepipe.types import Batch
+from stylepipe.types import Batch, Guide
 
 SMALLEST_TILE = 128
 """Pixels; a picture that cannot be painted in tiles of this side is given up."""
@@ -105,10 +106,10 @@ def _reflected(length: int, side: int) -> list[int]:
 
 
 def _mapped(batch: Batch, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
-    guide = batch.guide
-    return replace(
-        batch,
-        images=change(batch.images),
-        masks=None if batch.masks is None else change(batch.masks),
-        guide=guide and replace(guide, warped=change(guide.warped), trust=change(guide.trust)),
-    )
+    """The batch with every tensor in it changed alike: images, masks and guide."""
+
+    def changed(values: Batch | Guide) -> dict[str, Any]:
+        return {k: change(v) for k, v in vars(values).items() if isinstance(v, torch.Tensor)}
+
+    guide = batch.guide and replace(batch.guide, **changed(batch.guide))
+    return replace(batch, **changed(batch), guide=guide)

@@ -15,7 +15,7 @@ from stylepipe.errors import UsageError
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _SPINS = "1000"
-"""A hundredth of what GNU OpenMP takes by itself, or less."""
+"""A hundredth of GNU OpenMP's default, or less."""
 _MMAP_MAX, _MMAP_THRESHOLD, _TRIM_THRESHOLD, _ARENA_MAX = -4, -3, -1, -8
 """The M_... of glibc's malloc.h."""
 
@@ -48,7 +48,7 @@ def _free_in_machine() -> int:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     except (AttributeError, ValueError, OSError):
-        return 4 << 30  # Windows tells nothing through the standard library
+        return 4 << 30  # on Windows the standard library does not say
 
 
 def _free_in_container(root: Path = Path("/")) -> int:
@@ -102,7 +102,7 @@ def tune_threads() -> None:
     and stay until the process ends. Threads are not counted again in a forked process.
 
     Once a process. Nothing is done where GOMP_SPINCOUNT or OMP_WAIT_POLICY say how to wait, where
-    torch was told to use one thread, or on systems where torch brings another OpenMP.
+    torch is set to use one thread, or on systems where torch brings another OpenMP.
     """
     if {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
         return
@@ -147,7 +147,7 @@ def tune_allocator() -> None:
     """Make glibc keep freed blocks instead of giving them back after every layer of a network.
 
     Half the time of eager inference can be page faults without it. Threads share one heap: each
-    would keep blocks of its own that no other can use. That cannot be undone: for a program's
+    would keep blocks that no other can use. That cannot be undone: for a program's
     start, not for a library. Does nothing where the C library is another one.
     """
     _mallopt({_MMAP_MAX: 0, _TRIM_THRESHOLD: 2**31 - 1, _ARENA_MAX: 1})

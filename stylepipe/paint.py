@@ -26,13 +26,15 @@ from stylepipe.types import Batch, Frame, Guide, Item, Painted
 
 
 class Painter:
-    """Stylizes frames and does for a stylizer what its capabilities say it does not do itself."""
+    """Stylizes frames, and does what the stylizer's capabilities leave to the engine."""
 
     def __init__(self, settings: Settings, device: Device) -> None:
         self._stylizer, self._masker = settings.stylizer, settings.masker
         self._styles = parse_styles(settings.stylizer.options.style)
         self._device = device
         self.temporal: Temporal | None = settings.temporal
+        self.scale = self._stylizer.caps.scale
+        """How many times as wide and high as sources results are."""
         self.warmup = _warmup(settings.stylizer.caps, settings.temporal)
         """Frames before a frame that its result depends on, beside the result before it."""
         regional = self._masker is not None and self._masker.regions is not None
@@ -76,7 +78,8 @@ class Painter:
         if options.keep_colors:
             painted = color.keep_colors(images, painted)
         if self.temporal is not None and guide is not None and caps.temporal == "blend":
-            painted = self.temporal.blend(painted, guide)
+            blended = self.temporal.blend(painted, guide)
+            painted = guard.blended(blended, painted, self.temporal)
         pixels = to_pixels(painted, frames[0].pixels.dtype)
         covers = self._covers(planes) or repeat(None, len(frames))
         return [Painted(*parts) for parts in zip(sources, pixels, covers, strict=True)]
@@ -107,13 +110,14 @@ class Painter:
             small = cv2.resize(result.pixels, size, interpolation=cv2.INTER_AREA)
             result = replace(result, pixels=small)
         guide = self.temporal.guide(motion, result, self._device.torch)
+        guide = guard.guide(guide, result.pixels.shape[:2], self.temporal)
         if guide is None:
             return None
         if caps.temporal == "native":
             before, after = (to_tensor([frame], self._device.torch) for frame in (source, result))
             guide = replace(guide, source=before, result=after)
         if self._composites:
-            # Where the result shows the photo there is nothing painted to go on with.
+            # Where the result shows the photo there is nothing painted to continue from.
             _, planes = self._planes(to_tensor([source], self._device.torch), item, [source])
             assert planes is not None
             covered = _resized(composite.coverage(planes).float(), guide.trust.shape[2:])

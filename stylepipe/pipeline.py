@@ -1,4 +1,4 @@
-"""``run(job)`` is the whole program: find the items, plan, open, stream, tell."""
+"""``run(job)`` is the whole program: find the items, plan, open, stream, report."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def run(job: Job, plugins: Plugins, report: Report) -> Report:
     """Do the job and return the report, which owns the exit code.
 
     Raises NoInputError, UsageError or SetupError if the job as a whole cannot be done. Items that
-    fail are told to the report and to the plugins, in order.
+    fail are passed to the report and to the plugins, in order.
     """
     started = False
     try:
@@ -63,7 +63,7 @@ def run(job: Job, plugins: Plugins, report: Report) -> Report:
 
 
 def _rehearse(job: Job, report: Report, found: Found, journal: Journal, session: Session) -> None:
-    """Say how each item would end, as far as a look at it tells."""
+    """Report how each item would end, as far as a quick look shows."""
     hands = InHand(journal, job.memory)
     plan = decide(job, found, journal, hands)
     with session:
@@ -104,8 +104,9 @@ def _do(
     job: Job, plugins: Plugins, report: Report, found: Found, journal: Journal, session: Session
 ) -> None:
     with ExitStack() as stack:
-        hands = InHand(journal, job.memory)
-        plan = _planned(job, found, journal, hands, stack)
+        closed = _open(journal, stack)
+        hands = InHand(journal, job.memory)  # now that no other run takes notes there
+        plan = _planned(job, found, journal, hands, stack, closed)
         report.job_start(len(found.items))
         known = deque((i, plan.known[i.index]) for i in plan.items if i.index in plan.known)
 
@@ -140,17 +141,31 @@ def _do(
             report.log("stopped at the first failure (--on-error abort)")
 
 
-def _planned(job: Job, found: Found, journal: Journal, hands: InHand, stack: ExitStack) -> Plan:
-    """What is to be done; the journal, and the notes of what is in hand, are open until ``stack``
-    is. Of results that are there, what a kill may have left is removed, and noted where their
-    sources lie.
+def _open(journal: Journal, stack: ExitStack) -> SetupError | None:
+    """Open the journal until ``stack`` is closed. Returns why it could not be opened, which is no
+    obstacle if all results are there already.
     """
     stack.callback(journal.close)
-    closed: SetupError | None = None
     try:
         journal.open()
-    except SetupError as error:  # no obstacle if all is there already
-        closed = error
+    except SetupError as error:
+        return error
+    return None
+
+
+def _planned(
+    job: Job,
+    found: Found,
+    journal: Journal,
+    hands: InHand,
+    stack: ExitStack,
+    closed: SetupError | None,
+) -> Plan:
+    """What is to be done. Raises ``closed``, why the journal is not open, if anything is.
+
+    Until ``stack`` is closed, ``hands`` takes notes. For results that are there, whatever a kill
+    may have left is removed, and where their sources are now is noted.
+    """
     plan = decide(job, found, journal, hands)
     if job.on_error == "abort":
         plan = plan.up_to_failure()

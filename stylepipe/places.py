@@ -1,4 +1,4 @@
-"""Places to read from and to write to: what cannot be meant, and what cannot be written."""
+"""Places to read from and to write to: which make no sense, and which cannot be written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LONGEST_NAME = 255
 
 
 def check_output(output: Path) -> None:
-    """Raise UsageError for an output that is no place on a disk, with what to type."""
+    """Raises UsageError for an output that is no place on a disk, with what to type."""
     if str(output) == "-":
         raise UsageError(
             "results cannot be written to standard output; name a file or a folder with --output"
@@ -46,7 +46,7 @@ def no_file(path: Path) -> str:
 
 
 def check_result(item: Item) -> None:
-    """Raise ItemError if the item's result cannot be put where it belongs."""
+    """Raises ItemError if the item's result cannot be put where it belongs."""
     size = len(os.fsencode(item.output.name))
     if size > LONGEST_NAME:
         raise ItemError(

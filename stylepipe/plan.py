@@ -58,7 +58,7 @@ class Plan:
 
 
 def decide(job: Job, found: Found, journal: Journal, hands: InHand) -> Plan:
-    """Say of each item how it ends, or that it is to be done, from what is there already.
+    """Decide how each item ends, or that it is to be done, from what is there already.
 
     Raises UsageError if the job as a whole is refused.
     """
@@ -90,7 +90,7 @@ def decide(job: Job, found: Found, journal: Journal, hands: InHand) -> Plan:
 
 
 def _refuse_others(job: Job, items: Sequence[Item], standings: Mapping[int, Standing]) -> None:
-    """Raise UsageError if results of other settings are there, and none of these."""
+    """Raises UsageError if results of other settings are there, and none of these."""
     states = {standing.state for standing in standings.values()}
     if states & {"complete", "stale"} or job.overwrite or job.redo or job.skip_existing:
         return
@@ -119,17 +119,17 @@ def _kept(job: Job, item: Item, standing: Standing) -> Outcome | None:
 
 
 def _already_done(damage: str, rule: str) -> Outcome:
-    """What is told of a result of an earlier run: that its source is damaged, each time anew."""
+    """What is reported of a result of an earlier run: each time, that its source is damaged."""
     if damage and rule == "fail":
         return Outcome("failed", f"{damage} (an earlier run painted the rest)", damage=damage)
     return Outcome("skipped", "already done", damage=damage)
 
 
 def begin(item: Item, settings: Settings) -> tuple[Reader, Info, Writer]:
-    """Who reads and who writes the item, and what is in it.
+    """The item's reader, what is in it, and its writer.
 
-    Raises ItemError where it is seen already that it cannot be done: unreadable, no mask for it,
-    nowhere to write to.
+    Raises ItemError where it is already clear that it cannot be done: it is unreadable, it has no
+    mask, or its result has nowhere to go.
     """
     check_result(item)
     reader, info = probe(item.source, settings.readers, item.page)
@@ -148,6 +148,7 @@ def begin(item: Item, settings: Settings) -> tuple[Reader, Info, Writer]:
 
 def _able(item: Item, info: Info, settings: Settings) -> Iterator[str]:
     """The suffixes under which the item's result can be written."""
+    result = info.enlarged(settings.stylizer.caps.scale)
     for writer in settings.writers:
         for suffix in writer.patterns if writer.kind == info.kind else ():
             with suppress(ItemError):
@@ -155,14 +156,14 @@ def _able(item: Item, info: Info, settings: Settings) -> Iterator[str]:
                     other = replace(item, output=item.output.with_suffix(""), folder=suffix)
                 else:
                     other = replace(item, output=item.output.with_suffix(suffix), folder="")
-                writer.check_item(other, info)
+                writer.check_item(other, result)
                 yield suffix
 
 
 def check_used(
     items: Sequence[Item], settings: Settings, hands: InHand, log: Callable[[str], None]
 ) -> None:
-    """Tell of options that change nothing, as no item is of the kind they are for.
+    """Report options that change nothing, as no item is of the kind they apply to.
 
     Raises UsageError where a temporal method was chosen and nothing moves.
     """
@@ -204,7 +205,7 @@ def _is_for_folders(part: Reader | Writer) -> bool:
 
 
 def _idle(items: Sequence[Item], settings: Settings) -> list[Reader | Writer]:
-    """Readers and writers that get no item, as far as names tell."""
+    """Readers and writers that get no item, judging by names."""
     reading = [r for item in items for r in readers_for(item.source, settings.readers)]
     patterns = {item.pattern for item in items}
     writing = [w for w in settings.writers if not patterns.isdisjoint(w.patterns)]
@@ -215,7 +216,7 @@ def _idle(items: Sequence[Item], settings: Settings) -> list[Reader | Writer]:
 def _kinds(
     wanted: Collection[Kind], items: Sequence[Item], settings: Settings, hands: InHand
 ) -> set[Kind]:
-    """Which of the ``wanted`` kinds are there; only files whose suffix does not tell are opened.
+    """Which of the ``wanted`` kinds are there; only files whose suffix leaves it open are opened.
 
     One on which a run died may be of any kind: it is not looked at before its turn.
     """
@@ -235,5 +236,5 @@ def _kinds(
         except (SetupError, UsageError, KeyboardInterrupt):
             raise
         except BaseException:  # a codec or plugin may raise anything for one file
-            continue  # what is wrong with it is told in its turn
+            continue  # what is wrong with it is reported in its turn
     return there

@@ -1,4 +1,4 @@
-"""Regions for stylizers that know of none: each style paints by itself, the results are mixed."""
+"""Regions for stylizers without support for them: one painting per style, mixed by region."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stylepipe import guard
 from stylepipe.components import Context, Masker, StyleInfo, StyleRef, Stylizer
 from stylepipe.errors import UsageError
 from stylepipe.job import Settings
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
 
 
 class RegionStylizer(Stylizer):
-    """Paints each region by a stylizer of its own, all of one kind and with the same options."""
+    """Paints each region by a separate stylizer, all of one kind and with the same options."""
 
     def __init__(self, kind: Stylizer) -> None:
         super().__init__(kind.options)
-        self.name = kind.name  # type: ignore[misc]
+        self.name, self.plugin = kind.name, kind.plugin  # type: ignore[misc]
         self.caps = replace(kind.caps, regions="native", max_styles=None)  # type: ignore[misc]
         self._kind = kind
         self._painters: list[Stylizer] = []
@@ -75,7 +76,8 @@ class RegionStylizer(Stylizer):
             shares = torch.nn.functional.interpolate(shares, size, mode="bilinear")
         mixed = batch.images.new_zeros(len(batch.images), 3, *size)
         for index, painter in enumerate(self._painters):
-            mixed.addcmul_(painter.stylize(whole).float(), shares[:, index : index + 1])
+            result = guard.painted(painter.stylize(whole), batch.images, painter)
+            mixed.addcmul_(result.float(), shares[:, index : index + 1])
         return mixed
 
     def close(self) -> None:

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 Log = Callable[[str], None]
 _IN_MEMORY = Item(0, Path("picture"), Path(), Path("picture"))
-"""What a stylizer is told of a picture that is no file."""
+"""The item that stands for a picture in memory."""
 
 
 class _LateContext(Context):
-    """A context whose device is there when a component asks: torch takes two seconds."""
+    """A context that picks the device when a component asks for it: torch takes two seconds."""
 
     def __init__(self, pick: Callable[[], Device], **known: Any) -> None:
         vars(self).update(known, pick=pick)
@@ -71,7 +71,7 @@ class Opener:
 
     @cached_property
     def device(self) -> Device:
-        """Where it is painted. Raises SetupError if that device is not there, or UsageError."""
+        """The device that paints. Raises SetupError if it is not there, or UsageError."""
         tune_threads()
         from stylepipe.device import pick
 
@@ -80,11 +80,11 @@ class Opener:
     def open(self, components: Sequence[Component]) -> None:
         """Open the components. Raises SetupError or UsageError."""
         for component in components:
-            self._stack.callback(component.close)  # also of one that cannot be opened
+            self._stack.callback(component.close)  # even where it cannot be opened
             component.open(self._context)
 
     def close(self) -> None:
-        """Close all that was opened; again does nothing."""
+        """Close all that was opened; a second call does nothing."""
         self.closed = True
         self._stack.close()
 
@@ -96,7 +96,7 @@ class Opener:
 
 
 class Session(Opener):
-    """Settings at work: who paints is opened at the first picture, and closed with the session.
+    """Settings at work: what paints is opened at the first picture, and closed with the session.
 
     :func:`stylepipe.open` makes one for pictures in memory, and the pipeline one for files. While
     it is open, memory that painting frees is kept for the next picture; see
@@ -121,7 +121,7 @@ class Session(Opener):
 
     @cached_property
     def painter(self) -> Painter | Copier:
-        """Who paints, opened, with the styles loaded. Raises SetupError or UsageError."""
+        """What paints, opened, with the styles loaded. Raises SetupError or UsageError."""
         device = self.device  # before all that imports torch
         from stylepipe.paint import Copier, Painter
 
@@ -137,7 +137,7 @@ class Session(Opener):
         return Painter(self.settings, device)
 
     def prepare(self) -> Self:
-        """Open who paints now, and not at the first picture; where that fails, all is closed."""
+        """Open what paints now, not at the first picture; if that fails, everything is closed."""
         try:
             _ = self.painter
         except BaseException:
@@ -146,7 +146,7 @@ class Session(Opener):
         return self
 
     def close(self) -> None:
-        """Close all that was opened, once a picture in hand is painted; again does nothing."""
+        """Finish the picture in hand and close all that was opened; a second call does nothing."""
         with self._turn:
             super().close()
 

@@ -16,7 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -88,7 +88,7 @@ _Message = _Work | _Picture | _End | None
 class Stream:
     """One run over some items.
 
-    ``tell`` is called in the calling thread with each item that ended, in order.
+    ``tell`` is called in the calling thread for each item that ended, in order.
     """
 
     def __init__(
@@ -389,6 +389,8 @@ class Stream:
             self.report.spent("model", time.perf_counter() - clock)
         except _ENDS_ALL:
             raise
+        except CancelledError:  # of the link: the reading thread ends the run
+            raise Canceled from None
         except Interrupted:
             self._end(work, _End(work.item, work, stopped=True))
         except BaseException as error:

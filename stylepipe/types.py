@@ -110,7 +110,7 @@ class Meta:
     texts: tuple[Text, ...] = ()
     dpi: tuple[float, float] | None = None
     lost: tuple[str, ...] = ()
-    """What the file had and the reader could not take over, in words; the reader tells it."""
+    """What the file had and the reader could not take over, in words; the reader reports it."""
 
 
 @dataclass

@@ -90,6 +90,24 @@ def test_masks_and_guide_are_cut_with_the_picture() -> None:
     assert torch.equal(run_within_memory(small, given), expected)
 
 
+@pytest.mark.parametrize("caps", [{"tileable": True}, {"min_side": 400}])
+def test_all_of_a_guide_has_the_size_of_the_picture(caps: dict[str, object]) -> None:
+    class Native(Blur):
+        def stylize(self, batch: Batch) -> torch.Tensor:
+            guide = batch.guide
+            assert guide is not None and guide.flow is not None
+            assert guide.source is not None and guide.result is not None
+            super().stylize(batch)
+            return (guide.source + guide.result) / 2 + guide.flow[:, :1]
+
+    given = batch(1, 300, 300)
+    before, after, flow = (*torch.rand(2, 3, 300, 300).split(1), torch.rand(1, 2, 300, 300) / 9)
+    guide = Guide(given.images, torch.ones(1, 1, 300, 300), flow, before, after)
+    small = Native(160 * 160 if "tileable" in caps else 400 * 400, MemoryError(), **caps)
+    expected = (before + after) / 2 + flow[:, :1]
+    assert torch.equal(run_within_memory(small, replace(given, guide=guide)), expected)
+
+
 @pytest.mark.parametrize("error", [RuntimeError(OOM), MemoryError()])
 def test_what_cannot_be_cut_is_one_clear_sentence(error: Exception) -> None:
     with pytest.raises(ItemError, match=r"not enough memory to paint 90x80 pixels with 'blur'"):

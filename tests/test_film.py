@@ -7,6 +7,8 @@ a run that was not.
 import os
 import re
 import signal
+from concurrent.futures import Future
+from types import SimpleNamespace
 
 import fakes
 import numpy as np
@@ -16,7 +18,10 @@ from fakes import writing_fails_at
 from stylepipe_plugins.temporal_warp import Warp
 from test_pipeline import LeftHalf, go
 
-from stylepipe import Caps, Flow, Options, Temporal
+from stylepipe import Caps, Flow, Frame, Guide, ItemError, Options, Temporal
+from stylepipe.film import Film
+from stylepipe.queues import Canceled
+from stylepipe.stream import Stream
 
 CUT = 13
 FRAMES = 22
@@ -392,14 +397,48 @@ def test_a_method_that_breaks_costs_its_item_only(
 @pytest.mark.parametrize(
     ("method", "name", "value", "message"),
     [
-        ("median", "filter", np.zeros((3, 3, 3), np.uint8), r"'median' returned \(3, 3, 3\) of"),
+        (
+            "median",
+            "filter",
+            np.zeros((3, 3, 3), np.uint8),
+            r"'median' of plugin toys returned \(3, 3, 3\) of",
+        ),
         ("median", "filter", np.zeros((32, 32, 3)), "of float64 for frame 0"),
+        ("median", "filter", None, "temporal method 'median' of plugin toys returned None for"),
         ("both-ways", "paint_shot", [], "returned 0 pictures for a shot of 13 frames"),
+        ("both-ways", "paint_shot", [None] * 13, "'both-ways' of plugin toys returned None for"),
+        ("warp", "guide", 1, "'warp' of plugin toys returned 1, not a stylepipe.Guide"),
+        ("warp", "guide", Guide(torch.zeros(1, 3, 2, 2), torch.zeros(1, 1, 32, 32)), "the warped"),
+        ("warp", "guide", Guide(torch.zeros(1, 3, 32, 32), torch.zeros(32, 32)), "the trust"),
+        ("warp", "blend", None, "'warp' of plugin toys returned None, not a tensor"),
+        ("warp", "blend", torch.zeros(1, 1, 32, 32), r"returned \(1, 1, 32, 32\) where"),
+        ("warp", "blend", torch.full((1, 3, 32, 32), torch.nan), "not numbers"),
     ],
 )
 def test_a_wrong_result_is_named(clip, tmp_path, monkeypatch, method, name, value, message):
     settings = chosen(fakes.Negative, method)
+    monkeypatch.setattr(type(settings.temporal), "plugin", "toys")
     monkeypatch.setattr(type(settings.temporal), name, lambda self, *args: value)
     report, _ = go(clip, tmp_path / "out.npy", settings)
     assert report.exit_code == 1
     assert re.search(message, report.failures[0][1])
+
+
+def test_a_link_that_was_canceled_is_no_fault_of_its_item():
+    """The reading thread cancels what waits as it ends the run."""
+    link = Future()
+    link.cancel()
+    with pytest.raises(Canceled):
+        Stream._hand_on(None, None, list, link)
+
+
+def test_results_that_are_larger_count_as_such_in_a_shot(tmp_path):
+    still = np.stack(shot(0, 1) * 8)
+    source = Frame(still[0])
+    fits = Film(SimpleNamespace(scale=1, temporal=BothWays), None, 0, None, 4 * source.nbytes, None)
+    large = Film(
+        SimpleNamespace(scale=2, temporal=BothWays), None, 0, None, 4 * source.nbytes, None
+    )
+    fits._hold(source)
+    with pytest.raises(ItemError, match="too long"):
+        large._hold(source)

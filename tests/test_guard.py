@@ -219,6 +219,28 @@ def test_readers_of_pictures(go, methods, words):
 
 
 @pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (lambda found: 1 / 0, "cannot count its pages: ZeroDivisionError: division by zero"),
+        (lambda found: -1, "says a file has -1 pages"),
+        (lambda found: None, "says a file has None pages"),
+    ],
+)
+def test_readers_that_cannot_count_pages(go, count, words):
+    why = go(replace(settings(), readers=(other_reader(NpyReader, pages=count),)))
+    assert why == f"reader 'npy' of plugin toys {words}"
+
+
+def test_a_single_file_whose_pages_cannot_be_counted_fails(tmp_path):
+    np.save(tmp_path / BAD, array())
+    reader = other_reader(NpyReader, pages=lambda found: 1 / 0)
+    chosen = replace(settings(), readers=(reader,))
+    job = Job((tmp_path / BAD,), tmp_path / "out" / "one.npy", chosen, device="cpu")
+    report = run(job, fakes.Plugins(), Report(quiet=True))
+    assert "cannot count its pages" in report.failures[0][1]
+
+
+@pytest.mark.parametrize(
     ("change", "words"),
     [
         (lambda f: replace(f, pts=0), "frame 1 at 0.000 s, after one at 0.000 s; times must grow"),

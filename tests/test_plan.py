@@ -83,6 +83,16 @@ def test_one_look_says_of_every_item_where_it_stands(mixed, reads, monkeypatch):
     assert set(looks.values()) == {1} and len(looks) == 7, "four results, and three sources of them"
 
 
+def test_notes_of_another_run_are_not_read_before_that_has_ended(mixed, monkeypatch):
+    """While it lives, what it has in hand would be taken for what it died of."""
+    opened = []
+    journal_open, read = Journal.open, InHand._read
+    monkeypatch.setattr(Journal, "open", lambda self: opened.append(1) or journal_open(self))
+    monkeypatch.setattr(InHand, "_read", lambda self: opened.append(2) or read(self))
+    go(mixed)
+    assert opened == [1, 2]
+
+
 @pytest.mark.parametrize("option", ["overwrite", "redo", "skip_existing"])
 def test_what_is_there_is_replaced_or_kept_as_asked(mixed, option):
     counts = {

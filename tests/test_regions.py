@@ -169,6 +169,20 @@ def test_a_masker_that_names_other_regions_than_it_returns_costs_its_items(photo
     assert report.exit_code == 1 and word in str(failure)
 
 
+@pytest.mark.parametrize(
+    ("result", "words"), [((1, 1, 8, 16), r"returned (1, 1, 8, 16)"), (None, "returned None")]
+)
+def test_what_paints_a_region_is_checked_by_itself(photo, result, words):
+    class Broken(Paint):
+        plugin = "toys"
+
+        def stylize(self, batch):
+            return result and torch.zeros(result)
+
+    ((_, why),) = go(photo, chosen("dark", "gray", stylizer=Broken)).failures
+    assert why.startswith(f"stylizer 'paint' of plugin toys {words}")
+
+
 def test_names_of_files_are_no_regions():
     for text in ("photo@2x.jpg", "me@home/a.jpg", "@sky", "a@b.c@d.png"):
         assert parse_style(text) == StyleRef(text, 1.0)

@@ -12,7 +12,7 @@ from fakes import array
 from PIL import Image
 
 import stylepipe
-from stylepipe import Caps, Frame, ItemError, UsageError
+from stylepipe import Caps, Frame, ItemError, Temporal, UsageError
 from stylepipe.plugins import Plugins
 
 TOY = str(Path(__file__).parent / "toy_plugin.py")
@@ -98,6 +98,23 @@ def test_a_tensor_gives_a_tensor(negative, shape, dtype):
     torch.testing.assert_close(painted, 1 - picture.detach(), atol=tolerance, rtol=0)
 
 
+def test_an_enlarged_pil_picture_keeps_its_transparency(monkeypatch, negative):
+    monkeypatch.setattr(fakes.Negative, "caps", Caps(needs_style=False, scale=2))
+    monkeypatch.setattr(
+        fakes.Negative, "stylize", lambda self, batch: batch.images.repeat(1, 1, 2, 2)
+    )
+    painted = negative.paint(Image.fromarray(array(channels=4), "RGBA"))
+    assert (painted.mode, painted.size) == ("RGBA", (16, 12))
+
+
+def test_a_frame_that_is_copied_is_not_the_callers():
+    with stylepipe.open("negative", strength=0, device="cpu") as painter:
+        frame = Frame(array())
+        copied = painter.paint(frame).pixels
+    np.testing.assert_array_equal(copied, frame.pixels)
+    assert not np.shares_memory(copied, frame.pixels)
+
+
 def test_a_list_gives_a_list_in_its_order_and_frames_are_frames(negative):
     pictures = [
         array(seed=1), array(9, 7, seed=2), Image.fromarray(array(seed=3)),
@@ -136,8 +153,9 @@ def test_strength_0_gives_the_picture_and_opens_nothing(calls):
 @pytest.mark.parametrize(
     "mask", [
         np.eye(6, 8, dtype=bool), np.eye(6, 8, dtype=np.uint8) * 255, np.eye(6, 8),
-        torch.eye(6, 8), Image.fromarray(np.eye(6, 8, dtype=np.uint8) * 255),
-    ], ids=["bool", "uint8", "float", "tensor", "pil"],
+        torch.eye(6, 8), torch.eye(6, 8, dtype=torch.bfloat16, requires_grad=True),
+        Image.fromarray(np.eye(6, 8, dtype=np.uint8) * 255),
+    ], ids=["bool", "uint8", "float", "tensor", "bfloat16", "pil"],
 )  # fmt: skip
 def test_a_mask_says_where_a_picture_is_painted(negative, mask):
     picture = array()
@@ -178,6 +196,7 @@ def test_what_is_no_mask_gets_a_sentence(negative, mask, words):
         (array()[None], r"not of shape \(1, 6, 8, 3\)"),
         (array()[:0], r"empty: its shape is \(0, 8, 3\)"),
         (Frame(array()[..., 0]), "HxWx3"),
+        (Frame(array(), array(3)[..., 0]), r"transparency of a frame must be \(6, 8\) of uint8"),
         (Image.new("RGB", (0, 4)), "empty"),
         (Image.new("CMYK", (4, 4)), "not CMYK; convert it first"),
         (Image.new("I;16", (4, 4)), "not I;16"),
@@ -214,7 +233,7 @@ def test_what_is_no_picture_gets_a_sentence_and_costs_nothing(negative, picture,
         ({"settings": {"stilizer": {}}}, "did you mean 'stylizer'"),
         ({"settings": {"stylizer": "negative"}}, r"\[stylizer\] takes keys with their values"),
         ({"settings": {"output": {"format": "png"}}}, "about files"),
-        ({"settings": {"mask": {"path": "masks"}}}, r"give one to paint\(picture, mask="),
+        ({"settings": {"mask": {"path": "masks"}}}, r"to paint\(picture, mask="),
         ({"settings": {"temporal": {"use": "warp"}}}, "pictures in memory are none"),
         ({"settings": {"temporal": {"use": "median"}}}, "pictures in memory are none"),
         ({"preset": "video-smooth"}, "use stylepipe.convert"),
@@ -224,6 +243,13 @@ def test_what_cannot_be_opened_gets_a_sentence(options, words):
     with pytest.raises(UsageError, match=words) as caught:
         stylepipe.open(**{"stylizer": "negative", "device": "cpu", **options})
     assert "\n" not in str(caught.value)
+
+
+def test_a_method_without_flow_is_for_films_too(monkeypatch):
+    plugins = Plugins([TOY])
+    monkeypatch.setattr(plugins.components(Temporal)["warp"], "uses_flow", False)
+    with pytest.raises(UsageError, match=r"\[temporal\] warp keeps the frames of a film alike"):
+        stylepipe.open("negative", settings={"temporal": {"use": "warp"}}, plugins=plugins)
 
 
 @pytest.mark.parametrize(

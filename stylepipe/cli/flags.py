@@ -63,7 +63,7 @@ def add_flags(
     prefixed: bool = False,
     styles: Callable[[], Iterable[str]] = tuple,
 ) -> list[Flag]:
-    """A flag for each option; ``shown`` are the defaults the help tells where a preset has some.
+    """A flag for each option; ``shown`` are the defaults in the help where a preset sets some.
 
     ``styles`` completes the option ``style``. A name that is taken already gets the table's name
     in front; ``taken`` grows.
@@ -125,7 +125,7 @@ def _complete_from(words: Callable[[], Iterable[str]]) -> Callable[..., list[Com
 
 
 def machine_flags() -> list[click.Parameter]:
-    """``--device``, ``--precision`` and ``--memory``, for all that computes."""
+    """``--device``, ``--precision`` and ``--memory``, for all commands that compute."""
     return [
         click.Option(
             ["-d", "--device"],
@@ -143,13 +143,13 @@ def machine_flags() -> list[click.Parameter]:
             ["--memory"],
             type=Bytes(),
             metavar="SIZE",
-            help="Working memory to stay below, such as 4G.",
+            help="Limit of working memory, such as 4G.",
         ),
     ]
 
 
 def verbosity_flags() -> list[click.Parameter]:
-    """``--verbose`` and ``--quiet``, for all that takes its time."""
+    """``--verbose`` and ``--quiet``, for commands that take long."""
     return [
         click.Option(["-v", "--verbose"], count=True, help="Say more."),
         click.Option(["-q", "--quiet"], is_flag=True, help="Say only what went wrong."),

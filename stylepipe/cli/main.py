@@ -149,7 +149,7 @@ def _run(args: Sequence[str]) -> int:
         return error.exit_code
     except Exception as error:
         if _output_error() is not None:
-            return 0  # and that is told when all is over
+            return 0  # and that is reported at the end
         tell(unexpected(error, "verbose" in look_ahead(verbosity_flags(), args)[0]))
         return 1
     return result if isinstance(result, int) else 0

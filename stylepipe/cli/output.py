@@ -37,7 +37,7 @@ def print_json(value: Any) -> None:
 
 
 def complain(message: str) -> None:
-    """Tell an error, in one line."""
+    """Print an error to stderr, in one line."""
     tell(f"error: {printable(message)}")
 
 

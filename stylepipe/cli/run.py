@@ -36,7 +36,7 @@ Examples:
   stylepipe run photos -o painted --preset background --mask masks/
 
 \b
-Run the same command again to go on where it was interrupted.
+Run the same command again to resume an interrupted job.
 The flags follow the preset: stylepipe run --preset video-smooth --help
 """
 
@@ -92,7 +92,7 @@ class RunCommand(click.Command):
 
     def _choose(self, plugins: Plugins, args: Sequence[str]) -> Draft:
         """The components that preset, environment and arguments choose, before their flags are
-        known. The flags of all that could be chosen tell which words are values of others."""
+        known. The flags of all possible components show which words are values of others."""
         every = {table: list(plugins.components(base).values()) for table, base in TABLES.items()}
         every["temporal"] += plugins.components(Flow).values()
         others = component_flags(every, {}, plugins, self.params)
@@ -171,7 +171,7 @@ def _usual(plugins: Plugins, table: str) -> tuple[type[Component], ...]:
 def _style_names(classes: Sequence[type[Component]]) -> list[str]:
     try:
         return [s.name for cls in classes if issubclass(cls, Stylizer) for s in cls.styles()]
-    except StylepipeError:  # damaged files are for the job to tell, not for the shell
+    except StylepipeError:  # damaged files are reported by the job, not by the shell
         return []
 
 
@@ -290,7 +290,7 @@ def _engine_flags() -> list[click.Parameter]:
             help="Replace outputs that other settings, sources or programs made; what this job "
             "has done already stays.",
         ),
-        option(["--redo"], is_flag=True, help="Do everything anew, whatever is there."),
+        option(["--redo"], is_flag=True, help="Do everything again, whatever is there."),
         option(
             ["--skip-existing"],
             is_flag=True,

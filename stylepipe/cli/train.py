@@ -39,7 +39,7 @@ class Train(click.Group):
 
 
 def _command(cls: type[Training]) -> click.Command:
-    # batches are as large as they are told to be, whatever the memory
+    # batches have the size that was asked for, whatever the memory
     machine = [flag for flag in machine_flags() if flag.name != "memory"]
     engine = [*machine, *verbosity_flags()]
     own = {opt for p in engine for opt in p.opts}
