@@ -16,7 +16,7 @@ from stylepipe.components import Context
 from stylepipe.device import full_range_dtype
 from stylepipe.errors import ItemError, SetupError, StylepipeError, UsageError
 from stylepipe.nst.training.options import RunOptions, described
-from stylepipe.options import Options, option
+from stylepipe.options import Options, flag_of, option
 from stylepipe.pictures import PICTURE_SUFFIXES, read_picture
 from stylepipe.version import __version__
 
@@ -83,7 +83,7 @@ class TrainingOptions(Options):
         """Raise UsageError if one of these options was changed, which would not be used here."""
         for name in names:
             if name in self.given():
-                raise UsageError(f"--{name.replace('_', '-')} {why}; leave it out")
+                raise UsageError(f"{flag_of(name)} {why}; leave it out")
 
     def metadata(self, **more: str) -> dict[str, str]:
         """What the file of the result says of itself, for a task: ``more``, license, version."""
@@ -172,7 +172,7 @@ def run_training(make: Callable[[], Task], options: TrainingOptions, context: Co
         _run(trainer, context).replace(output)
     except CheckpointError as error:
         raise UsageError(f"{error}; pass --restart to begin anew") from error
-    except TrainingFailed as error:
+    except (TrainingFailed, ValueError) as error:
         raise StylepipeError(f"the training failed: {error}") from error
     except OSError as error:
         raise SetupError(f"the training cannot go on: {error}") from error

@@ -66,6 +66,7 @@ WARM = torch.tensor([1.0, 0.0, -1.0]).view(1, 3, 1, 1)
         ({"content_weight": 0.0, "style_weight": 0.0}, "all weights are zero"),
         ({"strength": 1.1}, "strength must be between 0 and 1"),
         ({"style_scale": 0.0}, "style_scale must be positive"),
+        ({"border": "hard"}, "known: feather, inside, simple"),
         ({"init": "zeros"}, "known: style, content, noise, gray"),
     ],
 )

@@ -298,6 +298,17 @@ def test_a_plugin_trains_with_checkpoints_previews_and_a_log_as_ours_do(train):
     assert code == 2 and "made with other red; pass --restart to begin anew" in told
 
 
+def test_a_result_that_cannot_be_saved_fails_in_one_sentence(train):
+    broken = PLUGIN.replace(
+        "        save_file(self",
+        "        raise ValueError('too large')\n" + "        save_file(self",
+    )
+    assert broken != PLUGIN
+    Path("tint.py").write_text(broken)
+    code, told = train(*GIVEN)
+    assert code == 1 and "the training failed: too large" in told and "Traceback" not in told
+
+
 def test_the_command_line_shows_it(train):
     code, told = train(verb=("train", "--help"))
     assert code == 0 and "tint" in told and "Learn a tint." in told

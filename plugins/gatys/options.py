@@ -153,8 +153,7 @@ class GatysBase(PaintingOptions):
     @property
     def searched(self) -> list[str]:
         """The options that --tune may change: those left alone."""
-        defaults = {spec.name: spec.default for spec in self.specs()}
-        return [name for name in TUNABLE if getattr(self, name) == defaults[name]]
+        return [name for name in TUNABLE if name not in self.given()]
 
     def trace_of(self, item: Item) -> Path | None:
         """The item's own folder; with its suffix: photo.jpg and photo.png may lie side by side."""

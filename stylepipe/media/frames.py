@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -61,8 +62,8 @@ class FramesReader(Reader):
             if self.frame_rate is None:
                 return None
             try:
-                if len(self.frame_rate) > 40 or not self.frame_rate.replace("/", "").strip("."):
-                    raise ValueError
+                if not re.fullmatch(r"[\d./]{1,40}", self.frame_rate):
+                    raise ValueError  # 1e999999999 would fill the memory
                 rate = Fraction(self.frame_rate).limit_denominator(100_000)
                 if not 0 < rate <= 1000:
                     raise ValueError
@@ -106,7 +107,7 @@ class FramesReader(Reader):
             info = decode.probe(first, self.options.max_pixels)
         if info is None:
             raise ItemError(f"{first.name} is no still picture")
-        if missing := found.missing:
+        if missing := [n for n in found.missing if wanted[0] < n < wanted[-1]]:
             more = " ..." if len(missing) > _NAMED else ""
             told = ", ".join(str(n + 1) for n in missing[:_NAMED])
             self._damaged(
@@ -239,7 +240,8 @@ class _FramesSink(Sink):
         self._path, self._work, self._suffix = path, work, suffix
         self._names, self._settings = names, settings
         path.mkdir(exist_ok=True)
-        self.done = sum(1 for _ in path.iterdir())
+        kept = [p for p in path.glob(f"*{suffix}") if not p.name.startswith(".")]
+        self.done = len(kept)
         self.last = load_frame(self._kept(self.done - 1)) if self.done else None
 
     def write(self, frame: Frame) -> None:

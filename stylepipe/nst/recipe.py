@@ -44,6 +44,7 @@ class LoopOptions:
         if self.steps < 1:
             raise ValueError(f"steps must be 1 or more, got {self.steps}")
         _check_word("optimizer", self.optimizer, Optimizer)
+        _check_word("schedule", self.schedule, Schedule)
         if self.learning_rate is not None and not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
         if not 0 <= self.average < 1:
@@ -69,6 +70,7 @@ class StyleUse:
         if not self.style_scale > 0:
             raise ValueError(f"style_scale must be positive, got {self.style_scale}")
         _check_word("match_colors", self.match_colors, ColorMatch)
+        _check_word("border", self.border, Border)
 
 
 @dataclass(frozen=True, kw_only=True)
