@@ -294,9 +294,8 @@ def test_an_interrupted_folder_resumes_after_its_last_picture(cli, tmp_path, sto
     assert cli(*args, "-o", "out")[0] == 1
     assert not Path("out/in").exists(), "nothing half-written under its final name"
     restore()
-    for folder in Path("out/.stylepipe").rglob("*.part"):
-        if folder.is_dir():
-            (folder / ".DS_Store").write_bytes(b"of a file browser")
+    folders = {path.parent for path in Path("out/.stylepipe").rglob("*.jpg")}
+    (folders.pop() / ".DS_Store").write_bytes(b"of a file browser")
     code, out, _ = cli(*args, "-o", "out")
     assert code == 0 and '"resumed": 4' in out
     for path in Path("whole/in").iterdir():

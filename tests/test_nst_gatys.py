@@ -458,7 +458,7 @@ def test_the_estimate_covers_what_is_held_and_is_not_far_off(
         + module.BYTES_PER_PIXEL
         + module.OPTIMIZER_BYTES_PER_PIXEL["adam"]
     )
-    of_the_picture = 192 * 224 * (by_pixel + module.HELD_OF_STRIP)
+    of_the_picture = 192 * 224 * (by_pixel + module.BYTES_PER_STRIP_PIXEL)
     estimate = caught.value.needed - of_the_picture
     assert held < estimate < 5 * held  # a fifth of it is the margin
 

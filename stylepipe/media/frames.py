@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 _MISSED = (("audio", "sound"), ("subtitles", "subtitles"), ("variable_rate", "times of its frames"))
 """What a film may have and numbered pictures cannot hold."""
 _NAMED = 3
-"""Missing frames that are told by position."""
+"""Missing frames that a message lists."""
 
 
 class FramesReader(Reader):
     """Folders of numbered pictures, each as one film, where --frame-rate is given.
 
     All pictures of such a folder must be frames of one sequence, ``shot_0001.png`` and so on, alike
-    in size, depth and transparency. Frames that are missing are told as damage; the others keep
+    in size, depth and transparency. Missing frames are reported as damage; the others keep
     their times.
     """
 
@@ -47,7 +47,7 @@ class FramesReader(Reader):
     class Options(SpanOptions):
         frame_rate: str | None = option(
             None,
-            "Take each folder of numbered pictures (shot_0001.png ...) as one film of so many "
+            "Take each folder of numbered pictures (shot_0001.png ...) as one film of this many "
             "frames a second, such as 25, 29.97 or 24000/1001.",
             metavar="RATE",
         )
@@ -209,7 +209,7 @@ class FramesWriter(Writer):
         self._log = context.log
 
     def open_sink(self, item: Item, info: Info, path: Path, work: Path) -> Sink:
-        """Make the folder ``path``, or go on with what is in it."""
+        """Make the folder ``path``, or resume with what is in it."""
         from stylepipe.media.video_color import Color
 
         told = set[str]()
@@ -253,7 +253,7 @@ class _FramesSink(Sink):
         data = encode(frame, self._suffix, replace(self._settings, lost=[]))
         part = self._work / "frame.part"
         try:
-            # First what a run that goes on needs of it, so that no picture is without.
+            # First what a resumed run needs of it: no picture may lack that.
             save_frame(self._kept(frame.index), frame)
             part.write_bytes(data)
             _sync(part)
@@ -263,10 +263,10 @@ class _FramesSink(Sink):
             raise ItemError(f"the output cannot be written: {error.strerror or error}") from error
 
     def close(self) -> None:
-        """All is there already."""
+        """Everything is written already."""
 
     def abort(self) -> None:
-        """The pictures stay, for a run that goes on."""
+        """The pictures stay, for a resumed run."""
 
     def _kept(self, index: int) -> Path:
         return self._work / f"last-{index:06d}.npz"
