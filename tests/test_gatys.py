@@ -651,7 +651,7 @@ def test_out_of_memory_is_answered_by_smaller_tiles(
     monkeypatch.setattr(method.Gatys, "paint", hungry)
     code, err = cli(memory="1000M")
     assert code == 0, err
-    assert [m >> 20 for m in tried] == [600, 300, 150] and "going on with 150 MiB" in err
+    assert [m >> 20 for m in tried] == [600, 300, 150] and "continuing with 150 MiB" in err
 
 
 def test_memory_that_never_suffices_fails_the_photo(
@@ -670,13 +670,13 @@ def test_memory_that_never_suffices_fails_the_photo(
 
 
 def test_the_memory_of_the_accelerator_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    from stylepipe.stylizers import REST, working_memory
+    from stylepipe.stylizers import RESERVED_MEMORY, working_memory
 
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1 << 30, 80 << 30))
     cuda = Device(torch.float32, torch.device("cuda"))
     assert working_memory(replace(context(), device=cuda, memory=8 << 30)) == int(0.6 * 2**30)
     assert working_memory(replace(context(), device=cuda, memory=1 << 28)) == int(0.6 * 2**28)
-    assert working_memory(replace(context(), memory=8 << 30)) == (8 << 30) - REST
+    assert working_memory(replace(context(), memory=8 << 30)) == (8 << 30) - RESERVED_MEMORY
 
 
 @pytest.mark.parametrize("needed", [100 << 20, 1 << 30, (3 << 30) + 1])
