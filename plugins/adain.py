@@ -47,7 +47,7 @@ class AdainDecoderOptions(DecoderOptions):
 
 
 class AdainTrainingOptions(DecoderTrainingOptions, run=AdainDecoderOptions):
-    """What ``stylepipe train adain`` can be told."""
+    """Options of ``stylepipe train adain``."""
 
 
 class AdainTraining(DecoderTraining):

@@ -1,4 +1,4 @@
-"""Training of decoders: what the trainings of adain, wct and style-swap share. No plugin."""
+"""Training of decoders, shared by adain, wct and style-swap. Not a plugin."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class DecoderTrainingOptions(TrainingOptions):
     """Options of every command that trains decoders; each names the settings of its run."""
 
     paintings: tuple[Path, ...] = option(
-        (), "Folder of varied paintings, or a painting, to practice on; some dozens.",
+        (), "Folder of varied paintings, or a painting, to train on; a few dozen.",
         metavar="PATH",
     )  # fmt: skip
     encoder: VggName = option(BUNDLED_FOR, "Network whose features are decoded.")
@@ -69,16 +69,16 @@ class DecoderTraining(Training):
     Options: ClassVar[type[DecoderTrainingOptions]]
     options: DecoderTrainingOptions
     decodes: ClassVar[Sequence[str]]
-    """Layers, unless others are asked for."""
+    """Layers that are decoded by default."""
     layer_flag: ClassVar[str | None] = None
-    """How the stylizer is told of other layers, if it has to be."""
+    """The stylizer's flag for other layers, if it needs one."""
 
     def mix(self) -> Mix | None:
         """How styles are mixed in; None for plain inverses, which need no paintings."""
         raise NotImplementedError
 
     def train(self, context: Context) -> None:
-        """Train, or go on training, and write a file of decoders."""
+        """Train, or resume training, and write a file of decoders."""
         options = self.options
         photos = find_pictures(options.photos, "--photos")
         needed = self.mix() is not None or options.paintings

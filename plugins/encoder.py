@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class EncoderTrainingOptions(TrainingOptions, run=EncoderOptions):
-    """What ``stylepipe train encoder`` can be told."""
+    """Options of ``stylepipe train encoder``."""
 
     paintings: tuple[Path, ...] = option(
         (), "Folder of paintings, a quarter of each batch, for an encoder judges these too.",
@@ -60,7 +60,7 @@ class EncoderTraining(Training):
     options: EncoderTrainingOptions
 
     def train(self, context: Context) -> None:
-        """Train, or go on training, and write the encoder."""
+        """Train, or resume training, and write the encoder."""
         options = self.options
         photos = find_pictures(options.photos, "--photos")
         paintings = find_pictures(options.paintings, "--paintings") if options.paintings else []

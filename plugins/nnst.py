@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class NnstOptions(PaintingOptions):
-    encoder: Literal["auto", VggName] = option("auto", "Network that looks at the pictures.")
+    encoder: Literal["auto", VggName] = option("auto", "Network that judges the pictures.")
     content: float = option(
         NeighborRecipe.content,
         "Part of the photo in what is looked for in the painting: 0 paints most freely, 1 keeps "
@@ -94,7 +94,7 @@ class NnstStylizer(PaintingStylizer):
 
         assert self._painter is not None, "prepare() comes before stylize()"
         try:
-            return self._painter.paint(photo, regions, self.tell_step)
+            return self._painter.paint(photo, regions, self.report_step)
         except NotEnoughMemory as error:
             raise NotEnoughMemory(f"{error}, by --max-side", error.needed) from error
 

@@ -133,7 +133,7 @@ class SwapStylizer(RestyleStylizer):
         loop = options.into(LoopOptions)
         try:
             found = OptimizationInverter(
-                encoder, options.layer, loop, options.tv_weight, self.tell_step
+                encoder, options.layer, loop, options.tv_weight, self.report_step
             )
         except ValueError as error:
             raise UsageError(str(error)) from error
@@ -146,7 +146,7 @@ class SwapDecoderOptions(DecoderOptions):
 
 
 class SwapTrainingOptions(DecoderTrainingOptions, run=SwapDecoderOptions):
-    """What ``stylepipe train style-swap`` can be told."""
+    """Options of ``stylepipe train style-swap``."""
 
     patch_size: int = option(3, "Side of the patches, in features.", min=1, max=15)
 

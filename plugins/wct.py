@@ -69,7 +69,7 @@ class InverseOptions(DecoderOptions):
 
 
 class WctTrainingOptions(DecoderTrainingOptions, run=InverseOptions):
-    """What ``stylepipe train wct`` can be told."""
+    """Options of ``stylepipe train wct``."""
 
 
 class WctTraining(DecoderTraining):

@@ -27,22 +27,22 @@ def open_encoder(
 ) -> Encoder:
     """The encoder that the options ``encoder`` and ``encoder_weights`` ask for.
 
-    Computes in ``dtype`` (by default float32) on ``device``; see stylepipe.nst.encoders. ``log`` is
-    told in one line which it is. Raises UsageError for a file that is not there and for what cannot
-    be asked of the network, SetupError for weights that cannot be fetched, or are damaged or
-    another network's.
+    Computes in ``dtype`` (by default float32) on ``device``; see stylepipe.nst.encoders. ``log``
+    receives one line that names it. Raises UsageError for a file that is not there and for what the
+    network cannot do, SetupError for weights that cannot be fetched, or are damaged or another
+    network's.
     """
     import torch
 
     from stylepipe.nst import encoders
 
-    def tell(line: str) -> None:
+    def report(line: str) -> None:
         if log:
             log(f"{line}{_hint(name, weights)}")
 
     try:
         return encoders.open_encoder(
-            name, weights, pooling=pooling, device=device, dtype=dtype or torch.float32, log=tell
+            name, weights, pooling=pooling, device=device, dtype=dtype or torch.float32, log=report
         )
     except encoders.WeightsError as error:
         advice = "" if weights else "; install stylepipe again, or name a file: --encoder-weights"

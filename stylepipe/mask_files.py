@@ -46,7 +46,7 @@ class MaskFiles:
     def find(self, item: Item, index: int) -> Path:
         """The picture for a frame, counted from 0. Raises ItemError."""
         files = self.all(item)
-        if files[0].parent == self._path / item.relative.with_suffix(""):  # one a frame
+        if files[0].parent in [self._path / name for name in _names(item)]:  # one a frame
             if index >= len(files):
                 raise ItemError(
                     f"frame {index + 1} has no {self._what}; {files[0].parent} holds {len(files)}"
@@ -59,16 +59,16 @@ class MaskFiles:
         self.check()
         if self._stills is None:
             return (self._path,)
-        full, bare = item.relative, item.relative.with_suffix("")
-        for name in (full, bare):  # photo.jpg.png tells photo.jpg from photo.png
+        names = _names(item)
+        for name in names:
             if name in self._stills:
                 return (self._stills[name],)
-        if bare in self._films:
-            return tuple(self._films[bare])
-        folder = self._path
+        for name in names:
+            if name in self._films:
+                return tuple(self._films[name])
+        full, bare = (self._path / name for name in names)
         raise ItemError(
-            f"it has no {self._what}; looked for {folder / full}.*, {folder / bare}.* and the "
-            f"folder {folder / bare}"
+            f"it has no {self._what}; looked for {full}.*, {bare}.* and the folder {bare}"
         )
 
     def _index(self) -> None:
@@ -124,6 +124,12 @@ def fitted(
         raise ItemError(reason)
     how = cv2.INTER_AREA if w > width else cv2.INTER_LINEAR
     return cast("NDArray[np.float32]", cv2.resize(plane, (width, height), interpolation=how))
+
+
+def _names(item: Item) -> tuple[Path, Path]:
+    """What a picture for an item may be called, without its own suffix: ``photo.jpg``, which
+    distinguishes ``photo.jpg.png`` from ``photo.png``, or ``photo``."""
+    return item.relative, item.relative.with_suffix("")
 
 
 def _alike(one: float, other: float) -> bool:

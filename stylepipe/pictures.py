@@ -1,4 +1,4 @@
-"""Still pictures that are no items: paintings, photos to train with, masks, maps of regions."""
+"""Still pictures that are not items: paintings, photos to train with, masks, maps of regions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 PICTURE_SUFFIXES = tuple(PICTURES)
-"""What files of pictures are called, camera RAW left aside; their content decides in the end."""
+"""Suffixes of picture files, camera RAW excluded; their content decides in the end."""
 _MOVES = "it moves: only still pictures can be used"
 
 

@@ -52,7 +52,9 @@ def region_planes(
     labels = _read(file, max_pixels)
     colors = np.array([int(name[1:], 16) for name in names], np.uint32)
     others = ~np.isin(labels, colors)
-    labels[others] = colors[_nearest(labels[others], colors)]
+    # Each color once: the edges of a large map have many pixels, but few colors.
+    found, place = np.unique(labels[others], return_inverse=True)
+    labels[others] = colors[_nearest(found, colors)][place]
     planes = np.empty((len(colors), *size), np.float32)
     for plane, color in zip(planes, colors, strict=True):
         plane[:] = fitted((labels == color).astype(np.float32), size, file, WHAT)

@@ -1,4 +1,4 @@
-"""Stylizers that encode a photo, change its features, and decode them: what they share.
+"""Base classes of stylizers that encode a photo, change its features, and decode them.
 
 A stylizer of this kind is a FeatureTransform and a file of decoders, which ``stylepipe train``
 writes; see stylepipe.nst.restyle.
@@ -32,7 +32,7 @@ BUNDLED_FOR: VggName = "compact"
 
 class RestyleOptions(PaintingOptions):
     encoder: VggName = option(
-        BUNDLED_FOR, "Network that looks at the pictures; the package has decoders for the first."
+        BUNDLED_FOR, "Network that judges the pictures; the package has decoders for the first."
     )
     decoder: Path | None = option(
         None,
@@ -50,7 +50,7 @@ class RestyleOptions(PaintingOptions):
         return True
 
     def needs_decoder(self) -> bool:
-        """Whether the one in the package does not serve."""
+        """Whether one has to be given, as the one in the package does not fit."""
         other = self.encoder != BUNDLED_FOR or self.encoder_weights is not None
         return self.decoder is None and other
 
@@ -78,7 +78,7 @@ class RestyleStylizer(PaintingStylizer):
         return list(decoders)
 
     def files(self) -> Iterable[Path]:
-        # The decoder in the package, too: after an upgrade a film would go on in another manner.
+        # The decoder in the package, too: an upgrade would change how a film continues.
         bundled = self.options.decodes() and self.options.decoder is None
         return [*super().files(), *([self.decoder_file] if bundled else [])]
 

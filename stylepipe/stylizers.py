@@ -1,7 +1,7 @@
-"""Stylizers that take their style from pictures of paintings: what they share, for yours as well.
+"""Base classes of stylizers that take their style from paintings; plugins may use them as well.
 
-Derive options from PaintingOptions, the stylizer from PaintingStylizer: styles, regions of photos
-and paintings, encoders, dry runs, memory and errors are seen to; what is left is to paint.
+Derive options from PaintingOptions, the stylizer from PaintingStylizer. These handle styles,
+regions of photos and paintings, encoders, dry runs, memory and errors; a subclass only paints.
 """
 
 from __future__ import annotations
@@ -31,17 +31,16 @@ if TYPE_CHECKING:
     from stylepipe.nst.optimize import Step
     from stylepipe.nst.paintings import Painting
 
-REST = 768 << 20
-"""Bytes of the job's memory that are not for the work on a picture: the program itself takes them,
-and the engine."""
+RESERVED_MEMORY = 768 << 20
+"""Bytes of the job's memory for the program and the engine, not for the work on a picture."""
 USABLE_MEMORY = 0.6
-"""Of the job's memory, for the work on a picture where REST would leave less."""
+"""Share of the job's memory for the work on a picture where RESERVED_MEMORY would leave less."""
 
 
 class PaintingOptions(StylizerOptions):
     """Options that mean the same wherever paintings are the style."""
 
-    encoder: EncoderName = option("auto", "Network that looks at the pictures.")
+    encoder: EncoderName = option("auto", "Network that judges the pictures.")
     encoder_weights: Path | None = option(
         None, "Its weights: safetensors, or a checkpoint of torchvision.", metavar="FILE"
     )
@@ -89,7 +88,7 @@ class PaintingStylizer(Stylizer):
 
     options: PaintingOptions
     for_encoder: ClassVar[Collection[str]] = ()
-    """Options of which only the encoder can tell whether they fit."""
+    """Options that only the encoder can check."""
     gradients: ClassVar[bool] = False
     """Whether :meth:`paint` needs gradients, whatever the caller has switched off."""
     _context: Context
@@ -102,7 +101,7 @@ class PaintingStylizer(Stylizer):
         if self.options.encoder == "auto" and self.options.encoder_weights is None:
             from stylepipe.weights import KNOWN
 
-            # Fetched in the middle of a film it would go on in another manner.
+            # Fetched in the middle of a film, it would change how the rest is painted.
             files.append(KNOWN["vgg19"].path)
         return files
 
@@ -116,7 +115,7 @@ class PaintingStylizer(Stylizer):
             raise UsageError("--style-regions needs --regions, the regions of the photos")
         if named := next((style.region for style in styles if style.region), None):
             raise UsageError(
-                f"--style-regions tells what of a style is for which region; leave out @{named}"
+                f"--style-regions says which part of a style is for what region; leave out @{named}"
             )
         if len(maps) != len(styles):
             raise UsageError(
@@ -149,7 +148,7 @@ class PaintingStylizer(Stylizer):
         return "max"
 
     def check_encoder(self, encoder: Encoder) -> None:
-        """Raise UsageError or SetupError if the options do not fit the encoder."""
+        """Raises UsageError or SetupError if the options do not fit the encoder."""
 
     def open_encoder(self) -> Encoder:
         """The encoder of the options, where the job computes. Raises UsageError, SetupError."""
@@ -212,7 +211,7 @@ class PaintingStylizer(Stylizer):
             for index, image in enumerate(batch.images):
                 copied = self.gradients and image.is_inference()
                 photo = image[None].clone() if copied else image[None]
-                self.tell_scale(photo, self._paintings)
+                self.report_scale(photo, self._paintings)
                 regions = self.regions_of(batch, index)
                 try:
                     painted.append(self.paint(photo, regions, batch.item, batch.first + index))
@@ -226,7 +225,7 @@ class PaintingStylizer(Stylizer):
         self, photo: torch.Tensor, regions: torch.Tensor | None, item: Item, frame: int
     ) -> torch.Tensor:
         """Paint a photo, 1 3 H W in [0,1], with its regions 1 K H W or None; ``frame`` is its
-        number in the item. Returns 1 3 H W. Raise ItemError, Diverged, NotEnoughMemory or
+        number in the item. Returns 1 3 H W. Raises ItemError, Diverged, NotEnoughMemory or
         ValueError for one that cannot be painted.
         """
         raise NotImplementedError
@@ -234,8 +233,8 @@ class PaintingStylizer(Stylizer):
     def close(self) -> None:
         self._paintings = []
 
-    def tell_step(self, step: Step) -> None:
-        """Show the user how far an optimization is."""
+    def report_step(self, step: Step) -> None:
+        """Report the progress of an optimization."""
         height, width = step.size
         terms = " ".join(f"{name} {value:.3f}" for name, value in step.terms.items())
         self._context.progress(step.number / step.steps, f"{width}x{height} {terms}")
@@ -252,10 +251,10 @@ class PaintingStylizer(Stylizer):
         ordered[:, [self._style_regions.index(name) for name in batch.regions]] = planes
         return ordered
 
-    def tell_scale(self, photo: torch.Tensor, paintings: Sequence[Painting]) -> None:
-        """Say once of each painting that it is too small for --style-scale."""
+    def report_scale(self, photo: torch.Tensor, paintings: Sequence[Painting]) -> None:
+        """Report once for each painting that it is too small for --style-scale."""
         scale = self.options.style_scale
-        if scale == 1.0:  # nobody asked for a size
+        if scale == 1.0:  # no size was asked for
             return
         for name, painting in zip(self._names, paintings, strict=True):
             (height, width), (own_height, own_width) = photo.shape[2:], painting.picture.shape[2:]
@@ -274,18 +273,18 @@ def working_memory(context: Context) -> int:
     if context.device.type == "cuda":
         import torch
 
-        # What the engine knows of is the host's.
+        # The engine only knows the host's memory.
         memory = min(memory, torch.cuda.mem_get_info(context.device.torch)[0])
-    return max(memory - REST, int(memory * USABLE_MEMORY))
+    return max(memory - RESERVED_MEMORY, int(memory * USABLE_MEMORY))
 
 
 def job_memory(needed: int) -> int:
-    """The job's memory that leaves so much for the work on a picture: in whole MiB."""
-    return ceil(min(needed + REST, needed / USABLE_MEMORY) / 2**20) << 20
+    """The job's memory that leaves this many bytes for the work on a picture, in whole MiB."""
+    return ceil(min(needed + RESERVED_MEMORY, needed / USABLE_MEMORY) / 2**20) << 20
 
 
 def too_large(error: NotEnoughMemory, photo: torch.Tensor) -> ItemError:
-    """What to tell of a photo that does not fit, with the --memory that would suffice."""
+    """The error for a photo that does not fit, with the --memory that would suffice."""
     # A GPU's memory is what it is.
     flag = "" if photo.is_cuda else f" (--memory {job_memory(error.needed) >> 20}M)"
     return ItemError(f"{error}{flag}")

@@ -1,4 +1,4 @@
-"""What every ``stylepipe train NAME`` shares: options, the bar, checkpoints, errors in a sentence.
+"""Shared by all ``stylepipe train NAME``: options, progress bar, checkpoints, clear errors.
 
 A training in a plugin is a Training component whose ``train`` hands a task to :func:`run_training`;
 stylepipe.nst.training has the tasks, their settings, and the loop.
@@ -16,7 +16,7 @@ from stylepipe.components import Context
 from stylepipe.device import full_range_dtype
 from stylepipe.errors import ItemError, SetupError, StylepipeError, UsageError
 from stylepipe.nst.training.options import RunOptions, described
-from stylepipe.options import Options, option
+from stylepipe.options import Options, flag_of, option
 from stylepipe.pictures import PICTURE_SUFFIXES, read_picture
 from stylepipe.version import __version__
 
@@ -42,7 +42,7 @@ class TrainingOptions(Options):
     """The settings of the run."""
 
     photos: tuple[Path, ...] = option(
-        (), "Folder of varied photos, or a photo, to practice on; some hundreds.", metavar="PATH"
+        (), "Folder of varied photos, or a photo, to train on; a few hundred.", metavar="PATH"
     )
     output: Path | None = option(
         None, "File to write, NAME.safetensors.", metavar="FILE", short="o"
@@ -51,9 +51,9 @@ class TrainingOptions(Options):
         (), "Photo to show from time to time; by default the first three.", metavar="IMAGE"
     )
     restart: bool = option(
-        False, "Begin anew instead of going on from the last checkpoint; replace --output."
+        False, "Start over instead of resuming from the last checkpoint; replace --output."
     )
-    license: str = option("", "License of the result, to be kept in the file.", metavar="TEXT")
+    license: str = option("", "License of the result, stored in the file.", metavar="TEXT")
 
     def __init_subclass__(cls, run: type[RunOptions] | None = None, **kwargs: Any) -> None:
         if run is not None:
@@ -74,19 +74,19 @@ class TrainingOptions(Options):
             self.refuse("means nothing beside --minutes, which follows the clock", "steps")
 
     def require(self, *paths: Path) -> None:
-        """Raise UsageError for a path that is not there."""
+        """Raises UsageError for a path that is not there."""
         for path in paths:
             if not path.exists():
                 raise UsageError(f"there is no {path}")
 
     def refuse(self, why: str, *names: str) -> None:
-        """Raise UsageError if one of these options was changed, which would not be used here."""
+        """Raises UsageError if one of these options was changed, which would not be used here."""
         for name in names:
             if name in self.given():
-                raise UsageError(f"--{name.replace('_', '-')} {why}; leave it out")
+                raise UsageError(f"{flag_of(name)} {why}; leave it out")
 
     def metadata(self, **more: str) -> dict[str, str]:
-        """What the file of the result says of itself, for a task: ``more``, license, version."""
+        """The metadata of the result's file, for a task: ``more``, license, version."""
         license = {"licence": self.license} if self.license else {}
         return {**more, **license, "stylepipe_version": __version__}
 
@@ -141,11 +141,11 @@ def read_training_picture(path: Path) -> NDArray[np.uint8]:
 
 
 def run_training(make: Callable[[], Task], options: TrainingOptions, context: Context) -> Path:
-    """Train, or go on training, what ``make`` makes, and write ``options.output``; return it.
+    """Train the task that ``make`` returns, or resume it; write ``options.output`` and return it.
 
-    Checkpoints, the log and previews lie in ``NAME.training`` beside the output. Raises
+    Checkpoints, the log and previews are kept in ``NAME.training`` beside the output. Raises
     UsageError; SetupError if files cannot be read or written; StylepipeError if the training
-    comes to nothing.
+    fails.
     """
     from stylepipe.nst.training.loop import CHECKPOINT, CheckpointError, Trainer, TrainingFailed
 
@@ -163,7 +163,7 @@ def run_training(make: Callable[[], Task], options: TrainingOptions, context: Co
     except (ValueError, FileNotFoundError) as error:
         raise UsageError(str(error)) from error
     except OSError as error:
-        raise SetupError(f"the training cannot begin: {error}") from error
+        raise SetupError(f"the training cannot start: {error}") from error
     for warning in trainer.task.warnings:
         context.log(f"warning: {warning}")
     try:
@@ -171,11 +171,11 @@ def run_training(make: Callable[[], Task], options: TrainingOptions, context: Co
             trainer.clear()
         _run(trainer, context).replace(output)
     except CheckpointError as error:
-        raise UsageError(f"{error}; pass --restart to begin anew") from error
-    except TrainingFailed as error:
+        raise UsageError(f"{error}; pass --restart to start over") from error
+    except (TrainingFailed, ValueError) as error:
         raise StylepipeError(f"the training failed: {error}") from error
     except OSError as error:
-        raise SetupError(f"the training cannot go on: {error}") from error
+        raise SetupError(f"the training cannot continue: {error}") from error
     return output
 
 
@@ -183,10 +183,10 @@ def _run(trainer: Trainer, context: Context) -> Path:
     from tqdm import tqdm
 
     if trainer.checkpoint.exists():
-        context.log(f"going on from {trainer.checkpoint}")
+        context.log(f"resuming from {trainer.checkpoint}")
     elif trainer.task.opening:
         context.log(trainer.task.opening)
-    told, taken = len(trainer.task.warnings), 0
+    reported, taken = len(trainer.task.warnings), 0
     steps = None if trainer.options.minutes else trainer.options.steps
     with tqdm(total=steps, unit="step", disable=None) as bar:
 
@@ -201,12 +201,12 @@ def _run(trainer: Trainer, context: Context) -> Path:
             result = trainer.run(show)
         except KeyboardInterrupt:
             if trainer.checkpoint.exists():
-                context.log(f"stopped at step {trainer.step}; the same command goes on from there")
+                context.log(f"stopped at step {trainer.step}; the same command resumes there")
             else:
-                context.log("stopped before the first step; the same command begins anew")
+                context.log("stopped before the first step; the same command starts over")
             raise
-    for warning in trainer.task.warnings[told:]:
+    for warning in trainer.task.warnings[reported:]:
         context.log(f"warning: {warning}")
     if not taken:
-        context.log("already trained; pass --restart to train anew")
+        context.log("already trained; pass --restart to train again")
     return result

@@ -114,21 +114,20 @@ def fetch(weights: Weights) -> Path:
             return weights.path
         part.parent.mkdir(parents=True, exist_ok=True)
         _download(weights, part)
+        digest = _sha256(part)
+        if digest.startswith(weights.sha256):
+            return part.replace(weights.path)
+        part.unlink()
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise SetupError(
             f"cannot fetch the weights {weights.name!r} from {weights.url} ({reason}); try again, "
             f"or fetch the file by other means and put it at {weights.path}"
         ) from error
-    digest = _sha256(part)
-    if not digest.startswith(weights.sha256):
-        part.unlink()
-        raise SetupError(
-            f"what came from {weights.url} is not the weights {weights.name!r}: its SHA-256 begins "
-            f"{digest[:8]}, not {weights.sha256[:8]}; it was deleted, try again"
-        )
-    part.replace(weights.path)
-    return weights.path
+    raise SetupError(
+        f"what came from {weights.url} is not the weights {weights.name!r}: its SHA-256 begins "
+        f"{digest[:8]}, not {weights.sha256[:8]}; it was deleted, try again"
+    )
 
 
 def _download(weights: Weights, part: Path) -> None:

@@ -24,8 +24,8 @@ def patches(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def test_patches_of_one_texture_cannot_be_told_apart_those_of_two_can(patches: ModuleType) -> None:
     blots, same = (tinyencoder.picture(64, 96, seed=s) for s in (1, 2))
     stripes = blots.mean(dim=2, keepdim=True).expand_as(blots)
-    assert 0.3 < patches.told_apart(blots, same) < 0.7
-    assert patches.told_apart(blots, stripes) > 0.9
+    assert 0.3 < patches.picture_identities(blots, same) < 0.7
+    assert patches.picture_identities(blots, stripes) > 0.9
 
 
 def test_a_part_of_a_painting_is_near_it_and_does_not_use_all_of_it(patches: ModuleType) -> None:

@@ -116,7 +116,7 @@ def test_goes_on_to_the_same_bytes(media: Path, monkeypatch: pytest.MonkeyPatch)
         train(media)
     log: list[str] = []
     assert train(media, log).read_bytes() == straight
-    assert any("going on from" in line for line in log)
+    assert any("resuming from" in line for line in log)
 
 
 def test_the_guess_is_announced_and_what_stops_there_begins_anew(
@@ -132,7 +132,7 @@ def test_the_guess_is_announced_and_what_stops_there_begins_anew(
         train(media, log)
     assert log == [
         "a first guess by least squares, from 2 pictures",
-        "stopped before the first step; the same command begins anew",
+        "stopped before the first step; the same command starts over",
     ]
 
 

@@ -280,3 +280,9 @@ def test_the_real_bundled_networks(quality: str, spec: NetworkSpec) -> None:
         assert metadata["licence"] == "MIT" and metadata["teacher"] and metadata["data"]
         result = painted((name, 1.0), quality=quality)
         assert bool(result.isfinite().all()) and float(result.std()) > 0.02
+
+
+def test_only_a_styles_file_has_a_style_behind_a_hash(tmp_path):
+    options = FastOptions(style=(f"{tmp_path}/a.safetensors#sea", f"{tmp_path}/b#1.safetensors"))
+    files = FastStylizer(options).files()
+    assert [path.name for path in files] == ["a.safetensors", "b#1.safetensors"]

@@ -121,7 +121,7 @@ def test_goes_on_from_the_checkpoint_to_the_same_weights(media: Path) -> None:
             FastTraining(options(media)).train(context())
     log: list[str] = []
     FastTraining(options(media)).train(context(log))
-    assert any("going on from" in line for line in log)
+    assert any("resuming from" in line for line in log)
     straight = load_file(media / "straight.safetensors")
     resumed = load_file(media / "out" / "my.safetensors")
     assert straight.keys() == resumed.keys()
@@ -217,7 +217,7 @@ def test_ctrl_c_keeps_what_was_learned(media: Path, monkeypatch: pytest.MonkeyPa
     log: list[str] = []
     with pytest.raises(KeyboardInterrupt):
         FastTraining(options(media, checkpoint_every=100)).train(context(log))
-    assert any("stopped at step 3; the same command goes on" in line for line in log)
+    assert any("stopped at step 3; the same command resumes" in line for line in log)
     state = torch.load(media / "out" / "my.training" / "checkpoint.pt", weights_only=True)
     assert state["step"] == 3
 

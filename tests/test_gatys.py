@@ -117,7 +117,7 @@ def test_style_smaller_than_the_networks_reach(cli: Any, files: Path) -> None:
 
 
 def test_style_too_small_for_patches(cli: Any, files: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(method, "LEAST_SIDE", 1)
+    monkeypatch.setattr(method, "MIN_SIDE", 1)
     save(files / "small.png", tinyencoder.picture(9, 30))
     refused(
         cli, files, 2, "each side needs 13 or more", style=files / "small.png", patches_weight=1
@@ -587,7 +587,7 @@ def test_a_report_that_cannot_be_written_ends_nothing(
     save(files / "photos" / "zebra.png", tinyencoder.picture(SIZE[1], SIZE[0], 5))
     code, err = cli(preview=files / "preview.png", trace=files / "trace", save_every=1)
     assert code == 0 and "2 done" in err
-    assert err.count("No space left on device; the painting goes on") == 1
+    assert err.count("No space left on device; painting continues") == 1
 
 
 def test_a_report_that_cannot_be_encoded_ends_nothing(
@@ -599,7 +599,7 @@ def test_a_report_that_cannot_be_encoded_ends_nothing(
     )
     code, err = cli(preview=files / "preview.webp")
     assert code == 0 and "1 done" in err
-    assert err.count("preview.webp: not as .webp; the painting goes on") == 1
+    assert err.count("preview.webp: not as .webp; painting continues") == 1
 
 
 def test_losses_are_written_whole_or_not_at_all(
@@ -621,12 +621,12 @@ def test_losses_are_written_whole_or_not_at_all(
 
 
 def test_a_trace_keeps_no_pictures_alive(files: Path) -> None:
-    from stylepipe_plugins.gatys.trace import Aside, Trace
+    from stylepipe_plugins.gatys.trace import SideFiles, Trace
 
     from stylepipe.nst.optimize import Step
 
     options = GatysOptions(trace=files / "trace")
-    trace = Trace(options, TestContract.item(), 0, Aside(print))
+    trace = Trace(options, TestContract.item(), 0, SideFiles(print))
     picture = torch.zeros(1, 3, 8, 8)
     alive = weakref.ref(picture)
     trace(Step(1, 2, (8, 8), {"style": 1.0}, picture.clone))
@@ -651,7 +651,7 @@ def test_out_of_memory_is_answered_by_smaller_tiles(
     monkeypatch.setattr(method.Gatys, "paint", hungry)
     code, err = cli(memory="1000M")
     assert code == 0, err
-    assert [m >> 20 for m in tried] == [600, 300, 150] and "going on with 150 MiB" in err
+    assert [m >> 20 for m in tried] == [600, 300, 150] and "continuing with 150 MiB" in err
 
 
 def test_memory_that_never_suffices_fails_the_photo(
@@ -670,13 +670,13 @@ def test_memory_that_never_suffices_fails_the_photo(
 
 
 def test_the_memory_of_the_accelerator_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    from stylepipe.stylizers import REST, working_memory
+    from stylepipe.stylizers import RESERVED_MEMORY, working_memory
 
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1 << 30, 80 << 30))
     cuda = Device(torch.float32, torch.device("cuda"))
     assert working_memory(replace(context(), device=cuda, memory=8 << 30)) == int(0.6 * 2**30)
     assert working_memory(replace(context(), device=cuda, memory=1 << 28)) == int(0.6 * 2**28)
-    assert working_memory(replace(context(), memory=8 << 30)) == (8 << 30) - REST
+    assert working_memory(replace(context(), memory=8 << 30)) == (8 << 30) - RESERVED_MEMORY
 
 
 @pytest.mark.parametrize("needed", [100 << 20, 1 << 30, (3 << 30) + 1])

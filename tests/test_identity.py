@@ -236,14 +236,14 @@ def test_other_settings_are_still_other(place):
 
 
 def test_a_training_knows_its_pictures_after_a_move(tmp_path):
-    from stylepipe.nst.photos import told_apart
+    from stylepipe.nst.photos import picture_identities
 
     paths = [tmp_path / "D" / name for name in ("a/1.png", "b/1.png")]
     for size, path in enumerate(paths):
         path.parent.mkdir(parents=True)
         path.write_bytes(b"x" * size)
-    told = told_apart(paths)
+    told = picture_identities(paths)
     assert told == [("a/1.png", 0), ("b/1.png", 1)]
     moved = (tmp_path / "D").rename(tmp_path / "E")
-    assert told_apart([moved / "a/1.png", moved / "b/1.png"]) == told
-    assert told_apart([moved / "b/1.png", moved / "a/1.png"]) != told
+    assert picture_identities([moved / "a/1.png", moved / "b/1.png"]) == told
+    assert picture_identities([moved / "b/1.png", moved / "a/1.png"]) != told

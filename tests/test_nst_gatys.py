@@ -66,6 +66,7 @@ WARM = torch.tensor([1.0, 0.0, -1.0]).view(1, 3, 1, 1)
         ({"content_weight": 0.0, "style_weight": 0.0}, "all weights are zero"),
         ({"strength": 1.1}, "strength must be between 0 and 1"),
         ({"style_scale": 0.0}, "style_scale must be positive"),
+        ({"border": "hard"}, "known: feather, inside, simple"),
         ({"init": "zeros"}, "known: style, content, noise, gray"),
     ],
 )
@@ -457,7 +458,7 @@ def test_the_estimate_covers_what_is_held_and_is_not_far_off(
         + module.BYTES_PER_PIXEL
         + module.OPTIMIZER_BYTES_PER_PIXEL["adam"]
     )
-    of_the_picture = 192 * 224 * (by_pixel + module.HELD_OF_STRIP)
+    of_the_picture = 192 * 224 * (by_pixel + module.BYTES_PER_STRIP_PIXEL)
     estimate = caught.value.needed - of_the_picture
     assert held < estimate < 5 * held  # a fifth of it is the margin
 

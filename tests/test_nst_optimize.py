@@ -87,6 +87,7 @@ def loss(picture: Tensor) -> float:
     [
         ({"steps": 0}, "steps must be 1 or more"),
         ({"optimizer": "sgd"}, "known: adam, adamw, lbfgs"),
+        ({"schedule": "step"}, "known: cosine, constant"),
         ({"learning_rate": -1.0}, "rate must be positive"),
         ({"average": 1.0}, "average must be"),
         ({"tolerance": -0.1}, "tolerance must be"),

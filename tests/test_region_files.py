@@ -12,7 +12,7 @@ from imagefiles import tiff
 from PIL import Image
 from stylepipe_plugins.masks import AlphaMasker, FilesMasker
 
-from stylepipe import PICTURE_SUFFIXES, Batch, Frame, Item, ItemError, UsageError
+from stylepipe import PICTURE_SUFFIXES, Batch, Frame, Item, ItemError, UsageError, region_maps
 from stylepipe.cli import main
 from stylepipe.testing import MaskerContract
 
@@ -140,6 +140,32 @@ def test_a_film_has_the_regions_of_all_its_maps(tmp_path):
         assert names == ("#000000", "#ff0000", "#ffffff") and planes.shape[:2] == (2, 3)
         assert bool(planes[:, 1].any()) == (first == 10)
     assert ask(made, "clip.mp4", index=9)[1][0, 1].sum() == H
+
+
+@pytest.mark.parametrize("flag", ["path", "regions"])
+def test_a_folder_of_frames_may_have_a_dot_in_its_name(tmp_path, flag):
+    for index in range(3):
+        drawn = columns(BLACK, WHITE) if index == 1 else columns(WHITE, BLACK)
+        save(drawn, tmp_path / "shot.v2" / f"{index}.png")
+    for index, first in enumerate((1, 0, 1)):
+        planes = ask(masker(**{flag: tmp_path}), "shot.v2", index=index)[1]
+        assert planes[0, -1, 0, 0] == first
+
+
+def test_the_edges_of_a_large_map_take_little_memory(monkeypatch):
+    seen = []
+    nearest = region_maps._nearest
+    monkeypatch.setattr(
+        region_maps, "_nearest", lambda found, known: seen.append(found) or nearest(found, known)
+    )
+    labels = np.full((200, 300), 0xFF0000, np.uint32)
+    labels[:, 150:] = 0x0000FF
+    labels[:, ::2] ^= 0x010101
+    labels[:, 7] = 0x020202
+    monkeypatch.setattr(region_maps, "_read", lambda file, limit: labels.copy())
+    names = ("#ff0000", "#0000ff")
+    planes = region_maps.region_planes(Path("m.png"), names, labels.shape, 10**6)
+    assert planes[0, :, :150].all() and planes[1, :, 150:].all() and len(seen[0]) == 3
 
 
 @pytest.mark.parametrize("suffix", sorted({*PICTURE_SUFFIXES} & {".png", ".jfif", ".webp", ".gif"}))

@@ -69,7 +69,7 @@ def test_training_with_other_patches_is_another_run(tmp_path: Path) -> None:
 
     train(3, 2)
     train(3, 2)
-    with pytest.raises(UsageError, match="pass --restart to begin anew"):
+    with pytest.raises(UsageError, match="pass --restart to start over"):
         train(5, 2)
 
 

@@ -295,7 +295,18 @@ def test_a_plugin_trains_with_checkpoints_previews_and_a_log_as_ours_do(train):
     after = load_file("own.safetensors")
     assert all(torch.equal(before[key], after[key]) for key in before)
     code, told = train(*GIVEN, "--red", 0.9)
-    assert code == 2 and "made with other red; pass --restart to begin anew" in told
+    assert code == 2 and "made with other red; pass --restart to start over" in told
+
+
+def test_a_result_that_cannot_be_saved_fails_in_one_sentence(train):
+    broken = PLUGIN.replace(
+        "        save_file(self",
+        "        raise ValueError('too large')\n" + "        save_file(self",
+    )
+    assert broken != PLUGIN
+    Path("tint.py").write_text(broken)
+    code, told = train(*GIVEN)
+    assert code == 1 and "the training failed: too large" in told and "Traceback" not in told
 
 
 def test_the_command_line_shows_it(train):

@@ -62,6 +62,17 @@ def test_wrong_bytes_are_deleted(tmp_path: Path, cache: Path) -> None:
     assert list(cache.iterdir()) == []
 
 
+def test_a_cache_that_cannot_be_written_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(self: Path, target: Path) -> None:
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr(Path, "replace", refused)
+    with pytest.raises(SetupError, match=r"cannot fetch the weights .net. .*read-only"):
+        fetch(file_entry(tmp_path))
+
+
 def test_unreachable_says_what_else_to_do(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match=r"cannot fetch .* put it at .*cache/absent\.pth"):
         fetch(entry((tmp_path / "absent.pth").as_uri()))

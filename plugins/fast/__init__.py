@@ -83,11 +83,7 @@ class FastStylizer(Stylizer):
         """The files of the styles asked for that are not bundled."""
         bundled = [info.name for info in self.styles()]
         names = (parse_style(text).name for text in self.options.style)
-        return [
-            Path(name.rpartition("#")[0] or name).expanduser()
-            for name in names
-            if name not in bundled
-        ]
+        return [_split(name)[0] for name in names if name not in bundled]
 
     def open(self, context: Context) -> None:
         self._context = context
@@ -188,11 +184,7 @@ class FastStylizer(Stylizer):
                     f"for --quality {' and '.join(networks)}"
                 )
             return networks[network][1], ref.name
-        text, mark, style = ref.name.rpartition("#")
-        if mark and text.lower().endswith(".safetensors"):
-            path, name = Path(text).expanduser(), style
-        else:
-            path, name = ref.path, None
+        path, name = _split(ref.name)
         suffix = path.suffix.lower()
         if not suffix and not path.exists():
             raise UsageError(
@@ -217,6 +209,14 @@ class FastStylizer(Stylizer):
         if not names:
             return "no style is bundled with this installation: give a .safetensors file"
         return f"bundled: {', '.join(names)}; or give a .safetensors file"
+
+
+def _split(text: str) -> tuple[Path, str | None]:
+    """The file of ``FILE.safetensors#NAME``, and the style's name in it (None: its only one)."""
+    file, _, name = text.rpartition("#")
+    if file.lower().endswith(".safetensors"):
+        return Path(file).expanduser(), name
+    return Path(text).expanduser(), None
 
 
 def _family(path: Path) -> str:

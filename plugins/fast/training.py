@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class FastTrainingOptions(TrainingOptions, run=StyleOptions):
-    """What ``stylepipe train fast`` can be told."""
+    """Options of ``stylepipe train fast``."""
 
     style: tuple[Path, ...] = option(
         (), "Painting to learn; repeat for several styles in one file, which can be blended.",
@@ -97,7 +97,7 @@ class FastTraining(Training):
     options: FastTrainingOptions
 
     def train(self, context: Context) -> None:
-        """Train, or go on training, and write a file of styles."""
+        """Train, or resume training, and write a file of styles."""
         options = self.options
         if not options.style and not options.paintings:
             raise UsageError("name a painting to learn: --style IMAGE")

@@ -1,6 +1,6 @@
 """The ``gatys`` stylizer: the picture itself is optimized, step by step.
 
-Slow beside a trained network, but any painting serves at once, and every wish can be expressed:
+Slow beside a trained network, but any painting serves at once, and everything can be adjusted:
 see stylepipe.nst.gatys for the method and its sources.
 """
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from stylepipe.nst.gatys import Gatys
     from stylepipe.nst.optimize import Step
 
-LEAST_MEMORY = 64 << 20
+MIN_MEMORY = 64 << 20
 """Bytes below which there is no use in smaller tiles."""
 
 
@@ -79,11 +79,11 @@ class GatysStylizer(PaintingStylizer):
         self.options.recipe(encoder)
 
     def open(self, context: Context) -> None:
-        from .trace import Aside
+        from .trace import SideFiles
 
         super().open(context)
         self._painter: Gatys | None = None
-        self._aside = Aside(context.log)
+        self._side_files = SideFiles(context.log)
 
     def prepare(self, styles: Sequence[StyleRef]) -> None:
         """Read the paintings and the regions, open the encoder, check that all fits together.
@@ -140,11 +140,11 @@ class GatysStylizer(PaintingStylizer):
         try:
             if not self._tuned:
                 self._tune(photo, regions, item, frame)
-            with Trace(self.options, item, frame, self._aside) as trace:
+            with Trace(self.options, item, frame, self._side_files) as trace:
 
                 def on_step(step: Step) -> None:
                     trace(step)
-                    self.tell_step(step)
+                    self.report_step(step)
 
                 return self._painter.paint(
                     photo,
@@ -155,13 +155,13 @@ class GatysStylizer(PaintingStylizer):
                 )
         except (RuntimeError, MemoryError) as error:
             smaller = self._painter.memory // 2
-            if smaller < LEAST_MEMORY or not is_out_of_memory(error):
+            if smaller < MIN_MEMORY or not is_out_of_memory(error):
                 raise
         # Not above: until there the error holds all tensors of the attempt.
         old, self._painter = self._painter, None
         if photo.is_cuda:
             torch.cuda.empty_cache()
-        self._context.log(f"out of memory; going on with {smaller >> 20} MiB")
+        self._context.log(f"out of memory; continuing with {smaller >> 20} MiB")
         # For the photos that follow too: to run out of memory again would cost minutes again.
         self._painter = Gatys(old.encoder, old.paintings, old.recipe, smaller)
         return None
@@ -169,7 +169,7 @@ class GatysStylizer(PaintingStylizer):
     def _tune(
         self, photo: torch.Tensor, regions: torch.Tensor | None, item: Item, frame: int
     ) -> None:
-        """Search the best weights on the first photo, keep them, and go on with them.
+        """Search the best weights on the first photo, keep them, and paint with them.
 
         Raises ItemError in the middle of a film, SetupError if they cannot be kept.
         """
@@ -193,7 +193,7 @@ class GatysStylizer(PaintingStylizer):
         )  # fmt: skip
         best = candidates[0]
         keep_found(options.found, self._key, item, best, options.searched)
-        self._aside.picture(options.tune, sheet(photo, candidates))
+        self._side_files.picture(options.tune, sheet(photo, candidates))
         flags = _flags({name: getattr(best, name) for name in TUNABLE})
         self._context.log(
             f"tuned: {flags} (score {best.score:.3f}, lower is better); "

@@ -70,8 +70,7 @@ class GatysBase(PaintingOptions):
         None,
         "Search those of --content-weight, --tv-weight and --strength that are not given, on the "
         "first photo or frame, small; write the candidates as a sheet to this file, and what was "
-        "found beside it (.json), where a run that goes on finds it; without that file it searches "
-        "anew.",
+        "found beside it (.json), for a resumed run to use; without that file it searches again.",
         metavar="FILE",
     )
     trace: Path | None = option(
@@ -112,7 +111,7 @@ class GatysBase(PaintingOptions):
             raise UsageError(f"--tune and --preview are both {self.tune}; choose another name")
 
     def check_files(self, files: Iterable[Path]) -> None:
-        """Raise UsageError for a report that would replace what the job reads."""
+        """Raises UsageError for a report that would replace what the job reads."""
         read = [_real(path) for path in files]
         for flag, path in self.reports():
             real = _real(path)
@@ -125,7 +124,7 @@ class GatysBase(PaintingOptions):
                     )
 
     def check_items(self, items: Sequence[Item]) -> None:
-        """Raise UsageError for a report that would replace a source or a result."""
+        """Raises UsageError for a report that would replace a source or a result."""
         reports = {_real(path): (flag, path) for flag, path in self.reports()}
         for item in items if reports else ():
             for file, what in ((item.source, "the input"), (item.output, "the result")):
@@ -153,8 +152,7 @@ class GatysBase(PaintingOptions):
     @property
     def searched(self) -> list[str]:
         """The options that --tune may change: those left alone."""
-        defaults = {spec.name: spec.default for spec in self.specs()}
-        return [name for name in TUNABLE if getattr(self, name) == defaults[name]]
+        return [name for name in TUNABLE if name not in self.given()]
 
     def trace_of(self, item: Item) -> Path | None:
         """The item's own folder; with its suffix: photo.jpg and photo.png may lie side by side."""

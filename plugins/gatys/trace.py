@@ -1,4 +1,4 @@
-"""What an optimization leaves behind on request: losses, pictures on the way, a preview."""
+"""What an optimization writes on request: losses, intermediate pictures, a preview."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ PREVIEW_EVERY = 10
 _INK = ((40, 40, 40), (200, 90, 20), (30, 130, 30), (30, 30, 210), (170, 40, 150), (150, 130, 0))
 
 
-class Aside:
-    """Writes files beside the results. A failure is told once, and ends nothing: hours of work
-    must not be lost for a look at them.
+class SideFiles:
+    """Writes files beside the results. A failure is reported once and the job continues: hours of
+    work must not be lost for a preview.
     """
 
     def __init__(self, log: Callable[[str], None]) -> None:
-        self._log, self._told = log, False
+        self._log, self._reported = log, False
 
     def picture(self, path: Path, picture: torch.Tensor) -> None:
         """Write 1 3 H W in [0,1]."""
@@ -52,19 +52,19 @@ class Aside:
         if done:
             self.data(path, data.tobytes())
         else:
-            self._tell(f"cannot write {path}: not as {path.suffix}")
+            self._report(f"cannot write {path}: not as {path.suffix}")
 
     def data(self, path: Path, data: bytes) -> None:
         """Write bytes."""
         try:
             write_whole(path, data)
         except OSError as error:
-            self._tell(f"cannot write {path}: {error.strerror}")
+            self._report(f"cannot write {path}: {error.strerror}")
 
-    def _tell(self, line: str) -> None:
-        if not self._told:
-            self._log(f"{line}; the painting goes on")
-        self._told = True
+    def _report(self, line: str) -> None:
+        if not self._reported:
+            self._log(f"{line}; painting continues")
+        self._reported = True
 
 
 class _Row(NamedTuple):
@@ -85,8 +85,8 @@ class Trace:
     frame: number in the item; the losses of the first alone are written.
     """
 
-    def __init__(self, options: GatysBase, item: Item, frame: int, aside: Aside) -> None:
-        self._options, self._aside = options, aside
+    def __init__(self, options: GatysBase, item: Item, frame: int, side_files: SideFiles) -> None:
+        self._options, self._side_files = options, side_files
         self._rows: list[_Row] = []
         self._folder = options.trace_of(item) if frame == 0 else None
 
@@ -99,10 +99,10 @@ class Trace:
         if self._folder is not None:
             self._rows.append(_Row(step.number, step.size, step.terms))
             if options.save_every and step.number % options.save_every == 0:
-                self._aside.picture(self._folder / f"{step.number:05}.png", step.picture())
+                self._side_files.picture(self._folder / f"{step.number:05}.png", step.picture())
         last = step.number == step.steps
         if options.preview is not None and (last or step.number % PREVIEW_EVERY == 0):
-            self._aside.picture(options.preview, step.picture())
+            self._side_files.picture(options.preview, step.picture())
 
     def __exit__(
         self,
@@ -120,8 +120,8 @@ class Trace:
             height, width = row.size
             values = [f"{row.terms[name]:.6g}" for name in names]
             table.writerow([row.number, width, height, f"{row.loss:.6g}", *values])
-        self._aside.data(self._folder / "loss.csv", text.getvalue().encode())
-        self._aside.pixels(self._folder / "loss.png", _plot(self._rows, names))
+        self._side_files.data(self._folder / "loss.csv", text.getvalue().encode())
+        self._side_files.pixels(self._folder / "loss.png", _plot(self._rows, names))
 
 
 def check_outputs(options: GatysBase) -> None:

@@ -1,4 +1,4 @@
-"""What --tune found, kept beside its sheet: a run that goes on must go on with the same numbers."""
+"""What --tune found, kept beside its sheet: a resumed run must use the same numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the files that are written can hold: one row of facts a suffix. Imports nothing heavy."""
+"""What output files can hold: one row of facts for each suffix. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Film:
     has_times: bool = True
     """Pictures have presentation times; else they must come in order and at a constant rate."""
     has_color_tags: bool = True
-    """It tells of colors and light by itself, also where the codec does not."""
+    """It records colors and light itself, even where the codec does not."""
     global_header: bool = True
     """A codec's headers stand once, at the beginning."""
     iso_media: bool = False
     """QuickTime's family: its edit lists give times before zero a meaning, its index is moved to
     the front, Apple's players know HEVC in it by the tag hvc1 alone."""
-    tells_run_up: bool = False
-    """It tells how much a codec decodes before what is to be heard."""
+    has_preroll: bool = False
+    """It records how much a codec decodes before the first sound to be heard."""
     plays_pcm: bool = True
     """Uncompressed sound is heard in it: the standard of MP4 allows it, and most players are mute.
     """
@@ -53,7 +53,7 @@ FILMS = {
     ),
     ".m4v": _MP4,
     ".mkv": Film(
-        "matroska", alpha_codec="prores_ks", text="subrip", tells_run_up=True, attachments=True
+        "matroska", alpha_codec="prores_ks", text="subrip", has_preroll=True, attachments=True
     ),
     ".webm": Film(
         "webm",
@@ -61,7 +61,7 @@ FILMS = {
         hdr_codec="libsvtav1",  # VP9 is often built for 8 bits only
         sound="libopus",
         text="webvtt",
-        tells_run_up=True,
+        has_preroll=True,
         covers=False,
     ),
     ".avi": Film(

@@ -15,7 +15,7 @@ from stylepipe.types import Frame, Meta
 
 
 def enlarged(frame: Frame, scale: int) -> Frame:
-    """The frame ``scale`` times as wide and high, by Lanczos; its metadata tell the new size."""
+    """The frame ``scale`` times as wide and high, by Lanczos; its metadata have the new size."""
     if scale == 1:
         return frame
     alpha = None if frame.alpha is None else _plane(frame.alpha, scale)

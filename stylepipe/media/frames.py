@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,14 +28,14 @@ if TYPE_CHECKING:
 _MISSED = (("audio", "sound"), ("subtitles", "subtitles"), ("variable_rate", "times of its frames"))
 """What a film may have and numbered pictures cannot hold."""
 _NAMED = 3
-"""Missing frames that are told by position."""
+"""Missing frames that a message lists."""
 
 
 class FramesReader(Reader):
     """Folders of numbered pictures, each as one film, where --frame-rate is given.
 
     All pictures of such a folder must be frames of one sequence, ``shot_0001.png`` and so on, alike
-    in size, depth and transparency. Frames that are missing are told as damage; the others keep
+    in size, depth and transparency. Missing frames are reported as damage; the others keep
     their times.
     """
 
@@ -46,7 +47,7 @@ class FramesReader(Reader):
     class Options(SpanOptions):
         frame_rate: str | None = option(
             None,
-            "Take each folder of numbered pictures (shot_0001.png ...) as one film of so many "
+            "Take each folder of numbered pictures (shot_0001.png ...) as one film of this many "
             "frames a second, such as 25, 29.97 or 24000/1001.",
             metavar="RATE",
         )
@@ -61,8 +62,8 @@ class FramesReader(Reader):
             if self.frame_rate is None:
                 return None
             try:
-                if len(self.frame_rate) > 40 or not self.frame_rate.replace("/", "").strip("."):
-                    raise ValueError
+                if not re.fullmatch(r"[\d./]{1,40}", self.frame_rate):
+                    raise ValueError  # 1e999999999 would fill the memory
                 rate = Fraction(self.frame_rate).limit_denominator(100_000)
                 if not 0 < rate <= 1000:
                     raise ValueError
@@ -106,7 +107,7 @@ class FramesReader(Reader):
             info = decode.probe(first, self.options.max_pixels)
         if info is None:
             raise ItemError(f"{first.name} is no still picture")
-        if missing := found.missing:
+        if missing := [n for n in found.missing if wanted[0] < n < wanted[-1]]:
             more = " ..." if len(missing) > _NAMED else ""
             told = ", ".join(str(n + 1) for n in missing[:_NAMED])
             self._damaged(
@@ -208,7 +209,7 @@ class FramesWriter(Writer):
         self._log = context.log
 
     def open_sink(self, item: Item, info: Info, path: Path, work: Path) -> Sink:
-        """Make the folder ``path``, or go on with what is in it."""
+        """Make the folder ``path``, or resume with what is in it."""
         from stylepipe.media.video_color import Color
 
         told = set[str]()
@@ -239,7 +240,8 @@ class _FramesSink(Sink):
         self._path, self._work, self._suffix = path, work, suffix
         self._names, self._settings = names, settings
         path.mkdir(exist_ok=True)
-        self.done = sum(1 for _ in path.iterdir())
+        kept = [p for p in path.glob(f"*{suffix}") if not p.name.startswith(".")]
+        self.done = len(kept)
         self.last = load_frame(self._kept(self.done - 1)) if self.done else None
 
     def write(self, frame: Frame) -> None:
@@ -251,7 +253,7 @@ class _FramesSink(Sink):
         data = encode(frame, self._suffix, replace(self._settings, lost=[]))
         part = self._work / "frame.part"
         try:
-            # First what a run that goes on needs of it, so that no picture is without.
+            # First what a resumed run needs of it: no picture may lack that.
             save_frame(self._kept(frame.index), frame)
             part.write_bytes(data)
             _sync(part)
@@ -261,10 +263,10 @@ class _FramesSink(Sink):
             raise ItemError(f"the output cannot be written: {error.strerror or error}") from error
 
     def close(self) -> None:
-        """All is there already."""
+        """Everything is written already."""
 
     def abort(self) -> None:
-        """The pictures stay, for a run that goes on."""
+        """The pictures stay, for a resumed run."""
 
     def _kept(self, index: int) -> Path:
         return self._work / f"last-{index:06d}.npz"

@@ -25,7 +25,7 @@ class ImageReader(Reader):
     HEIC needs stylepipe[heic], camera RAW stylepipe[raw], TIFF of rarer kinds stylepipe[tiff]. The
     content decides, not the suffix. Frames come out upright and in sRGB; the depth of PNG, TIFF and
     RAW, alpha and metadata stay. Of a file of several pictures the first is read, of a TIFF each
-    with --pages; what moves is left to the video reader.
+    with --pages; animations are left to the video reader.
     """
 
     name = "image"
@@ -36,8 +36,8 @@ class ImageReader(Reader):
     class Options(PixelLimit):
         pages: bool = option(
             False,
-            "Each page of a TIFF is a picture of its own, named like scan-1.tif; otherwise the "
-            "first is painted, and the others are left out.",
+            "Make each page of a TIFF a separate picture, named like scan-1.tif; otherwise only "
+            "the first is painted.",
         )
 
     def __init__(self, options: Any) -> None:
@@ -69,7 +69,7 @@ class ImageReader(Reader):
         return decode.probe(path, self.options.max_pixels, page)
 
     def frames(self, item: Item, info: Info, start: int = 0) -> Iterator[Frame]:
-        """Yield the one picture. Tells :attr:`Context.damaged` if only half of it is there."""
+        """Yield the one picture. Reports to :attr:`Context.damaged` if a part of it is missing."""
         from stylepipe.media import decode
 
         if start == 0:
@@ -129,7 +129,7 @@ class ImageWriter(Writer):
         self._log = context.log
 
     def open_sink(self, item: Item, info: Info, path: Path, work: Path) -> Sink:
-        """Nothing is written before the frame comes."""
+        """Writes nothing until the frame arrives."""
         log = lambda line: self._log(f"{item.relative}: {line}")  # noqa: E731
         return _ImageSink(path, encode_settings(self.options, info, log))
 

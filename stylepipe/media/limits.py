@@ -1,4 +1,4 @@
-"""How large a picture may be: what the user allows, and no library's opinion."""
+"""How large a picture may be: only the user's limit counts, not a library's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOST_TEXT = 64 << 20
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:
-    """Raise ItemError for a picture of more than ``max_pixels``, or of none."""
+    """Raises ItemError for a picture of more than ``max_pixels``, or of none."""
     if width < 1 or height < 1:
         raise ItemError("the picture has no pixels")
     if width * height > max_pixels:

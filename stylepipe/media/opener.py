@@ -25,7 +25,7 @@ from stylepipe.media.terminal import stderr_caught
 JPEG = ("JPEG", MpoImagePlugin.MpoImageFile.format)
 """Pillow's names for it: with several pictures in the file it has another."""
 HEAD = 4096
-"""Bytes that tell the format."""
+"""Bytes by which a format is recognized."""
 _BOXES = {b"avif": "AVIF", b"avis": "AVIF"} | dict.fromkeys(
     (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"),
     "HEIF",

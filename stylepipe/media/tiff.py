@@ -94,7 +94,7 @@ def is_signed(picture: Image.Image) -> bool:
 
 
 def check_kind(file: BinaryIO) -> None:
-    """Raise ItemError for a file that no decoder takes though its tags are in order."""
+    """Raises ItemError for a file that no decoder takes though its tags are in order."""
     tags = directory(file)
     if tags is not None:
         raise ItemError(

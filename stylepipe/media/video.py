@@ -93,9 +93,9 @@ class VideoReader(Reader):
         sample_aspect_ratio, audio, subtitles, variable_rate, interlaced (the first frame is),
         side_data (what its pictures carry beside and painted ones cannot), and what the writer
         needs: stream, origin, pieces (where clocks start anew), start, end. Formats made for
-        broadcasting are gone through to the end, but not decoded. Tells :attr:`Context.damaged` of
-        a film that is cut off. Raises ItemError for a file without video, or of which nothing can
-        be decoded.
+        broadcasting are read to the end, but not decoded. Reports to :attr:`Context.damaged` a film
+        that is cut off. Raises ItemError for a file without video, or of which nothing can be
+        decoded.
         """
         from stylepipe.media import animation, video_read
 
@@ -108,8 +108,8 @@ class VideoReader(Reader):
     def frames(self, item: Item, info: Info, start: int = 0) -> Iterator[Frame]:
         """Yield the frames between the options ``start`` and ``end``, from number ``start``.
 
-        Times are the source's own, and all frames are as large as ``info`` says. Tells
-        :attr:`Context.damaged` what is torn or missing, and when.
+        Times are the source's own, and all frames are as large as ``info`` says. Reports
+        to :attr:`Context.damaged` what is torn or missing, and when.
         """
         from stylepipe.media import animation, video_read
 
@@ -166,7 +166,7 @@ class VideoWriter(Writer):
         )
 
         def check(self) -> None:
-            """Raise UsageError for what FFmpeg here has not: codec, pixel format, crf with it."""
+            """Raises UsageError for what this FFmpeg lacks: codec, pixel format, crf with it."""
             if (self.codec, self.pix_fmt) != ("auto", "auto"):
                 from stylepipe.media.video_encode import ALIASES, check_encoder, check_pix_fmt
 
@@ -232,7 +232,7 @@ class VideoWriter(Writer):
 
 
 def _silent(line: str) -> None:
-    """Nobody listens to a reader that was not opened."""
+    """The log of a reader that was not opened."""
 
 
 def parse_time(name: str, text: str | None) -> Fraction | None:

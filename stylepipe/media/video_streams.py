@@ -274,7 +274,7 @@ class Streams:
     def _run_up(self, packet: Any) -> float:
         """Seconds before zero at which the output's packets of a stream may begin."""
         context = packet.stream.codec_context
-        if not self._film.tells_run_up or packet.stream.type != "audio" or context is None:
+        if not self._film.has_preroll or packet.stream.type != "audio" or context is None:
             return 0
         samples: int = context.delay
         if not samples and context.codec.canonical_name == "opus":  # an encoder does not tell

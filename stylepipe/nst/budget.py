@@ -1,4 +1,4 @@
-"""What painting by optimization takes in memory, before it begins."""
+"""How much memory painting by optimization takes, known before it begins."""
 
 from __future__ import annotations
 

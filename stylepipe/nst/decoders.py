@@ -27,7 +27,7 @@ WIDEST = 1024
 MIN_CHANNELS = {"1": 32, "2": 64}
 """Channels of a fresh decoder, by block: with the compact encoder's 16 and 32 there are grids."""
 CONTEXT = 2
-"""Features around a tile, beyond the reach of the convolutions at the deepest size."""
+"""Features around a tile, beyond what the convolutions see at the deepest size."""
 
 
 class Decoder(nn.Module):
@@ -41,7 +41,7 @@ class Decoder(nn.Module):
 
     def __init__(self, widths: Mapping[str, int]) -> None:
         """widths: layer -> channels, from relu1_1 down to the layer that is decoded, which has
-        the encoder's; all others may have more or fewer. Raise ValueError for anything else.
+        the encoder's; all others may have more or fewer. Raises ValueError for anything else.
         """
         super().__init__()
         _check(widths)
@@ -138,8 +138,8 @@ class Decoder(nn.Module):
 def mirror(encoder: Encoder, layer: str, widen: float = 1.0) -> Decoder:
     """A fresh decoder for a layer of an encoder of VGG's shape.
 
-    It has the encoder's channels times widen, and in the shallow blocks no fewer than LEAST.
-    Raise ValueError for an encoder of another shape and for a layer that it has not.
+    It has the encoder's channels times widen, and in the shallow blocks no fewer than MIN_CHANNELS.
+    Raises ValueError for an encoder of another shape and for a layer that it has not.
     """
     encoder.check([layer])
     widths = encoder_widths(encoder, layer)
@@ -154,7 +154,7 @@ def mirror(encoder: Encoder, layer: str, widen: float = 1.0) -> Decoder:
 
 
 def encoder_widths(encoder: Encoder, layer: str) -> dict[str, int]:
-    """Channels of an encoder's layers, down to this one. Raise ValueError unless it is like VGG."""
+    """Channels of the layers down to this one. Raises ValueError unless the encoder is like VGG."""
     widths = {}
     for name, stage in zip(encoder.layers, encoder.stages, strict=True):
         found = [m for m in stage.modules() if isinstance(m, nn.Conv2d)]
@@ -192,7 +192,7 @@ class DecoderFile:
     metadata: dict[str, str] = field(default_factory=dict)
 
     def check(self, encoder: Encoder, path: os.PathLike[str] | str) -> None:
-        """Raise ValueError unless it belongs to this encoder."""
+        """Raises ValueError unless it belongs to this encoder."""
         layers = list(self.decoders)
         if any(n not in encoder.layers for n in layers) or (
             fingerprint(encoder, layers) != self.encoder
@@ -207,7 +207,7 @@ class DecoderFile:
 
 def fingerprint(encoder: Encoder, layers: Iterable[str]) -> str:
     """SHA-256 of an encoder's weights down to the deepest of some layers, whatever number type it
-    computes in: what lies deeper does not matter to them. Raise ValueError for unknown layers.
+    computes in: what lies deeper does not matter to them. Raises ValueError for unknown layers.
     """
     layers = list(layers)
     encoder.check(layers)
@@ -225,7 +225,7 @@ def save_decoders(
     """Write decoders, by layer, for one encoder, as safetensors in float16.
 
     metadata: further strings, for example data, options, license. Equal networks and metadata
-    give equal bytes. The file appears whole or not at all. Raise ValueError for values that are
+    give equal bytes. The file appears whole or not at all. Raises ValueError for values that are
     not finite.
     """
     tensors = {
@@ -250,7 +250,7 @@ def save_decoders(
 def load_decoders(path: str | os.PathLike[str]) -> DecoderFile:
     """Read what save_decoders wrote, in float32.
 
-    Raise FileNotFoundError where there is no file, ValueError where it holds anything else or is
+    Raises FileNotFoundError where there is no file, ValueError where it holds anything else or is
     damaged.
     """
     path = Path(path)

@@ -54,7 +54,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file. Raise OSError."""
+    """SHA-256 of a file. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -64,7 +64,7 @@ def read_file(
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors and strings of one of our safetensors files.
 
-    what: its content in words. Raise FileNotFoundError where there is no file, ValueError where
+    what: its content in words. Raises FileNotFoundError where there is no file, ValueError where
     it holds anything else, or what was changed after it was written.
     """
     from safetensors import SafetensorError, safe_open
@@ -88,6 +88,6 @@ def read_file(
 
 
 def check_digest(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Raise ValueError if the file names another digest than its tensors have."""
+    """Raises ValueError if the file names another digest than its tensors have."""
     if metadata.get("sha256", found := tensors_digest(tensors)) != found:
         raise ValueError(f"{path} is damaged: its tensors do not have the SHA-256 it names")

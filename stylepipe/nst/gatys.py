@@ -24,7 +24,7 @@ from .budget import Footprint, NotEnoughMemory
 from .encoders import Encoder
 from .margin import Margin
 from .objective import STRIP, Objective, Regions, TiledEncoder
-from .optimize import LEAST_HISTORY, Size, Step, history, optimize, resize, size_of, sizes
+from .optimize import MIN_HISTORY, Size, Step, history, optimize, resize, size_of, sizes
 from .paintings import Painting, area, check_regions, in_colors_of, recolored
 from .recipe import Recipe
 from .statistics import mix, stack
@@ -50,11 +50,11 @@ to go back to (12), and what the heap keeps of the size before (44, measured at 
 OPTIMIZER_BYTES_PER_PIXEL = {"adam": 24, "adamw": 36, "lbfgs": 340}
 """And by the optimizer: moments; the start too; the least history of steps and gradients, what it
 makes of them on its way, and the best picture."""
-HELD_OF_STRIP = 120
+BYTES_PER_STRIP_PIXEL = 120
 """Bytes by pixel of a strip, on which the terms of the pixels are evaluated."""
-HELD_OF_STYLE = 48
+BYTES_PER_PAINTING_PIXEL = 48
 """Bytes by pixel of a painting: itself in its size, and on the way to it."""
-LEAST_SIDE = 16
+MIN_SIDE = 16
 """Pixels below which a picture is too small to have a style."""
 
 
@@ -81,7 +81,7 @@ class Gatys:
     """Paints photos after some paintings, whose statistics it keeps from photo to photo.
 
     memory: bytes the work may take; larger pictures are cut into tiles, with the same result.
-    Raise ValueError for unknown layers, and for paintings that are too small or none.
+    Raises ValueError for unknown layers, and for paintings that are too small or none.
     """
 
     def __init__(
@@ -108,8 +108,8 @@ class Gatys:
     ) -> Tensor:
         """photo: N 3 H W in [0,1]; N is 1 where the recipe's colors are the photo's. regions:
         1 K H W in [0,1], how far a pixel belongs to each; or None. start: 1 3 h w, overrides the
-        recipe's init. on_step: is told of each step.
-        Returns N 3 H W in [0,1]. Raise Diverged; NotEnoughMemory, before anything is painted; or
+        recipe's init. on_step: called after each step.
+        Returns N 3 H W in [0,1]. Raises Diverged; NotEnoughMemory, before anything is painted; or
         ValueError for regions that do not fit and for a photo that is too small.
         """
         self._check_size("a picture", photo)
@@ -188,7 +188,7 @@ class Gatys:
     def _least(self) -> int:
         """Pixels that a side needs, of a photo and of a painting."""
         net = self.encoder
-        return max(LEAST_SIDE, *(term.least_side(net, layers) for term, layers, _ in self._wanted))
+        return max(MIN_SIDE, *(term.least_side(net, layers) for term, layers, _ in self._wanted))
 
     def _check_size(self, what: str, picture: Tensor) -> None:
         height, width = picture.shape[-2:]
@@ -260,7 +260,7 @@ class Gatys:
 
     def _taught(self, size: Size, paintings: Sequence[Painting], divided: bool) -> _Learnt:
         pictures = [resize(p.picture, self._style_size(p, size)) for p in paintings]
-        viewers = [
+        encoders = [
             TiledEncoder(self.encoder, (), self._style_tile(size_of(p), _count(painting.regions)))
             for p, painting in zip(pictures, paintings, strict=True)
         ]
@@ -276,7 +276,7 @@ class Gatys:
             if side is not None:
                 coarse = (min(size[0], side), min(size[1], side))
                 shown = [resize(p.picture, self._style_size(p, coarse)) for p in paintings]
-            return [v.maps(p, list(layers)) for v, p in zip(viewers, shown, strict=True)]
+            return [v.maps(p, list(layers)) for v, p in zip(encoders, shown, strict=True)]
 
         serves = [own or (index if divided else 0) for index, own in enumerate(carried)]
         inputs = PaintingInputs(self.recipe, maps, serves, [p.weight for p in paintings])
@@ -284,7 +284,7 @@ class Gatys:
         learnt = _Learnt(built, [])
         terms = learnt.statistic_terms
         found: list[list[Statistics]] = []
-        for tiled_encoder, picture, own in zip(viewers, pictures, carried, strict=True):
+        for tiled_encoder, picture, own in zip(encoders, pictures, carried, strict=True):
             sums = tiled_encoder.measure(picture, terms, own) if terms else []
             found.append([t.statistics(s) for t, s in zip(terms, sums, strict=True)])
         # Without regions of their own the k-th painting serves the k-th region.
@@ -332,7 +332,7 @@ class Gatys:
             held += foot.nbytes(recipe.content_layers)
         if recipe.loop.optimizer == "lbfgs":
             values = 3 * len(photo) * size[0] * size[1]
-            held += 24 * (history(values) - LEAST_HISTORY)
+            held += 24 * (history(values) - MIN_HISTORY)
         beside = BYTES_PER_PHOTO_PIXEL * len(photo) * photo.shape[2] * photo.shape[3]
         if regions is not None:
             beside += regions.nbytes
@@ -349,7 +349,7 @@ class Gatys:
         """As _tile, for a painting: nothing of it is held but what it teaches."""
         whole = [layers for term, layers, _ in self._of(StyleTerm) if term.whole_maps]
         held = self._footprint.nbytes(dict.fromkeys(chain.from_iterable(whole)))
-        return self._cut(size, HELD_OF_STYLE + held, 1, regions, size)
+        return self._cut(size, BYTES_PER_PAINTING_PIXEL + held, 1, regions, size)
 
     def _cut(
         self,
@@ -365,7 +365,7 @@ class Gatys:
         if regions:
             held += 4 * regions * (1 + self._footprint.positions())
         fixed = beside + ceil(height * width * held) + self._of_terms(size, max(1, regions))
-        fixed += HELD_OF_STRIP * min(pictures * height * width, STRIP)
+        fixed += BYTES_PER_STRIP_PIXEL * min(pictures * height * width, STRIP)
         each = pictures * self._footprint.per_pixel
         spare = self.memory - fixed
         if height * width * each <= spare:

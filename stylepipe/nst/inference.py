@@ -216,7 +216,7 @@ class _Layer:
 
 @dataclass(frozen=True)
 class _Mirror:
-    """How a map goes on beyond its first and last row (or column).
+    """How a map continues beyond its first and last row (or column).
 
     Entry -j is entry j - first, and entry n-1+j is entry n-1-j+last: 0 mirrors around the
     outermost entry, 1 around its outer edge.

@@ -36,7 +36,7 @@ class FeatureInverter(ABC):
     its aim is: to show half of a style half of each picture is mixed, not of the features."""
     margin: int
     """Pixels that a tile sees on each side of it."""
-    of_tile: float
+    tile_bytes_per_pixel: float
     """Bytes by pixel of a tile."""
     held: float
     """Bytes by pixel of the picture: of the result, and of what else is held of it."""
@@ -45,7 +45,7 @@ class FeatureInverter(ABC):
     def picture(self, features: Tensor, photo: Tensor, tile: int) -> Tensor:
         """features: 1 C h w, made from those of photo: 1 3 H W in [0,1]; h w is the size of the
         layer's features of the photo. tile: side in pixels of the pieces to work on, at least that
-        of a feature. Returns 1 3 H W in [0,1] in float32. Raise Diverged where the search does.
+        of a feature. Returns 1 3 H W in [0,1] in float32. Raises Diverged where the search does.
         """
 
 
@@ -57,7 +57,7 @@ class DecoderInverter(FeatureInverter):
     def __init__(self, decoder: Decoder) -> None:
         self.decoder = decoder
         self.margin = decoder.receptive_radius * decoder.scale
-        self.of_tile, self.held = of_pass(decoder.widest), 12.0
+        self.tile_bytes_per_pixel, self.held = of_pass(decoder.widest), 12.0
 
     def picture(self, features: Tensor, photo: Tensor, tile: int) -> Tensor:
         return self.decoder.picture(features, *size_of(photo), tile=tile // self.decoder.scale)
@@ -81,14 +81,14 @@ class OptimizationInverter(FeatureInverter):
         on_step: Callable[[Step], None] | None = None,
     ) -> None:
         """layer: whose features are given. loop: steps, rate, optimizer. tv_weight: 0 or more.
-        on_step: is told of each step. Raise ValueError for a layer that the encoder has not.
+        on_step: called after each step. Raises ValueError for a layer that the encoder has not.
         """
         encoder.check([layer])
         self.encoder, self.layer, self.loop = encoder, layer, loop
         self.tv_weight, self.on_step = tv_weight, on_step
         # A gradient travels twice as far as a feature sees.
         self.margin = 2 * encoder.receptive_radius(layer)
-        self.of_tile = Footprint(encoder, [layer]).per_pixel
+        self.tile_bytes_per_pixel = Footprint(encoder, [layer]).per_pixel
         self.held = BYTES_PER_PIXEL + OPTIMIZER_BYTES_PER_PIXEL[loop.optimizer]
 
     def picture(self, features: Tensor, photo: Tensor, tile: int) -> Tensor:

@@ -195,12 +195,12 @@ def hue_loss(x: Tensor, photo: Tensor, cell: int = 8) -> Tensor:
 
 
 def _correlation(
-    x: Tensor, photo: Tensor, region_masks: list[tuple[float, float, float]], cell: int
+    x: Tensor, photo: Tensor, mixtures: list[tuple[float, float, float]], cell: int
 ) -> Tensor:
-    """Of two pictures' mixtures of channels over cells of pixels, -1 to 1: the planes' mean."""
-    mixture = torch.tensor(region_masks, device=x.device)
+    """Of two pictures' mixtures of channels over cells of pixels, -1 to 1: the mixtures' mean."""
+    weights = torch.tensor(mixtures, device=x.device)
     own, wanted = (
-        F.avg_pool2d(torch.einsum("pc,nchw->nphw", mixture, p), cell).flatten(2) for p in (x, photo)
+        F.avg_pool2d(torch.einsum("pc,nchw->nphw", weights, p), cell).flatten(2) for p in (x, photo)
     )
     own = own - own.mean(dim=2, keepdim=True)
     wanted = wanted - wanted.mean(dim=2, keepdim=True)

@@ -1,4 +1,4 @@
-"""The words by which things are asked for, as types. Imports nothing."""
+"""The words that settings accept, as types. Imports nothing of stylepipe."""
 
 from typing import Literal
 

@@ -60,7 +60,7 @@ class _Bank:
 class Neighbors:
     """Paints photos after some paintings, whose hypercolumns it keeps from photo to photo.
 
-    memory: bytes the work may take. Raise ValueError for paintings that are too small, or none.
+    memory: bytes the work may take. Raises ValueError for paintings that are too small, or none.
     """
 
     def __init__(
@@ -84,8 +84,8 @@ class Neighbors:
         on_step: Callable[[Step], None] | None = None,
     ) -> Tensor:
         """photo: 1 3 H W in [0,1]. regions: 1 K H W, how far a pixel belongs to each; or None.
-        on_step: is told of each step. Returns 1 3 H W in [0,1]. Raise NotEnoughMemory; ValueError
-        for a photo that is too small, and for regions that do not fit.
+        on_step: called after each step. Returns 1 3 H W in [0,1]. Raises NotEnoughMemory;
+        ValueError for a photo that is too small, and for regions that do not fit.
         """
         self._check_size("a picture", photo)
         check_regions(self.paintings, regions)

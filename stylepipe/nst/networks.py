@@ -33,7 +33,7 @@ class NetworkSpec:
 
     widths: channels after the stem, then after each stride-2 convolution; the last is the width
     of the residual blocks. unshuffle: side of the pixel blocks that the stem folds into channels.
-    kernel: side of the first and the last convolution. Raise ValueError out of the limits: a
+    kernel: side of the first and the last convolution. Raises ValueError out of the limits: a
     file from elsewhere must not make a network that fills the memory.
     """
 
@@ -70,7 +70,7 @@ class NetworkSpec:
 
     @classmethod
     def from_json(cls, text: str) -> NetworkSpec:
-        """Raise ValueError where the text is no specification of a network."""
+        """Raises ValueError where the text is no specification of a network."""
         try:
             values = json.loads(text)
             known = {f.name for f in fields(cls)}
@@ -192,7 +192,7 @@ class StyleNetwork(nn.Module):
     def fold(self, weights: Tensor) -> list[tuple[Tensor, Tensor]]:
         """The (gamma, beta) of every norm, in the order of norms(), under one fixed blend.
 
-        weights: one number per style, which sum to 1. Raise ValueError on another count.
+        weights: one number per style, which sum to 1. Raises ValueError on another count.
         """
         weights = weights.to(self.head.weight)
         if weights.shape != (self.styles,):
@@ -228,7 +228,7 @@ class StyleNetwork(nn.Module):
         """x: N 3 H W in [0,1], any H and W; weights: N x styles, rows that sum to 1.
 
         Returns N 3 H W, in [0,1] but for small overshoots: clamp it to show it.
-        Raise ValueError on other shapes.
+        Raises ValueError on other shapes.
         """
         if x.ndim != 4 or x.shape[1] != 3:
             raise ValueError(f"expected a picture N 3 H W, got {tuple(x.shape)}")
@@ -263,7 +263,7 @@ def interpolated(nets: Sequence[StyleNetwork], weights: Sequence[float]) -> Styl
     """A network between several that were trained from one start: the mean of their weights.
 
     Wang et al., "Deep Network Interpolation for Continuous Imagery Effect Transition" (2019),
-    eq. 2. weights: one number per network, which sum to 1. Raise ValueError for networks of
+    eq. 2. weights: one number per network, which sum to 1. Raises ValueError for networks of
     several shapes, or of several numbers of styles.
     """
     first = nets[0]
@@ -293,7 +293,7 @@ def save_styles(
 
     metadata: further strings, for example teacher, data, options, license, stylepipe_version.
     Half precision costs an error of about 1e-3 of a weight, under one level of 255 in a picture.
-    Equal networks and metadata give equal bytes. The file appears whole or not at all. Raise
+    Equal networks and metadata give equal bytes. The file appears whole or not at all. Raises
     ValueError when the records do not match the network.
     """
     if len(styles) != net.styles or len({s.name for s in styles}) != len(styles):
@@ -317,7 +317,7 @@ def load_styles(
 ) -> tuple[StyleNetwork, list[StyleRecord], dict[str, str]]:
     """Read what save_styles wrote: the network (float32, evaluation mode), records, metadata.
 
-    Raise FileNotFoundError where there is no file, ValueError where it holds anything else.
+    Raises FileNotFoundError where there is no file, ValueError where it holds anything else.
     """
     path = Path(path)
     tensors, metadata = read_file(path, "style", FORMAT, FORMAT_VERSION)

@@ -77,7 +77,7 @@ def _sum(x: Tensor) -> Tensor:
 def instance_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
     """Normalize each map of x (N C H W), then scale by gamma and shift by beta (N C).
 
-    Ulyanov, Vedaldi, Lempitsky, "Instance Normalization" (2016), eq. 1. Raise ValueError where
+    Ulyanov, Vedaldi, Lempitsky, "Instance Normalization" (2016), eq. 1. Raises ValueError where
     a map has a single position: it has no deviation.
     """
     if x.shape[2] * x.shape[3] < 2:

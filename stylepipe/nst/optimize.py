@@ -24,7 +24,7 @@ first steps, whose curvature is that of a point, go far too far: a Gram error is
 order."""
 HISTORY = 1 << 30
 """Bytes for what L-BFGS remembers: with 100 steps of it a low loss takes fewer than with 10."""
-LEAST_HISTORY = 10
+MIN_HISTORY = 10
 WINDOW = 20
 """Steps whose mean loss is compared with that of as many before, to see whether it still falls."""
 MAX_ROLLBACKS = 4
@@ -44,7 +44,7 @@ class Diverged(RuntimeError):
 
 @dataclass(frozen=True)
 class Step:
-    """What a callback learns after each step."""
+    """What a callback receives after each step."""
 
     number: int
     """From 1 to `steps`, over all sizes; where a size ends early, its last one stands for all that
@@ -85,7 +85,7 @@ def optimize(
 ) -> Tensor:
     """Optimize a picture over the stages' sizes, and return it in the last, N 3 H W in [0,1].
 
-    start: N 3 h w in [0,1], of any size. objective: makes the objective of a size. Raise Diverged
+    start: N 3 h w in [0,1], of any size. objective: makes the objective of a size. Raises Diverged
     when the loss explodes and smaller steps do not help.
     """
     loop = _Loop(options, on_step, start.detach())
@@ -102,7 +102,7 @@ def optimize(
 def history(values: int) -> int:
     """Steps of L-BFGS that are remembered of a picture of so many values: 100, as torch does by
     itself, where they take no more than HISTORY bytes; 10 at least."""
-    return min(100, max(LEAST_HISTORY, HISTORY // (8 * values)))
+    return min(100, max(MIN_HISTORY, HISTORY // (8 * values)))
 
 
 def resize(picture: Tensor, size: Size) -> Tensor:
@@ -189,7 +189,7 @@ class _Loop:
         self._moments = None if last else _carried(optimizer, leaf)
 
     def _roll_back(self) -> None:
-        """Go on with a smaller rate. Raises Diverged."""
+        """Continue with a smaller rate. Raises Diverged."""
         self.rollbacks += 1
         if self.rollbacks > MAX_ROLLBACKS:
             raise Diverged(

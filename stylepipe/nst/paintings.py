@@ -50,7 +50,7 @@ def in_colors_of(paintings: Sequence[Painting], photo: Tensor) -> Tensor:
 
 
 def check_regions(paintings: Sequence[Painting], regions: Tensor | None) -> None:
-    """Raise ValueError unless the paintings serve the regions 1 K H W of a photo."""
+    """Raises ValueError unless the paintings serve the regions 1 K H W of a photo."""
     if regions is None:
         return
     count = regions.shape[1]

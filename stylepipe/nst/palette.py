@@ -17,7 +17,7 @@ def matched(picture: Tensor, model: Tensor, how: str) -> Tensor:
 
     how: ``linear`` gives it the model's mean and covariance (Gatys et al., "Preserving Color in
     Neural Artistic Style Transfer" (2016), sec. 3.1, by symmetric roots); ``histogram`` the model's
-    distribution of values, channel by channel. Raise ValueError for another word.
+    distribution of values, channel by channel. Raises ValueError for another word.
     """
     if how == "linear":
         return _linear(picture, model).clamp(0.0, 1.0)

@@ -83,7 +83,7 @@ def cut_out(
     features: Tensor, region: Tensor | int, layer: str, side: int, most: int
 ) -> tuple[Tensor, Tensor]:
     """Patches P (C side side) of a style's features 1 C H W, and the region of each, P: one for
-    all, or that of the regions 1 K H W. Raise ValueError where the map is smaller than a patch.
+    all, or that of the regions 1 K H W. Raises ValueError where the map is smaller than a patch.
     """
     found = exact(features.detach()[0])
     height, width = (s + 1 - side for s in found.shape[-2:])

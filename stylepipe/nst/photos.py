@@ -59,9 +59,9 @@ def load_picture(read: Read, path: Path, side: int, trim: float = 0.0) -> Tensor
     return to_tensor(picture)[None]
 
 
-def told_apart(paths: Sequence[Path]) -> list[tuple[str, int]]:
-    """What a training remembers of its pictures: size, and place below the folder of all of them,
-    which may move.
+def picture_identities(paths: Sequence[Path]) -> list[tuple[str, int]]:
+    """What identifies the pictures of a training: their sizes, and their paths below their common
+    folder, which may move.
     """
     real = [path.resolve() for path in paths]
     common = Path(os.path.commonpath([path.parent for path in real]))
@@ -114,8 +114,8 @@ class Photos:
         other.seed = seed
         return other
 
-    def tell_with(self, other: Photos) -> None:
-        """Share one list of warnings with others, in the order of time."""
+    def share_warnings(self, other: Photos) -> None:
+        """Share one list of warnings with others, in chronological order."""
         other.warnings += self.warnings
         self.warnings = other.warnings
 

@@ -1,4 +1,4 @@
-"""What is wanted of a picture, as values with their defaults. Imports no torch."""
+"""Settings of style transfer, with their defaults. Imports no torch."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class LoopOptions:
     steps: over all sizes. optimizer: adam; adamw, which is drawn back a little, not to black but
     to the picture that each size began with; lbfgs. learning_rate: None takes the optimizer's own.
     schedule: of the rate within the last size. average: decay of the running mean of the iterates
-    (Polyak, Juditsky 1992), 0 for none; L-BFGS has none. tolerance: go on to the next size, or
+    (Polyak, Juditsky 1992), 0 for none; L-BFGS has none. tolerance: move on to the next size, or
     end, when the loss fell by less than this part of itself in 20 steps; 0: never.
-    Raise ValueError for values out of range.
+    Raises ValueError for values out of range.
     """
 
     steps: int = 300
@@ -44,6 +44,7 @@ class LoopOptions:
         if self.steps < 1:
             raise ValueError(f"steps must be 1 or more, got {self.steps}")
         _check_word("optimizer", self.optimizer, Optimizer)
+        _check_word("schedule", self.schedule, Schedule)
         if self.learning_rate is not None and not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
         if not 0 <= self.average < 1:
@@ -58,7 +59,7 @@ class StyleUse:
 
     style_scale: size of the painting relative to the picture. match_colors: ``linear`` or
     ``histogram`` first give the painting the photo's colors. border: what counts of a region, see
-    Encoder.propagate. Raise ValueError for values out of range.
+    Encoder.propagate. Raises ValueError for values out of range.
     """
 
     style_scale: float = 1.0
@@ -69,11 +70,12 @@ class StyleUse:
         if not self.style_scale > 0:
             raise ValueError(f"style_scale must be positive, got {self.style_scale}")
         _check_word("match_colors", self.match_colors, ColorMatch)
+        _check_word("border", self.border, Border)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RestyleSettings(StyleUse):
-    """How photos are restyled in one pass. strength: 0 (the photo) to 1. Raise ValueError for
+    """How photos are restyled in one pass. strength: 0 (the photo) to 1. Raises ValueError for
     values out of range.
     """
 
@@ -93,7 +95,7 @@ class NeighborRecipe(StyleUse):
     size. first_side, max_side: long sides of the smallest and the largest size worked on; a
     larger photo's picture is enlarged from the latter. turned: whether the painting serves turned
     by 90, 180 and 270 degrees too. A spot belongs to the region that covers most of it, whatever
-    `border` says. Raise ValueError for values out of range.
+    `border` says. Raises ValueError for values out of range.
     """
 
     content: float = 0.5
@@ -126,7 +128,7 @@ class Recipe(StyleUse):
     smallest size worked on, 0 for the full size alone. init: where to start: ``style`` is the
     photo in the painting's colors. Two weights mean another thing at another size: that of tv,
     for it acts on the pixels themselves, and that of style with gram_scale ``sum``, which grows
-    with their number. Raise ValueError for values out of range, and for unknown terms.
+    with their number. Raises ValueError for values out of range, and for unknown terms.
     """
 
     content_layers: Mapping[str, float]

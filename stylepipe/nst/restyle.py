@@ -36,7 +36,7 @@ SMALLEST_TILE, LARGEST_TILE = 256, 2048
 
 @dataclass(frozen=True)
 class StyleFeatures:
-    """What a painting's features are: maps 1 C h w; weight; planes 1 K h w or None."""
+    """What a painting's features are: maps 1 C h w; weight; region masks 1 K h w or None."""
 
     maps: Tensor
     weight: float
@@ -48,9 +48,9 @@ class FeatureTransform(ABC):
 
     @abstractmethod
     def learn(self, styles: Iterable[StyleFeatures], apart: bool) -> Any:
-        """What the styles teach, of one layer: maps 1 C h w of any sizes, and planes 1 K h w for
+        """What the styles teach, of one layer: maps 1 C h w of any sizes, and masks 1 K h w for
         all or none. apart: the k-th style is for the k-th region. styles can be gone through once,
-        and each is encoded when it is asked for. Raise ValueError for styles that cannot serve.
+        and each is encoded when it is asked for. Raises ValueError for styles that cannot serve.
         """
 
     @abstractmethod
@@ -61,9 +61,9 @@ class FeatureTransform(ABC):
         region_masks: Tensor | None,
         limit: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """The changed features 1 C h w; those given may be overwritten. planes: 1 K h w, how much
-        each belongs to each region, which sum to 1. Of several levels: with the features comes what
-        is the next one's limit. Raise ValueError for features that are too few.
+        """The changed features 1 C h w; those given may be overwritten. region_masks: 1 K h w, how
+        much each belongs to each region, which sum to 1. Of several levels: with the features comes
+        the next one's limit. Raises ValueError for features that are too few.
         """
 
     @abstractmethod
@@ -195,7 +195,7 @@ class Restyler:
     inverses: layer -> the way back from it; the layers are changed one after the other, in this
     order.
     memory: bytes the work may take; larger pictures are encoded and decoded in tiles, with the
-    same result, but a layer's features are held whole. Raise ValueError for unknown layers, no
+    same result, but a layer's features are held whole. Raises ValueError for unknown layers, no
     painting or one that is too small.
     """
 
@@ -226,7 +226,7 @@ class Restyler:
     @torch.no_grad()
     def paint(self, photo: Tensor, regions: Tensor | None = None) -> Tensor:
         """photo: 1 3 H W in [0,1]. regions: 1 K H W in [0,1], how far a pixel belongs to each.
-        Returns 1 3 H W in [0,1]; with strength 0 the photo itself. Raise NotEnoughMemory, before
+        Returns 1 3 H W in [0,1]; with strength 0 the photo itself. Raises NotEnoughMemory, before
         anything is painted; Diverged where the way back does; ValueError for regions that do not
         fit and for a photo that is too small.
         """
@@ -321,9 +321,9 @@ class Restyler:
         )
         fixed += sum(p.picture.nbytes for p in self.paintings)
         if regions is not None:
-            fixed += 2 * regions.nbytes  # the caller's, and while they are carried to a layer
+            fixed += 2 * regions.nbytes  # the caller's, and while they are propagated to a layer
         widest = max(found.nbytes for found in self._footprint.maps.values())
-        each = max(of_pass(widest), *(i.of_tile for i in self.inverses.values()))
+        each = max(of_pass(widest), *(i.tile_bytes_per_pixel for i in self.inverses.values()))
         around = 2 * max(
             max(self.encoder.receptive_radius(layer), inverse.margin)
             for layer, inverse in self.inverses.items()

@@ -77,7 +77,7 @@ class StylePatches:
         """maps: features 1 C h w of each style, of any sizes, on one device.
 
         regions: for each style its planes K h w in [0,1]: a patch serves the regions that make up
-        half of it or more. None: all its patches serve every region. Raise ValueError where a map
+        half of it or more. None: all its patches serve every region. Raises ValueError where a map
         is smaller than a patch or zero everywhere, where channels or regions do not agree, on a
         region that no patch serves, and on a stride that leaves gaps.
         """
@@ -133,7 +133,7 @@ class StylePatches:
 
         content: features 1 C H W. regions: planes K H W of the content in [0,1], in the order of
         the style's; a patch belongs to the one that makes up most of it. Without regions, here or
-        in all styles, it may take any patch. Of equal ones the first is taken. Raise ValueError on
+        in all styles, it may take any patch. Of equal ones the first is taken. Raises ValueError on
         a content smaller than a patch, and where channels or regions do not agree with the style's.
         """
         return self._best(self._opened(content, regions), regions)

@@ -44,7 +44,7 @@ def region_moments(features: Tensor, region_masks: Tensor | None = None, *, full
     for values, weights, _ in _slabs(features, region_masks):
         sums += weights @ values.T
         total += weights.sum(dim=1, keepdim=True)
-    # A photo need not have every region; what is told of an empty one is used nowhere.
+    # A photo need not have every region; the statistics of an empty one are never used.
     total.clamp_min_(EPS)
     means = sums / total
     spread = exact.expand(count, channels, *([channels] if full else [])).clone()
@@ -110,9 +110,9 @@ def restyled(
 
     Of each channel, Huang, Belongie, "Arbitrary Style Transfer in Real-time with Adaptive Instance
     Normalization" (2017), eq. 8; of all together, Li et al., "Universal Style Transfer via Feature
-    Transforms" (2017), eq. 2 and 3. planes: 1 K H W, how much each feature belongs to each region,
-    which sum to 1. out: 1 C H W that takes the result; it may be the features themselves. Returns
-    also, K, what is left of the gain that each region may have: the limit of the next level.
+    Transforms" (2017), eq. 2 and 3. region_masks: 1 K H W, how much each feature belongs to each
+    region, which sum to 1. out: 1 C H W that takes the result; it may be the features themselves.
+    Returns also, K, what is left of the gain of each region: the limit of the next level.
 
     A departure from both: see MAX_GAIN. Of several levels each sees the picture that the one before
     has made, where noise that was raised cannot be told from content. So a region has MAX_GAIN once

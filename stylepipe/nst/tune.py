@@ -50,7 +50,7 @@ class Candidate:
 
 
 def varied(recipe: Recipe, values: Mapping[str, float]) -> Recipe:
-    """A recipe with other values of some of TUNABLE. Raise ValueError for ones out of range."""
+    """A recipe with other values of some of TUNABLE. Raises ValueError for ones out of range."""
     weights = {n.removesuffix("_weight"): v for n, v in values.items() if n.endswith("_weight")}
     strength = values.get("strength", recipe.strength)
     return replace(recipe, weights={**recipe.weights, **weights}, strength=strength)
@@ -72,8 +72,8 @@ def search(
     best of them at strengths WEAKER by these factors; return the candidates, best first.
 
     photo: 1 3 H W in [0,1]. regions: 1 K H W or None. vary: which of TUNABLE to search; the others
-    stay as the recipe has them. progress: is told the share done, 0 to 1.
-    Raise Diverged or ValueError as Gatys.paint does.
+    stay as the recipe has them. progress: receives the share done, 0 to 1, and a word.
+    Raises Diverged or ValueError as Gatys.paint does.
     """
     height, width = photo.shape[-2:]
     shrunk = min(1.0, SIDE / min(height, width))

@@ -68,7 +68,7 @@ Figures = dict[str, float]
 # -- judges ---------------------------------------------------------------------------------
 
 
-def told_apart(picture: Tensor, painting: Tensor) -> float:
+def picture_identities(picture: Tensor, painting: Tensor) -> float:
     """Held-out accuracy, 0 to 1, of a small network on patches of two pictures 1 3 H W.
 
     Both are cut into cells of two patches a side; it learns from every other cell, like the black
@@ -170,7 +170,10 @@ class Judge:
 
     def __call__(self, picture: Tensor) -> Figures:
         own, wanted = (F.avg_pool2d(p, 4) for p in (picture, self.painting))
-        found = {"told": 100 * told_apart(picture, self.painting), **both_ways(own, wanted, 7)}
+        found = {
+            "told": 100 * picture_identities(picture, self.painting),
+            **both_ways(own, wanted, 7),
+        }
         if self.encoder:
             values = self._objective(picture)[0]
             found["style"] = float(values["style"])

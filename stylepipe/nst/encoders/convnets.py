@@ -100,7 +100,7 @@ DENSENET121 = _cut(
 def encoder(cut: CutModel, tensors: Mapping[str, Tensor], pooling: str = "max") -> Encoder:
     """An encoder of a state dictionary of torchvision's model, as deep as its tensors go.
 
-    Raise ValueError where they are of something else.
+    Raises ValueError where they are of something else.
     """
     import torchvision
 
@@ -125,7 +125,7 @@ def fill(
 ) -> list[str]:
     """Put the tensors into a model that is on the meta device; return the stages that are full.
 
-    Where the tensors end before the model does, the rest stays empty. Raise ValueError that names
+    Where the tensors end before the model does, the rest stays empty. Raises ValueError that names
     the first tensor which is missing before, or of another shape.
     """
     tensors = {_modern(key): value for key, value in tensors.items()}

@@ -53,7 +53,7 @@ class Encoder(nn.Module):
     """
 
     tileable = True
-    """Whether a feature depends only on the pixels within its layer's reach."""
+    """Whether a feature depends only on pixels within its layer's receptive radius."""
 
     mean: Tensor
     std: Tensor
@@ -87,7 +87,7 @@ class Encoder(nn.Module):
         return self
 
     def check(self, layers: Iterable[str]) -> None:
-        """Raise ValueError on a layer that this encoder does not have; it says which there are."""
+        """Raises ValueError on a layer that this encoder does not have; it says which there are."""
         for layer in layers:
             if layer in self.layers:
                 continue
@@ -99,7 +99,7 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
         """x: N 3 H W in [0,1]. Returns one N C h w map per wanted layer; goes no deeper than
-        the deepest of them. Raise ValueError on an unknown layer or too small a picture.
+        the deepest of them. Raises ValueError on an unknown layer or too small a picture.
         """
         wanted = set(layers)
         found: dict[str, Tensor] = {}
@@ -131,10 +131,10 @@ class Encoder(nn.Module):
         return result
 
     def receptive_radius(self, layer: str) -> int:
-        """The feature at row i depends on no pixel beyond i * stride - reach .. i * stride + reach.
+        """R: the feature at row i depends on no pixel beyond i * stride - R .. i * stride + R.
 
         A gradient travels the same way back: a tile's inner part has the whole picture's gradient
-        with 2 * reach pixels around it. Raise ValueError where every feature depends on the whole
+        with 2 * R pixels around it. Raises ValueError where every feature depends on the whole
         picture: see `tileable`.
         """
         before, after, step = 0, 0, 1
@@ -160,14 +160,14 @@ class Encoder(nn.Module):
     def propagate(
         self, region_masks: Tensor, layers: Iterable[str], mode: Border = "inside"
     ) -> dict[str, Tensor]:
-        """How much each feature belongs to each region: masks, carried through the network.
+        """How much each feature belongs to each region: masks, propagated through the network.
 
-        planes: N K H W in [0,1], one plane a region, of the picture's size. Returns N K h w in
-        [0,1] for each layer. mode "inside": a feature counts as far as all that it sees does,
+        region_masks: N K H W in [0,1], one plane a region, of the picture's size. Returns N K h w
+        in [0,1] for each layer. mode "inside": a feature counts as far as all that it sees does,
         at every convolution and pooling; a region that has no such feature is taken as in
         "simple". "feather": averaged over what a feature sees, step by step. "simple": the plane,
         resized by area. Gatys et al., "Controlling Perceptual Factors in Neural Style Transfer"
-        (2017), section 4. Raise ValueError on an unknown layer, mode or too small a picture.
+        (2017), section 4. Raises ValueError on an unknown layer, mode or too small a picture.
         """
         wanted = set(layers)
         self._check_side(region_masks, wanted)

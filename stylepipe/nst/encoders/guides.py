@@ -1,4 +1,4 @@
-"""Region masks, carried through a network step by step, so that they fit its feature maps."""
+"""Region masks, propagated through a network step by step, so that they fit its feature maps."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from .windows import Window
 def propagate(
     region_masks: Tensor, windows: Mapping[str, list[Window]], layers: Iterable[str], mode: Border
 ) -> dict[str, Tensor]:
-    """planes: N K H W in [0,1]. windows: those of each layer, shallow first. See Encoder.carry."""
+    """region_masks: N K H W in [0,1]. windows: by layer, shallow first. See Encoder.propagate."""
     if mode not in get_args(Border):
         raise ValueError(
-            f"unknown way {mode!r} to carry masks{suggest(mode, get_args(Border))}; "
+            f"unknown way {mode!r} to propagate masks{suggest(mode, get_args(Border))}; "
             f"there are {', '.join(get_args(Border))}"
         )
     wanted = set(layers)

@@ -95,9 +95,9 @@ def open_encoder(
     weights: a file of its tensors, as for `load_encoder`; without one, torchvision's, fetched if
     need be and if `fetch` allows it, or the one in the package. "auto": what `weights` holds;
     without that VGG-19 where it was fetched before, else the one in the package. pooling: one of
-    POOLINGS. log: is told in one line which encoder it is.
+    POOLINGS. log: receives one line that names the encoder.
 
-    Raise ValueError for an unknown name, and for a pooling that is unknown or that the network
+    Raises ValueError for an unknown name, and for a pooling that is unknown or that the network
     cannot have; FileNotFoundError; WeightsError. What fetching raises is not caught.
     """
     for what, word, known in (("encoder", name, NAMES), ("pooling", pooling, POOLINGS)):
@@ -116,7 +116,7 @@ def open_encoder(
 
 
 def _path(name: str, may_fetch: bool) -> Path:
-    """Where the tensors of a network lie. Raise WeightsError if they are not on this machine."""
+    """Where the tensors of a network lie. Raises WeightsError if they are not on this machine."""
     if name == "compact":
         if not BUNDLED.is_file():
             raise WeightsError(f"the compact encoder is missing from this installation ({BUNDLED})")
@@ -146,7 +146,7 @@ def load_encoder(
     """Read an encoder from a file: a torchvision state dictionary of one of the networks in NAMES,
     or a small encoder (see `save_encoder`); complete or cut short. The tensors' names tell which.
 
-    Raise FileNotFoundError; WeightsError if it holds something else than `name` or is damaged;
+    Raises FileNotFoundError; WeightsError if it holds something else than `name` or is damaged;
     ValueError for a pooling that the network cannot have.
     """
     tensors = {
@@ -186,7 +186,7 @@ def _recognize(path: str | os.PathLike[str], tensors: Tensors, name: str) -> Net
 def read_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """The named tensors of a safetensors file or of a torch checkpoint of plain tensors.
 
-    Raise FileNotFoundError where there is no file, WeightsError where it is something else or
+    Raises FileNotFoundError where there is no file, WeightsError where it is something else or
     cannot be read.
     """
     path = Path(path)

@@ -60,7 +60,7 @@ def torchvision_indices(architecture: Architecture) -> dict[int, str]:
 def vgg(architecture: Architecture, tensors: Mapping[str, Tensor], pooling: str = "max") -> Encoder:
     """VGG-16 or VGG-19 of torchvision's tensors `features.0.weight` ..., as deep as they go.
 
-    Raise ValueError if they are of something else.
+    Raises ValueError if they are of something else.
     """
     names = torchvision_indices(architecture)
     present = sorted(
@@ -76,14 +76,14 @@ def vgg(architecture: Architecture, tensors: Mapping[str, Tensor], pooling: str 
 
 
 def compact(tensors: Mapping[str, Tensor], pooling: str = "max") -> Encoder:
-    """An encoder that `save_encoder` wrote, as deep as its tensors go. Raise ValueError."""
+    """An encoder that `save_encoder` wrote, as deep as its tensors go. Raises ValueError."""
     names = sorted(k[:-7] for k in tensors if re.fullmatch(r"relu\d_\d\.weight", k))
     return stack_encoder(_convolutions(tensors, {n: n for n in names}), pooling)
 
 
 def pruned(tensors: Mapping[str, Tensor], pooling: str = "max") -> Encoder:
     """A pruned VGG-19 with keys conv0, conv11, conv12 ... of Wang et al., "Collaborative
-    Distillation for Ultra-Resolution Universal Style Transfer" (2020). Raise ValueError.
+    Distillation for Ultra-Resolution Universal Style Transfer" (2020). Raises ValueError.
     """
     keys = sorted(k[:-7] for k in tensors if re.fullmatch(r"conv[1-5][1-4]\.weight", k))
     if "conv0.bias" not in tensors:
@@ -100,7 +100,7 @@ def pruned(tensors: Mapping[str, Tensor], pooling: str = "max") -> Encoder:
 
 
 def stack_encoder(convolutions: Convolutions, pooling: str = "max") -> Encoder:
-    """A compact encoder: reflection padding everywhere, input in [0,1]. Raise ValueError."""
+    """A compact encoder: reflection padding everywhere, input in [0,1]. Raises ValueError."""
     check_stack(convolutions)
     first = next(iter(convolutions))
     weight, bias = convolutions[first]
@@ -119,7 +119,7 @@ def save_encoder(
     convolutions: layer name (relu1_1, relu1_2 ... shallow first) -> weight (out in 3 3) and bias
     of a 3x3 convolution with reflection padding and a ReLU, the first for RGB in [0,1]; a 2x2
     max pooling (ceil_mode) stands between two blocks. metadata: strings for whoever reads the
-    file. The file appears whole or not at all. Raise ValueError if the stack does not fit.
+    file. The file appears whole or not at all. Raises ValueError if the stack does not fit.
     """
     check_stack(convolutions)
     tensors = {}
@@ -131,7 +131,7 @@ def save_encoder(
 
 
 def check_stack(convolutions: Convolutions) -> None:
-    """Raise ValueError unless each convolution continues the one before."""
+    """Raises ValueError unless each convolution continues the one before."""
     names = list(convolutions)
     if not names or names[0] != "relu1_1" or names != sorted(names):
         raise ValueError(f"an encoder's layers are relu1_1, relu1_2 ... in this order, not {names}")

@@ -91,7 +91,7 @@ class ViTEncoder(Encoder):
 def vit(tensors: Mapping[str, Tensor], pooling: str = "max") -> Encoder:
     """ViT-B/16 of torchvision's state dictionary, as deep as its tensors go.
 
-    It has no pooling. Raise ValueError if they are of something else.
+    It has no pooling. Raises ValueError if they are of something else.
     """
     from torchvision.models import vit_b_16
 

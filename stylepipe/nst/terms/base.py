@@ -184,7 +184,7 @@ class StyleTerm(FeatureTerm):
     @classmethod
     @abstractmethod
     def build(cls, inputs: PaintingInputs, layers: Mapping[str, float], weight: float) -> Self:
-        """The term for photos of a size. Raise ValueError for paintings that cannot serve."""
+        """The term for photos of a size. Raises ValueError for paintings that cannot serve."""
 
 
 class StatisticTerm(StyleTerm):
@@ -240,7 +240,7 @@ class PictureTerm(Term):
 
 
 def layer_weights(weights: Mapping[str, float]) -> dict[str, float]:
-    """Scaled to sum 1. Raise ValueError for none, negative ones, or zeros alone."""
+    """Scaled to sum 1. Raises ValueError for none, negative ones, or zeros alone."""
     if not weights or any(not w >= 0 for w in weights.values()) or not sum(weights.values()) > 0:
         raise ValueError(f"layer weights must not be negative, and not all zero: {dict(weights)}")
     total = sum(weights.values())

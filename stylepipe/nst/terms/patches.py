@@ -32,7 +32,7 @@ class Patches(StyleTerm):
     of the style's patches. styles: for each its features, layer -> 1 C H W, and what they may be
     used for: one region of the picture, or, by layer, the regions 1 K H W of the style itself.
     shares: how much of MAX_PATCHES each style may have, of any sum; without them all have as much.
-    Raise ValueError where a style's map is smaller than a patch.
+    Raises ValueError where a style's map is smaller than a patch.
     """
 
     name = "patches"

@@ -13,7 +13,7 @@ _REGISTERED: dict[str, type[Term]] = {}
 
 
 def register(term: T) -> T:
-    """Make a class of terms known; a decorator. Raise ValueError for one that cannot serve."""
+    """Make a class of terms known; a decorator. Raises ValueError for one that cannot serve."""
     if reason := _unfit(term):
         raise ValueError(f"{term.__qualname__} is no loss: {reason}")
     _REGISTERED[term.name] = term

@@ -17,15 +17,15 @@ from stylepipe.nst import losses
 from stylepipe.nst.decoders import Decoder, fingerprint, save_decoders
 from stylepipe.nst.encoders import Encoder
 from stylepipe.nst.files import tensors_digest
-from stylepipe.nst.photos import Photos, Read, load_picture, told_apart
+from stylepipe.nst.photos import Photos, Read, load_picture, picture_identities
 
 from .consistency import ShiftAndZoom, inner, noise, relative_difference
 from .options import DecoderOptions
 from .task import Measurement, Rows, Task
 
 SKIES = 0.3
-"""Part of the rows that get a plain sky where steadiness is judged: there noise is all there is to
-be seen."""
+"""Part of the rows that get a plain sky to judge temporal consistency by: there only noise is to be
+seen."""
 FLAT = 0.01
 """Of the mean square: a style's variance counts as no less."""
 
@@ -35,7 +35,7 @@ class Mix:
     """How styles are mixed into features."""
 
     name: str
-    """Tells one from another, with all that it depends on: a run goes on with its own only."""
+    """Identifies it, with all that it depends on: a run resumes with the same one only."""
     apply: Callable[[Tensor, Tensor], Tensor]
     """Features of photos and of styles, N C h w each -> features to decode."""
 
@@ -49,7 +49,7 @@ class DecoderTask(Task):
     moments. The unchanged rows are a departure of ours from the latter: they keep content sharp
     and colors true. So is that the style is compared by the Wasserstein distance, covariances
     included: means and deviations alone (eq. 13) left more of a dotted weave in smooth places.
-    With a weight of steadiness, the photo moved by some pixels, with a little noise, is to give the
+    With temporal consistency, the photo moved by some pixels, with a little noise, is to give the
     same picture, moved (Zheng et al., "Improving the Robustness of Deep Neural Networks via
     Stability Training", 2016, eq. 2): otherwise a decoder draws its grid on a plain sky, another in
     every frame of a film.
@@ -90,7 +90,7 @@ class DecoderTask(Task):
         if paintings:
             others = (options.size, options.zoom, options.seed + 1, options.color_jitter)
             self.styles = Photos(read, paintings, *others, flat=True)
-            self.styles.tell_with(self.photos)
+            self.styles.share_warnings(self.photos)
         else:
             self.styles = self.photos.reseeded(options.seed + 1)
         self.warnings = self.photos.warnings
@@ -198,7 +198,7 @@ class DecoderTask(Task):
         paths = [*self.photos.paths, *self.styles.paths]
         return {
             "encoder": fingerprint(self.encoder, self.layers),
-            "pictures": told_apart(paths),
+            "pictures": picture_identities(paths),
             "networks to start from": tensors_digest(self.model.state_dict()),
             "layers": [self.layers, self.mix and self.mix.name],
         }

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from stylepipe.nst.encoders import Encoder, save_encoder, stack_encoder
 from stylepipe.nst.files import tensors_digest
-from stylepipe.nst.photos import Photos, Read, load_picture, told_apart
+from stylepipe.nst.photos import Photos, Read, load_picture, picture_identities
 
 from .guess import guess_encoder
 from .options import EncoderOptions
@@ -29,8 +29,8 @@ LAYERS = tuple(
 WIDTHS = (16, 32, 96, 128, 128)
 """Channels of each block: 37 thousand multiplications a pixel, a tenth of VGG-19's."""
 LOUDEST = 300.0
-"""Norm of the weights of a calibrated channel, at most. Of the compact encoder's that tell of
-pictures four have more than 30, at most 169; 77 that told nothing of any had 600 to 20600."""
+"""Norm of the weights of a calibrated channel, at most. Of the compact encoder's useful channels
+four have more than 30, at most 169; 77 useless ones had 600 to 20600."""
 # Steps from here on, which no run reaches, are the pictures for other purposes.
 GUESS, CALIBRATION = 1 << 39, 1 << 40
 
@@ -95,7 +95,7 @@ class EncoderTask(Task):
         self.photos = Photos(read, photos, *sizes)
         self.paintings = Photos(read, paintings, *sizes, flat=True) if paintings else None
         if self.paintings:
-            self.paintings.tell_with(self.photos)
+            self.paintings.share_warnings(self.photos)
         self.warnings = self.photos.warnings
         self.metadata = dict(metadata or {})
         self.shown = [
@@ -155,13 +155,13 @@ class EncoderTask(Task):
         paths = [*self.photos.paths, *(self.paintings.paths if self.paintings else [])]
         return {
             "teachers": [tensors_digest(teacher.state_dict()) for teacher, _ in self.teachers],
-            "pictures": told_apart(paths),
+            "pictures": picture_identities(paths),
             "network to start from": tensors_digest(self.model.state_dict()),
         }
 
     def preview(self, model: nn.Module) -> list[list[Tensor]]:
         """A row a photo: at the deepest layer of three blocks, the teacher's three strongest
-        components as red, green, blue, and beside them what our features tell of these.
+        components as red, green, blue, and beside them what our features predict of these.
         """
         teacher, layers = self.teachers[-1]
         shown = [n for n in ("relu2_1", "relu3_1", "relu4_1") if n in layers] or layers[-1:]
@@ -229,7 +229,7 @@ def silenced(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     """A convolution of calibrated channels, without those whose weights are beyond LOUDEST.
 
     Their mean is 1 at most, as of all others: so they are silent but at hardly any place, and
-    there they reach thousands. They tell nothing of pictures, and a picture that is optimized, on
+    there they reach thousands. They say nothing about pictures, and a picture that is optimized, on
     whose way lie features that no picture has, breaks into noise where one of them wakes.
     """
     kept = torch.linalg.vector_norm(weight.float(), dim=(1, 2, 3)) <= LOUDEST

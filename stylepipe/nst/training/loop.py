@@ -42,7 +42,7 @@ class CheckpointError(ValueError):
 
 @dataclass(frozen=True)
 class Progress:
-    """What a callback learns after each step."""
+    """What a callback receives after each step."""
 
     step: int
     steps: int
@@ -51,7 +51,7 @@ class Progress:
 
 
 class Trainer:
-    """Trains a task's model on the spot: run() starts, or goes on from the last checkpoint.
+    """Trains a task's model on the spot: run() starts, or resumes from the last checkpoint.
 
     Files in out_dir: checkpoint.pt, log.csv, preview-*.png and at the end what the task saves.
     On the CPU, with as many threads, a run that was stopped and resumed gives bit for bit the
@@ -67,7 +67,7 @@ class Trainer:
         self.elapsed = 0.0
         self.rollbacks = 0
         self.spreads = [0.5] * len(task.kinds)  # of each kind's last rows, a running mean
-        self._settled = True  # False: between two states that a run can go on from
+        self._settled = True  # False: between two states that a run can resume from
         self.checkpoint = out_dir / CHECKPOINT
         columns = ("step", "seconds", "loss", *task.columns, "gradient", "spread")
         self._log = Log(out_dir / "log.csv", columns)

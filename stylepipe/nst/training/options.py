@@ -28,7 +28,7 @@ def setting(
 
 
 def described(kind: type[RunOptions]) -> dict[str, Mapping[str, Any]]:
-    """What setting() was told of each field; a class that changes only a default inherits it."""
+    """What setting() says of each field; a class that changes only a default inherits it."""
     found: dict[str, Mapping[str, Any]] = {}
     for base in reversed(kind.__mro__):
         declared = base.__dict__.get("__dataclass_fields__", {}).values()
@@ -110,8 +110,8 @@ class StyleOptions(RunOptions):
     guide_weight: float = setting(1.0, "Weight of the guide's pictures.", min=0)
     consistency_weight: float = setting(
         0.0,
-        "Weight of steadiness: a photo that moves, with noise, gives the picture, moved. For film; "
-        "twice the network's work.",
+        "Weight of temporal consistency: a photo that moves, with noise, gives the picture, moved. "
+        "For film; twice the network's work.",
         min=0,
     )
     zoom: float = _zoom()

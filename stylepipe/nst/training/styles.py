@@ -24,7 +24,7 @@ from stylepipe.nst.networks import (
     StyleRecord,
     save_styles,
 )
-from stylepipe.nst.photos import Photos, Read, load_picture, told_apart
+from stylepipe.nst.photos import Photos, Read, load_picture, picture_identities
 
 from .consistency import ShiftAndZoom, difference, noise
 from .options import StyleOptions
@@ -240,7 +240,7 @@ class StyleTask(Task):
             "judges": [
                 (t.style, t.content, tensors_digest(t.encoder.state_dict())) for t in self.teachers
             ],
-            "photos": told_apart(self.photos.paths),
+            "photos": picture_identities(self.photos.paths),
             "networks to start from": [
                 (net.spec.to_json(), tensors_digest(net.state_dict())) for net in nets
             ],

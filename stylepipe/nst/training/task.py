@@ -71,7 +71,7 @@ class Task(ABC):
         """Write what was trained."""
 
     def begin(self) -> None:  # noqa: B027  (most have nothing to do)
-        """Prepare the model of a run that starts, and does not go on from a checkpoint."""
+        """Prepare the model of a run that does not resume from a checkpoint."""
 
     def groups(self) -> list[dict[str, Any]]:
         """Groups of parameters for the optimizer, with the `factor` of their learning rate."""
