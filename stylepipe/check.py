@@ -49,8 +49,7 @@ def check_plugin(plugin: str, samples: Sequence[Path] = (), sets: Sequence[str] 
         plugin = str(Path(plugin).expanduser().resolve())
     plugins = Plugins([plugin])
     record = plugins.record(plugin)
-    is_module = is_path(plugin) or importlib.util.find_spec(plugin.partition(".")[0])
-    if record.error and not is_module:
+    if record.error and not (is_path(plugin) or _is_module(plugin.partition(".")[0])):
         known = [r.name for r in plugins.records if r is not record]
         hint = f"{suggest(plugin, known)}; known: {', '.join(known)}"
         raise UsageError(f"no plugin or module {plugin!r}{hint}")
@@ -71,10 +70,20 @@ def check_plugin(plugin: str, samples: Sequence[Path] = (), sets: Sequence[str] 
         done = subprocess.run(
             call, cwd=folder, env=env, capture_output=True, text=True, errors="replace"
         )
-    *lines, last = (done.stdout.rstrip() or done.stderr.rstrip()).splitlines()
-    if fine := done.returncode == 0:
+    lines = (done.stdout.rstrip() or done.stderr.rstrip()).splitlines()
+    if done.returncode < 0 or not lines:  # a library crashed, or the system ran out of memory
+        lines.append(f"broken: pytest ended with exit code {done.returncode} and no result")
+    last = lines.pop()
+    if fine := done.returncode == 0 and "passed" in last:
         lines = [line for line in lines if line.startswith("SKIPPED")]
     return Checked(fine, "\n".join([*lines, f"{record.name}: {last}"]))
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ValueError:  # such as __main__, which has no file
+        return False
 
 
 def _options(sets: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -72,9 +72,11 @@ class Component:
     def files(self) -> Iterable[Path]:
         """Files and folders that results depend on: when one changes, results are made anew.
 
-        By default those that options of type Path name. Called before :meth:`open`.
+        By default those named by options of type Path. Called before :meth:`open`.
         """
-        return [v for v in vars(self.options).values() if isinstance(v, Path)]
+        values = vars(self.options).values()
+        several = [v if isinstance(v, tuple) else (v,) for v in values]
+        return [path for paths in several for path in paths if isinstance(path, Path)]
 
     def check_item(self, item: Item, info: Info) -> None:
         """Raise ItemError if the item cannot be done, as far as is quickly seen: it has no mask ...
@@ -427,11 +429,11 @@ class Stylizer(Component):
         ``regions`` are the masker's: None where it has none, empty where they are not known yet.
         Raises UsageError where styles and regions do not match.
         """
-        named = [style.region for style in styles if style.region]
+        chosen = [style.region for style in styles if style.region]
         if regions is None:
-            if named:
+            if chosen:
                 raise UsageError(
-                    f"a style is for the region {named[0]!r}, but there are no regions; pass "
+                    f"a style is for the region {chosen[0]!r}, but there are no regions; pass "
                     "--regions with a map of them, or --mask with a masker that finds them"
                 )
             return []
@@ -442,21 +444,21 @@ class Stylizer(Component):
                 "each region is painted by one style, so weights of styles mean nothing; leave "
                 "them out"
             )
-        if named and len(named) < len(styles):
+        if chosen and len(chosen) < len(styles):
             raise UsageError("name the region of every style, as STYLE@REGION, or of none")
-        if twice := next((name for name in named if named.count(name) > 1), None):
+        if twice := next((name for name in chosen if chosen.count(name) > 1), None):
             raise UsageError(f"there are two styles for the region {twice!r}: leave one out")
-        if regions and not named and len(styles) != len(regions):
+        if regions and not chosen and len(styles) != len(regions):
             raise UsageError(
                 f"regions of the picture: {len(regions)}, styles: {len(styles)}; give one style a "
                 f"region, in the order {', '.join(regions)}, or name regions: STYLE@{regions[0]}"
             )
-        for name in named if regions else ():
+        for name in chosen if regions else ():
             if name not in regions:
                 raise UsageError(
                     f"no region {name!r}{suggest(name, regions)}; there are {', '.join(regions)}"
                 )
-        return [regions.index(name) for name in (named or regions) if regions]
+        return [regions.index(name) for name in (chosen or regions) if regions]
 
     def prepare(self, styles: Sequence[StyleRef]) -> None:
         """Load the styles of the job, once, after :meth:`open`. May raise UsageError."""

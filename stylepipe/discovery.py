@@ -30,6 +30,12 @@ def from_environment(environ: Mapping[str, str]) -> tuple[list[str], set[str]]:
     return [word for word in words if not word.startswith("-")], blocked
 
 
+def without_repeats(specs: Iterable[str]) -> list[str]:
+    """Each plugin that was asked for once, however its path is written."""
+    paths = {Path(s).expanduser().resolve() if is_path(s) else s: s for s in reversed([*specs])}
+    return [*reversed(paths.values())]
+
+
 def plugin_name(spec: str) -> str:
     """How a plugin that was asked for is called: as its file, its entry point or its module."""
     if not is_path(spec):

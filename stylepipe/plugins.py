@@ -32,7 +32,7 @@ from stylepipe.components import (
 )
 from stylepipe.declarations import HOOKS, NAME, check_component, check_hooks, check_options
 from stylepipe.errors import SetupError, StylepipeError, UsageError, sentence, suggest
-from stylepipe.job import TABLES
+from stylepipe.job import PRESET_KEYS, TABLES
 from stylepipe.options import Options
 from stylepipe.stdio import printable, tell
 from stylepipe.texts import shown
@@ -109,7 +109,7 @@ class Plugins:
         for name in sorted(blocked.difference(r.name for r in self.records)):
             record = PluginRecord(name, discovery.VARIABLE)
             self._load(record, partial(_nothing_to_block, name, [r.name for r in self.records]))
-        for spec in dict.fromkeys([*extra, *wanted]):
+        for spec in discovery.without_repeats([*extra, *wanted]):
             self._load(PluginRecord(_name_of(spec), spec), partial(discovery.load, spec))
         # What one hands over may depend on what others have registered: losses are options.
         for record, module in self._loaded:
@@ -205,10 +205,11 @@ class Plugins:
                 f"stylepipe_options returns one class derived from stylepipe.Options, not "
                 f"{shown(classes)}"
             )
-        if record.name in TABLES or not NAME.fullmatch(record.name.replace("_", "-")):
+        taken = (*TABLES, *PRESET_KEYS)
+        if record.name in taken or not NAME.fullmatch(record.name.replace("_", "-")):
             raise TypeError(
-                f"a plugin with options cannot be named {record.name!r}, for its name is a table "
-                f"of presets, in lower case and none of {', '.join(TABLES)}"
+                f"a plugin with options cannot be named {record.name!r}: its name becomes a table "
+                f"of presets, so it must be lower case and none of {', '.join(taken)}"
             )
         check_options(classes[0], f"plugin {record.name}")
         return classes[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import keyword
+import re
 from pathlib import Path
 from string import Template
 
@@ -315,11 +317,14 @@ def create(name: str, kind: str, parent: Path) -> Path:
     folder = parent / f"stylepipe-{name}"
     if folder.exists() or folder.is_symlink():
         raise UsageError(f"{printable(str(folder))} exists; choose another name, or --output")
+    cls = "".join(word.title() for word in name.split("-"))
+    if keyword.iskeyword(cls) or re.search(rf"\b{cls}\b", _SOURCES[kind] + _HOOKS):
+        cls += kind.title()  # such as PathMasker, for the source uses Path
     words = {
         "name": name,
         "kind": kind,
         "module": f"stylepipe_{name.replace('-', '_')}",
-        "cls": "".join(word.title() for word in name.split("-")),
+        "cls": cls,
     }
     extends = "" if kind == "stylizer" else 'extends = "default"\n'
     preset = f'description = "What {name} does, in a few words."\n{extends}\n{_TABLES[kind]}'

@@ -104,6 +104,8 @@ def make_photo(tmp_path: Path) -> MakeFile:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if depth == 16:
+            if orientation != 1 or mode is not None or save:
+                raise ValueError("with depth=16 there is no orientation, no mode, nothing to save")
             _save_deep(path, pixels)
             return path
         image = Image.fromarray(pixels)

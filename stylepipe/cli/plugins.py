@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,8 +47,8 @@ def _print(record: PluginRecord) -> None:
     for kind, what, summary in _lines(record):
         click.echo(printable(f"    {kind:<9} {what:<14} {summary}".rstrip()))
     if record.error:
-        lines = map(printable, record.error.rstrip().splitlines())
-        click.echo(textwrap.indent("\n".join(lines), "    "))
+        for line in record.error.rstrip().splitlines():
+            click.echo(f"    {printable(line)}")
 
 
 def _lines(record: PluginRecord) -> Iterator[tuple[str, str, str]]:
@@ -116,8 +115,9 @@ def new(name: str, kind: str, output: Path) -> None:
     "samples",
     multiple=True,
     metavar="FILE",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="A good file for readers of formats that Pillow and FFmpeg do not write; repeatable.",
+    type=click.Path(path_type=Path, exists=True),
+    help="A good file for readers of formats that Pillow and FFmpeg do not write, or a folder for "
+    "readers of folders; repeatable.",
 )
 @click.option(
     "--set",
@@ -135,5 +135,5 @@ def check(plugin: str, samples: tuple[Path, ...], sets: tuple[str, ...]) -> int:
     from stylepipe.check import check_plugin
 
     done = check_plugin(plugin, samples, sets)
-    click.echo(done.text)
+    click.echo("\n".join(map(printable, done.text.splitlines())))
     return 0 if done.fine else 1
