@@ -175,6 +175,14 @@ def test_an_option_of_a_stage_that_is_off_is_a_contradiction(plugins, preset):
         resolve(plugins, preset(""), {"temporal": {"use": "none", "blend": 0.1}})
     with pytest.raises(UsageError, match=r"mask.invert was set .*mine.toml\), but no masker"):
         resolve(plugins, preset("[mask]\ninvert = true"))
+    with pytest.raises(UsageError, match=r"temporal.flow was set \(command line\), but no tempo"):
+        resolve(plugins, preset(""), {"temporal": {"use": "none", "flow": "dis"}})
+
+
+def test_a_key_in_both_spellings_is_refused(plugins, preset):
+    path = preset("[stylizer]\nkeep-colors = true\nkeep_colors = false")
+    with pytest.raises(UsageError, match=r"mine.toml: \[stylizer\] has a key twice"):
+        load(path)
 
 
 def test_a_key_of_output_goes_to_every_writer_that_has_it(plugins, preset):

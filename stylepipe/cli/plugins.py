@@ -9,10 +9,12 @@ from typing import Any
 
 import click
 
+from stylepipe import presets
 from stylepipe.cli.app import app_of
 from stylepipe.cli.output import print_json
 from stylepipe.components import Component
-from stylepipe.plugins import PluginRecord, stage_of
+from stylepipe.errors import UsageError
+from stylepipe.plugins import STAGES, PluginRecord, stage_of
 from stylepipe.scaffold import KINDS, create
 from stylepipe.stdio import printable, tell
 
@@ -100,8 +102,14 @@ def _presets(record: PluginRecord) -> list[str]:
     type=click.Path(path_type=Path),
     help="Where its folder, stylepipe-NAME, is made.  [default: here]",
 )
-def new(name: str, kind: str, output: Path) -> None:
+@click.pass_context
+def new(ctx: click.Context, name: str, kind: str, output: Path) -> None:
     """Write an installable plugin to begin with: options, a preset, a contract test."""
+    plugins = app_of(ctx).plugins
+    if name in plugins.components(STAGES[kind]):
+        raise UsageError(f"there is a {kind} named {name!r} already; choose another name")
+    if name in presets.available(plugins):
+        raise UsageError(f"there is a preset named {name!r} already; choose another name")
     folder = create(name, kind, output)
     click.echo(printable(str(folder)))
     quoted = shlex.quote(str(folder))

@@ -60,9 +60,10 @@ class PluginContract:
         cls.record = cls.plugins.record(cls.plugin)
         for component in cls.record.components:
             stage, name = stage_of(component), component.name
-            usual, own = CONTRACTS.get(stage), cls.contracts.get(name)
-            if usual is not None:  # a reader and a writer may share a name
-                contract = own if own and issubclass(own, usual) else usual
+            contract, own = CONTRACTS.get(stage), cls.contracts.get(name)
+            if own and issubclass(own, contract or ComponentContract):
+                contract = own  # and not that of a writer for a reader of the same name
+            if contract is not None:
                 given: dict[str, Any] = {"component": component}
                 if name in cls.options:
                     given["options"] = cls._options_for(component)
