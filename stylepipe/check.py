@@ -1,4 +1,4 @@
-"""Runs the contracts of a plugin, without a test of its author's."""
+"""Runs the contracts of a plugin, for which its author need not write a test."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ class TestPlugin(PluginContract):
 
 @dataclass(frozen=True)
 class Checked:
-    """What came of a check."""
+    """The result of a check."""
 
     fine: bool
     text: str
-    """What is broken, and one line that sums it up."""
+    """What is broken, and a last line that sums it up."""
 
 
 def check_plugin(plugin: str, samples: Sequence[Path] = (), sets: Sequence[str] = ()) -> Checked:
-    """Load a plugin and run its contracts under pytest, in a process of its own.
+    """Load a plugin and run its contracts under pytest, in a separate process.
 
-    ``samples`` are good files for its readers, ``sets`` texts ``NAME.KEY=VALUE``: options of
-    components. Raises UsageError if there is no such plugin, SetupError without pytest.
+    ``samples`` are good files for its readers, ``sets`` are options of components,
+    as ``NAME.KEY=VALUE``. Raises UsageError if there is no such plugin, SetupError without pytest.
     """
     if importlib.util.find_spec("pytest") is None:
         raise SetupError("checking a plugin needs pytest: python -m pip install pytest")
@@ -61,7 +61,7 @@ def check_plugin(plugin: str, samples: Sequence[Path] = (), sets: Sequence[str] 
             plugin=plugin, options=options, samples=[str(s.resolve()) for s in samples]
         )
         Path(folder, "test_plugin.py").write_text(test, encoding="utf-8")
-        # Neither the plugins of pytest that happen to be installed nor anybody's settings.
+        # Without the pytest plugins that happen to be installed, and without anybody's settings.
         call = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-rs", "--color=no"]
         call += ["-p", "stylepipe.testing", "-p", "no:cacheprovider", "-c", os.devnull]
         call += ["--rootdir", folder, "test_plugin.py"]

@@ -169,7 +169,7 @@ def load(path: Path, known_tables: Collection[str] = tuple(TABLES)) -> Preset:
 
 
 def _home_of(key: str) -> str:
-    return " (options belong into a table, such as [stylizer])" if key.islower() else ""
+    return " (options belong in a table, such as [stylizer])" if key.islower() else ""
 
 
 def _beside(path: Path, value: Any) -> Any:
@@ -212,7 +212,7 @@ class Draft:
     layers: dict[str, dict[str, Value]]
     """The values as they were merged, before components were chosen."""
     plugins: Mapping[str, type[Options]]
-    """By table, the options of plugins as such."""
+    """By table, the options of the plugins themselves."""
 
     def over(
         self,
@@ -220,7 +220,7 @@ class Draft:
         overrides: Mapping[str, Mapping[str, Any]],
         origin: str = _COMMAND_LINE,
     ) -> Draft:
-        """The draft under more overrides. Raises UsageError."""
+        """The draft with more overrides on top. Raises UsageError."""
         layer = _override_layer(overrides, tables_of(plugins), origin)
         return _chosen(plugins, self.preset, _overlaid(plugins, self.layers, layer))
 
@@ -346,8 +346,8 @@ def draft(
 ) -> Draft:
     """Merge the layers and choose the components.
 
-    ``overrides`` are tables of plain values, as a command line gives them, or whoever ``origin``
-    names; ``env`` is looked through for ``STYLEPIPE_<TABLE>_<KEY>``. Raises UsageError.
+    ``overrides`` are tables of plain values, from the command line or from what ``origin`` names;
+    ``env`` is looked through for ``STYLEPIPE_<TABLE>_<KEY>``. Raises UsageError.
     """
     presets = chain(plugins, preset)
     layers: list[dict[str, dict[str, Value]]] = [
@@ -421,8 +421,8 @@ def _overlay(
 ) -> dict[str, Value]:
     old, new = below.get("use") or _implied(table, below), above.get("use")
     if new and (new.value == "none" or (old and old.value != new.value)):
-        # another component: options meant for the old one say nothing of it. What stands in the
-        # environment was written for no component in particular, and stays.
+        # another component: options meant for the old one do not apply to it. What the
+        # environment says was written for no component in particular, and stays.
         below = {k: v for k, v in below.items() if v.origin.startswith(_ENVIRONMENT)}
     elif table == "temporal" and old and "flow" in above:
         void = _flow_options(plugins, old, below.get("flow"), above["flow"])
@@ -433,7 +433,7 @@ def _overlay(
 
 
 def _flow_options(plugins: Plugins, method: Value, old: Value | None, new: Value) -> Iterable[str]:
-    """The keys of ``[temporal]`` that say nothing any more as another flow is chosen."""
+    """The keys of ``[temporal]`` that mean nothing once another flow is chosen."""
     name = old.value if old else DEFAULT_FLOW
     methods, flows = plugins.components(Temporal), plugins.components(Flow)
     if name == new.value or method.value not in methods or name not in flows:
@@ -444,9 +444,9 @@ def _flow_options(plugins: Plugins, method: Value, old: Value | None, new: Value
 def _of_others_dropped(
     plugins: Plugins, table: str, chosen: Sequence[type[Component]], values: Mapping[str, Value]
 ) -> dict[str, Value]:
-    """Without what the environment says of options that only other components of the stage have.
+    """The values without environment variables for other components of the stage.
 
-    A variable is set once for all jobs; what no component knows stays, to be refused.
+    A variable is set once for all jobs; one that no component knows stays, to be refused.
     """
     mine = {key for keys in option_keys(chosen) for key in keys}
     mine |= {s.name for s in ENGINE[table].specs()} if table in ENGINE else set()
@@ -504,13 +504,13 @@ def _key(name: str) -> str:
 
 
 def _implied(table: str, values: Mapping[str, Value]) -> Value | None:
-    """A file of masks means the masker ``files``; any key of ``[temporal]`` a method."""
-    telling = [
+    """A file of masks means the masker ``files``; any key of ``[temporal]`` the method ``warp``."""
+    found = [
         v
         for k, v in values.items()
         if table == "temporal" or (table == "mask" and k in ("path", "regions"))
     ]
-    return Value(DEFAULT[table], telling[-1].origin, telling[-1].where) if telling else None
+    return Value(DEFAULT[table], found[-1].origin, found[-1].where) if found else None
 
 
 def _components(

@@ -188,7 +188,7 @@ def test_folders_that_are_no_plugins_are_told(tmp_path):
         r.origin: r.reason
         for r in Plugins([f"./{n}/" for n in ("empty", "two", "torn", "astray")]).records
     }
-    assert "is no plugin" in reasons["./empty/"]
+    assert "is not a plugin" in reasons["./empty/"]
     assert "has several plugins, a, b" in reasons["./two/"]
     assert "pyproject.toml cannot be read" in reasons["./torn/"]
     assert "has no module no_module" in reasons["./astray/"]

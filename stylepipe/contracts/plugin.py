@@ -50,7 +50,7 @@ class PluginContract:
     samples: ClassVar[Sequence[Path]] = ()
     """Good files for readers of formats that Pillow and FFmpeg do not write."""
     contracts: ClassVar[Mapping[str, type[ComponentContract]]] = {}
-    """By a component's name, a contract of its own, for what needs other sizes or fixtures."""
+    """By a component's name, a contract of yours, where it needs other sizes or fixtures."""
     plugins: ClassVar[Plugins]
     record: ClassVar[PluginRecord]
 
@@ -74,7 +74,7 @@ class PluginContract:
 
     @classmethod
     def _options_for(cls, component: type[Component]) -> dict[str, Any]:
-        """Those of its name, without what only another component of this name has."""
+        """Those for its name, without those that only another component of this name has."""
         others = [c for c in cls.record.components if c.name == component.name]
         mine = {spec.name for spec in component.Options.specs()}
         theirs = {spec.name for c in others for spec in c.Options.specs()} - mine
@@ -110,7 +110,7 @@ class PluginContract:
 
 
 class _Listening(Report):
-    """Keeps what is told."""
+    """Keeps what is reported."""
 
     def __init__(self, **more: Any) -> None:
         super().__init__(**more)
