@@ -30,13 +30,11 @@ _METHODS = {
     "masker": ("mask",),
     "stylizer": ("stylize",),
     "flow": ("flow",),
-    "temporal": (),
     "writer": ("open_sink",),
     "training": ("train",),
 }
-"""What a component of each stage must define itself."""
+"""What a component of each stage must define itself; a temporal method by its mode."""
 _TEMPORAL_METHODS = {"guide": ("motion", "guide"), "filter": ("filter",), "shot": ("paint_shot",)}
-"""By its mode, what a temporal method must define itself."""
 _AT_LEAST_1 = ("batch", "min_side", "max_styles", "scale")
 """Numbers of Caps that cannot be 0; none can be negative."""
 
@@ -72,10 +70,7 @@ def check_component(cls: type[Component], stage: str, base: type[Component]) -> 
         raise TypeError(f"{who}: 'none' means that no component is used; choose another name")
     if issubclass(cls, Stylizer) and name in VERBS:
         raise TypeError(f"{who}: stylepipe {name} is a command already; choose another name")
-    needed = _METHODS[stage]
-    if issubclass(cls, Temporal):
-        needed = _TEMPORAL_METHODS[cls.mode]
-    for method in needed:
+    for method in _TEMPORAL_METHODS[cls.mode] if issubclass(cls, Temporal) else _METHODS[stage]:
         if getattr(cls, method) is getattr(base, method):
             raise TypeError(f"{who} does not define {method}()")
         if not callable(getattr(cls, method)):

@@ -179,12 +179,14 @@ class Plugins:
             result = f"raised {_reason(error)}"
             raise
         finally:
-            if self._trace and hook in record.hooks:
+            if self._trace:
                 spent = 1000 * (time.perf_counter() - start)
                 tell(printable(f"trace: {record.name}.{hook} {spent:.1f} ms: {result}"))
 
     def _handed_over(self, hook: str, record: PluginRecord) -> list[Any]:
         """All that a registering hook of one plugin returns."""
+        if hook not in record.hooks:
+            return []
         implementations = self._caller(hook, record).get_hookimpls()
         results = self._call(hook, record)
         for result in results:
@@ -336,6 +338,8 @@ class Plugins:
     ) -> None:
         """Call a hook plugin by plugin; only ``refusals`` pass through."""
         for record in self._working:
+            if hook not in record.hooks:
+                continue
             try:
                 self._call(hook, record, **arguments)
             except BaseException as error:  # an observer must not end hours of work
