@@ -1,4 +1,4 @@
-"""Runs the contracts of a plugin, without a test of its author's."""
+"""Runs the contracts of a plugin, for which its author need not write a test."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ class TestPlugin(PluginContract):
 
 @dataclass(frozen=True)
 class Checked:
-    """What came of a check."""
+    """The result of a check."""
 
     fine: bool
     text: str
-    """What is broken, and one line that sums it up."""
+    """What is broken, and a last line that sums it up."""
 
 
 def check_plugin(plugin: str, samples: Sequence[Path] = (), sets: Sequence[str] = ()) -> Checked:
-    """Load a plugin and run its contracts under pytest, in a process of its own.
+    """Load a plugin and run its contracts under pytest, in a separate process.
 
-    ``samples`` are good files for its readers, ``sets`` texts ``NAME.KEY=VALUE``: options of
-    components. Raises UsageError if there is no such plugin, SetupError without pytest.
+    ``samples`` are good files for its readers, ``sets`` are options of components,
+    as ``NAME.KEY=VALUE``. Raises UsageError if there is no such plugin, SetupError without pytest.
     """
     if importlib.util.find_spec("pytest") is None:
         raise SetupError("checking a plugin needs pytest: python -m pip install pytest")
@@ -49,8 +49,7 @@ def check_plugin(plugin: str, samples: Sequence[Path] = (), sets: Sequence[str] 
         plugin = str(Path(plugin).expanduser().resolve())
     plugins = Plugins([plugin])
     record = plugins.record(plugin)
-    is_module = is_path(plugin) or importlib.util.find_spec(plugin.partition(".")[0])
-    if record.error and not is_module:
+    if record.error and not (is_path(plugin) or _is_module(plugin.partition(".")[0])):
         known = [r.name for r in plugins.records if r is not record]
         hint = f"{suggest(plugin, known)}; known: {', '.join(known)}"
         raise UsageError(f"no plugin or module {plugin!r}{hint}")
@@ -62,7 +61,7 @@ def check_plugin(plugin: str, samples: Sequence[Path] = (), sets: Sequence[str] 
             plugin=plugin, options=options, samples=[str(s.resolve()) for s in samples]
         )
         Path(folder, "test_plugin.py").write_text(test, encoding="utf-8")
-        # Neither the plugins of pytest that happen to be installed nor anybody's settings.
+        # Without the pytest plugins that happen to be installed, and without anybody's settings.
         call = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-rs", "--color=no"]
         call += ["-p", "stylepipe.testing", "-p", "no:cacheprovider", "-c", os.devnull]
         call += ["--rootdir", folder, "test_plugin.py"]
@@ -71,10 +70,20 @@ def check_plugin(plugin: str, samples: Sequence[Path] = (), sets: Sequence[str] 
         done = subprocess.run(
             call, cwd=folder, env=env, capture_output=True, text=True, errors="replace"
         )
-    *lines, last = (done.stdout.rstrip() or done.stderr.rstrip()).splitlines()
-    if fine := done.returncode == 0:
+    lines = (done.stdout.rstrip() or done.stderr.rstrip()).splitlines()
+    if done.returncode < 0 or not lines:  # a library crashed, or the system ran out of memory
+        lines.append(f"broken: pytest ended with exit code {done.returncode} and no result")
+    last = lines.pop()
+    if fine := done.returncode == 0 and "passed" in last:
         lines = [line for line in lines if line.startswith("SKIPPED")]
     return Checked(fine, "\n".join([*lines, f"{record.name}: {last}"]))
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ValueError:  # such as __main__, which has no file
+        return False
 
 
 def _options(sets: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def named(stage: str, component: Any) -> str:
-    """How messages call a component: with the plugin that brings it."""
+    """How messages name a component: with the plugin it comes from."""
     owner = f" of plugin {component.plugin}" if component.plugin else ""
     return f"{stage} {component.name!r}{owner}"
 
@@ -25,8 +25,10 @@ def checked_tensor(
     device: torch.device | None = None,
     why: str = "",
 ) -> torch.Tensor:
-    """A tensor that a component returned. Raises ItemError unless it is one of ``shape``, of
-    floating point, on ``device`` if that is given; ``why`` explains the shape.
+    """A tensor that a component returned.
+
+    Raises ItemError unless it has ``shape``, floating-point numbers, and is on ``device`` where one
+    is given; ``why`` explains the shape.
     """
     import torch
 

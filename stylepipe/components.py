@@ -29,41 +29,41 @@ PaintFrame = Callable[[Frame, Guide | None], "np.ndarray"]
 Warmup = int | Literal["shot"]
 
 
-def _unheard(share: float, text: str) -> None:
-    """Nobody watches."""
+def _no_progress(share: float, text: str) -> None:
+    """Shows nothing."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """What the engine tells a component when it is opened."""
+    """What the engine passes to a component when it opens it."""
 
     device: Device
     """Where tensors live, and the number type that is fast there."""
     memory: int
     """Bytes of working memory the job may use."""
     log: Callable[[str], None]
-    """Says one line to the user."""
-    progress: Callable[[float, str], None] = _unheard
-    """For work of minutes on one picture: shows the share done, 0..1, and a few words beside."""
+    """Shows the user one line."""
+    progress: Callable[[float, str], None] = _no_progress
+    """For minutes of work on one picture: shows the share done, 0..1, and a few words."""
     damaged: Damaged = refuse
-    """For readers: says what is torn or missing in the file in hand, in words to follow its name.
+    """For readers: reports what is torn or missing in the file, in words to follow its name.
 
-    Call it, as often as there are damages, while probing or yielding frames. It returns where what
-    decodes is to be painted (``--on-damage warn``), and raises DamageError where not: let that
-    pass. What cannot be decoded at all is no damage but an ItemError.
+    Call it once for each damage, while probing or yielding frames. It returns where the rest of the
+    file is to be painted (``--on-damage warn``), and raises DamageError where not; do not catch
+    that. For a file that cannot be decoded at all, raise ItemError instead.
     """
     max_pixels: int = MAX_PIXELS
-    """Most pixels of a picture that is read beside the inputs: a mask, a painting, a map."""
+    """Most pixels allowed in a picture that is not an input: a mask, a painting, a map."""
 
 
 class Component:
-    """What all kinds of components share. The class docstring's first line is the summary."""
+    """Base of all components. The first line of a class's docstring is its summary."""
 
     name: ClassVar[str]
-    """How users call it: lower case, words joined by ``-``."""
+    """What users call it: lower case, words joined by ``-``."""
     Options: ClassVar[type[Options]] = Options
     plugin: ClassVar[str] = ""
-    """The plugin that brought it; set when that is registered, for messages to name."""
+    """The plugin it comes from, for messages; set at registration."""
 
     def __init__(self, options: Any) -> None:
         """Keep the options; cheap, nothing is loaded."""
@@ -72,33 +72,36 @@ class Component:
     def files(self) -> Iterable[Path]:
         """Files and folders that results depend on: when one changes, results are made anew.
 
-        By default those that options of type Path name. Called before :meth:`open`.
+        By default those named by options of type Path. Called before :meth:`open`.
         """
-        return [v for v in vars(self.options).values() if isinstance(v, Path)]
+        values = vars(self.options).values()
+        several = [v if isinstance(v, tuple) else (v,) for v in values]
+        return [path for paths in several for path in paths if isinstance(path, Path)]
 
     def check_item(self, item: Item, info: Info) -> None:
-        """Raise ItemError if the item cannot be done, as far as is quickly seen: it has no mask ...
+        """Check quickly that the item can be done. Raises ItemError, as for a missing mask.
 
-        Asked of masker, temporal method, flow, stylizer and writer before the item is read, in the
-        reading thread; where ``strength`` is 0, of the writer alone. ``--dry-run`` asks, too, and
-        opens none of them. Must not import torch, and writes nothing.
+        Called for masker, temporal method, flow, stylizer and writer before the item is read, in
+        the reading thread; where ``strength`` is 0, for the writer alone. ``--dry-run`` calls it,
+        too, and opens none of them. Must not import torch or write anything.
         """
 
     def rehearse(self) -> None:
-        """In a dry run, instead of :meth:`open`: raise UsageError or SetupError for what would be
-        refused there, or have to be fetched. Must import torch only where options ask for what
-        nothing else can judge; fetches and writes nothing.
+        """Called in a dry run, instead of :meth:`open`, to check what that would refuse or fetch.
+
+        Raises UsageError or SetupError. Must import torch only where options ask for what nothing
+        else can judge, and must not fetch or write anything.
         """
 
     def open(self, context: Context) -> None:
-        """Load weights, pick buffers. May raise SetupError or UsageError."""
+        """Load weights, allocate buffers. Raises SetupError or UsageError."""
 
     def close(self) -> None:
         """Release all resources; called once for each :meth:`open`, also after errors."""
 
 
 def is_bundled(cls: type[Component]) -> bool:
-    """Whether a component belongs to stylepipe itself, and not to a plugin of others."""
+    """Whether a component belongs to stylepipe itself and not to a third-party plugin."""
     return cls.__module__.partition(".")[0] in ("stylepipe", "stylepipe_plugins")
 
 
@@ -120,15 +123,15 @@ class Reader(Component):
     def claims(self, folder: Path) -> bool:
         """Whether a folder, named or met in another, is one input, which this reader reads.
 
-        Its files are no inputs then. Asked before :meth:`open`; looks at names only.
+        Its files are not inputs then. Called before :meth:`open`; looks at names only.
         """
         return False
 
     def pages(self, path: Path) -> int:
-        """How many inputs the file is: pages, of which each becomes a result of its own.
+        """How many inputs the file is: pages, each of which becomes a separate result.
 
-        0 for a file that is one input. Asked before :meth:`open`, where the reader has the suffix.
-        ``item.page`` tells :meth:`frames` which it is. May raise ItemError: the file fails then.
+        0 for a file that is one input. Called before :meth:`open`, where the reader has the suffix.
+        ``item.page`` is the page that :meth:`frames` is to read. Raises ItemError: the file fails.
         """
         return 0
 
@@ -139,8 +142,8 @@ class Reader(Component):
     def probe(self, path: Path) -> Info | None:
         """Describe the file without decoding all of it; None if another reader should have it.
 
-        Raises ItemError, in one sentence, if nothing in the file can be decoded. Of a file that is
-        whole in part only, :attr:`Context.damaged` is told, here or by :meth:`frames`.
+        Raises ItemError, in one sentence, if nothing in the file can be decoded. Damage to a
+        part of it is reported by :attr:`Context.damaged`, here or in :meth:`frames`.
         """
         raise NotImplementedError
 
@@ -176,14 +179,14 @@ class Masker(Component):
     """It looks for masks by the item's path: pictures in memory have none for it."""
     regions: Sequence[str] | None = None
     """Names of the regions, one a plane of :meth:`mask`: of letters, digits, ``-``, ``_``, ``#``.
-    None: there is one plane, where to paint. Empty: :meth:`regions_of` tells them of each item."""
+    None: there is one plane, where to paint. Empty: :meth:`regions_of` names them for each item."""
 
     def regions_of(self, item: Item) -> Sequence[str]:
         """The regions of all frames of an item, where there are any. Raises ItemError."""
         return self.regions or ()
 
     def check(self) -> None:
-        """Raise UsageError if what all items need is not there, as far as is quickly seen.
+        """Check quickly that what all items need is there. Raises UsageError.
 
         Called before :meth:`open`, and by ``--dry-run`` instead of it; must not import torch.
         """
@@ -198,7 +201,7 @@ class Masker(Component):
 
 
 class Flow(Component):
-    """Optical flow between two frames, for temporal methods and whoever else asks."""
+    """Optical flow between two frames, for temporal methods and others."""
 
     def flow(self, a: Frame, b: Frame) -> torch.Tensor:
         """Return 12HW, float32, CPU: for each pixel of ``a`` the way (dx, dy), in pixels, to ``b``.
@@ -215,7 +218,7 @@ class Temporal(Component):
 
     ``guide``
         before each frame is painted: :meth:`motion` and :meth:`guide` say what the previous frame
-        and its result tell of it (Ruder et al. 2016: optical flow, and trust in it). A stylizer
+        and its result imply for it (Ruder et al. 2016: optical flow, and trust in it). A stylizer
         whose caps say ``temporal="native"`` uses the guide itself; :meth:`blend` serves all others.
     ``filter``
         after it was painted: :meth:`filter` sees the results around each frame, as far as
@@ -262,7 +265,7 @@ class Temporal(Component):
     def motion(self, frame: Frame, previous: Frame) -> Any:
         """Find what :meth:`guide` needs of two source frames of one shot.
 
-        Called in a thread of its own, ahead of the painting; a few megabytes are fine.
+        Called in a separate thread, ahead of the painting; it may return a few megabytes.
         """
         return None
 
@@ -324,7 +327,7 @@ class StyleRef:
     weight: float
     """Positive; the weights of a job sum to 1."""
     region: str = ""
-    """The only region that it is for, by name; empty where the user named none."""
+    """Name of the only region it paints; empty where the user named none."""
 
     @property
     def path(self) -> Path:
@@ -334,7 +337,7 @@ class StyleRef:
 
 @dataclass(frozen=True)
 class StyleInfo:
-    """A style that a stylizer brings along, for ``stylepipe styles``."""
+    """A style that comes with a stylizer, for ``stylepipe styles``."""
 
     name: str
     title: str
@@ -343,7 +346,7 @@ class StyleInfo:
 
 @dataclass(frozen=True)
 class Caps:
-    """What the engine must know of a stylizer before any weight is loaded."""
+    """What the engine must know about a stylizer before any weights are loaded."""
 
     needs_style: bool = True
     max_styles: int | None = None
@@ -407,7 +410,7 @@ class Stylizer(Component):
         items: Sequence[Item] = (),
         masker: Masker | None = None,
     ) -> None:
-        """Raise UsageError if one of the job's styles is not there, as far as is quickly seen.
+        """Check quickly that the job's styles are there. Raises UsageError if one is not.
 
         ``items`` are what the job is to do, ``masker`` says where. Called before :meth:`open`, and
         by ``--dry-run`` instead of it; must not import torch. By default a style is one of
@@ -429,36 +432,36 @@ class Stylizer(Component):
         ``regions`` are the masker's: None where it has none, empty where they are not known yet.
         Raises UsageError where styles and regions do not match.
         """
-        named = [style.region for style in styles if style.region]
+        chosen = [style.region for style in styles if style.region]
         if regions is None:
-            if named:
+            if chosen:
                 raise UsageError(
-                    f"a style is for the region {named[0]!r}, but there are no regions; pass "
+                    f"a style is for the region {chosen[0]!r}, but there are no regions; pass "
                     "--regions with a map of them, or --mask with a masker that finds them"
                 )
             return []
         if not styles:
-            raise UsageError("each region is painted in a style of its own: name some by --style")
+            raise UsageError("each region is painted in its own style: name some by --style")
         if len({style.weight for style in styles}) > 1:
             raise UsageError(
                 "each region is painted by one style, so weights of styles mean nothing; leave "
                 "them out"
             )
-        if named and len(named) < len(styles):
+        if chosen and len(chosen) < len(styles):
             raise UsageError("name the region of every style, as STYLE@REGION, or of none")
-        if twice := next((name for name in named if named.count(name) > 1), None):
+        if twice := next((name for name in chosen if chosen.count(name) > 1), None):
             raise UsageError(f"there are two styles for the region {twice!r}: leave one out")
-        if regions and not named and len(styles) != len(regions):
+        if regions and not chosen and len(styles) != len(regions):
             raise UsageError(
                 f"regions of the picture: {len(regions)}, styles: {len(styles)}; give one style a "
                 f"region, in the order {', '.join(regions)}, or name regions: STYLE@{regions[0]}"
             )
-        for name in named if regions else ():
+        for name in chosen if regions else ():
             if name not in regions:
                 raise UsageError(
                     f"no region {name!r}{suggest(name, regions)}; there are {', '.join(regions)}"
                 )
-        return [regions.index(name) for name in (named or regions) if regions]
+        return [regions.index(name) for name in (chosen or regions) if regions]
 
     def prepare(self, styles: Sequence[StyleRef]) -> None:
         """Load the styles of the job, once, after :meth:`open`. May raise UsageError."""
@@ -466,7 +469,7 @@ class Stylizer(Component):
     def reset(self, item: Item) -> None:
         """A new item or a new scene begins: forget what belonged to the old one.
 
-        Scenes are told apart where there is a temporal method, or ``caps.warmup`` is not 0.
+        Scenes are detected where there is a temporal method, or ``caps.warmup`` is not 0.
         """
 
     def stylize(self, batch: Batch) -> torch.Tensor:
@@ -486,7 +489,7 @@ class Training(Component):
 
     def train(self, context: Context) -> None:
         """Train, and write the result where the options say. Raises UsageError, SetupError, and
-        StylepipeError where the training comes to nothing.
+        StylepipeError where the training fails.
         """
         raise NotImplementedError
 
@@ -508,7 +511,7 @@ class Sink:
         raise NotImplementedError
 
     def abort(self) -> None:
-        """Close the files; what can serve a later run may stay in the work folder."""
+        """Close and remove the files; what a later run can use may stay in the work folder."""
 
 
 class Writer(Component):
@@ -526,8 +529,8 @@ class Writer(Component):
         """Begin to write ``path``: a file with the suffix of ``item.output``, or a folder.
 
         ``path`` is a temporary name that the engine renames only when the sink was closed, so no
-        half-written output is ever seen under its final name. ``work`` is a folder of the item's
-        own on the same disk; it outlives a killed run and is removed when the item is done. A
-        folder is made by the sink, and is there with all that is in it when a killed run goes on.
+        half-written output is ever seen under its final name. ``work`` is a folder for this
+        item on the same disk; it outlives a killed run and is removed when the item is done. A
+        folder is made by the sink, and still holds what was in it when a killed run resumes.
         """
         raise NotImplementedError

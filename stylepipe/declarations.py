@@ -1,6 +1,6 @@
-"""What a plugin declares, checked when it is registered: a mistake then breaks that plugin alone.
+"""Checks what a plugin declares when it is registered: a mistake breaks that plugin alone.
 
-Whatever is wrong raises TypeError in one sentence, which the plugin's record keeps.
+Raises TypeError, in one sentence, which the plugin's record keeps.
 """
 
 from __future__ import annotations
@@ -30,13 +30,11 @@ _METHODS = {
     "masker": ("mask",),
     "stylizer": ("stylize",),
     "flow": ("flow",),
-    "temporal": (),
     "writer": ("open_sink",),
     "training": ("train",),
 }
-"""What a component of each stage must define itself."""
+"""What a component of each stage must define itself; a temporal method by its mode."""
 _TEMPORAL_METHODS = {"guide": ("motion", "guide"), "filter": ("filter",), "shot": ("paint_shot",)}
-"""By its mode, what a temporal method must define itself."""
 _AT_LEAST_1 = ("batch", "min_side", "max_styles", "scale")
 """Numbers of Caps that cannot be 0; none can be negative."""
 
@@ -52,7 +50,7 @@ def check_hooks(plugin: object) -> None:
             raise TypeError(f"unknown hook {name!r}{suggest(name, HOOKS)}")
     if not any(hasattr(getattr(plugin, name, None), "stylepipe_impl") for name in dir(plugin)):
         raise TypeError(
-            "it has no hook: hand over component classes, or an empty list, by a function "
+            "it has no hook: return component classes, or an empty list, from a function "
             "stylepipe_components marked with @stylepipe.hookimpl"
         )
 
@@ -72,10 +70,7 @@ def check_component(cls: type[Component], stage: str, base: type[Component]) -> 
         raise TypeError(f"{who}: 'none' means that no component is used; choose another name")
     if issubclass(cls, Stylizer) and name in VERBS:
         raise TypeError(f"{who}: stylepipe {name} is a command already; choose another name")
-    needed = _METHODS[stage]
-    if issubclass(cls, Temporal):
-        needed = _TEMPORAL_METHODS[cls.mode]
-    for method in needed:
+    for method in _TEMPORAL_METHODS[cls.mode] if issubclass(cls, Temporal) else _METHODS[stage]:
         if getattr(cls, method) is getattr(base, method):
             raise TypeError(f"{who} does not define {method}()")
         if not callable(getattr(cls, method)):
@@ -121,9 +116,9 @@ def _check_option(spec: OptionSpec, reserved: set[str]) -> None:
     if not _KEY.fullmatch(spec.name):
         raise TypeError("its name must be lower case, without a leading '_'")
     if spec.name in {"use", *reserved}:
-        raise TypeError("its name is a key of the engine's own; choose another")
+        raise TypeError("its name is a key of the engine; choose another")
     if not (isinstance(spec.help, str) and spec.help.strip()):
-        raise TypeError("say in its help what it does")
+        raise TypeError("its help must say what it does")
     if spec.short is not None and not re.fullmatch("[a-zA-Z]", str(spec.short)):
         raise TypeError(f"short is one letter, not {shown(spec.short)}")
     if not isinstance(spec.choices, tuple) or any(type(c) is not spec.kind for c in spec.choices):

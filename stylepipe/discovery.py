@@ -16,7 +16,7 @@ VARIABLE = "STYLEPIPE_PLUGINS"
 
 
 def in_order(points: Iterable[EntryPoint]) -> list[EntryPoint]:
-    """The entry points by name; our own come first, so that their components' names hold."""
+    """The entry points by name, our own first: theirs are the names that hold."""
     return sorted(points, key=lambda p: (p.dist is None or p.dist.name != GROUP, p.name))
 
 
@@ -30,8 +30,14 @@ def from_environment(environ: Mapping[str, str]) -> tuple[list[str], set[str]]:
     return [word for word in words if not word.startswith("-")], blocked
 
 
+def without_repeats(specs: Iterable[str]) -> list[str]:
+    """The plugins that the user gave, each once, however its path is written."""
+    paths = {Path(s).expanduser().resolve() if is_path(s) else s: s for s in reversed([*specs])}
+    return [*reversed(paths.values())]
+
+
 def plugin_name(spec: str) -> str:
-    """How a plugin that was asked for is called: as its file, its entry point or its module."""
+    """The name of a plugin that the user gave: of its file, its entry point or its module."""
     if not is_path(spec):
         return spec
     path = Path(spec).expanduser()
@@ -40,7 +46,7 @@ def plugin_name(spec: str) -> str:
 
 
 def is_path(spec: str) -> bool:
-    """Whether a plugin is asked for by file or folder rather than by the name of a module."""
+    """Whether a plugin is given as a file or folder rather than as a module."""
     if spec.endswith(".py") or "/" in spec or "\\" in spec:
         return True
     return not spec.replace(".", "").isidentifier() and Path(spec).is_dir()
@@ -49,8 +55,7 @@ def is_path(spec: str) -> bool:
 def load(spec: str) -> ModuleType:
     """Import a plugin: a module by name, a file, a package's folder, or a project's.
 
-    Raises whatever the module raises, and FileNotFoundError or ImportError, in one sentence, where
-    there is none.
+    Raises whatever the module raises, and FileNotFoundError or ImportError if there is none.
     """
     if not is_path(spec):
         return importlib.import_module(spec)
@@ -61,7 +66,7 @@ def load(spec: str) -> ModuleType:
         raise FileNotFoundError(f"no plugin file {spec}")
     module_spec = importlib.util.spec_from_file_location(f"stylepipe_plugin_{path.stem}", path)
     if module_spec is None or module_spec.loader is None:
-        raise ImportError(f"{spec} is no Python file; its name must end in .py")
+        raise ImportError(f"{spec} is not a Python file; its name must end in .py")
     module = importlib.util.module_from_spec(module_spec)
     sys.modules[module_spec.name] = module
     try:
@@ -81,8 +86,8 @@ def _load_folder(folder: Path) -> ModuleType:
     for module in points.values():
         return _load_below(next(_homes(folder, module)), module)
     raise FileNotFoundError(
-        f"{folder} is no plugin: it has neither an __init__.py nor a pyproject.toml with an entry "
-        "point in the group stylepipe"
+        f"{folder} is not a plugin: it has neither an __init__.py nor a pyproject.toml with an "
+        "entry point in the group stylepipe"
     )
 
 
@@ -108,7 +113,7 @@ def _homes(folder: Path, module: str) -> Iterator[Path]:
 
 
 def _load_below(home: Path, name: str) -> ModuleType:
-    """Import a module from a folder, and no namesake from elsewhere."""
+    """Import a module from a folder, and refuse a namesake from elsewhere."""
     sys.path.append(str(home))
     importlib.invalidate_caches()
     module = importlib.import_module(name)

@@ -1,4 +1,4 @@
-"""Puts what the fields of a class mean into its ``help()``.
+"""Adds the meaning of a class's fields to its ``help()``.
 
 A field is documented once, by the text below it in the source, where readers and documentation
 tools look; Python itself forgets that text.
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 
 class _HelpWithFields:
-    """A docstring that reads the source when somebody asks for it, and not before."""
+    """A docstring that reads the source only when it is asked for."""
 
     def __init__(self, text: str | None) -> None:
         self._text = text
@@ -22,7 +22,7 @@ class _HelpWithFields:
     def __get__(self, instance: object, owner: type) -> str | None:
         try:
             source = textwrap.dedent(inspect.getsource(owner))
-        except (OSError, TypeError):  # there is no source at hand
+        except (OSError, TypeError):  # the source is not available
             return self._text
         fields = [f"{name}: {kind}\n{meaning}" for name, kind, meaning in _fields(source)]
         if not fields:
@@ -31,7 +31,7 @@ class _HelpWithFields:
 
 
 def show_fields(cls: type) -> None:
-    """Let ``help(cls)`` tell the fields that have a text below them."""
+    """Make ``help(cls)`` list the fields that have a text below them."""
     type.__setattr__(cls, "__doc__", _HelpWithFields(cls.__doc__))
 
 

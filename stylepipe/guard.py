@@ -1,7 +1,7 @@
-"""What components hand to the engine, checked where it comes in.
+"""Checks what components return to the engine.
 
-Whatever cannot be right costs its item, by an ItemError that names the component and its plugin.
-The checks are cheap: of pixels on the device only one reduction a call is made.
+Raises ItemError, which names the component and its plugin, for what cannot be right. The checks are
+cheap: one reduction per call of the pixels on the device.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import torch
 
 MEANS = (-0.2, 1.5)
-"""Between these lies the mean of any painted picture in [0, 1], strokes that overshoot included."""
+"""Bounds of the mean of a painted picture in [0, 1], strokes that overshoot included."""
 _SLACK = 0.01
 """How far a mask may exceed [0, 1]."""
 _DEPTHS = {8: "uint8", 16: "uint16"}
@@ -94,7 +94,7 @@ def mask(result: Any, shape: Sequence[int], masker: Masker) -> torch.Tensor:
 
 
 def info(result: Any, reader: Reader) -> Info | None:
-    """What a reader says of a file: None, or an Info of its kind with a size that can be."""
+    """What a reader says of a file: None, or an Info of its kind with a possible size."""
     if result is None:
         return None
     who = named("reader", reader)
@@ -156,7 +156,7 @@ def sink(result: Any, writer: Writer) -> Sink:
 
 
 def written(path: Path, writer: Writer) -> None:
-    """A sink was closed: its file is there."""
+    """Check that a closed sink has left its file."""
     if not path.exists():
         raise ItemError(f"{named('writer', writer)} closed its output and wrote no file")
 

@@ -30,7 +30,7 @@ def stylepipe_components() -> Iterable[type[Component]]:  # type: ignore[empty-b
     """Return component classes; the base class says which stage each belongs to.
 
     Called once. Import torch inside methods, not here: this runs for ``--help`` too. Names are
-    unique within a stage: a plugin that brings one that is there already is broken as a whole.
+    unique within a stage: a plugin that uses one that is taken is broken as a whole.
     """
 
 
@@ -41,7 +41,7 @@ def stylepipe_presets() -> Iterable[Path]:  # type: ignore[empty-body]
 
 @hookspec
 def stylepipe_options() -> type[Options]:  # type: ignore[empty-body]
-    """Return the Options class of the plugin as such, for its hooks. Called once.
+    """Return the Options class of the plugin itself, for its hooks. Called once.
 
     The plugin's name is their table: ``[NAME]`` in a preset, ``--NAME-OPTION`` as a flag,
     ``--set NAME.OPTION=VALUE``, ``STYLEPIPE_NAME_OPTION`` in the environment. The hooks of a job
@@ -59,8 +59,9 @@ def stylepipe_commands(cli: click.Group) -> None:
 
 @hookspec
 def stylepipe_job_start(job: Job, items: Sequence[Item]) -> None:
-    """The options of ``job`` are valid, ``items`` are what it found to do, in order, and nothing
-    was opened yet; raise UsageError to refuse. Called for dry runs too.
+    """``job`` is about to start on ``items``, which are in order; raise UsageError to refuse.
+
+    Its options are valid, and nothing has been opened yet. Called for dry runs too.
 
     Any other exception, here and in the two hooks below, is reported; the job continues.
     """
@@ -70,11 +71,11 @@ def stylepipe_job_start(job: Job, items: Sequence[Item]) -> None:
 def stylepipe_item_done(job: Job, item: Item, outcome: Outcome) -> None:
     """``item`` of ``job`` ended as ``outcome`` says. Called once per item, in order.
 
-    An item on which an earlier run died was set aside, and comes last. ``item.output`` is there if
+    An item on which an earlier run died is set aside, and comes last. ``item.output`` exists if
     ``outcome.status`` is ``done``.
     """
 
 
 @hookspec
 def stylepipe_job_done(job: Job, report: Report) -> None:
-    """``job`` is over; ``report`` sums it up. Called always, also after an interruption."""
+    """``job`` is over; ``report`` sums it up. Always called, even after an interruption."""

@@ -32,6 +32,8 @@ TABLES: dict[str, type[Component]] = {
     "temporal": Temporal,
     "output": Writer,
 }
+PRESET_KEYS = ("description", "extends")
+"""Keys of a preset that stand outside its tables."""
 SHARED = ("input", "output")
 """Tables whose keys go to every component that has them, unless ``use`` picks one."""
 DEFAULT = {"mask": "files", "temporal": "warp"}

@@ -154,7 +154,9 @@ class Options:
         for spec in specs:
             for name in spec.only_if:
                 if name not in hints:
-                    raise TypeError(f"option {spec.name!r} depends on {name!r}, which is no option")
+                    raise TypeError(
+                        f"option {spec.name!r} depends on {name!r}, which is not an option"
+                    )
         return specs
 
     @classmethod
@@ -221,8 +223,8 @@ def convert(spec: OptionSpec, value: Any) -> Any:
 def _convert_one(spec: OptionSpec, value: Any) -> Any:
     try:
         converted = _CONVERT[spec.kind](value)
-    except OverflowError:  # of which not even the text can be relied on
-        raise UsageError(f"{spec.name} is no number of sensible size") from None
+    except OverflowError:  # even its text may be too long to show
+        raise UsageError(f"{spec.name} is not a number of sensible size") from None
     except (TypeError, ValueError):
         wanted = {bool: "true or false", int: "a whole number", float: "a number"}
         what = wanted.get(spec.kind, "text")

@@ -32,7 +32,7 @@ from stylepipe.components import (
 )
 from stylepipe.declarations import HOOKS, NAME, check_component, check_hooks, check_options
 from stylepipe.errors import SetupError, StylepipeError, UsageError, sentence, suggest
-from stylepipe.job import TABLES
+from stylepipe.job import PRESET_KEYS, TABLES
 from stylepipe.options import Options
 from stylepipe.stdio import printable, tell
 from stylepipe.texts import shown
@@ -62,34 +62,34 @@ _NO = ("", "0", "false", "no", "off")
 
 @dataclass(eq=False)
 class PluginRecord:
-    """One plugin, and what it brings."""
+    """One plugin, and what it provides."""
 
     name: str
     origin: str
-    """Distribution and version, or the path or module by which it was asked for."""
+    """Distribution and version, or the path or module the user gave."""
     error: str | None = None
     """The traceback, if it is broken."""
     reason: str = ""
     """Why it is broken, in one sentence."""
     module: str = ""
     blocked: bool = False
-    """STYLEPIPE_PLUGINS has its name with a minus: it was not loaded."""
+    """STYLEPIPE_PLUGINS lists its name with a minus: it was not loaded."""
     hooks: list[str] = field(default_factory=list)
     components: list[type[Component]] = field(default_factory=list)
     presets: list[Path] = field(default_factory=list)
     """Its folders of presets."""
     options: type[Options] | None = None
-    """Options of the plugin as such, for its hooks."""
+    """Options of the plugin itself, for its hooks."""
     commands: list[str] = field(default_factory=list)
-    """Known once the command line was made."""
+    """Known once the command line has been built."""
 
 
 class Plugins:
     """All plugins of this process: those installed, then ``extra``, files, folders or modules.
 
     ``environ`` may name more in STYLEPIPE_PLUGINS, or block some, and ask for a line on stderr for
-    each call of a hook by ``STYLEPIPE_TRACE_PLUGINS=1``. What is broken is in :attr:`records`, and
-    nothing is raised.
+    each call of a hook by ``STYLEPIPE_TRACE_PLUGINS=1``. Broken plugins are listed in
+    :attr:`records`; nothing is raised.
     """
 
     def __init__(self, extra: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> None:
@@ -109,9 +109,9 @@ class Plugins:
         for name in sorted(blocked.difference(r.name for r in self.records)):
             record = PluginRecord(name, discovery.VARIABLE)
             self._load(record, partial(_nothing_to_block, name, [r.name for r in self.records]))
-        for spec in dict.fromkeys([*extra, *wanted]):
+        for spec in discovery.without_repeats([*extra, *wanted]):
             self._load(PluginRecord(_name_of(spec), spec), partial(discovery.load, spec))
-        # What one hands over may depend on what others have registered: losses are options.
+        # What one provides may depend on what others have registered: losses are options.
         for record, module in self._loaded:
             self._take(record, module)
 
@@ -143,7 +143,7 @@ class Plugins:
             self._loaded.append((record, module))
 
     def _take(self, record: PluginRecord, module: Any) -> None:
-        """Take over what a plugin hands over: all of it, or nothing."""
+        """Register all that a plugin provides, or nothing."""
         try:
             record.hooks = [h for h in HOOKS if self._caller(h, record).get_hookimpls()]
             record.presets = [_folder(p) for p in self._handed_over("stylepipe_presets", record)]
@@ -152,7 +152,7 @@ class Plugins:
             self._working.append(record)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # as above
+        except BaseException as error:  # a plugin may raise anything here, too
             self._give_up(record, module, error)
 
     def _give_up(self, record: PluginRecord, module: Any, error: BaseException) -> None:
@@ -168,7 +168,7 @@ class Plugins:
         return self._manager.subset_hook_caller(hook, others)
 
     def _call(self, hook: str, record: PluginRecord, **arguments: Any) -> list[Any]:
-        """Call one plugin's hook; every call of a hook is made here."""
+        """Call one plugin's hook; all calls go through here."""
         start = time.perf_counter()
         result = "None"
         try:
@@ -179,12 +179,14 @@ class Plugins:
             result = f"raised {_reason(error)}"
             raise
         finally:
-            if self._trace and hook in record.hooks:
+            if self._trace:
                 spent = 1000 * (time.perf_counter() - start)
                 tell(printable(f"trace: {record.name}.{hook} {spent:.1f} ms: {result}"))
 
     def _handed_over(self, hook: str, record: PluginRecord) -> list[Any]:
         """All that a registering hook of one plugin returns."""
+        if hook not in record.hooks:
+            return []
         implementations = self._caller(hook, record).get_hookimpls()
         results = self._call(hook, record)
         for result in results:
@@ -205,10 +207,11 @@ class Plugins:
                 f"stylepipe_options returns one class derived from stylepipe.Options, not "
                 f"{shown(classes)}"
             )
-        if record.name in TABLES or not NAME.fullmatch(record.name.replace("_", "-")):
+        taken = (*TABLES, *PRESET_KEYS)
+        if record.name in taken or not NAME.fullmatch(record.name.replace("_", "-")):
             raise TypeError(
-                f"a plugin with options cannot be named {record.name!r}, for its name is a table "
-                f"of presets, in lower case and none of {', '.join(TABLES)}"
+                f"a plugin with options cannot be named {record.name!r}: its name becomes a table "
+                f"of presets, so it must be lower case and none of {', '.join(taken)}"
             )
         check_options(classes[0], f"plugin {record.name}")
         return classes[0]
@@ -253,7 +256,7 @@ class Plugins:
         raise UsageError(f"no plugin {plugin!r}{suggest(plugin, known)}; known: {', '.join(known)}")
 
     def by_precedence(self, base: type[C]) -> tuple[type[C], ...]:
-        """The same, bundled ones last: the first reader or writer that has a suffix wins."""
+        """Those of :meth:`components`, bundled ones last: the first that takes a suffix wins."""
         return tuple(sorted(self.components(base).values(), key=is_bundled))
 
     def component(self, base: type[C], name: str) -> type[C]:
@@ -275,14 +278,14 @@ class Plugins:
         return [folder for record in self.records for folder in record.presets]
 
     def options(self) -> dict[str, type[Options]]:
-        """Options of plugins as such, by the plugin's name: their tables in presets."""
+        """Options of the plugins themselves by name, which is their table in presets."""
         return {r.name: r.options for r in self.records if r.options is not None}
 
     def add_commands(self, cli: click.Group) -> None:
         """Let plugins add commands to the command line, once.
 
-        A plugin that raises adds none, and one that takes another command's name not that one; its
-        record says so, and the rest of it works.
+        A plugin that raises adds none, and a command whose name is taken is left out; the record
+        says so, and the rest of the plugin works.
         """
         for record in self._working:
             if "stylepipe_commands" not in record.hooks:
@@ -311,7 +314,7 @@ class Plugins:
             cli.commands.update(after)
 
     def job_start(self, job: Job, items: Sequence[Item], log: Log | None = None) -> None:
-        """Tell plugins that a job is about to start on some items; any may refuse with UsageError.
+        """Announce that a job is about to start on ``items``; a plugin may refuse by UsageError.
 
         A plugin that breaks in this hook or the next two is reported once, to ``log`` or else on
         stderr, and the job continues.
@@ -319,11 +322,11 @@ class Plugins:
         self._observe("stylepipe_job_start", (StylepipeError,), log, job=job, items=items)
 
     def item_done(self, job: Job, item: Item, outcome: Outcome, log: Log | None = None) -> None:
-        """Tell plugins how an item ended."""
+        """Announce how an item ended."""
         self._observe("stylepipe_item_done", (), log, job=job, item=item, outcome=outcome)
 
     def job_done(self, job: Job, report: Report, log: Log | None = None) -> None:
-        """Tell plugins that the job is over."""
+        """Announce that the job is over."""
         self._observe("stylepipe_job_done", (), log, job=job, report=report)
 
     def _observe(
@@ -335,9 +338,11 @@ class Plugins:
     ) -> None:
         """Call a hook plugin by plugin; only ``refusals`` pass through."""
         for record in self._working:
+            if hook not in record.hooks:
+                continue
             try:
                 self._call(hook, record, **arguments)
-            except BaseException as error:  # one who only looks on must not end hours of work
+            except BaseException as error:  # an observer must not end hours of work
                 if isinstance(error, (KeyboardInterrupt, *refusals)):
                     raise
                 if record.name in self._complained_of:
@@ -345,7 +350,7 @@ class Plugins:
                 self._complained_of.add(record.name)
                 (log or tell)(
                     f"warning: plugin {record.name} broke in {hook}: {_reason(error)}; the job "
-                    "continues, and more of this kind is not told"
+                    "continues, and its further errors are not reported"
                 )
 
 
@@ -361,7 +366,7 @@ def stage_of(cls: type[Component]) -> str:
 def _name_of(spec: str) -> str:
     try:
         return discovery.plugin_name(spec)
-    except (ImportError, OSError, RuntimeError):  # which loading it will tell
+    except (ImportError, OSError, RuntimeError):  # which loading it reports
         return spec
 
 
@@ -376,12 +381,12 @@ def _folder(path: Any) -> Path:
     if not isinstance(path, (str, Path)):
         raise TypeError(f"stylepipe_presets returns folders, not {shown(path)}")
     if not Path(path).is_dir():
-        raise FileNotFoundError(f"stylepipe_presets names {path}, which is no folder")
+        raise FileNotFoundError(f"stylepipe_presets names {path}, which is not a folder")
     return Path(path)
 
 
 def _reason(error: BaseException) -> str:
     try:
         return sentence(error)
-    except Exception:  # a message that cannot even be made into text
+    except Exception:  # not even its message can be read
         return type(error).__name__

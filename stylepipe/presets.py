@@ -27,7 +27,7 @@ import importlib.resources
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from stylepipe.components import Component, Flow, Temporal, Writer, noun
 from stylepipe.errors import UsageError, suggest
@@ -35,6 +35,7 @@ from stylepipe.job import (
     DEFAULT,
     DEFAULT_FLOW,
     ENGINE,
+    PRESET_KEYS,
     SHARED,
     TABLES,
     InputOptions,
@@ -43,10 +44,8 @@ from stylepipe.job import (
     option_keys,
 )
 from stylepipe.options import Options, OptionSpec, convert
+from stylepipe.plugins import TRACE, Plugins
 from stylepipe.texts import read_toml, shown
-
-if TYPE_CHECKING:
-    from stylepipe.plugins import Plugins
 
 _COMMAND_LINE = "command line"
 _ENVIRONMENT = "environment"
@@ -145,14 +144,16 @@ def load(path: Path, known_tables: Collection[str] = tuple(TABLES)) -> Preset:
     except ValueError as e:
         raise UsageError(f"preset {path} is not valid TOML: {e}") from None
     tables: dict[str, dict[str, Any]] = {}
-    texts: dict[str, str | None] = {"description": "", "extends": None}
+    texts: dict[str, str | None] = dict.fromkeys(PRESET_KEYS)
     for key, value in data.items():
         if key in texts and isinstance(value, str):
             texts[key] = _beside(path, value) if key == "extends" else value
         elif key in texts:
             raise UsageError(f"preset {path}: {key} takes text, not {shown(value)}")
         elif key in known_tables and isinstance(value, dict):
-            tables[key] = {k: _beside(path, v) for k, v in value.items()}
+            tables[key] = {_key(k): _beside(path, v) for k, v in value.items()}
+            if len(value) > len(tables[key]):
+                raise UsageError(f"preset {path}: [{key}] has a key twice, with '-' and with '_'")
         elif key in known_tables:
             raise UsageError(f"preset {path}: {key} is a table; write [{key}] and its keys below")
         else:
@@ -168,7 +169,7 @@ def load(path: Path, known_tables: Collection[str] = tuple(TABLES)) -> Preset:
 
 
 def _home_of(key: str) -> str:
-    return " (options belong into a table, such as [stylizer])" if key.islower() else ""
+    return " (options belong in a table, such as [stylizer])" if key.islower() else ""
 
 
 def _beside(path: Path, value: Any) -> Any:
@@ -211,7 +212,7 @@ class Draft:
     layers: dict[str, dict[str, Value]]
     """The values as they were merged, before components were chosen."""
     plugins: Mapping[str, type[Options]]
-    """By table, the options of plugins as such."""
+    """By table, the options of the plugins themselves."""
 
     def over(
         self,
@@ -219,13 +220,15 @@ class Draft:
         overrides: Mapping[str, Mapping[str, Any]],
         origin: str = _COMMAND_LINE,
     ) -> Draft:
-        """The draft under more overrides. Raises UsageError."""
+        """The draft with more overrides on top. Raises UsageError."""
         layer = _override_layer(overrides, tables_of(plugins), origin)
         return _chosen(plugins, self.preset, _overlaid(plugins, self.layers, layer))
 
     def settings(self) -> Settings:
         """Make the components. Raises UsageError that names the key and where it was set."""
         given = {t: dict(v) for t, v in self.values.items()}
+        for table, classes in self.components.items():
+            self._check_known(table, classes, given[table])
         for_engine = {
             table: {s.name: given[table].pop(s.name) for s in cls.specs() if s.name in given[table]}
             for table, cls in ENGINE.items()
@@ -233,7 +236,6 @@ class Draft:
         output = _options(OutputOptions, for_engine["output"], "output")
         made: dict[str, list[Any]] = {}
         for table, classes in self.components.items():
-            self._check_known(table, classes, given[table])
             made[table] = []
             for cls, keys in zip(classes, option_keys(classes), strict=True):
                 mine = {s.name: given[table][k] for k, s in keys.items() if k in given[table]}
@@ -276,7 +278,7 @@ class Draft:
         self, table: str, classes: Sequence[type[Component]], given: Mapping[str, Value]
     ) -> None:
         known = [key for keys in option_keys(classes) for key in keys]
-        if table in ENGINE:
+        if table in ENGINE and classes:
             known = [*(s.name for s in ENGINE[table].specs()), *known]
         known = list(dict.fromkeys(known))
         for key, value in given.items():
@@ -344,8 +346,8 @@ def draft(
 ) -> Draft:
     """Merge the layers and choose the components.
 
-    ``overrides`` are tables of plain values, as a command line gives them, or whoever ``origin``
-    names; ``env`` is looked through for ``STYLEPIPE_<TABLE>_<KEY>``. Raises UsageError.
+    ``overrides`` are tables of plain values, from the command line or from what ``origin`` names;
+    ``env`` is looked through for ``STYLEPIPE_<TABLE>_<KEY>``. Raises UsageError.
     """
     presets = chain(plugins, preset)
     layers: list[dict[str, dict[str, Value]]] = [
@@ -419,8 +421,8 @@ def _overlay(
 ) -> dict[str, Value]:
     old, new = below.get("use") or _implied(table, below), above.get("use")
     if new and (new.value == "none" or (old and old.value != new.value)):
-        # another component: options meant for the old one say nothing of it. What stands in the
-        # environment was written for no component in particular, and stays.
+        # another component: options meant for the old one do not apply to it. What the
+        # environment says was written for no component in particular, and stays.
         below = {k: v for k, v in below.items() if v.origin.startswith(_ENVIRONMENT)}
     elif table == "temporal" and old and "flow" in above:
         void = _flow_options(plugins, old, below.get("flow"), above["flow"])
@@ -431,7 +433,7 @@ def _overlay(
 
 
 def _flow_options(plugins: Plugins, method: Value, old: Value | None, new: Value) -> Iterable[str]:
-    """The keys of ``[temporal]`` that say nothing any more as another flow is chosen."""
+    """The keys of ``[temporal]`` that mean nothing once another flow is chosen."""
     name = old.value if old else DEFAULT_FLOW
     methods, flows = plugins.components(Temporal), plugins.components(Flow)
     if name == new.value or method.value not in methods or name not in flows:
@@ -442,9 +444,9 @@ def _flow_options(plugins: Plugins, method: Value, old: Value | None, new: Value
 def _of_others_dropped(
     plugins: Plugins, table: str, chosen: Sequence[type[Component]], values: Mapping[str, Value]
 ) -> dict[str, Value]:
-    """Without what the environment says of options that only other components of the stage have.
+    """The values without environment variables for other components of the stage.
 
-    A variable is set once for all jobs; what no component knows stays, to be refused.
+    A variable is set once for all jobs; one that no component knows stays, to be refused.
     """
     mine = {key for keys in option_keys(chosen) for key in keys}
     mine |= {s.name for s in ENGINE[table].specs()} if table in ENGINE else set()
@@ -463,7 +465,7 @@ def _of_others_dropped(
 def _preset_layer(preset: Preset) -> dict[str, dict[str, Value]]:
     origin, where = f"preset {preset.name}", f"preset {preset.path}"
     return {
-        table: {_key(k): Value(v, origin, where) for k, v in values.items()}
+        table: {k: Value(v, origin, where) for k, v in values.items()}
         for table, values in preset.tables.items()
     }
 
@@ -471,13 +473,14 @@ def _preset_layer(preset: Preset) -> dict[str, dict[str, Value]]:
 def _environment_layer(
     env: Mapping[str, str], tables: Collection[str]
 ) -> dict[str, dict[str, Value]]:
+    prefixes = {f"STYLEPIPE_{_key(table).upper()}_": table for table in tables}
     layer: dict[str, dict[str, Value]] = {}
-    for name in sorted(env):
-        for table in tables:
-            prefix = f"STYLEPIPE_{_key(table).upper()}_"
-            if name.startswith(prefix) and len(name) > len(prefix):
-                value = Value(env[name], f"{_ENVIRONMENT} {name}", f"environment variable {name}")
-                layer.setdefault(table, {})[name[len(prefix) :].lower()] = value
+    for name in sorted(env.keys() - {TRACE}):
+        # the longest: a plugin may be named output-log, beside the table output
+        prefix = max((p for p in prefixes if name.startswith(p)), key=len, default=name)
+        if key := name[len(prefix) :].lower():
+            value = Value(env[name], f"{_ENVIRONMENT} {name}", f"environment variable {name}")
+            layer.setdefault(prefixes[prefix], {})[key] = value
     return layer
 
 
@@ -501,13 +504,13 @@ def _key(name: str) -> str:
 
 
 def _implied(table: str, values: Mapping[str, Value]) -> Value | None:
-    """A file of masks means the masker ``files``; any key of ``[temporal]`` a method."""
-    telling = [
+    """A file of masks means the masker ``files``; any key of ``[temporal]`` the method ``warp``."""
+    found = [
         v
         for k, v in values.items()
         if table == "temporal" or (table == "mask" and k in ("path", "regions"))
     ]
-    return Value(DEFAULT[table], telling[-1].origin, telling[-1].where) if telling else None
+    return Value(DEFAULT[table], found[-1].origin, found[-1].where) if found else None
 
 
 def _components(

@@ -1,7 +1,9 @@
-"""The files of a new plugin: a package that installs, passes its contract, and is to be changed."""
+"""The files of a new plugin: a package to change, which installs and passes its contract."""
 
 from __future__ import annotations
 
+import keyword
+import re
 from pathlib import Path
 from string import Template
 
@@ -49,7 +51,7 @@ stylepipe run PHOTOS -o OUTPUT --preset $name
 """
 
 _TEST = '''\
-"""What stylepipe relies on comes from the contract; test below what is special."""
+"""The contract tests what stylepipe relies on; add tests of your own below."""
 
 from stylepipe.testing import PluginContract
 
@@ -211,7 +213,7 @@ class $cls(Reader):
     Options = ${cls}Options
 
     def probe(self, path):
-        """Say what is in the file; raise ItemError, in one sentence, if nothing is."""
+        """Describe the file; raise ItemError, in one sentence, if it is not a picture."""
         try:
             with path.open("rb") as file:
                 header = HEADER.match(file.read(64))
@@ -219,7 +221,7 @@ class $cls(Reader):
         except OSError as error:
             raise ItemError(f"it cannot be read: {error.strerror}") from error
         if not header:
-            raise ItemError("this is no PPM picture of eight bits")
+            raise ItemError("this is not a PPM picture of eight bits")
         width, height = int(header[1]), int(header[2])
         if size < header.end() + 3 * width * height or not width * height:
             raise ItemError("the picture is cut off")
@@ -282,7 +284,7 @@ class ${cls}Sink(Sink):
         """Complete the file."""
 
     def abort(self):
-        """Give it up."""
+        """Remove what was written."""
         if self.path.is_file():
             self.path.unlink()
 ''',
@@ -311,15 +313,18 @@ def create(name: str, kind: str, parent: Path) -> Path:
             "join words by '-', such as old-photo"
         )
     if name in VERBS or name == "none":
-        raise UsageError(f"{name!r} is a word of stylepipe's own; choose another name")
+        raise UsageError(f"{name!r} is a word that stylepipe uses itself; choose another name")
     folder = parent / f"stylepipe-{name}"
     if folder.exists() or folder.is_symlink():
         raise UsageError(f"{printable(str(folder))} exists; choose another name, or --output")
+    cls = "".join(word.title() for word in name.split("-"))
+    if keyword.iskeyword(cls) or re.search(rf"\b{cls}\b", _SOURCES[kind] + _HOOKS):
+        cls += kind.title()  # such as PathMasker, for the source uses Path
     words = {
         "name": name,
         "kind": kind,
         "module": f"stylepipe_{name.replace('-', '_')}",
-        "cls": "".join(word.title() for word in name.split("-")),
+        "cls": cls,
     }
     extends = "" if kind == "stylizer" else 'extends = "default"\n'
     preset = f'description = "What {name} does, in a few words."\n{extends}\n{_TABLES[kind]}'

@@ -104,6 +104,8 @@ def make_photo(tmp_path: Path) -> MakeFile:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if depth == 16:
+            if orientation != 1 or mode is not None or save:
+                raise ValueError("depth=16 takes no orientation, mode or keywords of Pillow")
             _save_deep(path, pixels)
             return path
         image = Image.fromarray(pixels)
@@ -127,7 +129,7 @@ def make_photo(tmp_path: Path) -> MakeFile:
 
 
 def _save_deep(path: Path, pixels: np.ndarray) -> None:
-    """Sixteen bits a channel, with values that no eight bits could hold."""
+    """Sixteen bits a channel, with values that eight bits could not hold."""
     import cv2
     import numpy as np
 

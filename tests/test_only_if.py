@@ -74,7 +74,7 @@ def test_depending_on_what_is_no_option_is_a_mistake() -> None:
     class Wrong(Options):
         seed: int = option(0, "Seed.", only_if={"int": "noise"})
 
-    with pytest.raises(TypeError, match="'seed' depends on 'int', which is no option"):
+    with pytest.raises(TypeError, match="'seed' depends on 'int', which is not an option"):
         Wrong.specs()
 
 

@@ -95,7 +95,7 @@ def test_bad_values_get_a_sentence_that_names_the_option(key, value, words):
 @pytest.mark.parametrize("digits", [400, 5000])  # Python writes out no more than 4300
 @pytest.mark.parametrize("key", ["steps", "free", "lr"])
 def test_numbers_beyond_all_bounds_get_a_sentence_too(key, digits):
-    with pytest.raises(UsageError, match=f"{key} is no number of sensible size"):
+    with pytest.raises(UsageError, match=f"{key} is not a number of sensible size"):
         Full.build({key: 10**digits})
 
 

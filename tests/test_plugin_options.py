@@ -122,6 +122,7 @@ def test_from_python_too():
         ("fine", "stylepipe.Options()", "returns one class derived from stylepipe.Options"),
         ("fine", "int", "returns one class derived from stylepipe.Options"),
         ("stylizer", "UploadOptions", "cannot be named 'stylizer'"),
+        ("extends", "UploadOptions", "cannot be named 'extends'"),
         ("Odd Name", "UploadOptions", "cannot be named 'Odd Name'"),
     ],
 )
@@ -129,3 +130,21 @@ def test_a_wrong_declaration_breaks_the_plugin(name, result, words):
     Path(f"{name}.py").write_text(UPLOAD.replace("return UploadOptions", f"return {result}"))
     (record,) = Plugins([f"./{name}.py"]).records
     assert words in record.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [("output-log", "STYLEPIPE_OUTPUT_LOG_TRIES"), ("trace", "STYLEPIPE_TRACE_TRIES")],
+)
+def test_variables_find_the_table_with_the_longest_name(name, variable):
+    Path(f"{name}.py").write_text(UPLOAD)
+    plugins = Plugins([str(Path(__file__).with_name("toy_plugin.py")), f"{name}.py"])
+    env = {variable: "7", "STYLEPIPE_TRACE_PLUGINS": "0", "STYLEPIPE_": "", variable[:-5]: ""}
+    assert resolve(plugins, "default", env=env).plugins[name].tries == 7
+
+
+def test_a_flag_of_a_stylizer_is_not_taken_over_by_a_plugin(capsys):
+    Path("keep.py").write_text(UPLOAD.replace("bucket", "colors"))
+    assert run("--plugin", "keep.py", "--keep-colors", "--set", "keep.colors=x") == 0
+    assert run("--plugin", "keep.py", "--help") == 0
+    assert capsys.readouterr().out.count("keep-colors") == 1

@@ -138,6 +138,13 @@ def test_a_second_plugin_of_one_file_name_is_refused_and_the_first_stays(plugin,
     assert "loaded already" in plugins.records[1].error
 
 
+def test_a_file_asked_for_in_two_spellings_is_loaded_once(plugin, tmp_path, monkeypatch):
+    path = plugin(GOOD.format(name="good"))
+    monkeypatch.chdir(tmp_path)
+    plugins = Plugins(["mine.py", path], {"STYLEPIPE_PLUGINS": "./mine.py"})
+    assert [(r.origin, r.error) for r in plugins.records] == [("mine.py", None)]
+
+
 def test_asking_for_an_installed_plugin_changes_nothing(plugin, monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(tmp_path))
     plugin(GOOD.format(name="good"), "good_module_of_test")

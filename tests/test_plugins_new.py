@@ -12,7 +12,7 @@ from PIL import Image
 
 from stylepipe.cli import main
 from stylepipe.plugins import Plugins
-from stylepipe.scaffold import KINDS
+from stylepipe.scaffold import KINDS, create
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +89,24 @@ def test_names_that_cannot_be_are_refused(name, tmp_path, capsys):
     assert "name" in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("name", "kind"), [("fast", "stylizer"), ("default", "masker")])
+def test_names_of_components_and_presets_that_are_there_are_refused(name, kind, tmp_path, capsys):
+    assert main.run(["plugins", "new", name, "--kind", kind]) == 2
+    assert f"named '{name}' already" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("true", "masker"), ("path", "masker"), ("frame", "reader")]
+)
+def test_any_word_may_become_a_class(name, kind, tmp_path, capsys):
+    module = f"stylepipe_{name}"
+    source = create(name, kind, tmp_path) / module / "__init__.py"
+    (record,) = Plugins([str(source.parents[1])]).records[-1:]
+    assert record.error is None
+    assert record.components[0].__name__ == f"{name.title()}{kind.title()}"
+    del sys.modules[module]
+
+
 def test_what_exists_is_left_alone(tmp_path, capsys):
     Path("stylepipe-mine").mkdir()
     assert main.run(["plugins", "new", "mine", "--kind", "masker"]) == 2
@@ -109,10 +127,29 @@ def test_check_finds_a_broken_contract_and_a_broken_plugin(capsys):
     assert "torn: broken: ZeroDivisionError" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("plugin", ["gone.py", "no-such-plugin", "no_such_module", "./nowhere/"])
-def test_check_of_nothing_is_a_wrong_use(plugin, capsys):
+@pytest.mark.parametrize(
+    "plugin", ["gone.py", "no-such-plugin", "no_such_module", "./nowhere/", "__main__"]
+)
+def test_check_of_nothing_is_a_wrong_use(plugin, capsys, monkeypatch):
+    monkeypatch.setattr("__main__.__spec__", None)  # as in a program that is a script
     assert main.run(["plugins", "check", plugin]) == 2
     assert "no plugin" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("code", [0, 3, -9])
+def test_check_of_a_plugin_that_ends_the_process_fails(code, capsys, monkeypatch):
+    Path("abrupt.py").write_text(NEGATIVE)
+    ended = subprocess.CompletedProcess([], code, "", "")
+    monkeypatch.setattr("stylepipe.check.subprocess.run", lambda *args, **more: ended)
+    assert main.run(["plugins", "check", "abrupt.py"]) == 1
+    told = capsys.readouterr().out
+    assert told == f"abrupt: broken: pytest ended with exit code {code} and no result\n"
+
+
+def test_check_shows_what_a_terminal_could_not(capsys):
+    Path("odd.py").write_text("raise RuntimeError('\\x1b[2J\\udcff')")
+    assert main.run(["plugins", "check", "odd.py"]) == 1
+    assert r"RuntimeError: \x1b[2J\xff" in capsys.readouterr().out
 
 
 def test_check_without_pytest_says_what_is_missing(monkeypatch, capsys):
@@ -151,7 +188,7 @@ def test_folders_that_are_no_plugins_are_told(tmp_path):
         r.origin: r.reason
         for r in Plugins([f"./{n}/" for n in ("empty", "two", "torn", "astray")]).records
     }
-    assert "is no plugin" in reasons["./empty/"]
+    assert "is not a plugin" in reasons["./empty/"]
     assert "has several plugins, a, b" in reasons["./two/"]
     assert "pyproject.toml cannot be read" in reasons["./torn/"]
     assert "has no module no_module" in reasons["./astray/"]

@@ -175,6 +175,14 @@ def test_an_option_of_a_stage_that_is_off_is_a_contradiction(plugins, preset):
         resolve(plugins, preset(""), {"temporal": {"use": "none", "blend": 0.1}})
     with pytest.raises(UsageError, match=r"mask.invert was set .*mine.toml\), but no masker"):
         resolve(plugins, preset("[mask]\ninvert = true"))
+    with pytest.raises(UsageError, match=r"temporal.flow was set \(command line\), but no tempo"):
+        resolve(plugins, preset(""), {"temporal": {"use": "none", "flow": "dis"}})
+
+
+def test_a_key_in_both_spellings_is_refused(plugins, preset):
+    path = preset("[stylizer]\nkeep-colors = true\nkeep_colors = false")
+    with pytest.raises(UsageError, match=r"mine.toml: \[stylizer\] has a key twice"):
+        load(path)
 
 
 def test_a_key_of_output_goes_to_every_writer_that_has_it(plugins, preset):
@@ -290,7 +298,7 @@ def test_paths_beside_the_preset_travel_with_it(plugins, tmp_path):
          r".*mine.toml\) \(did you mean 'strength'\?\)"),
         ("[stylizer]\nstrength = 2", r"strength must be between 0 and 1, not 2.0 \(preset .*mine"),
         ("[stylzer]\nstrength = 1", r"mine.toml: unknown table 'stylzer' \(did you mean 'styliz"),
-        ("strength = 1", r"mine.toml: unknown key 'strength' \(options belong into a table"),
+        ("strength = 1", r"mine.toml: unknown key 'strength' \(options belong in a table"),
         ("stylizer = 3", "write \\[stylizer\\]"),
         ("extends = 3", "extends takes text, not 3"),
         ("[stylizer\n", r"mine.toml is not valid TOML: .*line 1"),
@@ -308,7 +316,7 @@ def test_paths_beside_the_preset_travel_with_it(plugins, tmp_path):
         ('[output]\nname = "{stem:{x}}"', "is no template: a field inside a field"),
         ('[output]\nname = "{stem:{}}"', "is no template: a field inside a field"),
         ('[stylizer]\nlimit = ' + "9" * 5000, "mine.toml is not valid TOML"),
-        ('[stylizer]\nlimit = 0x1' + "0" * 5000, "limit is no number of sensible size"),
+        ('[stylizer]\nlimit = 0x1' + "0" * 5000, "limit is not a number of sensible size"),
         ('[stylizer]\nstyle = 2026-01-02', "style takes text"),
         ('[stylizer.style]\na = 1', "style takes text"),
     ],

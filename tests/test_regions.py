@@ -140,7 +140,7 @@ def test_styles_of_regions_are_checked_each(photo):
 
 
 def test_a_stylizer_without_styles_paints_no_regions(photo):
-    with pytest.raises(UsageError, match="in a style of its own: name some by --style"):
+    with pytest.raises(UsageError, match="in its own style: name some by --style"):
         go(photo, replace(settings(), masker=Quarters(Quarters.Options())))
 
 

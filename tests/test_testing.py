@@ -17,6 +17,7 @@ from stylepipe_plugins.masks import AlphaMasker, FilesMasker
 
 from stylepipe import (
     Caps,
+    Component,
     Flow,
     Frame,
     Info,
@@ -35,9 +36,11 @@ from stylepipe import (
 )
 from stylepipe.media.images import ImageReader, ImageWriter
 from stylepipe.media.video import VideoReader, VideoWriter
+from stylepipe.plugins import PluginRecord, Plugins
 from stylepipe.testing import (
     FlowContract,
     MaskerContract,
+    PluginContract,
     ReaderContract,
     StylizerContract,
     WriterContract,
@@ -407,3 +410,76 @@ def test_stylizer_contract_finds_what_prepare_lets_pass():
         opened.check([StyleRef("no-such-style", 1.0)])
     with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
         contract.test_missing_and_unknown_styles_are_refused(opened)
+
+
+class StripOptions(Options):
+    first: int = option(0, "The first of the pictures.")
+
+
+class StripReader(NpyReader):
+    """Reads a folder of arrays as a clip."""
+
+    name, kind, patterns = "strip", "video", ()
+    Options = StripOptions
+
+    def claims(self, folder):
+        return folder.suffix == ".strip"
+
+    def probe(self, path):
+        files = sorted(path.glob("*.npy"))
+        height, width = np.load(files[0]).shape[:2]
+        return Info("video", "strip", width, height, len(files))
+
+    def frames(self, item, info, start=0):
+        for k, file in enumerate(sorted(item.source.glob("*.npy"))):
+            if k >= start:
+                yield Frame(np.load(file), None, k, k, Fraction(1, 25))
+
+
+class TestFolderReader(ReaderContract):
+    component = StripReader
+    test_listing_imports_nothing_heavy = TestReaderWithoutOptions.test_listing_imports_nothing_heavy
+
+    @pytest.fixture(autouse=True)
+    def given(self, tmp_path_factory):
+        folder = tmp_path_factory.mktemp("given") / "walk.strip"
+        folder.mkdir()
+        for k in range(3):
+            np.save(folder / f"{k}.npy", scene(8, 6, k))
+        self.samples = [folder]
+
+
+def test_a_reader_and_a_writer_of_one_name_keep_their_own_contracts_and_options(monkeypatch):
+    class StripWriter(NpyWriter):
+        name = "strip"
+
+    class OwnContract(WriterContract):
+        pass
+
+    record = PluginRecord("both", "", components=[StripReader, StripWriter])
+    monkeypatch.setattr(Plugins, "record", lambda self, name: record)
+
+    class Both(PluginContract):
+        plugin = "stylepipe.media.plugin"
+        options: ClassVar = {"strip": {"first": 1}}
+        contracts: ClassVar = {"strip": OwnContract}
+
+    assert issubclass(Both.TestReaderStrip, ReaderContract)
+    assert issubclass(Both.TestWriterStrip, OwnContract)
+    assert Both.TestReaderStrip.options == {"first": 1} and Both.TestWriterStrip.options == {}
+
+
+def test_deep_photos_refuse_what_they_cannot_have(make_photo):
+    for more in ({"orientation": 6}, {"mode": "L"}, {"quality": 3}):
+        with pytest.raises(ValueError, match="depth=16"):
+            make_photo("deep.png", depth=16, **more)
+
+
+def test_results_depend_on_each_file_of_an_option_that_repeats():
+    class Mapped(Options):
+        maps: tuple[Path, ...] = option((), "Maps.")
+        palette: Path | None = option(None, "Colors.")
+        name: str = option("x", "A word.")
+
+    component = Component(Mapped(maps=("a", "b"), palette="c"))
+    assert component.files() == [Path("a"), Path("b"), Path("c")]

@@ -29,7 +29,7 @@ class Flag(click.Option):
         self.spec, self.table = spec, table
         plain = spec.name.replace("_", "-")
         # the long form with the table's name works always, whatever else a job brings along
-        forms = [f"{table}-{plain}".replace("_", "-")]
+        forms = [_long_form(spec, table)]
         if not prefixed and not {f"--{plain}", f"--no-{plain}"} & taken:
             forms.insert(0, plain)
         self.form = forms[0]
@@ -66,10 +66,12 @@ def add_flags(
     """A flag for each option; ``shown`` are the defaults in the help where a preset sets some.
 
     ``styles`` completes the option ``style``. A name that is taken already gets the table's name
-    in front; ``taken`` grows.
+    in front; ``taken`` grows. One whose long form is taken as well has no flag, but ``--set``.
     """
     flags = []
     for spec in specs:
+        if f"--{_long_form(spec, table)}" in taken:
+            continue
         default = (shown or {}).get(spec.name, spec.default)
         text = f"{spec.help}{_limits(spec, default)}"
         words = styles if spec.name == "style" else partial(map, str, spec.choices)
@@ -86,6 +88,10 @@ def given(flags: Iterable[click.Parameter], values: dict[str, Any]) -> dict[str,
             if value is not None and value != ():
                 tables.setdefault(flag.table, {})[flag.spec.name] = value
     return tables
+
+
+def _long_form(spec: OptionSpec, table: str) -> str:
+    return f"{table}-{spec.name}".replace("_", "-")
 
 
 def _metavar(spec: OptionSpec) -> str:

@@ -1,19 +1,20 @@
-"""``stylepipe plugins``: who brings what, what is broken, and the first steps of a new one."""
+"""``stylepipe plugins``: what each provides, what is broken, and how to write a new one."""
 
 from __future__ import annotations
 
 import shlex
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
+from stylepipe import presets
 from stylepipe.cli.app import app_of
 from stylepipe.cli.output import print_json
 from stylepipe.components import Component
-from stylepipe.plugins import PluginRecord, stage_of
+from stylepipe.errors import UsageError
+from stylepipe.plugins import STAGES, PluginRecord, stage_of
 from stylepipe.scaffold import KINDS, create
 from stylepipe.stdio import printable, tell
 
@@ -22,17 +23,17 @@ from stylepipe.stdio import printable, tell
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
-    """List plugins, where they come from, and what they bring: components, presets, commands,
+    """List plugins, where they come from, and what they provide: components, presets, commands,
     options and hooks.
 
-    A plugin that is broken is listed with its traceback; the others work all the same. The
+    A broken plugin is listed with its traceback; the others work all the same. The
     variable STYLEPIPE_PLUGINS loads and blocks plugins (mine.py,-duotone), and
     STYLEPIPE_TRACE_PLUGINS=1 prints each call of a hook.
     """
     if ctx.invoked_subcommand is not None:
         return
     app = app_of(ctx)
-    app.plugins.add_commands(click.Group())  # which some may break in
+    app.plugins.add_commands(click.Group())  # so that broken ones are marked
     if as_json:
         print_json([_facts(record) for record in app.plugins.records])
         return
@@ -48,8 +49,8 @@ def _print(record: PluginRecord) -> None:
     for kind, what, summary in _lines(record):
         click.echo(printable(f"    {kind:<9} {what:<14} {summary}".rstrip()))
     if record.error:
-        lines = map(printable, record.error.rstrip().splitlines())
-        click.echo(textwrap.indent("\n".join(lines), "    "))
+        for line in record.error.rstrip().splitlines():
+            click.echo(f"    {printable(line)}")
 
 
 def _lines(record: PluginRecord) -> Iterator[tuple[str, str, str]]:
@@ -92,17 +93,23 @@ def _presets(record: PluginRecord) -> list[str]:
 
 @command.command("new")
 @click.argument("name")
-@click.option("--kind", type=click.Choice(KINDS), required=True, help="What the plugin brings.")
+@click.option("--kind", type=click.Choice(KINDS), required=True, help="What the plugin provides.")
 @click.option(
     "-o",
     "--output",
     default=".",
     metavar="FOLDER",
     type=click.Path(path_type=Path),
-    help="Where its folder, stylepipe-NAME, is made.  [default: here]",
+    help="Where to create its folder, stylepipe-NAME.  [default: here]",
 )
-def new(name: str, kind: str, output: Path) -> None:
-    """Write an installable plugin to begin with: options, a preset, a contract test."""
+@click.pass_context
+def new(ctx: click.Context, name: str, kind: str, output: Path) -> None:
+    """Write an installable plugin to start from: options, a preset, a contract test."""
+    plugins = app_of(ctx).plugins
+    if name in plugins.components(STAGES[kind]):
+        raise UsageError(f"there is a {kind} named {name!r} already; choose another name")
+    if name in presets.available(plugins):
+        raise UsageError(f"there is a preset named {name!r} already; choose another name")
     folder = create(name, kind, output)
     click.echo(printable(str(folder)))
     quoted = shlex.quote(str(folder))
@@ -116,24 +123,25 @@ def new(name: str, kind: str, output: Path) -> None:
     "samples",
     multiple=True,
     metavar="FILE",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="A good file for readers of formats that Pillow and FFmpeg do not write; repeatable.",
+    type=click.Path(path_type=Path, exists=True),
+    help="A good file for readers of formats that Pillow and FFmpeg do not write, or a folder for "
+    "readers of folders; repeatable.",
 )
 @click.option(
     "--set",
     "sets",
     multiple=True,
     metavar="NAME.KEY=VALUE",
-    help="An option to make a component with, for the checks; repeatable.",
+    help="An option of a component, for the checks; repeatable.",
 )
 def check(plugin: str, samples: tuple[Path, ...], sets: tuple[str, ...]) -> int:
     """Check a plugin against all that stylepipe relies on; needs pytest.
 
-    It is a file, a package's or project's folder, a module, or the name of an installed plugin.
-    Exit code 0: fine; 1: the plugin is broken, or a contract is; 2: there is no such plugin.
+    PATH|NAME is a file, a package's or project's folder, a module, or an installed plugin's name.
+    Exit code 0: fine; 1: the plugin or a contract is broken; 2: there is no such plugin.
     """
     from stylepipe.check import check_plugin
 
     done = check_plugin(plugin, samples, sets)
-    click.echo(done.text)
+    click.echo("\n".join(map(printable, done.text.splitlines())))
     return 0 if done.fine else 1

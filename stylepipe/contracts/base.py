@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 MakeFile = Callable[..., Path]
-"""What the fixtures ``make_photo`` and ``make_clip`` give."""
+"""What the fixtures ``make_photo`` and ``make_clip`` return."""
 HEAVY = ("torch", "torchvision", "cv2", "av", "PIL", "numpy")
 """What may be imported only when a job runs: ``stylepipe --help`` would be slow otherwise."""
 
@@ -47,7 +47,7 @@ def scene(width: int, height: int, time: int = 0, seed: int = 0) -> np.ndarray:
 
 
 def context() -> Context:
-    """What the engine would tell a component on the CPU, in full precision."""
+    """What the engine would pass to a component on the CPU, in full precision."""
     from stylepipe.device import pick
 
     return Context(pick("cpu", "full"), 2 << 30, lambda line: None)

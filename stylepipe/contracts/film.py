@@ -11,7 +11,7 @@ from stylepipe.contracts.base import scene
 from stylepipe.types import Frame, Item
 
 DONE = 3
-"""Frames of a film that an interrupted run has left."""
+"""Frames of a film that an interrupted run has finished."""
 _ITEM = Item(0, Path("in/clip.mp4"), Path("in"), Path("out/clip.mp4"))
 
 

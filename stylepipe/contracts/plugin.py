@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import click
 import pytest
 
+from stylepipe.components import Component
 from stylepipe.contracts.base import ComponentContract, MakeFile
 from stylepipe.contracts.flow import FlowContract
 from stylepipe.contracts.masker import MaskerContract
@@ -49,7 +50,7 @@ class PluginContract:
     samples: ClassVar[Sequence[Path]] = ()
     """Good files for readers of formats that Pillow and FFmpeg do not write."""
     contracts: ClassVar[Mapping[str, type[ComponentContract]]] = {}
-    """By a component's name, a contract of its own, for what needs other sizes or fixtures."""
+    """By a component's name, a contract of yours, where it needs other sizes or fixtures."""
     plugins: ClassVar[Plugins]
     record: ClassVar[PluginRecord]
 
@@ -59,13 +60,25 @@ class PluginContract:
         cls.record = cls.plugins.record(cls.plugin)
         for component in cls.record.components:
             stage, name = stage_of(component), component.name
-            contract = cls.contracts.get(name) or CONTRACTS.get(stage)
+            contract, own = CONTRACTS.get(stage), cls.contracts.get(name)
+            if own and issubclass(own, contract or ComponentContract):
+                contract = own  # and not that of a writer for a reader of the same name
             if contract is not None:
-                given = {"component": component, "options": cls.options.get(name, contract.options)}
+                given: dict[str, Any] = {"component": component}
+                if name in cls.options:
+                    given["options"] = cls._options_for(component)
                 if issubclass(contract, ReaderContract):
                     given["samples"] = [*contract.samples, *cls.samples]
                 title = f"Test{stage.title()}{name.title().replace('-', '')}"
                 setattr(cls, title, type(title, (contract,), given))
+
+    @classmethod
+    def _options_for(cls, component: type[Component]) -> dict[str, Any]:
+        """Those for its name, without those that only another component of this name has."""
+        others = [c for c in cls.record.components if c.name == component.name]
+        mine = {spec.name for spec in component.Options.specs()}
+        theirs = {spec.name for c in others for spec in c.Options.specs()} - mine
+        return {k: v for k, v in cls.options[component.name].items() if k not in theirs}
 
     def test_registers(self) -> None:
         assert self.record.error is None, self.record.error
@@ -97,7 +110,7 @@ class PluginContract:
 
 
 class _Listening(Report):
-    """Keeps what is told."""
+    """Keeps what is reported."""
 
     def __init__(self, **more: Any) -> None:
         super().__init__(**more)

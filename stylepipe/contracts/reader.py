@@ -21,15 +21,20 @@ class ReaderContract(ComponentContract):
 
     component: ClassVar[type[Reader]]
     samples: ClassVar[Sequence[Path]] = ()
-    """Good files; the first with a suffix of the reader's is used."""
+    """Good files, or folders for a reader of folders; the first that the reader takes is used."""
 
     @pytest.fixture
     def sample(self, tmp_path: Path, make_photo: MakeFile, make_clip: MakeFile) -> Path:
         """A good file, of ``samples`` or made. Override for formats that Pillow and FFmpeg do not
         write."""
+        reader = self.component(self.component.Options.build(self.options))
         for path in self.samples:
-            if path.suffix.lower() in self.component.patterns:
+            if path.is_dir() and reader.claims(path):
+                return Path(shutil.copytree(path, tmp_path / path.name))
+            if path.is_file() and path.suffix.lower() in self.component.patterns:
                 return Path(shutil.copy(path, tmp_path))
+        if not self.component.patterns:
+            pytest.fail("a reader of folders needs one to read: give it by `samples`")
         suffix = self.component.patterns[0]
         make = make_photo if self.component.kind == "image" else make_clip
         try:
@@ -86,9 +91,9 @@ class ReaderContract(ComponentContract):
                 assert (a.pts, a.time_base) == (b.pts, b.time_base)
 
     def test_source_is_left_alone(self, opened: Any, sample: Path) -> None:
-        before = sample.read_bytes()
+        before = _bytes_of(sample)
         list(opened.frames(self.item(sample), self.info(opened, sample)))
-        assert sample.read_bytes() == before
+        assert _bytes_of(sample) == before
         assert [p.name for p in sample.parent.iterdir()] == [sample.name]
 
     def test_reading_can_be_given_up(self, opened: Any, sample: Path) -> None:
@@ -99,6 +104,8 @@ class ReaderContract(ComponentContract):
         assert len(list(opened.frames(self.item(sample), info))) >= 1
 
     def test_broken_files_are_told_in_one_sentence(self, opened: Any, sample: Path) -> None:
+        if sample.is_dir():
+            pytest.skip("the sample is a folder")
         whole = sample.read_bytes()
         broken = {"missing": None, "empty": b"", "text": b"This is no picture.\n" * 40,
                   "cut": whole[: len(whole) // 3], "head": whole[:9]}  # fmt: skip
@@ -113,3 +120,8 @@ class ReaderContract(ComponentContract):
             except ItemError as error:
                 message = str(error)
                 assert message and "\n" not in message, f"{what}: {message!r}"
+
+
+def _bytes_of(path: Path) -> dict[Path, bytes]:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return {file: file.read_bytes() for file in files if file.is_file()}

@@ -141,7 +141,7 @@ class StylizerContract(ComponentContract):
         first = self.paint(ready, self.batch(64, 48)).clone()
         self.paint(ready, self.batch(53, 37))
         again = self.paint(ready, self.batch(64, 48))
-        assert (first - again).abs().max() <= self.tolerance, "an interrupted run must go on alike"
+        assert (first - again).abs().max() <= self.tolerance, "an interrupted run must resume alike"
 
     def test_frames_of_a_batch_do_not_mix(self, ready: Any) -> None:
         if self.component.caps.batch == 1:

@@ -25,7 +25,7 @@ class WriterContract(ComponentContract):
     sizes: ClassVar[Sequence[tuple[int, int]]] = ((96, 64), (53, 37))
     rate: ClassVar[int] = 25
     keeps_size: ClassVar[bool] = True
-    """False for a format that has sizes of its own."""
+    """False for a format that changes sizes."""
     keeps_count: ClassVar[bool] = True
     """False where not every frame comes back as one: it drops, repeats or joins them."""
     keeps_times: ClassVar[bool] = True
