@@ -9,8 +9,10 @@ mathematics of style transfer, on tensors), stylepipe.temporal (that of films), 
 not documented in one of these may change.
 """
 
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING
+
 import stylepipe.startup  # before all others  # noqa: F401
-from stylepipe.api import convert, open
 from stylepipe.components import (
     Caps,
     Component,
@@ -46,7 +48,6 @@ from stylepipe.memory import is_out_of_memory
 from stylepipe.options import Options, option
 from stylepipe.pictures import PICTURE_SUFFIXES, open_picture, read_picture
 from stylepipe.report import Report
-from stylepipe.session import Session
 from stylepipe.styles import parse_style
 from stylepipe.texts import read_toml
 from stylepipe.training import (
@@ -118,6 +119,23 @@ __all__ = [
     "suggest",
 ]
 
+if TYPE_CHECKING:
+    from stylepipe.api import convert, open
+    from stylepipe.session import Session
+
+# What does jobs comes with its first use: help and plugins need none of it.
+_LATE = {"convert": "stylepipe.api", "open": "stylepipe.api", "Session": "stylepipe.session"}
+
 for _name in __all__:
-    if isinstance(globals()[_name], type):
+    if isinstance(globals().get(_name), type):
         _show_fields(globals()[_name])
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(_import_module(_LATE[name]), name)
+    if isinstance(value, type):
+        _show_fields(value)
+    globals()[name] = value
+    return value

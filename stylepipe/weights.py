@@ -11,11 +11,8 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -108,6 +105,8 @@ def fetch(weights: Weights) -> Path:
     Raises SetupError if the server cannot be reached, the disk is full, or the bytes are not the
     expected ones (they are deleted).
     """
+    from http.client import HTTPException  # with urllib it takes as long as all else at the start
+
     part = weights.path.with_name(weights.path.name + ".part")
     try:
         if weights.path.is_file() and weights.matches(weights.path):
@@ -131,6 +130,9 @@ def fetch(weights: Weights) -> Path:
 
 
 def _download(weights: Weights, part: Path) -> None:
+    import urllib.error
+    import urllib.request
+
     from tqdm import tqdm
 
     have = part.stat().st_size if part.exists() else 0

@@ -685,4 +685,4 @@ def test_the_program_starts_about_as_soon_as_what_it_is_built_on(args):
 
     runs = [(seconds("-m", "stylepipe", *args), seconds("-c", needs)) for _ in range(3)]
     own, base = (min(times) for times in zip(*runs, strict=True))
-    assert own < 4 * base, runs  # 2.5 as a rule; with torch it would be 15
+    assert own < 5 * base, runs  # 3.7 as a rule; with torch it would be 15
