@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from stylepipe.errors import UsageError, suggest
+from stylepipe.errors import SetupError, UsageError, suggest
 from stylepipe.job import Job, Settings
 from stylepipe.memory import parse_size, tune_threads
 from stylepipe.pipeline import run
@@ -29,7 +29,7 @@ def convert(
     *,
     preset: str = "default",
     settings: Tables | None = None,
-    plugins: Plugins | None = None,
+    plugins: Plugins | Sequence[str | PathLike[str]] = (),
     report: Report | None = None,
     **job: Any,
 ) -> Report:
@@ -37,7 +37,8 @@ def convert(
 
     ``settings`` overrides keys of the preset by table: ``{"stylizer": {"style": "great-wave"}}``.
     ``job`` takes the other fields of :class:`stylepipe.job.Job`: ``device``, ``overwrite``,
-    ``redo``, ``limit`` ... The environment is not read. Items that fail are listed in the report
+    ``redo``, ``limit`` ... ``plugins``: files, folders or modules to load beside those that are
+    installed. The environment is not read. Items that fail are listed in the report
     (``report.failures``, ``report.exit_code``). Raises UsageError, NoInputError or SetupError if
     the job as a whole cannot be done::
 
@@ -49,7 +50,7 @@ def convert(
     ]
     for name in job.keys() - set(known):
         raise UsageError(f"a job has no {name!r}{suggest(name, known)}; it has: {', '.join(known)}")
-    found = plugins or Plugins()
+    found = _loaded(plugins)
     paths = [inputs] if isinstance(inputs, (str, PathLike)) else list(inputs)
     resolved = resolve(found, preset, settings, origin=_ORIGIN)
     request = Job(tuple(Path(p) for p in paths), Path(output), resolved, **job)
@@ -64,7 +65,7 @@ def open(
     device: str = "auto",
     precision: str = "auto",
     memory: int | str | None = None,
-    plugins: Plugins | None = None,
+    plugins: Plugins | Sequence[str | PathLike[str]] = (),
     **options: Any,
 ) -> Session:
     """Open a painter of pictures in memory; it paints any number of them by ``paint``.
@@ -73,7 +74,8 @@ def open(
     ``settings`` overrides keys of the tables ``stylizer`` and ``mask``; the ``[input]`` and
     ``[output]`` of a preset, which are about files, are of no use here. ``memory``: bytes to work
     with, or a text such as ``"2G"``; None takes half of what is free. What components say is
-    logged, by the logger ``stylepipe``, as a warning. The environment is not read.
+    logged, by the logger ``stylepipe``, as a warning. ``plugins``: files, folders or modules to
+    load beside those that are installed. The environment is not read.
 
     Raises UsageError for a request that makes no sense or needs files, SetupError where the machine
     cannot do it. Close it, or use it in ``with``::
@@ -87,7 +89,7 @@ def open(
             raise UsageError(
                 f"settings of [{table}] are about files, and pictures in memory are none"
             )
-    found = plugins or Plugins()
+    found = _loaded(plugins)
     own = options if stylizer is None else {**options, "use": stylizer}
     known = draft(found, preset, settings, origin=_ORIGIN).over(found, {"stylizer": own}, _ORIGIN)
     resolved = known.settings()
@@ -99,6 +101,19 @@ def open(
         memory=parse_size(memory) if isinstance(memory, str) else memory,
         log=logging.getLogger("stylepipe").warning,
     ).prepare()
+
+
+def _loaded(plugins: Plugins | Sequence[str | PathLike[str]]) -> Plugins:
+    """Installed plugins and those files, folders or modules. Raises SetupError for a broken one."""
+    if not isinstance(plugins, (str, PathLike, Sequence)):
+        return plugins
+    named = [plugins] if isinstance(plugins, (str, PathLike)) else plugins
+    asked = [str(plugin) for plugin in named]
+    found = Plugins(asked) if asked else Plugins()
+    for record in found.records:
+        if record.error and record.origin in asked:
+            raise SetupError(f"plugin {record.origin} cannot be loaded: {record.reason}")
+    return found
 
 
 def _check_needs_no_files(settings: Settings) -> None:

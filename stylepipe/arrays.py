@@ -72,9 +72,12 @@ def _check_size(shape: Sequence[int]) -> None:
 
 def _from_pillow(image: Image.Image) -> tuple[list[Frame], Restore]:
     if image.mode not in _MODES:
+        # Pillow clips more than eight bits, gray or not.
+        deep = image.mode[0] in "IF"
+        way = "pass an HxWx3 array of uint16" if deep else "convert it: picture.convert('RGB')"
         raise UsageError(
             f"a PIL picture must be RGB or RGBA, or {', '.join(_MODES[:-2])}, not {image.mode}; "
-            "convert it first: picture.convert('RGB')"
+            f"{way}"
         )
     _check_size(image.size)
     try:

@@ -7,14 +7,26 @@ cheap: one reduction per call of the pixels on the device.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from stylepipe.checks import checked_tensor, described, named
-from stylepipe.components import Masker, Reader, Sink, Stylizer, Temporal, Writer
+from stylepipe.components import (
+    Component,
+    Flow,
+    Masker,
+    Reader,
+    Sink,
+    Stylizer,
+    Temporal,
+    Writer,
+    is_bundled,
+    noun,
+)
 from stylepipe.errors import ItemError
 from stylepipe.texts import shown
 from stylepipe.types import Frame, Guide, Info
@@ -22,11 +34,28 @@ from stylepipe.types import Frame, Guide, Info
 if TYPE_CHECKING:
     import torch
 
+_STAGES = (Reader, Masker, Stylizer, Temporal, Flow, Writer)
 MEANS = (-0.2, 1.5)
 """Bounds of the mean of a painted picture in [0, 1], strokes that overshoot included."""
 _SLACK = 0.01
 """How far a mask may exceed [0, 1]."""
 _DEPTHS = {8: "uint8", 16: "uint16"}
+
+
+def blamed(error: BaseException, components: Iterable[Component]) -> str | None:
+    """The plugin's component in whose code an unexpected error was raised; None for our own."""
+    modules = {
+        type(component).__module__: component
+        for component in components
+        if not is_bundled(type(component))
+    }
+    found: Component | None = None
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        found = modules.get(frame.f_globals.get("__name__", ""), found)
+    if found is None:
+        return None
+    stage = next(noun(base) for base in type(found).__mro__ if base in _STAGES)
+    return named(stage, found)
 
 
 def painted(result: Any, images: torch.Tensor, stylizer: Stylizer) -> torch.Tensor:

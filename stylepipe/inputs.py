@@ -141,7 +141,9 @@ def _is_one_file(inputs: Sequence[Path], output: Path, settings: Settings) -> bo
     if output.suffix.lower() in known or output.is_file():
         if not one:
             raise UsageError(
-                f"{output} is one file, but several results need a folder; choose another --output"
+                f"{output} is one file, but a folder of inputs may have several results; choose a "
+                "folder as --output, or name one input (with --frame-rate the folder of a film's "
+                "frames itself)"
             )
         if output.suffix.lower() in known:
             _check_said_once(output, settings)

@@ -490,11 +490,18 @@ class Stream:
         if work is not None:
             frames, seconds = work.frames, time.perf_counter() - work.started
         outcome = replace(self.rule.ended_by(error), frames=frames, seconds=seconds)
+        if not isinstance(error, StylepipeError) and (who := self._blamed(error)):
+            why = f"{who} raised {outcome.message}; -v shows the traceback"
+            outcome = replace(outcome, message=why)
         self.outcomes.append((item, outcome))
         if outcome.status == "skipped":
             self.journal.discard(item)
         elif self.abort_on_error:
             raise _Aborted
+
+    def _blamed(self, error: BaseException) -> str | None:
+        settings = self.settings
+        return guard.blamed(error, (*settings.readers, *settings.writers, *settings.painting))
 
 
 class _Aborted(Exception):

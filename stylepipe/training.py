@@ -172,7 +172,7 @@ def run_training(make: Callable[[], Task], options: TrainingOptions, context: Co
         _run(trainer, context).replace(output)
     except CheckpointError as error:
         raise UsageError(f"{error}; pass --restart to start over") from error
-    except (TrainingFailed, ValueError) as error:
+    except TrainingFailed as error:
         raise StylepipeError(f"the training failed: {error}") from error
     except OSError as error:
         raise SetupError(f"the training cannot continue: {error}") from error

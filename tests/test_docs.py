@@ -30,7 +30,7 @@ PAGES = (
       if "generated" not in p.parts),
 )  # fmt: skip
 ENTRIES = ("docs", "examples", "presets")
-YOURS = ("painting.jpg", "painting.safetensors", "mood.json", "tint.safetensors")
+YOURS = ("ink.safetensors", "mood.json", "tint.safetensors")
 """Files in the examples that a reader brings along, or has made by then."""
 
 

@@ -199,7 +199,7 @@ def test_files_that_may_not_be_read_are_a_matter_of_setup(
         raise PermissionError(13, "Permission denied", "encoder.pth")
 
     monkeypatch.setattr(training, "_encoders", locked)
-    with pytest.raises(SetupError, match=r"cannot begin: .*Permission denied: 'encoder\.pth'"):
+    with pytest.raises(SetupError, match=r"cannot start: .*Permission denied: 'encoder\.pth'"):
         FastTraining(options(media)).train(context())
 
 

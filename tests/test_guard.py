@@ -317,7 +317,10 @@ def test_an_abort_that_exits_costs_no_other_item(go):
             return sink
 
     chosen = settings()
-    assert go(replace(chosen, writers=(Other(Options()),))) == "GeneratorExit"
+    assert (
+        go(replace(chosen, writers=(Other(Options()),)))
+        == "writer 'npy' raised GeneratorExit; -v shows the traceback"
+    )
 
 
 def test_a_rehearsal_survives_them_too(tmp_path, capsys):
@@ -343,3 +346,18 @@ def test_an_interruption_is_no_fault_of_a_plugin(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(Job((tmp_path / GOOD,), tmp_path / "out", chosen), fakes.Plugins(), report)
     assert report.exit_code == 130 and not report.failures
+
+
+def test_an_unexpected_error_names_the_plugin_in_whose_code_it_was_raised(go):
+    class Slips(Negative):
+        plugin = "toys"
+
+        def stylize(self, batch):
+            return batch.nothing if batch.item.source.name == BAD else super().stylize(batch)
+
+    chosen = settings()
+    why = go(replace(chosen, stylizer=Slips(chosen.stylizer.options)))
+    assert why == (
+        "stylizer 'negative' of plugin toys raised AttributeError: 'Batch' object has no attribute "
+        "'nothing'; -v shows the traceback"
+    )

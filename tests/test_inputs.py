@@ -144,7 +144,9 @@ def test_folder_that_cannot_be_read_becomes_an_item(photos, tmp_path, monkeypatc
 def test_suffix_that_cannot_be_written_is_no_folder(photos, tmp_path):
     with pytest.raises(UsageError, match=r"cannot write \.jxl files, only \.npy"):
         find_items((photos / "b.npy",), tmp_path / "b.jxl", settings())
-    with pytest.raises(UsageError, match="is one file, but several results need a folder"):
+    with pytest.raises(
+        UsageError, match="is one file, but a folder of inputs may have several results"
+    ):
         find_items((photos,), tmp_path / "b.npy", settings())
 
 

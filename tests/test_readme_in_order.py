@@ -78,11 +78,10 @@ def small_clone(tmp_path_factory):
 
 @pytest.fixture
 def folder(small_clone, tmp_path, monkeypatch, make_clip, page):
-    """That clone, with small clips where the page has any, and a painting of the reader's own."""
+    """That clone, with small clips where the page has any."""
     shutil.copytree(small_clone, tmp_path, dirs_exist_ok=True)
     for name in ("clip", "cut") if ".mp4" in text(page) else ():
         make_clip(f"examples/{name}.mp4", frames=12, rate=4, sound=True, cut=6)
-    shutil.copy(ROOT / "examples/paintings/ink.jpg", tmp_path / "painting.jpg")
     monkeypatch.setattr("click.get_app_dir", lambda name: str(tmp_path / "config"))
     monkeypatch.syspath_prepend(str(DUOTONE))
     monkeypatch.chdir(tmp_path)

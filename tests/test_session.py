@@ -12,7 +12,7 @@ from fakes import array
 from PIL import Image
 
 import stylepipe
-from stylepipe import Caps, Frame, ItemError, Temporal, UsageError
+from stylepipe import Caps, Frame, ItemError, SetupError, Temporal, UsageError
 from stylepipe.plugins import Plugins
 
 TOY = str(Path(__file__).parent / "toy_plugin.py")
@@ -22,7 +22,7 @@ TOY = str(Path(__file__).parent / "toy_plugin.py")
 def toys(monkeypatch):
     """The toy components only: ``negative`` paints negatives, ``fast`` nothing."""
     monkeypatch.setattr("stylepipe.plugins.entry_points", lambda group: [])
-    monkeypatch.setattr("stylepipe.api.Plugins", lambda: Plugins([TOY]))
+    monkeypatch.setattr("stylepipe.api.Plugins", lambda asked=(): Plugins([TOY, *asked]))
 
 
 @pytest.fixture
@@ -198,7 +198,7 @@ def test_what_is_no_mask_gets_a_sentence(negative, mask, words):
         (Frame(array()[..., 0]), "HxWx3"),
         (Frame(array(), array(3)[..., 0]), r"transparency of a frame must be \(6, 8\) of uint8"),
         (Image.new("RGB", (0, 4)), "empty"),
-        (Image.new("CMYK", (4, 4)), "not CMYK; convert it first"),
+        (Image.new("CMYK", (4, 4)), "not CMYK; convert it: picture"),
         (Image.new("I;16", (4, 4)), "not I;16"),
         (torch.zeros(3, 4, 4, dtype=torch.uint8), "not uint8; divide bytes by 255"),
         (torch.zeros(4, 4, 3), r"N3HW or 3HW, not of shape \(4, 4, 3\)"),
@@ -379,3 +379,36 @@ def test_pictures_of_one_size_go_together_on_an_accelerator(monkeypatch, negativ
 def test_what_components_say_is_logged(caplog):
     stylepipe.open("negative", strength=0, device="cpu").close()
     assert "strength is 0" in caplog.text
+
+
+PLUGIN = '''
+import stylepipe
+
+
+class Inverse(stylepipe.Stylizer):
+    """Inverts."""
+
+    name, caps = "inverse", stylepipe.Caps(needs_style=False)
+
+    def stylize(self, batch):
+        return 1 - batch.images
+
+
+@stylepipe.hookimpl
+def stylepipe_components():
+    return [Inverse]
+'''
+
+
+def test_plugins_are_loaded_by_their_files(tmp_path):
+    (tmp_path / "inverse.py").write_text(PLUGIN)
+    with stylepipe.open("inverse", plugins=[tmp_path / "inverse.py"], device="cpu") as painter:
+        assert (painter.paint(array()) == 255 - array()).all()
+    (tmp_path / "broken.py").write_text("import nothing_of_this_name")
+    with pytest.raises(SetupError, match=r"plugin .*broken\.py cannot be loaded: .*nothing_of"):
+        stylepipe.open("inverse", plugins=[tmp_path / "broken.py"])
+
+
+def test_deep_pil_pictures_are_not_to_be_clipped(negative):
+    with pytest.raises(UsageError, match="not I;16; pass an HxWx3 array of uint16"):
+        negative.paint(Image.new("I;16", (8, 8)))

@@ -306,7 +306,11 @@ def test_a_result_that_cannot_be_saved_fails_in_one_sentence(train):
     assert broken != PLUGIN
     Path("tint.py").write_text(broken)
     code, told = train(*GIVEN)
-    assert code == 1 and "the training failed: too large" in told and "Traceback" not in told
+    assert (
+        code == 1
+        and "the training failed: its result cannot be saved: too large" in told
+        and "Traceback" not in told
+    )
 
 
 def test_the_command_line_shows_it(train):

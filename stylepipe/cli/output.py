@@ -43,5 +43,5 @@ def complain(message: str) -> None:
 
 def sentence_of(error: click.ClickException) -> str:
     """The message as ours are written: without a capital or a full stop."""
-    message = error.format_message().rstrip(".")
+    message = " ".join(error.format_message().split()).rstrip(".")
     return message[:1].lower() + message[1:]

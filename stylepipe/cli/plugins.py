@@ -112,7 +112,8 @@ def new(ctx: click.Context, name: str, kind: str, output: Path) -> None:
         raise UsageError(f"there is a preset named {name!r} already; choose another name")
     folder = create(name, kind, output)
     click.echo(printable(str(folder)))
-    quoted = shlex.quote(str(folder))
+    # With a separator: pip would take a bare name for one on the package index.
+    quoted = shlex.quote(str(folder) if folder.is_absolute() else f"./{folder}")
     tell(f"check it: stylepipe plugins check {quoted}\ninstall it: python -m pip install {quoted}")
 
 

@@ -33,7 +33,8 @@ FREE_OPTIONS = ("checkpoint_every", "preview_every", "minutes", "workers")
 
 
 class TrainingFailed(RuntimeError):
-    """The run collapsed to one color or to values that are not finite, again and again."""
+    """The run collapsed to one color or to values that are not finite, again and again, or its
+    result cannot be saved."""
 
 
 class CheckpointError(ValueError):
@@ -99,7 +100,10 @@ class Trainer:
                     self.save_checkpoint()
                 raise
         self.save_checkpoint()
-        return self.task.save(self.out_dir, self.step)
+        try:
+            return self.task.save(self.out_dir, self.step)
+        except ValueError as error:
+            raise TrainingFailed(f"its result cannot be saved: {error}") from error
 
     def clear(self) -> None:
         """Remove the checkpoint, the log and the previews of an earlier run."""
