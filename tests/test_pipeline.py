@@ -210,8 +210,8 @@ def test_failing_stylizer_and_writer_cost_their_items(photos, tmp_path):
     report, told = go(photos, tmp_path / "out", settings(fail_above=50))
     assert [t for t in told if t[1] == "failed"] == [("b.npy", "failed"), ("c.npy", "failed")]
     assert report.failures[0][1] == (
-        "stylizer 'negative' of plugin toy_plugin raised RuntimeError: too wide for me; -v shows the "
-        "traceback"
+        "stylizer 'negative' of plugin toy_plugin raised RuntimeError: too wide for me; -v shows "
+        "the traceback"
     )
     assert sorted(tree(tmp_path / "out")) == ["a.npy", "sub/d.npy"]
     assert not list((tmp_path / "out").rglob("part*"))
