@@ -310,6 +310,8 @@ def test_writers(go, opened, words):
 
 def test_an_abort_that_exits_costs_no_other_item(go):
     class Other(NpyWriter):
+        plugin = "toys"
+
         def open_sink(self, item, info, path, work):
             sink = super().open_sink(item, info, path, work)
             if item.source.name == BAD:
@@ -319,7 +321,7 @@ def test_an_abort_that_exits_costs_no_other_item(go):
     chosen = settings()
     assert (
         go(replace(chosen, writers=(Other(Options()),)))
-        == "writer 'npy' raised GeneratorExit; -v shows the traceback"
+        == "writer 'npy' of plugin toys raised GeneratorExit; -v shows the traceback"
     )
 
 

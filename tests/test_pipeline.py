@@ -204,13 +204,14 @@ def test_broken_file_costs_only_itself(photos, tmp_path, capsys):
     assert "b.npy: this is not an array" in capsys.readouterr().err
 
 
-def test_failing_stylizer_and_writer_cost_their_items(photos, tmp_path):
+def test_failing_stylizer_and_writer_cost_their_items(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(fakes.Negative, "plugin", "toys")
     np.save(photos / "b.npy", array(5, 100))
     np.save(photos / "c.npy", np.full((5, 5, 3), 255 - 13, np.uint8))
     report, told = go(photos, tmp_path / "out", settings(fail_above=50))
     assert [t for t in told if t[1] == "failed"] == [("b.npy", "failed"), ("c.npy", "failed")]
     assert report.failures[0][1] == (
-        "stylizer 'negative' of plugin toy_plugin raised RuntimeError: too wide for me; -v shows "
+        "stylizer 'negative' of plugin toys raised RuntimeError: too wide for me; -v shows "
         "the traceback"
     )
     assert sorted(tree(tmp_path / "out")) == ["a.npy", "sub/d.npy"]

@@ -81,10 +81,10 @@ class Cli(click.Group):
             raise click.UsageError(
                 f"{name!r} is no command; to stylize it: stylepipe run {name} -o OUTPUT"
             )
-        known = suggest(name, self.list_commands(ctx))
+        hint = suggest(name, self.list_commands(ctx))
         absent = [r.name for r in app_of(ctx).plugins.records if r.error or r.blocked]
         note = f"; plugins that are broken or blocked: {', '.join(absent)}" if absent else ""
-        raise click.UsageError(f"unknown command {name!r}{known}{note}")
+        raise click.UsageError(f"unknown command {name!r}{hint}{note}")
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         # Commands may come from plugins, so those are asked for anywhere.
