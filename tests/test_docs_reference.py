@@ -3,6 +3,8 @@
 import importlib.util
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -139,7 +141,7 @@ def test_pages_are_written_once_and_old_ones_removed(tmp_path):
 def test_the_documentation_builds_without_a_warning(tmp_path):
     pytest.importorskip("sphinx")
     pytest.importorskip("furo")
-    from sphinx.cmd.build import main
-
-    assert main(["-q", "-W", "-d", str(tmp_path / "trees"), str(DOCS), str(tmp_path / "html")]) == 0
+    # A process of its own: deprecations inside Sphinx are none of ours.
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "-d", tmp_path / "trees", DOCS]
+    subprocess.run([*command, tmp_path / "html"], check=True)
     assert (tmp_path / "html" / "index.html").is_file()
