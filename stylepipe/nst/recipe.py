@@ -128,7 +128,9 @@ class Recipe(StyleUse):
     smallest size worked on, 0 for the full size alone. init: where to start: ``style`` is the
     photo in the painting's colors. Two weights mean another thing at another size: that of tv,
     for it acts on the pixels themselves, and that of style with gram_scale ``sum``, which grows
-    with their number. Raises ValueError for values out of range, and for unknown terms.
+    with their number. photorealistic_smoothing: with the term photorealistic the result ends in
+    affine maps of the photo, smoothed over this radius; 0 for none: see matting.affine_smoothed.
+    Raises ValueError for values out of range, and for unknown terms.
     """
 
     content_layers: Mapping[str, float]
@@ -140,6 +142,7 @@ class Recipe(StyleUse):
     strength: float = 1.0
     first_side: int = 128
     init: Start = "style"
+    photorealistic_smoothing: int = 15
     loop: LoopOptions = field(default_factory=LoopOptions)
 
     def __post_init__(self) -> None:
