@@ -164,8 +164,8 @@ def closed_form_alpha(
 def _coarse_alpha(
     photo: Tensor, trimap: Tensor, eps: float, tolerance: float, max_steps: int
 ) -> Tensor | None:
-    """The alpha of the photo at half its size, enlarged: what spreads far is found there. None where
-    no pixel is known there."""
+    """The alpha of the photo at half its size, enlarged: what spreads far is found there. None
+    where no pixel is known in it."""
     half = [-(-side // 2) for side in photo.shape[-2:]]
     small, coarse = (F.interpolate(p, half, mode="area") for p in (photo, trimap))
     if not ((coarse <= 0) | (coarse >= 1)).any():
@@ -258,7 +258,9 @@ def _whitened(colors: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     """
     left = centered = colors - colors.mean(dim=0)
     scatter = {
-        (i, j): (centered[:, i] * centered[:, j]).mean(dim=0) for i in range(3) for j in range(i + 1)
+        (i, j): (centered[:, i] * centered[:, j]).mean(dim=0)
+        for i in range(3)
+        for j in range(i + 1)
     }
     found = [torch.ones_like(centered[:, 0])]
     for k in range(3):  # Cholesky's factor of the covariance, channel by channel
@@ -281,17 +283,15 @@ def _weights(whitened: Tensor) -> Iterator[tuple[int, int, int, Tensor]]:
             yield s, t, link, (whitened[s] * whitened[t]).sum(dim=0)
 
 
-def _links_of(
-    photo: Tensor, chosen: Tensor, place: Tensor, eps: float
-) -> tuple[Tensor, Tensor]:
+def _links_of(photo: Tensor, chosen: Tensor, place: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     """All links of some of a photo's pixels: weights 24 n, and the pixels at their other ends.
 
     chosen: n pixels by their numbers, row by row. place: of each pixel among the chosen; n if it is
     none of them.
     """
     height, width = photo.shape[-2:]
-    offsets = [row * width + column for row, column in LINKS]
-    offsets = torch.tensor(offsets + [-offset for offset in offsets], device=photo.device)
+    after = torch.tensor([row * width + column for row, column in LINKS], device=photo.device)
+    offsets = torch.cat([after, -after])
     weights = photo.new_zeros(len(offsets), len(chosen) + 1, dtype=torch.float64)
     wanted = (place < len(chosen)).to(photo).view(1, 1, height, width)
     rows, columns = F.max_pool2d(wanted, SIDE, 1)[0, 0].nonzero().unbind(dim=1)
