@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import tinyencoder
 import torch
@@ -42,18 +43,17 @@ PHOTOS = {
 def dense(photo: Tensor, eps: float = EPS) -> Tensor:
     """Levin et al. (2008), eq. 12, element by element, of one photo."""
     height, width = photo.shape[-2:]
-    colors = photo[0].double().flatten(1).T
-    found = torch.zeros(len(colors), len(colors), dtype=torch.float64)
+    colors = photo[0].double().flatten(1).T.numpy()
+    found = np.zeros((len(colors), len(colors)))
     for top in range(height - 2):
         for left in range(width - 2):
             pixels = [(top + i) * width + left + j for i in range(3) for j in range(3)]
-            mean = colors[pixels].mean(dim=0)
-            away = colors[pixels] - mean
-            inverse = torch.linalg.inv(away.T @ away / 9 + eps / 9 * torch.eye(3).double())
+            away = colors[pixels] - colors[pixels].mean(axis=0)
+            inverse = np.linalg.inv(away.T @ away / 9 + eps / 9 * np.eye(3))
             for i, a in zip(pixels, away, strict=True):
                 for j, b in zip(pixels, away, strict=True):
-                    found[i, j] += float(i == j) - float(1 + a @ inverse @ b) / 9
-    return found
+                    found[i, j] += float(i == j) - (1 + a @ inverse @ b) / 9
+    return torch.from_numpy(found)
 
 
 def applied(photo: Tensor) -> Tensor:

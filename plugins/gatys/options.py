@@ -217,9 +217,7 @@ def __getattr__(name: str) -> Any:
 
 @cache
 def _with(terms: tuple[type[Term], ...]) -> type[GatysBase]:
-    own: dict[str, Any] = {
-        term.option(): option(term.default, term.help, min=0) for term in terms
-    }
+    own: dict[str, Any] = {term.option(): option(term.default, term.help, min=0) for term in terms}
     kinds: dict[str, Any] = dict.fromkeys(own, float)
     for name, kind in (("content_layers", ContentTerm), ("style_layers", StyleTerm)):
         kinds[name] = tuple[str, ...]

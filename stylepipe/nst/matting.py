@@ -74,7 +74,7 @@ class MattingLaplacian:
         to the picture's.
         """
         last = self.links.shape[2] if last is None else last
-        return _Energy.apply(picture, self, first, last)  # type: ignore[no-any-return, no-untyped-call]
+        return _Energy.apply(picture, self, first, last)  # type: ignore[no-any-return]
 
     @torch.no_grad()
     def applied(self, picture: Tensor, first: int, last: int) -> Tensor:
@@ -118,7 +118,7 @@ def closed_form_alpha(
     trimap: Tensor,
     *,
     eps: float = EPS,
-    tolerance: float = 1e-4,
+    tolerance: float = 1e-3,
     max_steps: int = 2000,
 ) -> Tensor:
     """How much of each pixel is foreground, 1 1 H W in [0,1], by closed-form matting.
@@ -218,9 +218,11 @@ def _affine_fit(guide: Tensor, target: Tensor, radius: int) -> tuple[Tensor, Ten
     both = torch.cat([guide, target], dim=1)
     products = mean((both[:, :, None] * guide[:, None]).flatten(1, 2)).view(n, 6, 3, h, w)
     products -= torch.cat([means, wanted], dim=1)[:, :, None] * means[:, None]
-    covariance, shared = products.permute(0, 3, 4, 1, 2).split(3, dim=3)
-    scatter = covariance + SMOOTHING_EPS * torch.eye(3).to(guide)
-    factors = torch.linalg.solve(scatter, shared.transpose(3, 4)).permute(0, 4, 3, 1, 2)
+    products = products.permute(0, 3, 4, 1, 2)
+    scatter = products[..., :3, :] + SMOOTHING_EPS * torch.eye(3).to(guide)
+    factors = torch.linalg.solve(scatter, products[..., 3:, :].transpose(3, 4)).permute(
+        0, 4, 3, 1, 2
+    )
     offset = wanted - (factors * means[:, None]).sum(dim=2)
     return mean(factors.flatten(1, 2)).view(n, 3, 3, h, w), mean(offset)
 
@@ -296,7 +298,9 @@ def _links_of(photo: Tensor, chosen: Tensor, place: Tensor, eps: float) -> tuple
     wanted = (place < len(chosen)).to(photo).view(1, 1, height, width)
     rows, columns = F.max_pool2d(wanted, SIDE, 1)[0, 0].nonzero().unbind(dim=1)
     shifts = torch.tensor([row * width + column for row, column in SHIFTS], device=photo.device)
-    for corners in (rows * width + columns).split(CHUNK[photo.device.type]):
+    step = CHUNK[photo.device.type]
+    for first in range(0, len(rows), step):
+        corners = rows[first : first + step] * width + columns[first : first + step]
         pixels = corners + shifts[:, None]
         colors = photo[0].flatten(1)[:, pixels].transpose(0, 1).double()
         for s, t, link, weight in _weights(_whitened(colors, eps)[1]):

@@ -142,8 +142,8 @@ class Recipe(StyleUse):
     strength: float = 1.0
     first_side: int = 128
     init: Start = "style"
-    photorealistic_smoothing: int = 15
     loop: LoopOptions = field(default_factory=LoopOptions)
+    photorealistic_smoothing: int = 15
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -158,6 +158,10 @@ class Recipe(StyleUse):
             raise ValueError("all weights are zero: there is nothing to paint towards")
         _check_share("strength", self.strength)
         _check_word("init", self.init, Start)
+        if self.photorealistic_smoothing < 0:
+            raise ValueError(
+                f"photorealistic_smoothing must be 0 or more, got {self.photorealistic_smoothing}"
+            )
 
     def terms(self, kind: type[Any]) -> list[tuple[type[Any], float]]:
         """The classes of terms of a kind that are wanted, with their weights."""
