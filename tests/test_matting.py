@@ -298,6 +298,20 @@ def test_strokes_go_and_the_photos_detail_returns() -> None:
     assert distances[1] < 0.7 * distances[0] and distances[2] < 0.7 * distances[1]
 
 
+def test_no_glow_surrounds_what_is_bright(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dark ground that gets no color, beside a bright object that gets one, with texture."""
+    photo = 0.02 * random(1, 3, 48, 80, dtype=torch.float32)
+    photo[..., 40:] = 0.3 + 0.4 * random(1, 3, 48, 40, seed=1, dtype=torch.float32)
+    picture = photo.clone()
+    picture[:, :, :, 40:] = 0.3 + 0.7 * random(1, 3, 48, 40, seed=2, dtype=torch.float32)
+    glow = []
+    for misfit in (matting.MISFIT, 1e3):  # windows count by how well they fit; all alike
+        monkeypatch.setattr(matting, "MISFIT", misfit)
+        found = affine_smoothed(picture, photo, 60)
+        glow.append(float((found - picture)[..., 30:38].abs().mean()))
+    assert glow[0] < 0.75 * glow[1]
+
+
 def test_smoothing_comes_with_photorealism_alone() -> None:
     plain = painted(photorealistic_smoothing=15)
     assert torch.equal(plain, painted(photorealistic_smoothing=0))

@@ -32,6 +32,8 @@ PAPER_SIDE = 700
 """Long side of the photos that the radius of affine_smoothed refers to."""
 SMOOTHING_EPS = 1e-4
 """Contrast of a hundredth is followed where an affine map is fitted, noise is not."""
+MISFIT = 1e-3
+"""Variance that an affine map may leave before it counts for half: a standard deviation of 0.03."""
 
 
 class MattingLaplacian:
@@ -178,7 +180,7 @@ def affine_smoothed(picture: Tensor, photo: Tensor, radius: float) -> Tensor:
     """The photo's colors, mapped by what maps them to the picture's, smoothed: N 3 H W in [0,1].
 
     In each window an affine map of the photo's colors is fitted to the picture; each pixel is
-    mapped by the mean over all windows that it lies in. So the photo's detail returns, and what the
+    mapped by a mean over all windows that it lies in. So the photo's detail returns, and what the
     picture has in its colors stays. As "Deep Photo Style Transfer" ends; but that its maps are
     smoothed by a bilateral filter. picture, photo: N 3 H W in [0,1]. radius: of the windows, in
     pixels of a photo whose long side is 700; fitted is in pictures of no more than that.
@@ -205,8 +207,9 @@ def _shrunk(picture: Tensor, share: float) -> Tensor:
 
 
 def _affine_fit(guide: Tensor, target: Tensor, radius: int) -> tuple[Tensor, Tensor]:
-    """Factors N 3 3 h w (of the target's channel, of the guide's) and offsets N 3 h w, each a mean
-    over windows: the coefficients of a guided filter (He, Sun, Tang 2010, eq. 14 and 15)."""
+    """Factors N 3 3 h w (of the target's channel, of the guide's) and offsets N 3 h w: the
+    coefficients of a guided filter (He, Sun, Tang 2010, eq. 14 and 15), but for each pixel a mean
+    over its windows by how well they fit, so that no glow surrounds what is bright."""
 
     def mean(planes: Tensor) -> Tensor:
         for size, pad in (((2 * radius + 1, 1), (radius, 0)), ((1, 2 * radius + 1), (0, radius))):
@@ -218,13 +221,17 @@ def _affine_fit(guide: Tensor, target: Tensor, radius: int) -> tuple[Tensor, Ten
     both = torch.cat([guide, target], dim=1)
     products = mean((both[:, :, None] * guide[:, None]).flatten(1, 2)).view(n, 6, 3, h, w)
     products -= torch.cat([means, wanted], dim=1)[:, :, None] * means[:, None]
-    products = products.permute(0, 3, 4, 1, 2)
-    scatter = products[..., :3, :] + SMOOTHING_EPS * torch.eye(3).to(guide)
-    factors = torch.linalg.solve(scatter, products[..., 3:, :].transpose(3, 4)).permute(
-        0, 4, 3, 1, 2
-    )
+    matrices = products.permute(0, 3, 4, 1, 2)
+    scatter = matrices[..., :3, :] + SMOOTHING_EPS * torch.eye(3).to(guide)
+    solved = torch.linalg.solve(scatter, matrices[..., 3:, :].transpose(3, 4))
+    factors = solved.permute(0, 4, 3, 1, 2)
     offset = wanted - (factors * means[:, None]).sum(dim=2)
-    return mean(factors.flatten(1, 2)).view(n, 3, 3, h, w), mean(offset)
+    spread = mean(target.square()) - wanted.square()
+    misfit = (spread - (factors * products[:, 3:]).sum(dim=2)).mean(dim=1, keepdim=True)
+    trust = 1.0 / (misfit.clamp_min(0.0) + MISFIT)
+    total = mean(trust)
+    maps = mean(factors.flatten(1, 2) * trust) / total
+    return maps.view(n, 3, 3, h, w), mean(offset * trust) / total
 
 
 def _windows(photo: Tensor) -> tuple[int, int]:
