@@ -70,15 +70,25 @@ def grid(points: int = POINTS) -> torch.Tensor:
     return torch.stack([red, green, blue], -1)
 
 
-def mixed(grades: Sequence[tuple[Grade, float]], strength: float = 1.0) -> Table:
-    """One table of several and their weights, which sum to 1; ``strength`` 0 changes nothing."""
-    points = max([POINTS, *(len(g.values) for g, _ in grades if isinstance(g, Table))])
-    plain = grid(points)
-    picture = plain.reshape(1, points, -1, 3).permute(0, 3, 1, 2)
-    total = sum(weight * grade(picture) for grade, weight in grades)
-    assert isinstance(total, torch.Tensor)
-    values = total.permute(0, 2, 3, 1).reshape(plain.shape)
-    return Table(torch.lerp(plain, values, strength))
+def graded(
+    images: torch.Tensor, grades: Sequence[tuple[Grade, float]], strength: float = 1.0
+) -> torch.Tensor:
+    """``images``, N3HW in [0, 1], by the mean of several grades, whose weights sum to 1.
+
+    ``strength``: 0 changes nothing, 1 all.
+    """
+    total = torch.zeros_like(images)
+    for grade, weight in grades:
+        total += weight * grade(images)
+    return total if strength == 1 else torch.lerp(images, total, strength)
+
+
+def sampled(grades: Sequence[tuple[Grade, float]], strength: float = 1.0) -> Table:
+    """One table of POINTS an edge that does the same as :func:`graded`."""
+    plain = grid()
+    picture = plain.reshape(1, POINTS, -1, 3).permute(0, 3, 1, 2)
+    found = graded(picture, grades, strength).clamp(0, 1)
+    return Table(found.permute(0, 2, 3, 1).reshape(plain.shape).contiguous())
 
 
 def _placed(images: torch.Tensor, low: Sequence[float], high: Sequence[float]) -> torch.Tensor:
