@@ -10,6 +10,7 @@ photo has no colors, the function tends to change nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch.nn.functional import adaptive_avg_pool2d
@@ -26,7 +27,7 @@ _SIDE = 160
 """A picture's samples are those of one as large: single noisy pixels do not count."""
 _BINS = 20
 """Samples that share a cell of a grid of so many a side are one observation of the fit."""
-_CELLS = 7
+_CELLS = 6
 """Cells of the splines along each edge."""
 _ROUNDS, _BASES = 16, 4
 _SMOOTH = 3e-4
@@ -133,7 +134,8 @@ def _fit(colors: torch.Tensor, ways: torch.Tensor, weights: torch.Tensor) -> Tab
 def _gentle(values: torch.Tensor) -> torch.Tensor:
     """The table, smoothed where a slope is too steep or a lighter gray darker than another.
 
-    Splines are smooth; the ends of what sRGB can show, and Oklab near black, are not.
+    Splines are smooth; the ends of what sRGB can show, and Oklab near black, are not. Changes only
+    get smaller: a black background does not gain from what lies beside it.
     """
     plain = grid(len(values))
     way = values - plain
@@ -142,7 +144,9 @@ def _gentle(values: torch.Tensor) -> torch.Tensor:
         if not steep.any():
             break
         where = _blurred(steep.float()) if turn < _TURNS / 2 else 1.0
-        way = way + where * (_blurred(way) - way)
+        soft = _blurred(way)
+        less = soft.norm(dim=-1, keepdim=True) < way.norm(dim=-1, keepdim=True)
+        way = way + where * less * (soft - way)
     return plain + way
 
 
@@ -182,6 +186,7 @@ def _splines(x: torch.Tensor) -> torch.Tensor:
     return basis.scatter_(1, cell[:, None] + torch.arange(4), torch.stack(parts, 1) / 6)
 
 
+@lru_cache(maxsize=1)
 def _bending() -> torch.Tensor:
     """The thin-plate energy of the splines' coefficients, as a matrix; flat ones have none."""
     one = torch.eye(_CELLS + 3, dtype=torch.float64)
