@@ -269,7 +269,7 @@ def test_grays_after_grays_stay_gray_and_in_order() -> None:
 
 
 def test_a_16_bit_gradient_does_not_band(files: Path) -> None:
-    """Steps of a sky change slowly: no step is more than a few times its neighbor's."""
+    """Steps of a sky change slowly: from one to the next by less than one of the source's."""
     steps = np.linspace(0.25, 0.75, 2000, dtype=np.float32)
     sky = np.stack([0.6 * steps, 0.8 * steps, steps], -1)[None].repeat(4, 0)
     save(files / "sky.png", sky, 65535)
@@ -279,7 +279,7 @@ def test_a_16_bit_gradient_does_not_band(files: Path) -> None:
     assert len(np.unique(found[:, 0])) > 300, "16 bits stay"
     plain = np.diff(read(files / "sky.png")[0], axis=0).max()
     assert np.abs(np.diff(found, axis=0)).max() <= STEEPEST * np.sqrt(3) * plain + 1
-    assert np.abs(np.diff(found, 2, axis=0)).max() <= plain / 2
+    assert np.abs(np.diff(found, 2, axis=0)).max() <= 0.75 * plain
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -34,8 +34,8 @@ _SMOOTH = 3e-4
 """Weight of the splines' bending, where all observations together weigh 1."""
 _PULL = 1e-3
 """Weight of each coefficient's way from 0."""
-_TURNS = 400
-"""More than ever were needed to make a table gentle."""
+_SHRINK = 0.9
+"""What is left of a change that is too steep, and no larger than those around it."""
 
 
 def samples(picture: torch.Tensor, alpha: torch.Tensor | None = None) -> torch.Tensor:
@@ -111,7 +111,7 @@ def _observed(
     """
     cells = (photo * _BINS).long().clamp_(max=_BINS - 1)
     keys = (cells[:, 0] * _BINS + cells[:, 1]) * _BINS + cells[:, 2]
-    found, member, counts = keys.unique(return_inverse=True, return_counts=True)
+    found, member, counts = torch.unique(keys, return_inverse=True, return_counts=True)
     sums = torch.zeros(len(found), 6).index_add_(0, member, torch.cat([photo, ways], 1))
     means = sums / counts[:, None]
     weights = counts.float().sqrt()
@@ -139,14 +139,10 @@ def _gentle(values: torch.Tensor) -> torch.Tensor:
     """
     plain = grid(len(values))
     way = values - plain
-    for turn in range(_TURNS):
-        steep = _steep(plain + way)
-        if not steep.any():
-            break
-        where = _blurred(steep.float()) if turn < _TURNS / 2 else 1.0
+    while (steep := _steep(plain + way)).any():
         soft = _blurred(way)
         less = soft.norm(dim=-1, keepdim=True) < way.norm(dim=-1, keepdim=True)
-        way = way + where * less * (soft - way)
+        way = way + _blurred(steep.float()) * (torch.where(less, soft, _SHRINK * way) - way)
     return plain + way
 
 

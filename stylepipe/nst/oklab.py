@@ -49,4 +49,5 @@ def srgb(lab: torch.Tensor) -> torch.Tensor:
 def _linear(lab: torch.Tensor) -> torch.Tensor:
     opponents = torch.linalg.inv(torch.tensor(_OPPONENTS, dtype=torch.float64)).to(lab)
     cones = torch.linalg.inv(torch.tensor(_CONES, dtype=torch.float64)).to(lab)
-    return (lab @ opponents.T) ** 3 @ cones.T
+    linear: torch.Tensor = (lab @ opponents.T) ** 3 @ cones.T
+    return linear

@@ -34,8 +34,7 @@ class Table:
             slab = _placed(images[:, :, top : top + rows], self.low, self.high)
             where = slab.permute(0, 2, 3, 1).reshape(1, 1, -1, slab.shape[3], 3) * 2 - 1
             found = grid_sample(volume, where, padding_mode="border", align_corners=True)
-            found = found[0, :, 0].unflatten(1, (slab.shape[0], slab.shape[2]))
-            result[:, :, top : top + rows] = found.transpose(0, 1)
+            result[:, :, top : top + rows] = found.view(3, *slab[:, 0].shape).transpose(0, 1)
         return result
 
 
