@@ -83,6 +83,16 @@ class GradeStylizer(Stylizer):
     Options = GradeOptions
     options: GradeOptions
     caps = Caps(strength="native", warmup="shot")
+    _context: Context
+    _fixed: Sequence[tuple[Grade, float]] = ()
+    """The looks and .cube files, and their weights."""
+    _reference: torch.Tensor | None = None
+    """The colors of the pictures, as stylepipe.nst.grading takes them."""
+    _share = 0.0
+    """The weight of the pictures."""
+    _grades: Sequence[tuple[Grade, float]] = ()
+    """All tables of the photo or shot in hand; empty before its first frame."""
+    _told = False
 
     @classmethod
     def styles(cls) -> Sequence[StyleInfo]:
@@ -121,7 +131,6 @@ class GradeStylizer(Stylizer):
 
     def open(self, context: Context) -> None:
         self._context = context
-        self.close()
 
     def prepare(self, styles: Sequence[StyleRef]) -> None:
         """Read references and tables, and export the table if it is the same for all photos.
@@ -157,12 +166,9 @@ class GradeStylizer(Stylizer):
         return torch.cat(results)
 
     def close(self) -> None:
-        self._fixed: list[tuple[Grade, float]] = []
-        self._grades: list[tuple[Grade, float]] = []
-        self._reference: torch.Tensor | None = None
-        self._told = False
+        self._fixed, self._grades, self._reference = [], [], None
 
-    def _found(self, image: torch.Tensor, item: Item) -> list[tuple[Grade, float]]:
+    def _found(self, image: torch.Tensor, item: Item) -> Sequence[tuple[Grade, float]]:
         """The tables, and their weights, of a photo, 3HW, or of a shot that begins with it.
 
         None yet where it shows one tone only: a film that fades in begins with black, which says

@@ -47,7 +47,7 @@ def _parsed(text: str) -> Cube:
     import numpy as np
 
     sizes: dict[int, int] = {}
-    domain = {"DOMAIN_MIN": (0.0,) * 3, "DOMAIN_MAX": (1.0,) * 3}
+    domain: dict[str, tuple[float, ...]] = {"DOMAIN_MIN": (0.0,) * 3, "DOMAIN_MAX": (1.0,) * 3}
     numbers: list[str] = []
     for count, line in enumerate(text.splitlines(), 1):
         words = line.partition("#")[0].split()
