@@ -34,8 +34,8 @@ _SMOOTH = 3e-4
 """Weight of the splines' bending, where all observations together weigh 1."""
 _PULL = 1e-3
 """Weight of each coefficient's way from 0."""
-_SHRINK = 0.9
-"""What is left of a change that is too steep, and no larger than those around it."""
+_TURNS = 400
+"""More than ever were needed to make a table gentle."""
 
 
 def samples(picture: torch.Tensor, alpha: torch.Tensor | None = None) -> torch.Tensor:
@@ -134,15 +134,16 @@ def _fit(colors: torch.Tensor, ways: torch.Tensor, weights: torch.Tensor) -> Tab
 def _gentle(values: torch.Tensor) -> torch.Tensor:
     """The table, smoothed where a slope is too steep or a lighter gray darker than another.
 
-    Splines are smooth; the ends of what sRGB can show, and Oklab near black, are not. Changes only
-    get smaller: a black background does not gain from what lies beside it.
+    Splines are smooth; the ends of what sRGB can show, and Oklab near black, are not.
     """
     plain = grid(len(values))
     way = values - plain
-    while (steep := _steep(plain + way)).any():
-        soft = _blurred(way)
-        less = soft.norm(dim=-1, keepdim=True) < way.norm(dim=-1, keepdim=True)
-        way = way + _blurred(steep.float()) * (torch.where(less, soft, _SHRINK * way) - way)
+    for turn in range(_TURNS):
+        steep = _steep(plain + way).float()
+        if not steep.any():
+            break
+        where = _blurred(steep) if turn < _TURNS / 2 else 1.0
+        way = way + where * (_blurred(way) - way)
     return plain + way
 
 
