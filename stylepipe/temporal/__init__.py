@@ -1,1 +1,1 @@
-"""Video: warping, occlusion, scene cuts, and the guide from one frame to the next."""
+"""Video: flow, steady masks, warping, occlusion, scene cuts, and the guide from one frame to the next."""
