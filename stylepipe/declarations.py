@@ -79,9 +79,8 @@ def check_component(cls: type[Component], stage: str, base: type[Component]) -> 
         _check_files(cls, who)
     if issubclass(cls, Stylizer):
         _check_caps(cls.caps, who)
-    if issubclass(cls, Masker):
-        if type(cls.warmup) is not int or cls.warmup < 0:
-            raise TypeError(f"{who}: warmup is a number of frames, not {shown(cls.warmup)}")
+    if issubclass(cls, Masker) and (type(cls.warmup) is not int or cls.warmup < 0):
+        raise TypeError(f"{who}: warmup is a number of frames, not {shown(cls.warmup)}")
     if not (isinstance(cls.Options, type) and issubclass(cls.Options, base.Options)):
         raise TypeError(
             f"the Options of component {name!r} must derive from stylepipe."
