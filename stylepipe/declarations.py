@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from stylepipe import hookspecs
-from stylepipe.components import Caps, Component, Reader, Stylizer, Temporal, Writer
+from stylepipe.components import Caps, Component, Masker, Reader, Stylizer, Temporal, Writer
 from stylepipe.errors import UsageError, suggest
 from stylepipe.job import ENGINE, TABLES
 from stylepipe.options import Options, OptionSpec, convert
@@ -91,6 +91,8 @@ def check_component(cls: type[Component], stage: str, base: type[Component]) -> 
         for spec in ENGINE[table].specs()
     }
     check_options(cls.Options, who, engine)
+    if issubclass(cls, Masker) and cls.argument not in ("", *(s.name for s in cls.Options.specs())):
+        raise TypeError(f"{who}: argument is the name of an option, not {shown(cls.argument)}")
     try:
         options = cls.Options.build({})
     except UsageError:

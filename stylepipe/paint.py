@@ -15,10 +15,12 @@ from torch.nn.functional import interpolate
 from stylepipe import color, composite, guard
 from stylepipe.components import Caps, Masker, Temporal, Warmup
 from stylepipe.device import Device
-from stylepipe.errors import ItemError, UsageError
+from stylepipe.errors import ItemError, NoMask, UsageError
 from stylepipe.job import Settings
 from stylepipe.ladder import run_within_memory
+from stylepipe.masking import Protection
 from stylepipe.media.enlarge import enlarged
+from stylepipe.missing import MissingRule
 from stylepipe.styles import parse_styles
 from stylepipe.temporal.warp import warp
 from stylepipe.tensors import to_pixels, to_tensor
@@ -28,8 +30,10 @@ from stylepipe.types import Batch, Frame, Guide, Item, Painted
 class Painter:
     """Stylizes frames, and does what the stylizer's capabilities leave to the engine."""
 
-    def __init__(self, settings: Settings, device: Device) -> None:
+    def __init__(self, settings: Settings, device: Device, missing: MissingRule) -> None:
+        """``missing`` decides on items without a mask."""
         self._stylizer, self._masker = settings.stylizer, settings.masker
+        self._mask, self._protection, self._missing = settings.mask, settings.protection, missing
         self._styles = parse_styles(settings.stylizer.options.style)
         self._device = device
         self.temporal: Temporal | None = settings.temporal
@@ -37,9 +41,9 @@ class Painter:
         """How many times as wide and high as sources results are."""
         self.warmup = _warmup(settings.stylizer.caps, settings.temporal)
         """Frames before a frame that its result depends on, beside the result before it."""
-        regional = self._masker is not None and self._masker.regions is not None
+        self._regional = self._masker is not None and self._masker.regions is not None
         self._composites = self._masker is not None and (
-            regional or self._stylizer.caps.masks == "blend"
+            self._regional or self._stylizer.caps.masks == "blend"
         )
 
     def reset(self, item: Item) -> None:
@@ -66,6 +70,8 @@ class Painter:
         opaque = [composite.fill_transparent(frame) for frame in frames]
         images = to_tensor(opaque, self._device.torch)
         regions, planes = self._planes(images, item, frames)
+        if planes is not None and self._skips(regions, planes):
+            return [self._untouched(frame) for frame in frames]
         shares = composite.shares(planes) if regions and planes is not None else planes
         native = guide if caps.temporal == "native" else None
         batch = Batch(images, item, shares, native, frames[0].index, regions)
@@ -83,6 +89,19 @@ class Painter:
         pixels = to_pixels(painted, frames[0].pixels.dtype)
         covers = self._covers(planes) or repeat(None, len(frames))
         return [Painted(*parts) for parts in zip(sources, pixels, covers, strict=True)]
+
+    def _skips(self, regions: Sequence[str], planes: torch.Tensor) -> bool:
+        """Whether nothing of a batch is painted, and no other frame depends on what would be."""
+        if planes.any():
+            return False
+        by_itself = self._stylizer.caps.warmup == 0 and (
+            self.temporal is None or self.temporal.mode == "guide"
+        )
+        return by_itself or (self._regional and not regions)  # it is an item without a mask
+
+    def _untouched(self, frame: Frame) -> Painted:
+        source = enlarged(frame, self.scale)
+        return Painted(source, source.pixels.copy())
 
     @torch.no_grad()
     def masked(self, item: Item, frame: Frame, pixels: np.ndarray) -> Painted:
@@ -132,15 +151,39 @@ class Painter:
     ) -> tuple[tuple[str, ...], torch.Tensor | None]:
         """The regions that are painted, in the order of the styles, and their planes NKHW; without
         regions no names, and one plane, or none without a masker. Raises ItemError."""
-        masker = self._masker
-        if masker is None:
+        if self._masker is None:
             return (), None
-        regions, painted = self._regions(masker, item)
-        shape = (len(frames), len(regions) or 1, *images.shape[2:])
-        mask = guard.mask(masker.mask(Batch(images, item), frames), shape, masker)
+        batch = Batch(images, item)
+        regions: tuple[str, ...] = ()
+        try:
+            regions, planes = self._found(self._masker, batch, frames)
+        except NoMask as error:
+            painted = float(self._missing.paints(item, error))
+            planes = images.new_full((len(frames), 1, *images.shape[2:]), painted)
+        if self._protection is not None and planes.any():
+            planes = self._protected(self._protection, planes, batch, frames)
+        return regions, planes
+
+    def _protected(
+        self, protection: Protection, planes: torch.Tensor, batch: Batch, frames: Sequence[Frame]
+    ) -> torch.Tensor:
+        """The planes, less painted where the photo is protected. Raises ItemError."""
+        try:
+            kept = protection.masker.mask(batch, frames)
+        except NoMask as error:
+            return planes * float(self._missing.paints(batch.item, error))
+        return planes * (1 - protection.amount * kept.to(planes))
+
+    def _found(
+        self, masker: Masker, batch: Batch, frames: Sequence[Frame]
+    ) -> tuple[tuple[str, ...], torch.Tensor]:
+        """The regions and planes that the masker finds. Raises NoMask, ItemError."""
+        regions, painted = self._regions(masker, batch.item)
+        shape = (len(frames), len(regions) or 1, *batch.images.shape[2:])
+        mask = guard.mask(masker.mask(batch, frames), shape, masker)
         if regions:
             mask = mask[:, painted]
-        planes = composite.prepare_mask(mask, masker.options.invert, masker.options.feather)
+        planes = composite.prepare_mask(mask, self._mask.invert, self._mask.feather)
         return tuple(regions[index] for index in painted), planes
 
     def _regions(self, masker: Masker, item: Item) -> tuple[Sequence[str], list[int]]:
