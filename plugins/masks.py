@@ -14,7 +14,6 @@ from stylepipe import (
     Info,
     Item,
     Masker,
-    MaskOptions,
     Options,
     UsageError,
     hookimpl,
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-class RegionsOptions(MaskOptions):
+class RegionsOptions(Options):
     regions: Path | None = option(
         None,
         "Map of regions, a picture with one flat color a region, for all pictures; or folder with "
@@ -104,7 +103,7 @@ class FilesMasker(_RegionsMasker):
     """Masks or regions drawn beforehand: a file for all, or one of the same name for each."""
 
     name = "files"
-    by_file = True
+    argument, by_file = "path", True
     Options: ClassVar[type[Options]] = FilesOptions
 
     def __init__(self, options: FilesOptions) -> None:

@@ -122,10 +122,9 @@ def _check_needs_no_files(settings: Settings) -> None:
             f"[temporal] {settings.temporal.name} keeps the frames of a film alike, and pictures "
             'in memory are none; use stylepipe.convert, or settings={"temporal": {"use": "none"}}'
         )
-    masker = settings.masker
-    if masker is not None and masker.by_file:
+    if named := next((masker for masker, _ in settings.maskers if masker.by_file), None):
         raise UsageError(
-            f"[mask] {masker.name} looks for a mask by the name of a file, and pictures in memory "
+            f"[mask] {named.name} looks for a mask by the name of a file, and pictures in memory "
             'have none; pass settings={"mask": {"use": "none"}}, and a mask, if there is one, to '
             "paint(picture, mask=...)"
         )

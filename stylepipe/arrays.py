@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from stylepipe.components import Masker, MaskOptions
+from stylepipe.components import Masker
 from stylepipe.errors import ItemError, UsageError
+from stylepipe.options import Options
 from stylepipe.tensors import to_pixels, to_tensor
 from stylepipe.types import Batch, Frame
 
@@ -147,7 +148,7 @@ class GivenMask(Masker):
 
     def __init__(self, plane: np.ndarray) -> None:
         """``plane``: HxW float32 in [0, 1]."""
-        super().__init__(MaskOptions.build({}))
+        super().__init__(Options.build({}))
         self._plane = torch.from_numpy(plane)
 
     def mask(self, batch: Batch, frames: Sequence[Frame]) -> torch.Tensor:

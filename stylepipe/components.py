@@ -79,7 +79,7 @@ class Component:
         return [path for paths in several for path in paths if isinstance(path, Path)]
 
     def check_item(self, item: Item, info: Info) -> None:
-        """Check quickly that the item can be done. Raises ItemError, as for a missing mask.
+        """Check quickly that the item can be done. Raises ItemError; NoMask for a missing mask.
 
         Called for masker, temporal method, flow, stylizer and writer before the item is read, in
         the reading thread; where ``strength`` is 0, for the writer alone. ``--dry-run`` calls it,
@@ -161,31 +161,14 @@ class PixelLimit(Options):
     )  # fmt: skip
 
 
-class MaskOptions(Options):
-    """Options every masker has; the engine applies them to what the masker returns."""
-
-    invert: bool = option(False, "Paint where the mask is black instead of where it is white.")
-    threshold: float | None = option(
-        None, "Make the mask hard: what is at least so white is painted, the rest is not.",
-        min=0, max=1,
-    )  # fmt: skip
-    grow: int = option(0, "Grow the mask by so many pixels on all sides.", min=0, max=500)
-    shrink: int = option(0, "Then shrink it by so many pixels on all sides.", min=0, max=500)
-    feather: float = option(0.0, "Soften the mask's edge over this many pixels.", min=0, max=1000)
-    steady: float | None = option(
-        None, "Films: how much masks are averaged with those of up to 4 frames before, along the "
-        "motion; unset: 0.8 for masks that are found in the picture with soft edges, else 0.",
-        min=0, max=1,
-    )  # fmt: skip
-
-
 class Masker(Component):
     """Says where the picture is to be painted, or which region each style paints.
 
     All but :meth:`check` and :meth:`check_item` runs in the model's thread.
     """
 
-    Options: ClassVar[type[Options]] = MaskOptions
+    argument: ClassVar[str] = ""
+    """The option that the text after ``:`` sets, as in ``box:10,20,300,200``; "": it takes none."""
     by_file: ClassVar[bool] = False
     """It looks for masks by the item's path: pictures in memory have none for it."""
     matte: ClassVar[bool] = False
@@ -215,7 +198,8 @@ class Masker(Component):
         """Return N1HW in [0, 1], as large as ``batch.images``: 1 is painted, 0 stays as it was.
 
         With regions NKHW, a plane each: how much of a pixel belongs to the region. Where planes
-        sum to less than 1, the rest stays as it was.
+        sum to less than 1, the rest stays as it was. Raises NoMask where the item has no mask at
+        all; where there is merely nothing to paint, the mask is 0, and ``context.log`` says so.
         """
         raise NotImplementedError
 

@@ -16,7 +16,7 @@ from stylepipe.fill import slabs
 from stylepipe.mattes import Kept
 
 if TYPE_CHECKING:
-    from stylepipe.components import MaskOptions
+    from stylepipe.job import MaskOptions
 
 _WHOLE = 1 - 1e-6
 """Sum of floats from which planes are taken to sum to 1."""

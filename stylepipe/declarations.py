@@ -93,6 +93,8 @@ def check_component(cls: type[Component], stage: str, base: type[Component]) -> 
         for spec in ENGINE[table].specs()
     }
     check_options(cls.Options, who, engine)
+    if issubclass(cls, Masker) and cls.argument not in ("", *(s.name for s in cls.Options.specs())):
+        raise TypeError(f"{who}: argument is the name of an option, not {shown(cls.argument)}")
     try:
         options = cls.Options.build({})
     except UsageError:

@@ -15,6 +15,10 @@ class ItemError(StylepipeError):
     """One input cannot be read, stylized or written; the job continues with the others."""
 
 
+class NoMask(ItemError):
+    """There is no mask for one input; ``--mask-missing`` says what becomes of it."""
+
+
 class DamageError(ItemError):
     """One input is damaged, and only whole inputs are to be painted."""
 

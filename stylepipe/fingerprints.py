@@ -33,9 +33,14 @@ def settings_fingerprint(settings: Settings, precision: str) -> str:
     The version of stylepipe is left out: finished results stay finished after an upgrade.
     """
     parts = [options_digest(settings.input), options_digest(settings.output), precision]
+    if settings.maskers:
+        parts += [options_digest(settings.mask, apart=["protect"])]
+        parts += [f"{settings.masker is None} {[term.inverted for _, term in settings.maskers]}"]
+    if settings.protection:
+        parts += [f"{settings.protection.amount} {len(settings.protection.masker.parts)}"]
     tables: dict[str, Iterable[Component | None]] = {
         "input": settings.readers,
-        "mask": [settings.masker],
+        "mask": [masker for masker, _ in settings.maskers],
         "stylizer": [settings.stylizer],
         "temporal": [settings.temporal, settings.flow],
         "output": settings.writers,

@@ -21,6 +21,7 @@ from stylepipe.components import (
 )
 from stylepipe.damage import Rule
 from stylepipe.errors import UsageError, suggest
+from stylepipe.masking import Protection, Term, parts_of
 from stylepipe.options import Options, OptionSpec, option
 from stylepipe.places import LONGEST_NAME
 from stylepipe.types import MAX_PIXELS
@@ -61,6 +62,39 @@ class InputOptions(Options):
         "refuses them, skip leaves them out; each is counted, and the exit code is 1.",
         affects_output=False,
     )
+
+
+class MaskOptions(Options):
+    """The keys of ``[mask]`` that belong to the engine: what is done with masks of any masker."""
+
+    invert: bool = option(False, "Paint where the mask is black instead of where it is white.")
+    threshold: float | None = option(
+        None, "Make the mask hard: what is at least so white is painted, the rest is not.",
+        min=0, max=1,
+    )  # fmt: skip
+    grow: int = option(0, "Grow the mask by so many pixels on all sides.", min=0, max=500)
+    shrink: int = option(0, "Then shrink it by so many pixels on all sides.", min=0, max=500)
+    feather: float = option(0.0, "Soften the mask's edge over this many pixels.", min=0, max=1000)
+    steady: float | None = option(
+        None, "Films: how much masks are averaged with those of up to 4 frames before, along the "
+        "motion; unset: 0.8 for masks that are found in the picture with soft edges, else 0.",
+        min=0, max=1,
+    )  # fmt: skip
+    missing: Literal["paint", "keep", "fail"] = option(
+        "fail",
+        "Inputs that have no mask: paint paints the whole picture, keep keeps the photo, fail "
+        "reports them.",
+    )
+    protect: str | None = option(
+        None,
+        "Keep so much of the photo, 0 to 1 (0.7 if it is not said), where this mask is white, such "
+        "as faces:0.5; or none.",
+        metavar="EXPRESSION[:AMOUNT]",
+    )
+
+    def shaping(self) -> set[str]:
+        """The keys that shape a mask and are not left at their defaults."""
+        return self.given() - {"missing", "protect"}
 
 
 class OutputOptions(Options):
@@ -123,6 +157,7 @@ class TemporalOptions(Options):
 
 ENGINE: dict[str, type[Options]] = {
     "input": InputOptions,
+    "mask": MaskOptions,
     "temporal": TemporalOptions,
     "output": OutputOptions,
 }
@@ -132,14 +167,16 @@ ENGINE: dict[str, type[Options]] = {
 def option_keys(classes: Sequence[type[Component]]) -> list[dict[str, OptionSpec]]:
     """The options of each component of a table by key, which is the option's name.
 
-    ``[temporal]`` holds a method and the flow it uses: where both have an option of one name, the
-    key ``flow_NAME`` is the flow's.
+    ``[temporal]`` holds a method and the flow it uses, ``[mask]`` any number of maskers: where one
+    before has an option of that name, the key is ``flow_NAME``, or ``MASKER_NAME``.
     """
     found: list[dict[str, OptionSpec]] = []
     for cls in classes:
         specs = {spec.name: spec for spec in cls.Options.specs()}
-        if issubclass(cls, Flow) and found:
-            specs = {f"flow_{key}" if key in found[0] else key: s for key, s in specs.items()}
+        if issubclass(cls, (Flow, Masker)):
+            taken = {key for keys in found for key in keys}
+            mine = "flow" if issubclass(cls, Flow) else cls.name.replace("-", "_")
+            specs = {f"{mine}_{key}" if key in taken else key: s for key, s in specs.items()}
         found.append(specs)
     return found
 
@@ -162,6 +199,10 @@ class Settings:
     """In the order in which they are asked."""
     output: OutputOptions
     """The engine's own keys of ``[output]``: ``name`` and ``format``."""
+    mask: MaskOptions = field(default_factory=lambda: MaskOptions.build({}))
+    """The engine's own keys of ``[mask]``: what is done with masks."""
+    protection: Protection | None = None
+    """Where the photo is kept in part, and how much of it."""
     input: InputOptions = field(default_factory=lambda: InputOptions.build({}))
     """The engine's own keys of ``[input]``: ``on_damage``."""
     plugins: Mapping[str, Options] = field(default_factory=dict)
@@ -170,8 +211,15 @@ class Settings:
     @property
     def painting(self) -> list[Component]:
         """Who paints: nobody where ``strength`` is 0, and pictures are copied as they are."""
-        chosen = (self.masker, self.flow, self.temporal, self.stylizer)
+        protects = self.protection.masker if self.protection else None
+        chosen = (self.masker, protects, self.flow, self.temporal, self.stylizer)
         return [c for c in chosen if c is not None and self.stylizer.options.strength != 0]
+
+    @property
+    def maskers(self) -> list[tuple[Masker, Term]]:
+        """All maskers that are asked, each with its term of an expression."""
+        protects = self.protection.masker if self.protection else None
+        return [part for masker in (self.masker, protects) for part in parts_of(masker)]
 
     @property
     def flow(self) -> Flow | None:
@@ -190,11 +238,14 @@ class Settings:
         ``use`` is the component's name, a list of names for ``input`` and ``output``. Where two
         readers or writers differ in an option of one name, its key is ``option@component``.
         """
-        single = {"mask": self.masker, "stylizer": self.stylizer, "temporal": self.temporal}
+        single = {"stylizer": self.stylizer, "temporal": self.temporal}
         described: dict[str, dict[str, Any]] = {
             table: {"use": c.name, **c.options.values()} if c else {"use": "none"}
             for table, c in single.items()
         }
+        described["mask"] = {"use": self.masker.name if self.masker else "none"}
+        if self.masker or self.protection:
+            described["mask"] |= self.mask.values() | self._describe_maskers()
         if self.temporal and self.flow:
             keys = option_keys((type(self.temporal), type(self.flow)))[1]
             values = self.flow.options.values()
@@ -204,6 +255,18 @@ class Settings:
         described["output"] = _describe_shared(self.writers, self.output.values())
         plugins = {name: options.values() for name, options in self.plugins.items()}
         return {table: described[table] for table in TABLES} | plugins
+
+    def _describe_maskers(self) -> dict[str, Any]:
+        """The options of the maskers by key, without arguments that expressions give."""
+        classes = list(dict.fromkeys(type(masker) for masker, _ in self.maskers))
+        described: dict[str, Any] = {}
+        for cls, keys in zip(classes, option_keys(classes), strict=True):
+            for masker, term in self.maskers:
+                if type(masker) is cls:
+                    values = masker.options.values()
+                    given = cls.argument if term.argument else ""
+                    described |= {k: values[s.name] for k, s in keys.items() if s.name != given}
+        return described
 
 
 def _describe_shared(parts: Sequence[Component], engine: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from stylepipe.errors import ItemError, UsageError
+from stylepipe.errors import ItemError, NoMask, UsageError
 from stylepipe.pictures import PICTURE_SUFFIXES, open_picture
 from stylepipe.types import Item
 
@@ -55,7 +55,7 @@ class MaskFiles:
         return files[0]
 
     def all(self, item: Item) -> tuple[Path, ...]:
-        """The picture for all frames of an item, or those of its frames. Raises ItemError."""
+        """The picture for all frames of an item, or those of its frames. Raises NoMask."""
         self.check()
         if self._stills is None:
             return (self._path,)
@@ -67,9 +67,7 @@ class MaskFiles:
             if name in self._films:
                 return tuple(self._films[name])
         full, bare = (self._path / name for name in names)
-        raise ItemError(
-            f"it has no {self._what}; looked for {full}.*, {bare}.* and the folder {bare}"
-        )
+        raise NoMask(f"it has no {self._what}; looked for {full}.*, {bare}.* and the folder {bare}")
 
     def _index(self) -> None:
         files: list[Path] = []

@@ -1,6 +1,6 @@
 """One Options class per component: it validates, and serves preset keys, flags and help.
 
-Those of a stylizer or masker derive from StylizerOptions or MaskOptions::
+Those of a stylizer derive from StylizerOptions::
 
     class Options(stylepipe.StylizerOptions):
         steps: int = option(300, "Iterations of the optimizer.", min=1)

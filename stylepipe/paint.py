@@ -15,11 +15,13 @@ from torch.nn.functional import interpolate
 from stylepipe import color, composite, guard
 from stylepipe.components import Masker, Temporal, Warmup
 from stylepipe.device import Device
-from stylepipe.errors import ItemError, UsageError
+from stylepipe.errors import ItemError, NoMask, UsageError
 from stylepipe.fill import fill_transparent
-from stylepipe.job import Settings
+from stylepipe.job import MaskOptions, Settings
 from stylepipe.ladder import run_within_memory
+from stylepipe.masking import Protection
 from stylepipe.media.enlarge import enlarged
+from stylepipe.missing import MissingRule
 from stylepipe.styles import parse_styles
 from stylepipe.temporal.steady import REACH, Steadier
 from stylepipe.temporal.warp import warp
@@ -51,28 +53,41 @@ class Cover:
 class Painter:
     """Stylizes frames, and does what the stylizer's capabilities leave to the engine."""
 
-    def __init__(self, settings: Settings, device: Device) -> None:
+    def __init__(self, settings: Settings, device: Device, missing: MissingRule) -> None:
+        """``missing`` decides on items without a mask."""
         self._stylizer, self._masker = settings.stylizer, settings.masker
+        self._mask, self._protection, self._missing = settings.mask, settings.protection, missing
         self._styles = parse_styles(settings.stylizer.options.style)
         self._device = device
         self.temporal: Temporal | None = settings.temporal
         self.scale = self._stylizer.caps.scale
         """How many times as wide and high as sources results are."""
-        self._steadier = _steadier(settings.masker)
-        self.warmup = _warmup(settings, REACH if self._steadier else 0)
+        protector = settings.protection.masker if settings.protection else None
+        self._steadier = _steadier(settings.mask, settings.masker)
+        self._protection_steadier = _steadier(settings.mask, protector)
+        self.warmup = _warmup(
+            settings,
+            max(
+                _reach(settings.masker, self._steadier),
+                _reach(protector, self._protection_steadier),
+            ),
+        )
         """Frames before a frame that its result depends on, beside the result before it."""
-        regional = self._masker is not None and self._masker.regions is not None
+        self._regional = self._masker is not None and self._masker.regions is not None
         self._composites = self._masker is not None and (
-            regional or self._stylizer.caps.masks == "blend"
+            self._regional or self._stylizer.caps.masks == "blend"
         )
 
     def reset(self, item: Item) -> None:
         """Another item or scene begins."""
         self._stylizer.reset(item)
-        if self._masker is not None:
-            self._masker.reset(item)
-        if self._steadier is not None:
-            self._steadier.reset()
+        protector = self._protection.masker if self._protection else None
+        for masker in (self._masker, protector):
+            if masker is not None:
+                masker.reset(item)
+        for steadier in (self._steadier, self._protection_steadier):
+            if steadier is not None:
+                steadier.reset()
 
     def paint(self, item: Item, frames: Sequence[Frame]) -> list[Frame]:
         """Return the painted frames, which keep alpha, time, metadata and integer type.
@@ -100,6 +115,8 @@ class Painter:
         images = to_tensor(opaque, self._device.torch)
         cover = cover or self._found(images, item, frames)
         planes, regions = (cover.planes, cover.regions) if cover else (None, ())
+        if planes is not None and self._skips(regions, planes):
+            return [self._untouched(frame) for frame in frames]
         shares = composite.shares(planes) if regions and planes is not None else planes
         native = guide if caps.temporal == "native" else None
         batch = Batch(images, item, shares, native, frames[0].index, regions)
@@ -118,6 +135,19 @@ class Painter:
         parts = zip(sources, pixels, self._masks(cover), strict=False)
         return [Painted(source, result, *masks) for source, result, masks in parts]
 
+    def _skips(self, regions: Sequence[str], planes: torch.Tensor) -> bool:
+        """Whether nothing of a batch is painted, and no other frame depends on what would be."""
+        if planes.any():
+            return False
+        by_itself = self._stylizer.caps.warmup == 0 and (
+            self.temporal is None or self.temporal.mode == "guide"
+        )
+        return by_itself or (self._regional and not regions)  # it is an item without a mask
+
+    def _untouched(self, frame: Frame) -> Painted:
+        source = enlarged(frame, self.scale)
+        return Painted(source, source.pixels.copy())
+
     def masked(self, frame: Frame, pixels: np.ndarray, cover: Cover | None) -> Painted:
         """The frame with pixels that were not painted by :meth:`stylize`, or later changed."""
         return Painted(
@@ -132,7 +162,7 @@ class Painter:
         own. Raises ItemError.
         """
         images = to_tensor([fill_transparent(frame)], self._device.torch)
-        return self._found(images, item, [frame], self._steadier)
+        return self._found(images, item, [frame], film=True)
 
     def _masks(self, cover: Cover | None) -> Iterator[tuple[np.ndarray | None, ...]]:
         """The mask and the matte of each frame, HxW as large as results, for the engine to
@@ -181,29 +211,49 @@ class Painter:
         return guide
 
     def _found(
-        self,
-        images: torch.Tensor,
-        item: Item,
-        frames: Sequence[Frame],
-        steadier: Steadier | None = None,
+        self, images: torch.Tensor, item: Item, frames: Sequence[Frame], film: bool = False
     ) -> Cover | None:
-        """Ask the masker; ``steadier`` is for one frame of a film. Raises ItemError."""
-        masker = self._masker
-        if masker is None:
+        """Ask the masker; ``film``: for one frame, whose masks are steadied. Raises ItemError."""
+        if self._masker is None:
             return None
-        regions, painted = self._regions(masker, item)
-        shape = (len(frames), len(regions) or 1, *images.shape[2:])
-        mask = guard.mask(masker.mask(Batch(images, item), frames), shape, masker).float()
-        if steadier is not None:
-            found = steadier.steadied(frames[0], mask[0].clamp(0, 1).cpu().numpy())
-            mask = torch.from_numpy(found)[None].to(mask.device)
+        batch = Batch(images, item)
+        try:
+            cover = self._covered(self._masker, batch, frames, film)
+        except NoMask as error:
+            painted = float(self._missing.paints(item, error))
+            cover = Cover(images.new_full((len(frames), 1, *images.shape[2:]), painted))
+        if self._protection is not None and cover.planes.any():
+            kept = self._kept(self._protection, batch, frames, film)
+            cover = replace(cover, planes=cover.planes * (1 - kept.to(cover.planes)))
+        return cover
+
+    def _covered(self, masker: Masker, batch: Batch, frames: Sequence[Frame], film: bool) -> Cover:
+        """What the masker finds, as the options shape it. Raises NoMask, ItemError."""
+        regions, painted = self._regions(masker, batch.item)
+        shape = (len(frames), len(regions) or 1, *batch.images.shape[2:])
+        mask = guard.mask(masker.mask(batch, frames), shape, masker).float()
+        if film and self._steadier is not None:
+            mask = _steadied(self._steadier, mask, frames[0])
         if regions:
             mask = mask[:, painted]
-        options, matte = masker.options, None
+        matte = None
         if masker.matte:
-            matte = composite.coverage(1 - mask if options.invert else mask).clamp(0, 1)
-        planes = composite.prepare_mask(mask, options)
+            matte = composite.coverage(1 - mask if self._mask.invert else mask).clamp(0, 1)
+        planes = composite.prepare_mask(mask, self._mask)
         return Cover(planes, tuple(regions[index] for index in painted), matte)
+
+    def _kept(
+        self, protection: Protection, batch: Batch, frames: Sequence[Frame], film: bool
+    ) -> torch.Tensor:
+        """How much of the photo is protected, N1HW. Raises ItemError."""
+        masker = protection.masker
+        try:
+            kept = masker.mask(batch, frames)
+        except NoMask as error:
+            return torch.full_like(batch.images[:, :1], not self._missing.paints(batch.item, error))
+        if film and self._protection_steadier is not None:
+            kept = _steadied(self._protection_steadier, kept.float(), frames[0])
+        return protection.amount * kept
 
     def _regions(self, masker: Masker, item: Item) -> tuple[Sequence[str], list[int]]:
         """The regions of an item, and the numbers of those that are painted. Raises ItemError."""
@@ -251,21 +301,29 @@ def _resized(planes: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     return interpolate(planes, tuple(size), mode="bilinear", align_corners=False)
 
 
-def _steadier(masker: Masker | None) -> Steadier | None:
+def _steadier(options: MaskOptions, masker: Masker | None) -> Steadier | None:
     """What steadies the masks of films, if they are to be."""
     if masker is None:
         return None
-    amount = masker.options.steady
+    amount = options.steady
     if amount is None:
         amount = _STEADY if masker.matte else 0
     return Steadier(amount) if amount > 0 else None
 
 
-def _warmup(settings: Settings, steadied: int) -> Warmup:
-    """``steadied``: from how many frames before it a mask is steadied."""
+def _steadied(steadier: Steadier, mask: torch.Tensor, frame: Frame) -> torch.Tensor:
+    """The masks 1KHW of the next frame of a film, steadied."""
+    found = steadier.steadied(frame, mask[0].clamp(0, 1).cpu().numpy())
+    return torch.from_numpy(found)[None].to(mask.device)
+
+
+def _reach(masker: Masker | None, steadier: Steadier | None) -> int:
+    """From how many frames before it a frame's mask is made."""
+    return (masker.warmup if masker else 0) + (REACH if steadier else 0)
+
+
+def _warmup(settings: Settings, mask_warmup: int) -> Warmup:
     caps, temporal = settings.stylizer.caps, settings.temporal
-    masker_warmup = settings.masker.warmup if settings.masker else 0
-    mask_warmup = masker_warmup + steadied
     if caps.warmup == "shot" or temporal is None:
         return caps.warmup if caps.warmup == "shot" else max(caps.warmup, mask_warmup)
     # A state that results lead back into depends on all of them: only the last one is at hand.

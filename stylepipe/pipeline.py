@@ -92,7 +92,7 @@ def _rehearse(job: Job, report: Report, found: Found, journal: Journal, session:
 def _look(item: Item, session: Session) -> Outcome | None:
     """How the item would fail; None if nothing is seen that speaks against it."""
     try:
-        begin(item, session.settings)
+        begin(item, session.settings, session.missing)
     except (SetupError, UsageError, KeyboardInterrupt):
         raise
     except BaseException as error:  # a codec or plugin may raise anything for one file

@@ -12,6 +12,7 @@ from stylepipe.errors import ItemError, SetupError, UsageError
 from stylepipe.inhand import InHand
 from stylepipe.inputs import Found, probe, readers_for, writer_for
 from stylepipe.journal import Entry, Journal, Standing
+from stylepipe.missing import MissingRule
 from stylepipe.places import check_result, foreign_folder, is_folder
 from stylepipe.types import Info, Item, Kind, Outcome
 
@@ -125,11 +126,11 @@ def _already_done(damage: str, rule: str) -> Outcome:
     return Outcome("skipped", "already done", damage=damage)
 
 
-def begin(item: Item, settings: Settings) -> tuple[Reader, Info, Writer]:
+def begin(item: Item, settings: Settings, missing: MissingRule) -> tuple[Reader, Info, Writer]:
     """The item's reader, what is in it, and its writer.
 
     Raises ItemError where it is already clear that it cannot be done: it is unreadable, it has no
-    mask, or its result has nowhere to go.
+    mask and ``missing`` lets it fail, or its result has nowhere to go.
     """
     check_result(item)
     reader, info = probe(item.source, settings.readers, item.page)
@@ -140,8 +141,7 @@ def begin(item: Item, settings: Settings) -> tuple[Reader, Info, Writer]:
             "of these suffixes, in --output or by --format: "
             + " ".join(_able(item, info, settings))
         )
-    for component in settings.painting:
-        component.check_item(item, info)
+    missing.check(settings.painting, item, info)
     writer.check_item(item, info.enlarged(settings.stylizer.caps.scale))
     return reader, info, writer
 

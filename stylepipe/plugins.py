@@ -264,14 +264,18 @@ class Plugins:
         known = self.components(base)
         if name not in known:
             stage = noun(base)
-            broken = [r.name for r in self.records if r.error]
-            blocked = [r.name for r in self.records if r.blocked]
-            note = f"; broken plugins: {', '.join(broken)}" if broken else ""
-            note += f"; blocked plugins: {', '.join(blocked)}" if blocked else ""
             raise UsageError(
-                f"unknown {stage} {name!r}{suggest(name, known)}; known: {', '.join(known)}{note}"
+                f"unknown {stage} {name!r}{suggest(name, known)}; known: {', '.join(known)}"
+                f"{self.unusable()}"
             )
         return known[name]
+
+    def unusable(self) -> str:
+        """What to add to a message about an unknown component: it may be in one of these."""
+        broken = [r.name for r in self.records if r.error]
+        blocked = [r.name for r in self.records if r.blocked]
+        note = f"; broken plugins: {', '.join(broken)}" if broken else ""
+        return note + (f"; blocked plugins: {', '.join(blocked)}" if blocked else "")
 
     def preset_folders(self) -> list[Path]:
         """Folders of presets that plugins ship."""

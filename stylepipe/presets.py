@@ -17,19 +17,20 @@ and a plugin whose hooks have options finds them in a table of its own name::
 
 The layers, the strongest first: command line, environment (``STYLEPIPE_STYLIZER_STRENGTH=0.8``),
 preset, parent preset, defaults. A layer that changes ``use`` drops what presets below it had set
-in that table. A text that begins with ``./`` or ``../`` is a path beside the preset's file; any
-other relative path is taken from the current folder.
+in that table; what is done with masks, such as ``feather``, stays when another mask is named. A
+text that begins with ``./`` or ``../`` is a path beside the preset's file; any other relative path
+is taken from the current folder.
 """
 
 from __future__ import annotations
 
 import importlib.resources
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stylepipe.components import Component, Flow, Temporal, Writer, noun
+from stylepipe.components import Component, Flow, Masker, Temporal, Writer, noun
 from stylepipe.errors import UsageError, suggest
 from stylepipe.job import (
     DEFAULT,
@@ -39,10 +40,12 @@ from stylepipe.job import (
     SHARED,
     TABLES,
     InputOptions,
+    MaskOptions,
     OutputOptions,
     Settings,
     option_keys,
 )
+from stylepipe.masking import Protection, Term, amount_of, beside, masker_of, terms_of, union_of
 from stylepipe.options import Options, OptionSpec, convert
 from stylepipe.plugins import TRACE, Plugins
 from stylepipe.texts import read_toml, shown
@@ -152,6 +155,8 @@ def load(path: Path, known_tables: Collection[str] = tuple(TABLES)) -> Preset:
             raise UsageError(f"preset {path}: {key} takes text, not {shown(value)}")
         elif key in known_tables and isinstance(value, dict):
             tables[key] = {_key(k): _beside(path, v) for k, v in value.items()}
+            if key == "mask":
+                tables[key] |= _beside_masks(path, tables[key])
             if len(value) > len(tables[key]):
                 raise UsageError(f"preset {path}: [{key}] has a key twice, with '-' and with '_'")
         elif key in known_tables:
@@ -179,6 +184,12 @@ def _beside(path: Path, value: Any) -> Any:
     if isinstance(value, str) and value.startswith(("./", "../")):
         return str(path.parent / value)
     return value
+
+
+def _beside_masks(path: Path, table: Mapping[str, Any]) -> dict[str, Any]:
+    """The expressions of a table, with paths beside the preset's file."""
+    texts = {key: table.get(key) for key in ("use", "protect")}
+    return {k: beside(path.parent, text) for k, text in texts.items() if isinstance(text, str)}
 
 
 def chain(plugins: Plugins, preset: str | Path) -> list[Preset]:
@@ -213,6 +224,8 @@ class Draft:
     """The values as they were merged, before components were chosen."""
     plugins: Mapping[str, type[Options]]
     """By table, the options of the plugins themselves."""
+    terms: Mapping[str, Sequence[Term]]
+    """The terms of ``use`` and ``protect`` of ``[mask]``; none where they are not set."""
 
     def over(
         self,
@@ -234,8 +247,14 @@ class Draft:
             for table, cls in ENGINE.items()
         }
         output = _options(OutputOptions, for_engine["output"], "output")
+        mask = _options(MaskOptions, for_engine["mask"], "mask")
+        masker, protection = self._masker(given["mask"]), self._protection(given["mask"])
+        if masker is None and (idle := sorted(mask.shaping())):
+            raise UsageError(_no_masker(idle[0], for_engine["mask"][idle[0]]))
         made: dict[str, list[Any]] = {}
         for table, classes in self.components.items():
+            if table == "mask":
+                continue
             made[table] = []
             for cls, keys in zip(classes, option_keys(classes), strict=True):
                 mine = {s.name: given[table][k] for k, s in keys.items() if k in given[table]}
@@ -247,7 +266,9 @@ class Draft:
         return Settings(
             preset=self.preset,
             readers=tuple(made["input"]),
-            masker=made["mask"][0] if made["mask"] else None,
+            masker=masker,
+            mask=mask,
+            protection=protection,
             stylizer=made["stylizer"][0],
             temporal=temporal,
             writers=tuple(made["output"]),
@@ -257,6 +278,57 @@ class Draft:
                 name: _of_plugin(cls, given[name], name) for name, cls in self.plugins.items()
             },
         )
+
+    def _masker(self, given: Mapping[str, Value]) -> Masker | None:
+        terms = self.terms["use"]
+        if not terms:
+            return None
+        self._check_arguments(given)
+        use = self.uses["mask"]
+        return masker_of(terms, use.value, lambda term: self._made(term, given, use))
+
+    def _protection(self, given: Mapping[str, Value]) -> Protection | None:
+        terms = self.terms["protect"]
+        if not terms:
+            return None
+        self._check_arguments(given)
+        protect = self.values["mask"]["protect"]
+        text, amount = amount_of(protect.value)
+        made = union_of(terms, text, lambda term: self._made(term, given, protect))
+        return Protection(made, amount)
+
+    def _made(self, term: Term, given: Mapping[str, Value], named: Value) -> Masker:
+        """The masker of a term; ``named`` is the expression."""
+        for cls, keys in self._maskers():
+            if cls.name == term.masker:
+                mine = {s.name: given[k] for k, s in keys.items() if k in given}
+                if term.argument:
+                    mine[cls.argument] = Value(term.argument, named.origin, named.where)
+                return cls(_options(cls.Options, mine, "mask"))
+        raise AssertionError(f"{term} is chosen")
+
+    def _maskers(self) -> Iterator[tuple[type[Masker], dict[str, OptionSpec]]]:
+        """The maskers named anywhere, each with its options by key."""
+        classes = self.components["mask"]
+        for cls, keys in zip(classes, option_keys(classes), strict=True):
+            assert issubclass(cls, Masker)
+            yield cls, keys
+
+    def _check_arguments(self, given: Mapping[str, Value]) -> None:
+        """Raises UsageError for a key that changes nothing, as expressions give the argument."""
+        terms = [term for terms in self.terms.values() for term in terms]
+        for cls, keys in self._maskers():
+            named = [term for term in terms if term.masker == cls.name]
+            if not all(term.argument for term in named):
+                continue
+            for key, spec in keys.items():
+                if spec.name != cls.argument or key not in given:
+                    continue
+                if not given[key].origin.startswith(_ENVIRONMENT):
+                    raise UsageError(
+                        f"mask.{key} was set ({given[key].where}), but the expression that names "
+                        f"the mask gives {named[0].argument!r}; leave one of them out"
+                    )
 
     def explain(self) -> dict[str, dict[str, Value]]:
         """The description of the settings, each value with its origin."""
@@ -269,10 +341,20 @@ class Draft:
                     if key == "use"
                     else (self.values[table].get(key.partition("@")[0]))
                 )
+                if table == "mask" and source is None and self._is_argument(key):
+                    source = self.uses[table]
                 explained[table][key] = (
                     Value(value, source.origin, source.where) if source else Value(value, "default")
                 )
         return explained
+
+    def _is_argument(self, key: str) -> bool:
+        """Whether a key of ``[mask]`` is the argument in ``use``."""
+        given = {term.masker for term in self.terms["use"] if term.argument}
+        return any(
+            cls.name in given and key in keys and keys[key].name == cls.argument
+            for cls, keys in self._maskers()
+        )
 
     def _check_known(
         self, table: str, classes: Sequence[type[Component]], given: Mapping[str, Value]
@@ -284,6 +366,8 @@ class Draft:
         for key, value in given.items():
             if key in known:
                 continue
+            if not classes and table == "mask":
+                raise UsageError(_no_masker(key, value))
             if not classes:
                 stage = noun(TABLES[table])
                 raise UsageError(
@@ -295,6 +379,13 @@ class Draft:
                 f"unknown option {key!r}{owner} in [{table}] ({value.where}){suggest(key, known)}; "
                 f"known: {', '.join(['use', *known])}"
             )
+
+
+def _no_masker(key: str, value: Value) -> str:
+    return (
+        f"mask.{key} was set ({value.where}), but no masker was chosen; set mask.use to one, or "
+        "pass --mask"
+    )
 
 
 def _options(cls: type[Options], given: Mapping[str, Value], table: str) -> Any:
@@ -376,11 +467,21 @@ def _chosen(plugins: Plugins, preset: str, layers: dict[str, dict[str, Value]]) 
     merged = {table: dict(values) for table, values in layers.items()}
     uses: dict[str, Value] = {}
     components: dict[str, tuple[type[Component], ...]] = {}
+    terms: dict[str, Sequence[Term]] = {}
     for table, base in TABLES.items():
         chosen = merged[table].pop("use", None) or _implied(table, merged[table])
         if chosen:
             uses[table] = chosen
-        if chosen and not (table in DEFAULT and chosen.value == "none"):
+        if table == "mask":
+            terms = _mask_terms(plugins, chosen, merged[table].get("protect"))
+            components[table] = _named_maskers(plugins, terms)
+            merged[table] = _of_others_dropped(plugins, table, components[table], merged[table])
+            if not terms["use"]:
+                void = {s.name for s in MaskOptions.specs()} - {"missing", "protect"}
+                merged[table] = _without_environment(
+                    merged[table], void if components[table] else merged[table]
+                )
+        elif chosen and not (table in DEFAULT and chosen.value == "none"):
             named = _components(plugins, base, chosen, table)
             components[table] = (*named, *_flow(plugins, named[0], merged[table].get("flow")))
             merged[table] = _of_others_dropped(plugins, table, components[table], merged[table])
@@ -388,11 +489,49 @@ def _chosen(plugins: Plugins, preset: str, layers: dict[str, dict[str, Value]]) 
             components[table] = plugins.by_precedence(base)
         else:
             components[table] = ()
-            # what the environment says of maskers and methods in general is void without one
-            merged[table] = {
-                k: v for k, v in merged[table].items() if not v.origin.startswith(_ENVIRONMENT)
-            }
-    return Draft(preset, components, merged, uses, layers, plugins.options())
+            # what the environment says of methods in general is void without one
+            merged[table] = _without_environment(merged[table], merged[table])
+    return Draft(preset, components, merged, uses, layers, plugins.options(), terms)
+
+
+def _without_environment(values: Mapping[str, Value], keys: Collection[str]) -> dict[str, Value]:
+    """The values without those of ``keys`` that the environment set."""
+    return {
+        k: v for k, v in values.items() if k not in keys or not v.origin.startswith(_ENVIRONMENT)
+    }
+
+
+def _mask_terms(
+    plugins: Plugins, use: Value | None, protect: Value | None
+) -> dict[str, Sequence[Term]]:
+    """The terms of the expressions of ``[mask]``. Raises UsageError."""
+    terms: dict[str, Sequence[Term]] = {"use": (), "protect": ()}
+    if use and use.value != "none":
+        terms["use"] = _terms(plugins, "use", use.value, use)
+    if protect and protect.value != "none":
+        plain = isinstance(protect.value, str)
+        text = amount_of(protect.value)[0] if plain else protect.value
+        terms["protect"] = _terms(plugins, "protect", text, protect)
+    return terms
+
+
+def _terms(plugins: Plugins, key: str, text: Any, value: Value) -> Sequence[Term]:
+    if not isinstance(text, str):
+        raise UsageError(f"mask.{key} takes one name, not {shown(text)} ({value.where})")
+    flags = {"use": "--mask", "protect": "--protect"}
+    flagged = value.origin == _COMMAND_LINE
+    try:
+        return terms_of(text, plugins.components(Masker), flags[key] if flagged else f"mask.{key}")
+    except UsageError as e:
+        note = plugins.unusable()
+        raise UsageError(f"{e}{note}" + ("" if flagged else f" ({value.where})")) from None
+
+
+def _named_maskers(
+    plugins: Plugins, terms: Mapping[str, Sequence[Term]]
+) -> tuple[type[Component], ...]:
+    names = dict.fromkeys(term.masker for some in terms.values() for term in some)
+    return tuple(plugins.component(Masker, name) for name in names)
 
 
 def resolve(
@@ -423,13 +562,40 @@ def _overlay(
     if new and (new.value == "none" or (old and old.value != new.value)):
         # another component: options meant for the old one do not apply to it. What the
         # environment says was written for no component in particular, and stays.
-        below = {k: v for k, v in below.items() if v.origin.startswith(_ENVIRONMENT)}
+        kept = _kept_of_masks(plugins, old, new, below) if table == "mask" else set()
+        below = {k: v for k, v in below.items() if v.origin.startswith(_ENVIRONMENT) or k in kept}
     elif table == "temporal" and old and "flow" in above:
         void = _flow_options(plugins, old, below.get("flow"), above["flow"])
         below = {
             k: v for k, v in below.items() if k not in void or v.origin.startswith(_ENVIRONMENT)
         }
     return below | above
+
+
+def _kept_of_masks(
+    plugins: Plugins, old: Value | None, new: Value, below: Collection[str]
+) -> set[str]:
+    """The keys of ``[mask]`` that still mean something once another mask is named: what is done
+    with masks, and options of maskers that both expressions name."""
+    if new.value == "none":
+        return {"protect", "missing"} if "protect" in below else set()
+    known = plugins.components(Masker)
+    before, now = (_terms_if_valid(v.value if v else "", known) for v in (old, new))
+    kept = {spec.name for spec in MaskOptions.specs()}
+    for name in {term.masker for term in before} & {term.masker for term in now}:
+        free = not all(term.argument for term in now if term.masker == name)
+        options = [s.name for s in known[name].Options.specs()]
+        for option in options if free else (o for o in options if o != known[name].argument):
+            kept |= {option, f"{name.replace('-', '_')}_{option}"}
+    return kept
+
+
+def _terms_if_valid(text: Any, known: Mapping[str, type[Masker]]) -> Sequence[Term]:
+    """The terms of what may be overridden, and is not refused then."""
+    try:
+        return terms_of(text, known, "mask.use") if isinstance(text, str) and text else ()
+    except UsageError:
+        return ()
 
 
 def _flow_options(plugins: Plugins, method: Value, old: Value | None, new: Value) -> Iterable[str]:

@@ -12,6 +12,7 @@ from stylepipe import guard
 from stylepipe.components import Context, Masker, StyleInfo, StyleRef, Stylizer
 from stylepipe.errors import UsageError
 from stylepipe.job import Settings
+from stylepipe.masking import Everywhere
 from stylepipe.types import Batch, Info, Item
 
 if TYPE_CHECKING:
@@ -100,9 +101,16 @@ def with_regions(settings: Settings) -> Settings:
     Raises UsageError for options that mean nothing with regions.
     """
     masker, stylizer = settings.masker, settings.stylizer
+    if masker is None and settings.protection:
+        settings = replace(settings, masker=Everywhere())
     if masker is None or masker.regions is None:
         return settings
-    if masker.options.invert:
+    if settings.mask.missing == "paint":
+        raise UsageError(
+            "--mask-missing paint does not say in which style, as there are regions; pass keep or "
+            "fail"
+        )
+    if settings.mask.invert:
         raise UsageError(
             "--mask-invert turns round a mask, and there are regions: leave it out, and give the "
             "styles to the regions that are to be painted (STYLE@REGION)"

@@ -104,11 +104,11 @@ class $cls(Stylizer):
 
 from pathlib import Path
 
-from stylepipe import Masker, MaskOptions, hookimpl, option
+from stylepipe import Masker, Options, hookimpl, option
 
 
-class ${cls}Options(MaskOptions):
-    threshold: float = option(0.5, "Paint what is brighter, from 0 to 1.", min=0, max=1)
+class ${cls}Options(Options):
+    above: float = option(0.5, "Paint what is brighter, from 0 to 1.", min=0, max=1)
 
 
 class $cls(Masker):
@@ -119,7 +119,7 @@ class $cls(Masker):
 
     def mask(self, batch, frames):
         """Return N1HW in [0, 1], as large as the images: 1 is painted."""
-        return (batch.images.mean(1, keepdim=True) > self.options.threshold).float()
+        return (batch.images.mean(1, keepdim=True) > self.options.above).float()
 ''',
     "temporal": '''\
 """A temporal method: keeps the frames of a film alike. This one takes the median of a few."""

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Self
 from stylepipe.components import Component, Context
 from stylepipe.damage import Damaged, DamageRule
 from stylepipe.errors import UsageError
-from stylepipe.job import Settings
+from stylepipe.job import MaskOptions, Settings
 from stylepipe.memory import available_memory, freed_blocks_kept, tune_threads
+from stylepipe.missing import MissingRule
 from stylepipe.regions import with_regions
 from stylepipe.styles import asked_styles
 from stylepipe.types import MAX_PIXELS, Frame, Info, Item
@@ -114,6 +115,7 @@ class Session(Opener):
         self.settings, self._log = with_regions(settings), log
         self.styles = asked_styles(self.settings, items)
         self.rule = DamageRule(settings.input.on_damage)
+        self.missing = MissingRule(settings.mask.missing, log)
         super().__init__(
             log=log, damaged=self.rule.damaged, max_pixels=settings.max_pixels, **machine
         )
@@ -134,7 +136,7 @@ class Session(Opener):
         self._stack.enter_context(freed_blocks_kept())
         self.open(components)
         self.settings.stylizer.prepare(self.styles)
-        return Painter(self.settings, device)
+        return Painter(self.settings, device, self.missing)
 
     def prepare(self) -> Self:
         """Open what paints now, not at the first picture; if that fails, everything is closed."""
@@ -186,14 +188,14 @@ class Session(Opener):
             from stylepipe.arrays import GivenMask
             from stylepipe.paint import Painter
 
-            masked = replace(self.settings, masker=GivenMask(plane))
-            painter, components = Painter(masked, self.device), masked.painting
+            own = replace(self.settings, masker=GivenMask(plane), mask=MaskOptions.build({}))
+            painter = Painter(own, self.device, self.missing)
+            components = own.painting
         results: list[Frame] = []
         for batch in self._batches(frames):
             height, width = batch[0].pixels.shape[:2]
             info = Info("image", "memory", width, height)
-            for component in components:
-                component.check_item(_IN_MEMORY, info)
+            self.missing.check(components, _IN_MEMORY, info)
             painter.reset(_IN_MEMORY)
             results += painter.paint(_IN_MEMORY, batch)
         return results

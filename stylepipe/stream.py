@@ -103,6 +103,7 @@ class Stream:
         """``session`` has opened all that works on the items."""
         self.settings, self.rule, self.device = session.settings, session.rule, session.device
         self.painter, self.memory = session.painter, session.memory
+        self.missing = session.missing
         self.journal, self.hands, self.report, self.tell = journal, hands, report, tell
         self.abort_on_error = abort_on_error
         # Decoded and painted pictures wait in a queue each: a few are enough to keep all busy.
@@ -218,7 +219,7 @@ class Stream:
 
     def _begin(self, item: Item) -> tuple[_Work, Reader]:
         started = time.perf_counter()
-        reader, info, writer = begin(item, self.settings)
+        reader, info, writer = begin(item, self.settings, self.missing)
         folder = self.journal.work(item)
         part = folder / ("part" if item.folder else f"part{item.output.suffix}")
         result = info.enlarged(self.settings.stylizer.caps.scale)
@@ -501,7 +502,9 @@ class Stream:
 
     def _blamed(self, error: BaseException) -> str | None:
         settings = self.settings
-        return guard.blamed(error, (*settings.readers, *settings.writers, *settings.painting))
+        maskers = [masker for masker, _ in settings.maskers]
+        parts = (*settings.readers, *settings.writers, *settings.painting, *maskers)
+        return guard.blamed(error, parts)
 
 
 class _Aborted(Exception):

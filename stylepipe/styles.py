@@ -58,6 +58,8 @@ def asked_styles(settings: Settings, items: Sequence[Item] = ()) -> list[StyleRe
             f"style{'s' if caps.max_styles != 1 else ''} at once, not {len(styles)}"
         )
     stylizer.check(styles, items, masker)
+    if settings.protection and settings.protection.masker in settings.painting:
+        settings.protection.masker.check()
     stylizer.assign(styles, None if masker is None else masker.regions)
     if masker is not None and masker in settings.painting:
         masker.check()

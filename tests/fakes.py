@@ -24,7 +24,7 @@ from stylepipe import (
     Writer,
     option,
 )
-from stylepipe.job import OutputOptions, Settings
+from stylepipe.job import MaskOptions, OutputOptions, Settings
 
 
 class NpyReader(Reader):
@@ -158,7 +158,9 @@ class Negative(Stylizer):
         return 1 - batch.images + (float("nan") if self.options.nan else 0)
 
 
-def settings(masker=None, temporal=None, name="{stem}", format=None, **options) -> Settings:
+def settings(
+    masker=None, temporal=None, mask=None, name="{stem}", format=None, **options
+) -> Settings:
     """Settings of the components above; options go to the stylizer."""
     return Settings(
         preset="test",
@@ -168,6 +170,7 @@ def settings(masker=None, temporal=None, name="{stem}", format=None, **options) 
         temporal=temporal,
         writers=(NpyWriter(Options()), ClipWriter(Options())),
         output=OutputOptions(name=name, format=format),
+        mask=MaskOptions(**(mask or {})),
     )
 
 

@@ -110,7 +110,7 @@ BROKEN = {
     "mask-warmup": (component("Masker", "warmup = -1"), "warmup is a number of frames, not -1"),
     # options
     "options-parent": (options("pass", parent="Options"), "must derive from stylepipe.StylizerOp"),
-    "options-mask": (options("pass", "Masker", "Options"), "derive from stylepipe.MaskOptions"),
+    "mask-argument": (component("Masker", "argument = 'box'"), "is the name of an option, not"),
     "options-none": (component("Reader", "Options = None"), "must derive from stylepipe.Options"),
     "options-dict": (component("Reader", "Options = {}"), "must derive from stylepipe.Options"),
     "bare": (options("steps: int = 3"), "declare 'steps' with option(default, help)"),

@@ -133,7 +133,7 @@ def test_flags_reach_the_components(job):
         "style": ["one:2", "two"], "strength": 0.5, "keep_colors": True, "quality": "light",
         "limit": 5,
     })  # fmt: skip
-    assert options(s.masker) == ("edges", UNSHAPED | {"invert": True, "width": 9})
+    assert options(s.masker) == ("edges", {"width": 9}) and s.mask.invert
     assert options(s.temporal) == ("warp", {"blend": 0.25, "max_side": 640})
     assert options(s.flow) == ("other", {"blend": 5, "speed": 1})
     assert [w.options.level for w in s.writers if w.name.startswith("packed")] == [8, 8]
@@ -187,9 +187,8 @@ def test_mask_is_a_masker_or_a_path(job, cli, tmp_path):
     (tmp_path / "masks").mkdir()
     (tmp_path / "edges").mkdir()
     request, _ = job("run", "x", "-o", "o", "--mask", "masks", "--mask-feather", "2")
-    assert options(request.settings.masker) == (
-        "files", UNSHAPED | {"feather": 2.0, "path": "masks"},
-    )  # fmt: skip
+    assert options(request.settings.masker) == ("files", {"path": "masks"})
+    assert request.settings.mask.feather == 2.0 and not request.settings.mask.invert
     assert job("run", "x", "-o", "o", "--mask", "edges")[0].settings.masker.name == "edges"
     assert job("run", "x", "-o", "o", "--mask", "./edges")[0].settings.masker.name == "files"
     assert job("run", "x", "-o", "o", "--mask", "none")[0].settings.masker is None
@@ -200,9 +199,8 @@ def test_mask_is_a_masker_or_a_path(job, cli, tmp_path):
 def test_mask_keeps_what_the_preset_says_of_it(job, tmp_path):
     (tmp_path / "masks").mkdir()
     request, _ = job("run", "x", "-o", "o", "-p", "background", "--mask", "masks")
-    assert options(request.settings.masker) == (
-        "files", UNSHAPED | {"invert": True, "feather": 4.0, "path": "masks"},
-    )  # fmt: skip
+    assert options(request.settings.masker) == ("files", {"path": "masks"})
+    assert request.settings.mask.feather == 4.0 and request.settings.mask.invert
 
 
 def test_the_environment_is_looked_at(job, monkeypatch):

@@ -10,7 +10,7 @@ import torch
 from fakes import ClipReader, ClipWriter, Negative, NpyReader, NpyWriter, array, settings
 from stylepipe_plugins.temporal_warp import Warp
 
-from stylepipe import Flow, Frame, Masker, MaskOptions, Options
+from stylepipe import Flow, Frame, Masker, Options
 from stylepipe.job import Job
 from stylepipe.pipeline import run
 from stylepipe.report import Report
@@ -140,7 +140,7 @@ def test_maskers(go, result, words):
             white = batch.images[:, :1] * 0 + 1
             return result(white) if batch.item.source.name == BAD else white
 
-    why = go(settings(masker=Mask(MaskOptions())))
+    why = go(settings(masker=Mask(Options())))
     assert words in why and (result is quit_ or "masker 'toy' of plugin toys" in why)
 
 

@@ -9,7 +9,7 @@ from fakes import writing_fails_at
 from test_film import METHODS, painted, shot
 from test_pipeline import go
 
-from stylepipe import Caps, Frame, Masker, MaskOptions
+from stylepipe import Caps, Frame, Masker, Options
 from stylepipe.temporal.steady import Steadier
 
 FRAMES, CUT = 14, 8
@@ -138,7 +138,7 @@ def clip(tmp_path):
 
 
 def chosen(method="none", stylizer=fakes.Negative, **options):
-    made = fakes.settings(temporal=METHODS[method](), masker=Found(MaskOptions(**options)))
+    made = fakes.settings(temporal=METHODS[method](), masker=Found(Options()), mask=options)
     object.__setattr__(made, "stylizer", stylizer(stylizer.Options()))
     return made
 
@@ -173,8 +173,8 @@ def test_a_cut_resets_masker_and_matte(clip, tmp_path, method):
 
 
 def test_steady_is_the_users_to_set_and_only_mattes_are_steadied_unasked(clip, tmp_path):
-    def swing(masker):
-        made = fakes.settings(masker=masker)
+    def swing(masker, **options):
+        made = fakes.settings(masker=masker(Options()), mask=options)
         result = painted(clip, tmp_path / f"{len(list(tmp_path.iterdir()))}.npy", made)
         return np.abs(np.diff(result[3:CUT].astype(float), axis=0)).mean()
 
@@ -183,9 +183,9 @@ def test_steady_is_the_users_to_set_and_only_mattes_are_steadied_unasked(clip, t
 
         matte, warmup = False, 0
 
-    loose, firm, default = (swing(Found(MaskOptions(steady=s))) for s in (0, 1, None))
+    loose, firm, default = (swing(Found, steady=s) for s in (0, 1, None))
     assert firm < default < loose / 2
-    assert swing(Given(MaskOptions())) > loose / 2 > swing(Given(MaskOptions(steady=1)))
+    assert swing(Given) > loose / 2 > swing(Given, steady=1)
 
 
 def test_mattes_of_a_film_are_freed_from_the_old_background(tmp_path):
@@ -204,5 +204,5 @@ def test_mattes_of_a_film_are_freed_from_the_old_background(tmp_path):
     path = tmp_path / "in" / "clip.npy"
     path.parent.mkdir()
     np.save(path, np.stack([frame] * 3))
-    result = painted(path, tmp_path / "out.npy", fakes.settings(masker=Half(MaskOptions())))
+    result = painted(path, tmp_path / "out.npy", fakes.settings(masker=Half(Options())))
     assert (result[:, :, 13:15] > 185).all(), "white shows there, not gray (it would be 143)"

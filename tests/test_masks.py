@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from stylepipe_plugins.masks import AlphaMasker, FilesMasker, FilesOptions
 
-from stylepipe import Batch, Frame, Item, ItemError, MaskOptions, UsageError
+from stylepipe import Batch, Frame, Item, ItemError, UsageError
 
 H, W = 6, 8
 
@@ -185,11 +185,6 @@ def test_a_mask_of_the_same_proportions_is_scaled(tmp_path, factor):
 def test_a_pixel_more_or_less_is_forgiven(tmp_path):
     path = save(np.full((301, 400), 255, np.uint8), tmp_path / "m.png")
     assert torch.equal(ask(files(path), size=(300, 400)), torch.ones(1, 1, 300, 400))
-
-
-def test_invert_and_feather_are_options_of_every_masker():
-    for options in (FilesOptions(invert=True, feather=3), MaskOptions(invert=True, feather=3)):
-        assert options.invert and options.feather == 3
 
 
 # -- alpha -------------------------------------------------------------------------------

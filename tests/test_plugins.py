@@ -252,7 +252,6 @@ def test_a_refusal_after_the_start_ends_nothing(plugin):
     [
         ("Stylizer", "def stylize(self, batch): ...", "StylizerOptions"),
         ("Flow", "def flow(self, a, b): ...", None),
-        ("Masker", "def mask(self, batch, frames): ...", "MaskOptions"),
         ("Reader", "kind = 'image'; patterns = ('.x',); probe = frames = print", None),
     ],
 )

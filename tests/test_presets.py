@@ -87,7 +87,7 @@ def test_the_environment_holds_for_whatever_component_is_chosen(plugins, preset)
     assert settings.stylizer.options.strength == 0.3
     assert settings.masker is None  # inverting nothing is no error where it is only in the air
     settings = resolve(plugins, preset(""), {"mask": {"use": "edges"}}, env)
-    assert settings.masker.options.invert is True
+    assert settings.mask.invert is True
 
 
 def test_the_environment_can_choose_the_component(plugins, preset):
@@ -379,6 +379,6 @@ def test_the_shipped_presets_do_what_their_names_say():
     fast, smooth = resolve(plugins, "video-fast"), resolve(plugins, "video-smooth")
     assert fast.stylizer.options.quality == "auto" and fast.flow.options.quality == "ultrafast"
     assert smooth.stylizer.options.quality == "auto" and smooth.temporal.options.blend >= 0.7
-    assert resolve(plugins, "background").masker.options.invert is True
-    assert resolve(plugins, "subject").masker.options.invert is False
+    assert resolve(plugins, "background").mask.invert is True
+    assert resolve(plugins, "subject").mask.invert is False
     assert resolve(plugins, "keep-colors").stylizer.options.keep_colors is True

@@ -17,7 +17,6 @@ from stylepipe import (
     Flow,
     Item,
     Masker,
-    MaskOptions,
     StyleRef,
     Stylizer,
     UsageError,
@@ -25,7 +24,7 @@ from stylepipe import (
 )
 from stylepipe.composite import coverage, prepare_mask, shares
 from stylepipe.fingerprints import settings_fingerprint
-from stylepipe.job import Job
+from stylepipe.job import Job, MaskOptions
 from stylepipe.pipeline import run
 from stylepipe.report import Report
 from stylepipe.testing import MaskerContract
@@ -94,8 +93,8 @@ class Quarters(Masker):
 
 def chosen(*styles, stylizer=Paint, masker=Quarters, temporal=None, strength=1.0, **mask):
     options = stylizer.Options(style=styles, strength=strength)
-    kept = settings(masker=masker(masker.Options(**mask)), temporal=temporal)
-    return replace(kept, stylizer=stylizer(options))
+    kept = settings(masker=masker(masker.Options()), temporal=temporal)
+    return replace(kept, stylizer=stylizer(options), mask=MaskOptions(**mask))
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def test_nothing_is_painted_and_all_is_kept(tmp_path, monkeypatch, capsys, stren
     for name, pixels in sources.items():
         np.save(folder / f"{name}.npy", pixels)
     method = Method(Method.Options(), Motion(Motion.Options()))
-    chosen = settings(Mask(Mask.Options(feather=3)), method, strength=0, keep_colors=True)
+    chosen = settings(Mask(Mask.Options()), method, strength=0, keep_colors=True)
     job = Job((folder,), Path(tmp_path / "out"), chosen, device="cpu")
     report = run(job, fakes.Plugins(), Report())
     assert report.counts == {"done": 4}, report.failures

@@ -5,7 +5,6 @@ from fakes import ClipReader, ClipWriter, Negative, NpyReader, NpyWriter
 from stylepipe import (
     Flow,
     Masker,
-    MaskOptions,
     Options,
     StyleInfo,
     Stylizer,
@@ -56,9 +55,9 @@ class FastTraining(Training):
 class Files(Masker):
     """Masks from files."""
 
-    name, by_file = "files", True
+    name, argument, by_file = "files", "path", True
 
-    class Options(MaskOptions):
+    class Options(Options):
         path: str | None = option(None, "File or folder.")
 
     def mask(self, batch, frames):
@@ -70,7 +69,7 @@ class Edges(Masker):
 
     name = "edges"
 
-    class Options(MaskOptions):
+    class Options(Options):
         width: int = option(3, "Pixels.")
 
     mask = Files.mask

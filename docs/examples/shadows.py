@@ -1,9 +1,9 @@
 """A masker in one file: stylepipe run PHOTOS -o OUT --plugin shadows.py --mask shadows"""
 
-from stylepipe import Masker, MaskOptions, hookimpl, option
+from stylepipe import Masker, Options, hookimpl, option
 
 
-class ShadowsOptions(MaskOptions):
+class ShadowsOptions(Options):
     below: float = option(0.5, "Lightness under which the picture is painted.", min=0, max=1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,6 +20,7 @@ from stylepipe.cli.output import sentence_of
 from stylepipe.components import Component, Flow, Masker, Stylizer
 from stylepipe.errors import StylepipeError, UsageError, suggest
 from stylepipe.job import DEFAULT, DEFAULT_FLOW, ENGINE, TABLES, option_keys
+from stylepipe.masking import DEFAULT_AMOUNT
 from stylepipe.options import OptionSpec
 from stylepipe.presets import Draft, Value, available, draft, tables_of
 
@@ -97,7 +99,7 @@ class RunCommand(click.Command):
         every["temporal"] += plugins.components(Flow).values()
         others = component_flags(every, {}, plugins, self.params)
         values, _ = look_ahead([*self.params, *others], args)
-        choices = {name: values.get(name) for name in ("set", "mask", "temporal")}
+        choices = {name: values.get(name) for name in ("set", "mask", "protect", "temporal")}
         tables = self._overrides(plugins, choices)
         if flow := values.get("temporal__flow"):
             tables.setdefault("temporal", {}).setdefault("flow", flow)
@@ -108,7 +110,9 @@ class RunCommand(click.Command):
         if self.stylizer:
             tables.setdefault("stylizer", {})["use"] = self.stylizer
         if values.get("mask"):
-            tables.setdefault("mask", {}).update(_mask(plugins, values["mask"]))
+            tables.setdefault("mask", {})["use"] = values["mask"]
+        if values.get("protect"):
+            tables.setdefault("mask", {})["protect"] = values["protect"]
         if values.get("regions"):
             tables.setdefault("mask", {})["regions"] = values["regions"]
         if values.get("temporal"):
@@ -130,7 +134,7 @@ class RunCommand(click.Command):
                     formatter.write_dl(records)
 
 
-_TABLE_OF = {"mask": "mask", "regions": "mask", "temporal": "temporal"}
+_TABLE_OF = {"mask": "mask", "protect": "mask", "regions": "mask", "temporal": "temporal"}
 
 
 def component_flags(
@@ -152,7 +156,9 @@ def component_flags(
         shown = {key: v.value for key, v in values.get(table, {}).items()}
         styles = partial(_style_names, classes)
         if table in ENGINE:
-            flags += add_flags(ENGINE[table].specs(), table, taken, shown)
+            # --feather alone would not say of what, and --protect is there whatever is chosen
+            own = [s for s in ENGINE[table].specs() if (table, s.name) != ("mask", "protect")]
+            flags += add_flags(own, table, taken, shown, prefixed=table == "mask")
         flags += add_flags(_union(classes), table, taken, shown, table in DEFAULT, styles)
     for table, options in plugins.options().items():
         shown = {key: v.value for key, v in values.get(table, {}).items()}
@@ -214,24 +220,19 @@ def parse_sets(
     return tables
 
 
-def _mask(plugins: Plugins, value: str) -> dict[str, Any]:
-    """``--mask``: the name of a masker, or a file or folder for the masker ``files``."""
-    maskers = plugins.components(Masker)
-    if value == "none" or value in maskers:
-        return {"use": value}
-    if Path(value).expanduser().exists():
-        return {"use": DEFAULT["mask"], "path": value}
-    raise UsageError(
-        f"--mask {value!r} is neither a file or folder that exists nor a masker"
-        f"{suggest(value, maskers)}; known maskers: {', '.join(maskers) or 'none'}"
-    )
-
-
 def _complete_presets(
     ctx: click.Context, param: click.Parameter, start: str
 ) -> list[CompletionItem]:
     names = [n for n in sorted(available(app_of(ctx).plugins)) if n.startswith(start)]
     return [CompletionItem(n) for n in names] or [CompletionItem(start, type="file")]
+
+
+def _complete_masks(ctx: click.Context, param: click.Parameter, start: str) -> list[CompletionItem]:
+    """Maskers, after what stands before the last + or !; paths where none begins so."""
+    word = re.split(r"[+!]", start)[-1]
+    before = start[: len(start) - len(word)]
+    names = [n for n in sorted(app_of(ctx).plugins.components(Masker)) if n.startswith(word)]
+    return [CompletionItem(before + n) for n in names] or [CompletionItem(start, type="file")]
 
 
 def _engine_flags() -> list[click.Parameter]:
@@ -262,9 +263,18 @@ def _engine_flags() -> list[click.Parameter]:
         ),
         option(
             ["--mask"],
-            metavar="PATH|NAME",
-            help="Paint only where the mask is white: a picture, a folder of pictures named "
-            "like the photos, the name of a masker, or none.",
+            metavar="EXPRESSION",
+            shell_complete=_complete_masks,
+            help="Paint only where the mask is white: a picture, a folder of pictures named like "
+            "the photos, a masker (./NAME is a path), or none. Several are joined by +; ! before "
+            "one turns it round, as in 'masks/+!alpha'.",
+        ),
+        option(
+            ["--protect"],
+            metavar="EXPRESSION[:AMOUNT]",
+            shell_complete=_complete_masks,
+            help="Keep so much of the photo, 0 to 1, where this mask is white.  [default amount: "
+            f"{DEFAULT_AMOUNT}]",
         ),
         option(
             ["--regions"],

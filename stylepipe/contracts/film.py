@@ -37,10 +37,11 @@ def film(
     from stylepipe.device import pick
     from stylepipe.film import Film, link
     from stylepipe.job import OutputOptions, Settings
+    from stylepipe.missing import MissingRule
     from stylepipe.paint import Painter
 
     settings = Settings("", (), None, stylizer, temporal, (), OutputOptions.build({}))
-    painter = Painter(settings, pick("cpu", "full"))
+    painter = Painter(settings, pick("cpu", "full"), MissingRule("fail", print))
     first = 0 if painter.warmup == "shot" else max(0, done - painter.warmup)
     painter.reset(_ITEM)
     made = Film(painter, _ITEM, done, last, 1 << 30, threading.Event())
