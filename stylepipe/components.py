@@ -171,9 +171,18 @@ class Masker(Component):
     """The option that the text after ``:`` sets, as in ``box:10,20,300,200``; "": it takes none."""
     by_file: ClassVar[bool] = False
     """It looks for masks by the item's path: pictures in memory have none for it."""
+    matte: ClassVar[bool] = False
+    """Soft edges mean that pixels are partly covered, as by hair, and are no wish to blend: the
+    engine frees the photo's colors there from those of the side that is painted."""
+    warmup: ClassVar[int] = 0
+    """How many frames before a frame its mask depends on, for a masker that keeps a state. Where a
+    film is resumed, the engine shows it that many frames first. Frames then come one by one."""
     regions: Sequence[str] | None = None
     """Names of the regions, one a plane of :meth:`mask`: of letters, digits, ``-``, ``_``, ``#``.
     None: there is one plane, where to paint. Empty: :meth:`regions_of` names them for each item."""
+
+    def reset(self, item: Item) -> None:
+        """Another item or scene begins: forget the frames before."""
 
     def regions_of(self, item: Item) -> Sequence[str]:
         """The regions of all frames of an item, where there are any. Raises ItemError."""
