@@ -25,7 +25,7 @@ from stylepipe.presets import available, load
 
 DOCS = Path(__file__).resolve().parent
 EXAMPLES = DOCS / "examples"
-SHARED_OPTIONS = {"reader": "input", "temporal": "temporal", "writer": "output"}
+SHARED_OPTIONS = {"reader": "input", "masker": "mask", "temporal": "temporal", "writer": "output"}
 """Tables whose keys belong to the engine as well, by the stage of their components."""
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from stylepipe.components import Component, is_bundled
 from stylepipe.job import Settings
+from stylepipe.masking import parts_of
 from stylepipe.options import Options
 from stylepipe.styles import parse_styles
 from stylepipe.types import Item
@@ -45,8 +46,12 @@ def settings_fingerprint(settings: Settings, precision: str) -> str:
         "temporal": [settings.temporal, settings.flow],
         "output": settings.writers,
     }
+    for region in settings.regions:
+        parts += [f"{region.masker is None} {len(parts_of(region.masker))} {region.strength}"]
+    tables["region"] = [region.stylizer for region in settings.regions]
     for table, components in tables.items():
         for part in components:
+            parts += [] if part else [f"no {table}"]
             if part is not None:
                 parts += [table, part.name, options_digest(part.options, part.files())]
                 parts += _code(part)

@@ -22,6 +22,7 @@ from stylepipe.components import (
 from stylepipe.damage import Rule
 from stylepipe.errors import UsageError, suggest
 from stylepipe.masking import Protection, Term, parts_of
+from stylepipe.named_regions import TABLE, Region
 from stylepipe.options import Options, OptionSpec, option
 from stylepipe.places import LONGEST_NAME
 from stylepipe.types import MAX_PIXELS
@@ -203,6 +204,8 @@ class Settings:
     """The engine's own keys of ``[mask]``: what is done with masks."""
     protection: Protection | None = None
     """Where the photo is kept in part, and how much of it."""
+    regions: tuple[Region, ...] = ()
+    """Parts of the picture that are painted each in its own way; ``masker`` is None then."""
     input: InputOptions = field(default_factory=lambda: InputOptions.build({}))
     """The engine's own keys of ``[input]``: ``on_damage``."""
     plugins: Mapping[str, Options] = field(default_factory=dict)
@@ -219,7 +222,8 @@ class Settings:
     def maskers(self) -> list[tuple[Masker, Term]]:
         """All maskers that are asked, each with its term of an expression."""
         protects = self.protection.masker if self.protection else None
-        return [part for masker in (self.masker, protects) for part in parts_of(masker)]
+        regional = (region.masker for region in self.regions)
+        return [part for m in (self.masker, protects, *regional) for part in parts_of(m)]
 
     @property
     def flow(self) -> Flow | None:
@@ -244,7 +248,7 @@ class Settings:
             for table, c in single.items()
         }
         described["mask"] = {"use": self.masker.name if self.masker else "none"}
-        if self.masker or self.protection:
+        if self.maskers:
             described["mask"] |= self.mask.values() | self._describe_maskers()
         if self.temporal and self.flow:
             keys = option_keys((type(self.temporal), type(self.flow)))[1]
@@ -254,7 +258,9 @@ class Settings:
         described["input"] = _describe_shared(self.readers, self.input.values())
         described["output"] = _describe_shared(self.writers, self.output.values())
         plugins = {name: options.values() for name, options in self.plugins.items()}
-        return {table: described[table] for table in TABLES} | plugins
+        regions = {TABLE: {region.name: region.describe() for region in self.regions}}
+        tables = {table: described[table] for table in TABLES}
+        return tables | (regions if self.regions else {}) | plugins
 
     def _describe_maskers(self) -> dict[str, Any]:
         """The options of the maskers by key, without arguments that expressions give."""

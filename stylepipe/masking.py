@@ -142,16 +142,15 @@ def union_of(terms: Sequence[Term], text: str, make: Make) -> Union:
     return Union(text, parts, terms)
 
 
-class Union(Masker):
-    """Several masks as one: the largest of their values, some of them turned round before."""
+class Joined(Masker):
+    """A masker that asks others."""
 
-    def __init__(self, text: str, parts: Sequence[Masker], terms: Sequence[Term]) -> None:
+    def __init__(self, name: str, parts: Sequence[Masker]) -> None:
         super().__init__(Options.build({}))
-        self.name = text  # type: ignore[misc]
-        self.parts, self.terms = parts, terms
+        self.name, self.parts = name, parts  # type: ignore[misc]
         self.by_file = any(part.by_file for part in parts)  # type: ignore[misc]
         self.matte = any(part.matte for part in parts)  # type: ignore[misc]
-        self.warmup = max(part.warmup for part in parts)  # type: ignore[misc]
+        self.warmup = max((part.warmup for part in parts), default=0)  # type: ignore[misc]
 
     def files(self) -> Iterable[Path]:
         return [path for part in self.parts for path in part.files()]
@@ -178,20 +177,26 @@ class Union(Masker):
         for part in self.parts:
             part.reset(item)
 
+    def close(self) -> None:
+        self._opened.close()
+
+
+class Union(Joined):
+    """Several masks as one: the largest of their values, some of them turned round before."""
+
+    def __init__(self, text: str, parts: Sequence[Masker], terms: Sequence[Term]) -> None:
+        super().__init__(text, parts)
+        self.terms = terms
+
     def mask(self, batch: Batch, frames: Sequence[Frame]) -> torch.Tensor:
         """The union, N1HW. Raises ItemError, which names the part, for what can be no mask."""
-        import torch
-
         count, _, height, width = batch.images.shape
-        union = batch.images.new_zeros(count, 1, height, width, dtype=torch.float32)
+        union = batch.images.new_zeros(count, 1, height, width).float()
         for part, term in zip(self.parts, self.terms, strict=True):
             mask = guard.mask(part.mask(batch, frames), union.shape, part)
             mask = mask.to(union).clamp(0, 1)
-            union = torch.maximum(union, 1 - mask if term.inverted else mask)
+            union = union.maximum(1 - mask if term.inverted else mask)
         return union
-
-    def close(self) -> None:
-        self._opened.close()
 
 
 class Everywhere(Masker):

@@ -33,6 +33,7 @@ from stylepipe.components import (
 from stylepipe.declarations import HOOKS, NAME, check_component, check_hooks, check_options
 from stylepipe.errors import SetupError, StylepipeError, UsageError, sentence, suggest
 from stylepipe.job import PRESET_KEYS, TABLES
+from stylepipe.named_regions import TABLE
 from stylepipe.options import Options
 from stylepipe.stdio import printable, tell
 from stylepipe.texts import shown
@@ -207,7 +208,7 @@ class Plugins:
                 f"stylepipe_options returns one class derived from stylepipe.Options, not "
                 f"{shown(classes)}"
             )
-        taken = (*TABLES, *PRESET_KEYS)
+        taken = (*TABLES, TABLE, *PRESET_KEYS)
         if record.name in taken or not NAME.fullmatch(record.name.replace("_", "-")):
             raise TypeError(
                 f"a plugin with options cannot be named {record.name!r}: its name becomes a table "

@@ -26,11 +26,11 @@ from __future__ import annotations
 
 import importlib.resources
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from stylepipe.components import Component, Flow, Masker, Temporal, Writer, noun
+from stylepipe.components import Component, Flow, Masker, Stylizer, Temporal, Writer, noun
 from stylepipe.errors import UsageError, suggest
 from stylepipe.job import (
     DEFAULT,
@@ -46,6 +46,7 @@ from stylepipe.job import (
     option_keys,
 )
 from stylepipe.masking import Protection, Term, amount_of, beside, masker_of, terms_of, union_of
+from stylepipe.named_regions import REST, TABLE, Region, keys_of
 from stylepipe.options import Options, OptionSpec, convert
 from stylepipe.plugins import TRACE, Plugins
 from stylepipe.texts import read_toml, shown
@@ -135,10 +136,10 @@ def find(plugins: Plugins, preset: str | Path, seen: Sequence[Path] = ()) -> Pat
 
 def tables_of(plugins: Plugins) -> list[str]:
     """The tables that a preset may have: the engine's, and those of plugins with options."""
-    return [*TABLES, *plugins.options()]
+    return [*TABLES, TABLE, *plugins.options()]
 
 
-def load(path: Path, known_tables: Collection[str] = tuple(TABLES)) -> Preset:
+def load(path: Path, known_tables: Collection[str] = (*TABLES, TABLE)) -> Preset:
     """Read one preset file. Raises UsageError that names the file, and the line if TOML is bad."""
     try:
         data = read_toml(path)
@@ -149,7 +150,9 @@ def load(path: Path, known_tables: Collection[str] = tuple(TABLES)) -> Preset:
     tables: dict[str, dict[str, Any]] = {}
     texts: dict[str, str | None] = dict.fromkeys(PRESET_KEYS)
     for key, value in data.items():
-        if key in texts and isinstance(value, str):
+        if key == TABLE and key in known_tables:
+            tables[key] = _regions_in(path, value)
+        elif key in texts and isinstance(value, str):
             texts[key] = _beside(path, value) if key == "extends" else value
         elif key in texts:
             raise UsageError(f"preset {path}: {key} takes text, not {shown(value)}")
@@ -186,6 +189,20 @@ def _beside(path: Path, value: Any) -> Any:
     return value
 
 
+def _regions_in(path: Path, regions: Any) -> dict[str, Any]:
+    """The tables ``[region.NAME]``, with paths beside the preset's file."""
+    found: dict[str, Any] = {}
+    for name, keys in regions.items() if isinstance(regions, dict) else [("NAME", regions)]:
+        if not isinstance(keys, dict):
+            raise UsageError(
+                f"preset {path}: a region is a table; write [region.{name}] and its keys below"
+            )
+        mask = keys.get("mask", name)
+        found[name] = {_key(k): _beside(path, v) for k, v in keys.items()}
+        found[name]["mask"] = beside(path.parent, mask) if isinstance(mask, str) else mask
+    return found
+
+
 def _beside_masks(path: Path, table: Mapping[str, Any]) -> dict[str, Any]:
     """The expressions of a table, with paths beside the preset's file."""
     texts = {key: table.get(key) for key in ("use", "protect")}
@@ -210,6 +227,19 @@ def chain(plugins: Plugins, preset: str | Path) -> list[Preset]:
 
 
 @dataclass(frozen=True)
+class _RegionDraft:
+    """A region, its values not yet validated."""
+
+    name: str
+    expression: str
+    stylizer: type[Component] | None
+    """None: it is kept."""
+    values: dict[str, Value]
+    """Options of the stylizer by key, those of ``[stylizer]`` among them."""
+    origin: Value
+
+
+@dataclass(frozen=True)
 class Draft:
     """The merged layers: components are chosen, values not yet validated."""
 
@@ -225,7 +255,9 @@ class Draft:
     plugins: Mapping[str, type[Options]]
     """By table, the options of the plugins themselves."""
     terms: Mapping[str, Sequence[Term]]
-    """The terms of ``use`` and ``protect`` of ``[mask]``; none where they are not set."""
+    """The terms of ``use`` and ``protect`` of ``[mask]``, none where they are not set, and of each
+    region by ``region.NAME``."""
+    regions: Sequence[_RegionDraft]
 
     def over(
         self,
@@ -249,7 +281,8 @@ class Draft:
         output = _options(OutputOptions, for_engine["output"], "output")
         mask = _options(MaskOptions, for_engine["mask"], "mask")
         masker, protection = self._masker(given["mask"]), self._protection(given["mask"])
-        if masker is None and (idle := sorted(mask.shaping())):
+        regions = tuple(self._region(region, given["mask"]) for region in self.regions)
+        if not (masker or regions) and (idle := sorted(mask.shaping())):
             raise UsageError(_no_masker(idle[0], for_engine["mask"][idle[0]]))
         made: dict[str, list[Any]] = {}
         for table, classes in self.components.items():
@@ -269,6 +302,7 @@ class Draft:
             masker=masker,
             mask=mask,
             protection=protection,
+            regions=regions,
             stylizer=made["stylizer"][0],
             temporal=temporal,
             writers=tuple(made["output"]),
@@ -296,6 +330,38 @@ class Draft:
         text, amount = amount_of(protect.value)
         made = union_of(terms, text, lambda term: self._made(term, given, protect))
         return Protection(made, amount)
+
+    def _region(self, region: _RegionDraft, given: Mapping[str, Value]) -> Region:
+        self._check_arguments(given)
+        terms, masker = self.terms[f"{TABLE}.{region.name}"], None
+        stylizer: Any = None
+        if terms:
+            masker = union_of(
+                terms, region.expression, lambda term: self._made(term, given, region.origin)
+            )
+        strength = 1.0
+        if region.stylizer is not None:
+            options = self._region_options(region, region.stylizer)
+            strength = options.strength
+            stylizer = region.stylizer(replace(options, strength=1.0))
+        return Region(region.name, region.expression, masker, stylizer, strength)
+
+    def _region_options(self, region: _RegionDraft, cls: type[Component]) -> Any:
+        known = [s.name for s in cls.Options.specs()]
+        where = f"{TABLE}.{region.name}"
+        for key in region.values:
+            if key not in known:
+                raise UsageError(
+                    f"unknown option {key!r} of {cls.name} in [{where}]{suggest(key, known)}; "
+                    f"known: {', '.join(['use', 'mask', 'keep', *known])}"
+                )
+        options = _options(cls.Options, region.values, where)
+        if not options.style and cls.caps.needs_style:  # type: ignore[attr-defined]
+            raise UsageError(
+                f"region {region.name!r} has no style: write {region.name}=STYLE or "
+                f"{region.name}=keep"
+            )
+        return options
 
     def _made(self, term: Term, given: Mapping[str, Value], named: Value) -> Masker:
         """The masker of a term; ``named`` is the expression."""
@@ -335,6 +401,13 @@ class Draft:
         explained: dict[str, dict[str, Value]] = {}
         for table, plain in self.settings().describe().items():
             explained[table] = {}
+            if table == TABLE:
+                origins = {region.name: region.origin for region in self.regions}
+                explained[table] = {
+                    name: Value(keys, origins[name].origin, origins[name].where)
+                    for name, keys in plain.items()
+                }
+                continue
             for key, value in plain.items():
                 source = (
                     self.uses.get(table)
@@ -468,15 +541,25 @@ def _chosen(plugins: Plugins, preset: str, layers: dict[str, dict[str, Value]]) 
     uses: dict[str, Value] = {}
     components: dict[str, tuple[type[Component], ...]] = {}
     terms: dict[str, Sequence[Term]] = {}
-    for table, base in TABLES.items():
+    regions: list[_RegionDraft] = []
+    for table in ("stylizer", *(t for t in TABLES if t != "stylizer")):  # which regions inherit
+        base = TABLES[table]
         chosen = merged[table].pop("use", None) or _implied(table, merged[table])
         if chosen:
             uses[table] = chosen
         if table == "mask":
             terms = _mask_terms(plugins, chosen, merged[table].get("protect"))
+            regions = _regions(plugins, merged, components["stylizer"][0])
+            if regions and terms["use"] and chosen:
+                raise UsageError(
+                    f"regions were named ({regions[0].origin.where}), and a mask or map of regions "
+                    f"was ({chosen.where}): leave out one of --region and --mask or --regions; "
+                    "--mask none overrides a preset"
+                )
+            terms |= _region_terms(plugins, regions)
             components[table] = _named_maskers(plugins, terms)
             merged[table] = _of_others_dropped(plugins, table, components[table], merged[table])
-            if not terms["use"]:
+            if not terms["use"] and not regions:
                 void = {s.name for s in MaskOptions.specs()} - {"missing", "protect"}
                 merged[table] = _without_environment(
                     merged[table], void if components[table] else merged[table]
@@ -491,7 +574,52 @@ def _chosen(plugins: Plugins, preset: str, layers: dict[str, dict[str, Value]]) 
             components[table] = ()
             # what the environment says of methods in general is void without one
             merged[table] = _without_environment(merged[table], merged[table])
-    return Draft(preset, components, merged, uses, layers, plugins.options(), terms)
+    ordered = {table: components[table] for table in TABLES}
+    return Draft(preset, ordered, merged, uses, layers, plugins.options(), terms, regions)
+
+
+def _regions(
+    plugins: Plugins, merged: Mapping[str, Mapping[str, Value]], usual: type[Component]
+) -> list[_RegionDraft]:
+    """The regions. Raises UsageError for those that make no sense."""
+    found: list[_RegionDraft] = []
+    general = merged["stylizer"]
+    for name, value in merged[TABLE].items():
+        keys = keys_of(name, value.value)
+        keep, use = keys.pop("keep", False), keys.pop("use", usual.name)
+        expression = keys.pop("mask", name)
+        if not isinstance(expression, str) or not isinstance(use, str):
+            raise UsageError(f"use and mask of region {name!r} are texts ({value.where})")
+        cls = None if keep else plugins.component(Stylizer, use)
+        own = {key: Value(v, value.origin, value.where) for key, v in keys.items()}
+        inherited = general if cls is usual else {}
+        found.append(_RegionDraft(name, expression, cls, {**inherited, **own}, value))
+    painted = [region for region in found if region.stylizer]
+    if found and not painted:
+        raise UsageError(
+            "all regions are kept, so nothing would be painted: give one a style, as in "
+            "--region rest=STYLE"
+        )
+    style = general.get("style")
+    asked = style is not None and style.where in (_COMMAND_LINE, "argument")
+    if painted and asked and not any(r.values.get("style") is style for r in painted):
+        raise UsageError("--style paints no region, as each has a style of its own; leave it out")
+    return found
+
+
+def _region_terms(plugins: Plugins, regions: Sequence[_RegionDraft]) -> dict[str, Sequence[Term]]:
+    """The terms of each region; none for the rest. Raises UsageError."""
+    terms: dict[str, Sequence[Term]] = {}
+    for region in regions:
+        rest = region.expression == REST
+        found = () if rest else _terms(plugins, TABLE, region.expression, region.origin)
+        if same := next((name for name, others in terms.items() if others == found), None):
+            raise UsageError(
+                f"regions {same.removeprefix(f'{TABLE}.')!r} and {region.name!r} are the same; "
+                "leave one out"
+            )
+        terms[f"{TABLE}.{region.name}"] = found
+    return terms
 
 
 def _without_environment(values: Mapping[str, Value], keys: Collection[str]) -> dict[str, Value]:
@@ -518,10 +646,11 @@ def _mask_terms(
 def _terms(plugins: Plugins, key: str, text: Any, value: Value) -> Sequence[Term]:
     if not isinstance(text, str):
         raise UsageError(f"mask.{key} takes one name, not {shown(text)} ({value.where})")
-    flags = {"use": "--mask", "protect": "--protect"}
+    flags = {"use": "--mask", "protect": "--protect", TABLE: "--region"}
     flagged = value.origin == _COMMAND_LINE
+    what = flags[key] if flagged else key if key == TABLE else f"mask.{key}"
     try:
-        return terms_of(text, plugins.components(Masker), flags[key] if flagged else f"mask.{key}")
+        return terms_of(text, plugins.components(Masker), what)
     except UsageError as e:
         note = plugins.unusable()
         raise UsageError(f"{e}{note}" + ("" if flagged else f" ({value.where})")) from None
@@ -558,6 +687,8 @@ def explain(
 def _overlay(
     plugins: Plugins, table: str, below: dict[str, Value], above: dict[str, Value]
 ) -> dict[str, Value]:
+    if table == TABLE:
+        return _overlaid_regions(below, above)
     old, new = below.get("use") or _implied(table, below), above.get("use")
     if new and (new.value == "none" or (old and old.value != new.value)):
         # another component: options meant for the old one do not apply to it. What the
@@ -570,6 +701,24 @@ def _overlay(
             k: v for k, v in below.items() if k not in void or v.origin.startswith(_ENVIRONMENT)
         }
     return below | above
+
+
+def _overlaid_regions(below: dict[str, Value], above: dict[str, Value]) -> dict[str, Value]:
+    """The regions of both layers, those of the stronger one first. What it says of a region that
+    both have replaces the keys that it names; ``keep``, or another stylizer, all of them."""
+    found = dict(above)
+    for name, value in below.items():
+        if name not in above:
+            found[name] = value
+            continue
+        old, new = keys_of(name, value.value), keys_of(name, above[name].value)
+        kept = old if old.get("use") == new.get("use", old.get("use")) else {}
+        kept = {
+            k: v for k, v in kept.items() if k == "mask" or not (new.keys() | old.keys()) & {"keep"}
+        }
+        mask = {"mask": old["mask"]} if "mask" in old else {}
+        found[name] = Value({**mask, **kept, **new}, above[name].origin, above[name].where)
+    return found
 
 
 def _kept_of_masks(
@@ -660,7 +809,9 @@ def _override_layer(
         if not isinstance(values, Mapping):
             raise UsageError(f"[{table}] takes keys with their values, not {shown(values)}")
     return {
-        table: {_key(k): Value(v, origin, origin) for k, v in values.items()}
+        table: {
+            k if table == TABLE else _key(k): Value(v, origin, origin) for k, v in values.items()
+        }
         for table, values in overrides.items()
     }
 

@@ -9,10 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stylepipe import guard
-from stylepipe.components import Context, Masker, StyleInfo, StyleRef, Stylizer
+from stylepipe.components import (
+    Caps,
+    Context,
+    Masker,
+    StyleInfo,
+    StyleRef,
+    Stylizer,
+    StylizerOptions,
+)
 from stylepipe.errors import UsageError
 from stylepipe.job import Settings
 from stylepipe.masking import Everywhere
+from stylepipe.named_regions import RegionMasker, labels
+from stylepipe.styles import parse_styles
 from stylepipe.types import Batch, Info, Item
 
 if TYPE_CHECKING:
@@ -20,20 +30,27 @@ if TYPE_CHECKING:
 
 
 class RegionStylizer(Stylizer):
-    """Paints each region by a separate stylizer, all of one kind and with the same options."""
+    """Paints each region by a separate stylizer, of one kind or each of its own."""
 
-    def __init__(self, kind: Stylizer) -> None:
-        super().__init__(kind.options)
+    def __init__(self, kind: Stylizer, own: Sequence[Stylizer] = ()) -> None:
+        """``own``: the stylizers of the regions, in their order, each with its styles in its
+        options; without them each of the job's styles is painted by one like ``kind``.
+        """
+        super().__init__(StylizerOptions.build({}) if own else kind.options)
         self.name, self.plugin = kind.name, kind.plugin  # type: ignore[misc]
-        self.caps = replace(kind.caps, regions="native", max_styles=None)  # type: ignore[misc]
-        self._kind = kind
+        self.caps = _caps(own) if own else replace(kind.caps, regions="native", max_styles=None)  # type: ignore[misc]
+        self._kind, self._own = kind, own
         self._painters: list[Stylizer] = []
 
     def styles(self) -> Sequence[StyleInfo]:  # type: ignore[override]
         return self._kind.styles()
 
     def files(self) -> Iterable[Path]:
-        return self._kind.files()
+        return [path for kind in self._kinds for path in kind.files()]
+
+    @property
+    def _kinds(self) -> Sequence[Stylizer]:
+        return self._own or [self._kind]
 
     def check(
         self,
@@ -41,24 +58,35 @@ class RegionStylizer(Stylizer):
         items: Sequence[Item] = (),
         masker: Masker | None = None,
     ) -> None:
+        for own in self._own:
+            own.check(parse_styles(own.options.style), items, masker)
         for style in styles:
             self._kind.check([style], items, masker)
 
+    def assign(self, styles: Sequence[StyleRef], regions: Sequence[str] | None) -> list[int]:
+        if self._own:
+            return list(range(len(regions or ())))
+        return super().assign(styles, regions)
+
     def rehearse(self) -> None:
-        self._kind.rehearse()
+        for kind in self._kinds:
+            kind.rehearse()
 
     def check_item(self, item: Item, info: Info) -> None:
-        self._kind.check_item(item, info)
+        for kind in self._kinds:
+            kind.check_item(item, info)
 
     def open(self, context: Context) -> None:
         self._context, self._painters = context, []
 
     def prepare(self, styles: Sequence[StyleRef]) -> None:
-        for style in styles:
-            painter = type(self._kind)(self.options)
+        makers = [(own, parse_styles(own.options.style)) for own in self._own] or [
+            (type(self._kind)(self.options), [replace(style, weight=1.0)]) for style in styles
+        ]
+        for painter, given in makers:
             self._painters.append(painter)
             painter.open(self._context)
-            painter.prepare([replace(style, weight=1.0)])
+            painter.prepare(given)
 
     def reset(self, item: Item) -> None:
         for painter in self._painters:
@@ -68,7 +96,7 @@ class RegionStylizer(Stylizer):
         """Mix the results, N3HW, by how much of each pixel belongs to each region; as light is."""
         import torch
 
-        from stylepipe.color import from_linear, to_linear
+        from stylepipe.color import from_linear, keep_colors, to_linear
 
         assert batch.masks is not None, "the engine gives the planes of the regions"
         whole = replace(batch, masks=None, regions=())
@@ -82,7 +110,10 @@ class RegionStylizer(Stylizer):
         light = mixed.new_zeros(int(border.sum()), 3)
         for index, painter in enumerate(self._painters):
             result = guard.painted(painter.stylize(whole), batch.images, painter)
-            result, share = result.float().clamp(0, 1), shares[:, index : index + 1]
+            result = result.float().clamp(0, 1)
+            if self._own and painter.options.keep_colors:
+                result = keep_colors(_enlarged(batch.images, size), result)
+            share = shares[:, index : index + 1]
             mixed.addcmul_(result, share)
             at_border, part = (x.permute(0, 2, 3, 1)[border] for x in (result, share))
             light.addcmul_(to_linear(at_border), part)
@@ -95,11 +126,62 @@ class RegionStylizer(Stylizer):
                 stack.callback(painter.close)
 
 
+def _enlarged(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    from torch.nn.functional import interpolate
+
+    if images.shape[2:] == size:
+        return images
+    return interpolate(images, size, mode="bicubic", align_corners=False).clamp(0, 1)
+
+
+def _caps(own: Sequence[Stylizer]) -> Caps:
+    """What several stylizers can do together. Raises UsageError if their results differ in size."""
+    caps = [stylizer.caps for stylizer in own]
+    if len({c.scale for c in caps}) > 1:
+        sizes = ", ".join(f"{s.name} makes it {s.caps.scale} times as large" for s in own)
+        raise UsageError(f"the regions of a picture must be of one scale, but {sizes}")
+    shot = any(c.warmup == "shot" for c in caps)
+    return Caps(
+        needs_style=False,
+        regions="native",
+        strength="native",
+        warmup="shot" if shot else max(c.warmup for c in caps if c.warmup != "shot"),
+        batch=min(c.batch for c in caps),
+        min_side=max(c.min_side for c in caps),
+        tileable=all(c.tileable for c in caps),
+        receptive_radius=max(c.receptive_radius for c in caps),
+        scale=caps[0].scale,
+    )
+
+
+def _with_named_regions(settings: Settings) -> Settings:
+    """The settings with a masker of the named regions, and a stylizer that paints them."""
+    painted = [region for region in settings.regions if region.stylizer]
+    stylizers = [region.stylizer for region in painted if region.stylizer]
+    styles = [parse_styles(stylizer.options.style) for stylizer in stylizers]
+    if at := next((s.region for some in styles for s in some if s.region), None):
+        raise UsageError(f"the styles of regions are for them alone: leave out @{at}")
+    masker = RegionMasker(settings.regions)
+    first = stylizers[0]
+    plain = [replace(stylizer.options, style=()) for stylizer in stylizers]
+    alike = all(type(s) is type(first) for s in stylizers) and all(o == plain[0] for o in plain)
+    if alike and all(len(some) == 1 for some in styles):
+        texts = [
+            f"{one.name}@{label}" for (one,), label in zip(styles, labels(painted), strict=True)
+        ]
+        stylizer: Stylizer = type(first)(replace(first.options, style=tuple(texts)))
+    else:
+        stylizer = RegionStylizer(first, stylizers)
+    return replace(settings, masker=masker, stylizer=stylizer)
+
+
 def with_regions(settings: Settings) -> Settings:
     """The settings for painting: with a RegionStylizer where the stylizer needs one.
 
     Raises UsageError for options that mean nothing with regions.
     """
+    if settings.regions:
+        settings = _with_named_regions(settings)
     masker, stylizer = settings.masker, settings.stylizer
     if masker is None and settings.protection:
         settings = replace(settings, masker=Everywhere())
@@ -113,7 +195,7 @@ def with_regions(settings: Settings) -> Settings:
     if settings.mask.invert:
         raise UsageError(
             "--mask-invert turns round a mask, and there are regions: leave it out, and give the "
-            "styles to the regions that are to be painted (STYLE@REGION)"
+            "styles to the regions that are to be painted (STYLE@REGION, or --region NAME=STYLE)"
         )
     if stylizer.caps.regions == "native":
         return settings

@@ -9,9 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stylepipe.job import MaskOptions
 from stylepipe.composite import apply_strength, composite, prepare_mask
 from stylepipe.fill import fill_transparent
+from stylepipe.job import MaskOptions
 from stylepipe.types import Frame
 
 

@@ -112,6 +112,9 @@ def test_paths_exist_and_styles_are_bundled(args, clone):
             assert name in known
         elif before == "--style" and "/" in name:
             assert Path(name).exists(), name
+        elif before in ("--mask", "--protect", "--region"):
+            for path in re.split(r"[+!:=]", value):
+                assert "/" not in path or Path(path).exists(), path
         elif "/" in value and before not in ("-o", "--output", "--format"):
             assert Path(value).exists(), value
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from fakes import array
 from mask_toys import Paint
 from PIL import Image

@@ -1,4 +1,4 @@
-"""A masker in one file: stylepipe run PHOTOS -o OUT --plugin shadows.py --mask shadows"""
+"""A masker in one file: stylepipe run PHOTOS -o OUT --plugin shadows.py --mask shadows:0.3"""
 
 from stylepipe import Masker, Options, hookimpl, option
 
@@ -10,7 +10,7 @@ class ShadowsOptions(Options):
 class Shadows(Masker):
     """The dark parts of the picture."""
 
-    name = "shadows"
+    name, argument = "shadows", "below"
     Options = ShadowsOptions
 
     def mask(self, batch, frames):

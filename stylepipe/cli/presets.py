@@ -12,7 +12,8 @@ import click
 from stylepipe.cli.app import app_of
 from stylepipe.cli.output import complain, print_json, print_table
 from stylepipe.errors import StylepipeError
-from stylepipe.presets import available, draft, explain, find, load, tables_of, user_folder
+from stylepipe.named_regions import TABLE
+from stylepipe.presets import Value, available, draft, explain, find, load, tables_of, user_folder
 from stylepipe.stdio import printable
 
 
@@ -59,6 +60,9 @@ def show(ctx: click.Context, preset: str, resolved: bool, as_json: bool) -> None
     if as_json:
         print_json({t: {k: vars(v) for k, v in keys.items()} for t, keys in explained.items()})
         return
+    for name, region in explained.pop(TABLE, {}).items():
+        header = f"{TABLE}.{json.dumps(name, ensure_ascii=False)}"
+        explained[header] = {k: Value(v, region.origin) for k, v in region.value.items()}
     for number, (table, keys) in enumerate(explained.items()):
         click.echo(f"{chr(10) if number else ''}[{table}]")
         lines = [(_toml(key, value.value), value.origin) for key, value in keys.items()]

@@ -99,7 +99,9 @@ class RunCommand(click.Command):
         every["temporal"] += plugins.components(Flow).values()
         others = component_flags(every, {}, plugins, self.params)
         values, _ = look_ahead([*self.params, *others], args)
-        choices = {name: values.get(name) for name in ("set", "mask", "protect", "temporal")}
+        choices = {
+            name: values.get(name) for name in ("set", "mask", "protect", "region", "temporal")
+        }
         tables = self._overrides(plugins, choices)
         if flow := values.get("temporal__flow"):
             tables.setdefault("temporal", {}).setdefault("flow", flow)
@@ -113,6 +115,15 @@ class RunCommand(click.Command):
             tables.setdefault("mask", {})["use"] = values["mask"]
         if values.get("protect"):
             tables.setdefault("mask", {})["protect"] = values["protect"]
+        for text in values.get("region") or ():
+            name, equals, how = text.partition("=")
+            if not (name and equals):
+                raise UsageError(
+                    f"--region takes NAME=STYLE, NAME=STYLE:STRENGTH or NAME=keep, not {text!r}"
+                )
+            if name in tables.get("region", {}):
+                raise UsageError(f"--region names {name!r} twice; leave one out")
+            tables.setdefault("region", {})[name] = how
         if values.get("regions"):
             tables.setdefault("mask", {})["regions"] = values["regions"]
         if values.get("temporal"):
@@ -134,7 +145,13 @@ class RunCommand(click.Command):
                     formatter.write_dl(records)
 
 
-_TABLE_OF = {"mask": "mask", "protect": "mask", "regions": "mask", "temporal": "temporal"}
+_TABLE_OF = {
+    "mask": "mask",
+    "protect": "mask",
+    "region": "mask",
+    "regions": "mask",
+    "temporal": "temporal",
+}
 
 
 def component_flags(
@@ -202,7 +219,7 @@ def parse_sets(
     for text in sets:
         path, equals, value = text.partition("=")
         table, dot, key = path.strip().partition(".")
-        key = key.replace("-", "_")
+        key = key if table == "region" else key.replace("-", "_")
         if not (equals and dot and key):
             raise UsageError(
                 f"--set takes TABLE.KEY=VALUE, such as stylizer.strength=0.7, not {text!r}"
@@ -275,6 +292,15 @@ def _engine_flags() -> list[click.Parameter]:
             shell_complete=_complete_masks,
             help="Keep so much of the photo, 0 to 1, where this mask is white.  [default amount: "
             f"{DEFAULT_AMOUNT}]",
+        ),
+        option(
+            ["--region"],
+            multiple=True,
+            metavar="NAME=keep|STYLE[:STRENGTH]",
+            shell_complete=_complete_masks,
+            help="Paint what a mask shows in a style and strength of its own, or keep it, as in "
+            "'!alpha=keep'; repeatable. Of regions that overlap the first one wins, and rest is "
+            "what none covers.",
         ),
         option(
             ["--regions"],
