@@ -74,5 +74,9 @@ class LuminanceMasker(PlaneMasker):
             return ramp.clip(0, 1).astype(np.float32)
 
         low, high = _bounds(self.options.lightness)
-        found = above(low) if low > 0 else np.ones(lightness.shape, np.float32)
-        return found - above(high) if high < 1 else found
+        found: NDArray[np.float32] = np.ones(lightness.shape, np.float32)
+        if low > 0:
+            found = above(low)
+        if high < 1:
+            found = found - above(high)
+        return found
