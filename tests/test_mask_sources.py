@@ -416,6 +416,19 @@ def test_soft_edges_are_no_third_class_and_jpeg_does_no_harm(tmp_path):
     assert abs(black.mean() - 50 / 160) < 0.02 and abs(white.mean() - 60 / 160) < 0.02
 
 
+def test_maps_of_sixteen_bits_and_with_transparency(tmp_path):
+    numbers = np.full((H, W), 1 << 8, np.uint16)
+    numbers[:, W // 2 :] = 200 << 8
+    save(numbers, tmp_path / "gray" / "photo.png")
+    one, other = labels(tmp_path / "gray", ["a=#010101", "b=#c8c8c8"])(flat())
+    assert one[:, : W // 2].min() == 1 and other[:, W // 2 :].min() == 1
+    clear = np.zeros((H, W, 4), np.uint8)
+    clear[:, W // 2 :] = (255, 0, 0, 255)
+    save(clear, tmp_path / "clear" / "photo.png")
+    white, red = labels(tmp_path / "clear", ["a=#ffffff", "b=#ff0000"])(flat())
+    assert white[:, : W // 2].min() == 1 and red[:, W // 2 :].min() == 1
+
+
 def test_another_legend_makes_results_anew(maps, tmp_path):
     legend = tmp_path / "l.toml"
     legend.write_text('sky = "#0080ff"')

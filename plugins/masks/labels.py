@@ -140,11 +140,10 @@ class LabelsMasker(PlaneMasker):
         return np.stack([fitted(plane.astype(np.float32), size, file, _WHAT) for plane in found])
 
     def _read(self, file: Path) -> NDArray[np.intp]:
-        import numpy as np
+        from stylepipe.region_maps import rgb_of
 
         with opened(file, self._max_pixels, _WHAT) as picture:
-            pixels = np.asarray(picture.convert("RGB"))
-        return label_indices(pixels, self._legend, file)
+            return label_indices(rgb_of(picture), self._legend, file)
 
 
 def label_indices(
