@@ -70,8 +70,9 @@ class LuminanceMasker(PlaneMasker):
         def above(bound: float) -> NDArray[np.float32]:
             if not self.options.softness:
                 return (lightness >= bound).astype(np.float32)
-            ramp = (lightness - bound) / self.options.softness + 0.5
-            return ramp.clip(0, 1).astype(np.float32)
+            ramp = (lightness - bound) / np.float32(self.options.softness) + np.float32(0.5)
+            clipped: NDArray[np.float32] = ramp.clip(0, 1)
+            return clipped
 
         low, high = _bounds(self.options.lightness)
         found: NDArray[np.float32] = np.ones(lightness.shape, np.float32)
