@@ -301,7 +301,8 @@ def _pattern(source: Path, settings: Settings) -> str | None:
         return suffix
     last = [w for w in settings.writers if w.kind == kinds[0]][-1:]  # as a rule a bundled one
     first = last[0].patterns[0] if last else suffix
-    return readers[0].instead.get(suffix.lower(), first)
+    instead = readers[0].instead.get(suffix.lower(), first)
+    return instead if any(instead in w.patterns for w in settings.writers) else first
 
 
 def _other_kind(settings: Settings) -> str:

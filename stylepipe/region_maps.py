@@ -64,12 +64,13 @@ def region_planes(
 def _read(file: Path, max_pixels: int) -> NDArray[np.uint32]:
     """The colors of a map as numbers 0xRRGGBB, H W; what is transparent lies on white."""
     with opened(file, max_pixels, WHAT) as picture:
-        red, green, blue = np.moveaxis(_rgb(picture).astype(np.uint32), 2, 0)
+        red, green, blue = np.moveaxis(rgb_of(picture).astype(np.uint32), 2, 0)
     labels: NDArray[np.uint32] = red << 16 | green << 8 | blue
     return labels
 
 
-def _rgb(picture: Image) -> NDArray[np.uint8]:
+def rgb_of(picture: Image) -> NDArray[np.uint8]:
+    """The colors of a picture of any mode, H W 3 in 8 bits; what is transparent lies on white."""
     from PIL import Image
 
     if picture.mode.startswith("I"):  # gray of 16 bits

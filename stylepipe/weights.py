@@ -48,11 +48,13 @@ class Weights:
 _IMAGENET = "RGB in [0, 1], less (0.485, 0.456, 0.406), over (0.229, 0.224, 0.225)"
 
 
-def _torchvision(name: str, title: str, file: str, megabytes: int) -> Weights:
+def _torchvision(
+    name: str, title: str, file: str, megabytes: int, data: str = "ImageNet"
+) -> Weights:
     """torchvision writes the first eight digits of the digest into the names of its files."""
     return Weights(
         name,
-        f"{title}, ImageNet, torchvision",
+        f"{title}, {data}, torchvision",
         f"https://download.pytorch.org/models/{file}",
         file.removesuffix(".pth").rpartition("-")[2],
         "BSD-3-Clause",
@@ -71,6 +73,30 @@ KNOWN: Mapping[str, Weights] = {
         _torchvision("resnet50", "ResNet-50", "resnet50-11ad3fa6.pth", 98),
         _torchvision("densenet121", "DenseNet-121", "densenet121-a639ec97.pth", 31),
         _torchvision("vit-b-16", "ViT-B/16", "vit_b_16-c867db91.pth", 330),
+        *(
+            _torchvision(name, title, file, megabytes, "COCO")
+            for name, title, file, megabytes in (
+                ("lraspp", "LR-ASPP", "lraspp_mobilenet_v3_large-d234d4ea.pth", 12),
+                (
+                    "deeplabv3-mobilenet",
+                    "DeepLabV3, MobileNetV3",
+                    "deeplabv3_mobilenet_v3_large-fc3c493d.pth",
+                    42,
+                ),
+                (
+                    "deeplabv3-resnet50",
+                    "DeepLabV3, ResNet-50",
+                    "deeplabv3_resnet50_coco-cd0a2569.pth",
+                    161,
+                ),
+                (
+                    "deeplabv3-resnet101",
+                    "DeepLabV3, ResNet-101",
+                    "deeplabv3_resnet101_coco-586e9e4e.pth",
+                    233,
+                ),
+            )
+        ),
     )
 }
 

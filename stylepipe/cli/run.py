@@ -19,13 +19,14 @@ from stylepipe.cli.flags import Flag, add_flags, given, machine_flags, verbosity
 from stylepipe.cli.output import sentence_of
 from stylepipe.components import Component, Flow, Masker, Stylizer
 from stylepipe.errors import StylepipeError, UsageError, suggest
-from stylepipe.job import DEFAULT, DEFAULT_FLOW, ENGINE, TABLES, option_keys
+from stylepipe.job import DEFAULT, DEFAULT_FLOW, ENGINE, TABLES, Job, option_keys
 from stylepipe.masking import DEFAULT_AMOUNT
 from stylepipe.options import OptionSpec
 from stylepipe.presets import Draft, Value, available, draft, tables_of
 
 if TYPE_CHECKING:
     from stylepipe.plugins import Plugins
+    from stylepipe.report import Report
 
 Tables = dict[str, dict[str, Any]]
 
@@ -84,13 +85,25 @@ class RunCommand(click.Command):
             if not ctx.resilient_parsing:
                 raise
             return super().parse_args(ctx, args)  # while completing, the rest still completes
-        self.params += component_flags(known.components, known.values, plugins, self.params)
+        flags = component_flags(known.components, known.values, plugins, self.params)
+        self.params += [flag for flag in flags if self.takes(flag)]
         rest = super().parse_args(ctx, args or help_unless_completing(ctx))
         if not ctx.resilient_parsing:
             ctx.params["known"] = known.over(plugins, self._overrides(plugins, ctx.params))
         for name in [n for n in ctx.params if "__" in n]:
             del ctx.params[name]
         return rest
+
+    def takes(self, flag: click.Parameter) -> bool:
+        """Whether the command has this flag of a component."""
+        return True
+
+    def prepared(self, job: Job) -> Job:
+        """The job that is run for the one asked for. Raises UsageError."""
+        return job
+
+    def finished(self, job: Job, report: Report) -> None:
+        """The job was run to its end."""
 
     def _choose(self, plugins: Plugins, args: Sequence[str]) -> Draft:
         """The components that preset, environment and arguments choose, before their flags are
@@ -392,32 +405,34 @@ def _run(
     quiet: bool,
     **seen: Any,
 ) -> int:
-    app = app_of(ctx)
+    app, command = app_of(ctx), ctx.command
+    assert isinstance(command, RunCommand)
     with _told_as_event(json):
         app.warn_of_broken()
-        settings = known.settings()
+        job = Job(
+            inputs=inputs,
+            output=output,
+            settings=known.settings(),
+            device=device,
+            precision=precision,
+            memory=memory,
+            on_error=on_error,
+            overwrite=overwrite,
+            redo=redo,
+            skip_existing=skip_existing,
+            limit=limit,
+            dry_run=dry_run,
+        )
+        job = command.prepared(job)
 
-    from stylepipe.job import Job
     from stylepipe.memory import tune_allocator
     from stylepipe.pipeline import run
     from stylepipe.report import Report
 
     tune_allocator()
-    job = Job(
-        inputs=inputs,
-        output=output,
-        settings=settings,
-        device=device,
-        precision=precision,
-        memory=memory,
-        on_error=on_error,
-        overwrite=overwrite,
-        redo=redo,
-        skip_existing=skip_existing,
-        limit=limit,
-        dry_run=dry_run,
-    )
-    return run(job, app.plugins, Report(json=json, quiet=quiet, verbose=verbose)).exit_code
+    report = run(job, app.plugins, Report(json=json, quiet=quiet, verbose=verbose))
+    command.finished(job, report)
+    return report.exit_code
 
 
 def stylizer_command(name: str, cls: type[Stylizer]) -> click.Command:

@@ -51,6 +51,8 @@ class EncodeSettings:
     """Write the colors of the source's profile, where the format has a place for one."""
     lossless: bool = False
     """Lose nothing where the format leaves the choice."""
+    gray: bool = False
+    """For PNG: write one channel, as all three are alike."""
     lost: list[str] = field(default_factory=list)
     """What the file cannot hold, in words; :func:`encode` tells it in one line."""
 
@@ -250,7 +252,9 @@ def _extended_xmp(packet: bytes, guid: str) -> bytes:
 
 def _png(frame: Frame, meta: Meta, settings: EncodeSettings) -> bytes:
     """By OpenCV, which writes sixteen bits and is faster; metadata is put in after the header."""
-    if frame.alpha is None:
+    if settings.gray:
+        pixels = np.ascontiguousarray(frame.pixels[..., 0])
+    elif frame.alpha is None:
         pixels = cv2.cvtColor(frame.pixels, cv2.COLOR_RGB2BGR)
     else:
         red, green, blue = cv2.split(frame.pixels)

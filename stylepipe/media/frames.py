@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from stylepipe.components import Context, Reader, Sink, Writer
 from stylepipe.damage import Damaged, refuse
@@ -198,7 +198,7 @@ class FramesWriter(Writer):
 
     name = "frames"
     kind = "video"
-    patterns = (".png/", ".jpg/", ".tif/", ".webp/", ".bmp/", ".avif/")
+    patterns: ClassVar[tuple[str, ...]] = (".png/", ".jpg/", ".tif/", ".webp/", ".bmp/", ".avif/")
     Options = ImageWriter.Options
 
     def __init__(self, options: Any) -> None:
@@ -228,7 +228,11 @@ class FramesWriter(Writer):
         if item.source.is_dir() and "sequence" in info.details:
             found = sequence.find(item.source, ImageReader.patterns)
             names = {position: frame.stem for position, frame in found.frames.items()}
-        return _FramesSink(path, work, suffix, names, encode_settings(self.options, info, log))
+        return _FramesSink(path, work, suffix, names, self.encoding(info, log))
+
+    def encoding(self, info: Info, log: Callable[[str], None]) -> EncodeSettings:
+        """How a result of ``info`` is encoded; ``log`` is told what is left out."""
+        return encode_settings(self.options, info, log)
 
 
 class _FramesSink(Sink):

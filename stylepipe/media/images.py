@@ -131,7 +131,11 @@ class ImageWriter(Writer):
     def open_sink(self, item: Item, info: Info, path: Path, work: Path) -> Sink:
         """Writes nothing until the frame arrives."""
         log = lambda line: self._log(f"{item.relative}: {line}")  # noqa: E731
-        return _ImageSink(path, encode_settings(self.options, info, log))
+        return _ImageSink(path, self.encoding(info, log))
+
+    def encoding(self, info: Info, log: Callable[[str], None]) -> EncodeSettings:
+        """How a result of ``info`` is encoded; ``log`` is told what is left out."""
+        return encode_settings(self.options, info, log)
 
 
 def encode_settings(options: Any, info: Info, log: Callable[[str], None]) -> EncodeSettings:

@@ -16,7 +16,6 @@ from stylepipe import (
     Masker,
     Options,
     UsageError,
-    hookimpl,
     option,
 )
 from stylepipe.mask_files import MaskFiles, fitted, opened
@@ -178,8 +177,3 @@ def _lightness(image: Image) -> NDArray[np.float32]:
             alpha = np.asarray(image.convert("RGBA").getchannel("A"))
             values = alpha if alpha.min() < 255 else values
     return values.clip(0, white).astype(np.float32) / np.float32(white)
-
-
-@hookimpl
-def stylepipe_components() -> list[type[stylepipe.Component]]:
-    return [FilesMasker, AlphaMasker]

@@ -1,0 +1,187 @@
+"""Color-coded label maps, as other programs and data sets have them, with a legend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from stylepipe import (
+    Context,
+    Frame,
+    Info,
+    Item,
+    ItemError,
+    Options,
+    UsageError,
+    option,
+    suggest,
+)
+from stylepipe.mask_files import MaskFiles, fitted, opened
+
+from .legend import SUFFIXES, legend_files, read_legend
+from .planes import PlaneMasker
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+NO_CLASS = "none"
+"""Name in a legend of what belongs to no class."""
+_WHAT = "label map"
+_NEAR = 48
+"""How far, in 8-bit steps of red, green and blue together, JPEG moves the color of an area."""
+_CORE = 9
+"""Side of the square, in pixels, that an area must hold somewhere: soft edges are thinner."""
+
+
+class LabelsOptions(Options):
+    maps: Path | None = option(
+        None,
+        "Label map for all pictures, or folder with a map for each, named as for masks.",
+        metavar="PATH",
+    )
+    legend: tuple[str, ...] = option(
+        (),
+        "The classes of the colors: NAME=#rrggbb, or a TOML or CSV file of names and colors; "
+        "unset: legend.toml or legend.csv beside the maps.",
+        metavar="NAME=#RRGGBB|FILE",
+    )
+    classes: tuple[str, ...] = option(
+        (),
+        "Paint these classes together, such as sky,tree; unset: each class of the legend is a "
+        "region.",
+        metavar="NAME,...",
+    )
+
+    def chosen(self) -> list[str]:
+        """The names in ``classes``, which may be joined by commas."""
+        return [name.strip() for text in self.classes for name in text.split(",") if name.strip()]
+
+
+class LabelsMasker(PlaneMasker):
+    """The classes of color-coded label maps, such as labels:maps with a legend, as regions."""
+
+    name = "labels"
+    argument: ClassVar[str] = "maps"
+    by_file = True
+    nothing = "none of the classes is in its label map, so the mask is empty"
+    Options: ClassVar[type[Options]] = LabelsOptions
+
+    def __init__(self, options: Any) -> None:
+        super().__init__(options)
+        self._maps = None if options.maps is None else MaskFiles(options.maps, _WHAT)
+        self._legend: Mapping[str, int] = {}
+        self.regions: Sequence[str] | None = None if options.chosen() else ()
+
+    def files(self) -> Iterable[Path]:
+        return [*super().files(), *legend_files(self._texts())]
+
+    def _texts(self) -> Sequence[str]:
+        """What the legend is read from: what was given, else the file beside the maps."""
+        if self.options.legend or self.options.maps is None:
+            return tuple(self.options.legend)
+        maps = self.options.maps
+        folder = maps if maps.is_dir() else maps.parent
+        beside = [folder / f"legend{suffix}" for suffix in SUFFIXES]
+        return [str(path) for path in beside if path.is_file()][:1]
+
+    def check(self) -> None:
+        """Raises UsageError where maps or legend are missing or cannot be right."""
+        if self._maps is None:
+            raise UsageError("the mask 'labels' needs label maps: --mask labels --mask-maps FOLDER")
+        self._maps.check()
+        if not self._texts():
+            raise UsageError(
+                "label maps need a legend, which names their colors: --mask-legend sky=#0080ff for "
+                "each class, --mask-legend FILE, or legend.toml beside the maps"
+            )
+        self._legend = read_legend(self._texts())
+        classes = [name for name in self._legend if name != NO_CLASS]
+        for name in self.options.chosen():
+            if name not in self._legend:
+                raise UsageError(
+                    f"no class {name!r} in the legend{suggest(name, self._legend)}; there are "
+                    f"{', '.join(self._legend)}"
+                )
+        if self.regions is None:
+            return
+        from stylepipe.region_maps import MAX_REGIONS
+
+        if not classes or len(classes) > MAX_REGIONS:
+            raise UsageError(
+                f"the legend has {len(classes)} classes, and 1 to {MAX_REGIONS} can be regions; "
+                "choose some to be painted together, as in --mask-classes sky,tree"
+            )
+        self.regions = classes
+
+    def check_item(self, item: Item, info: Info) -> None:
+        """Raises ItemError where the item has no map."""
+        assert self._maps is not None
+        self._maps.find(item, 0)
+
+    def open(self, context: Context) -> None:
+        super().open(context)
+        self.check()
+        self._max_pixels = context.max_pixels
+        self._indices = lru_cache(maxsize=1)(self._read)  # the frames of a film may share a file
+
+    def planes(self, item: Item, frame: Frame) -> NDArray[np.float32]:
+        import numpy as np
+
+        assert self._maps is not None
+        file, size = self._maps.find(item, frame.index), frame.pixels.shape[:2]
+        indices, names = self._indices(file), list(self._legend)
+        groups: list[list[str]] = [[name] for name in self.regions or ()]
+        groups = groups or [self.options.chosen()]
+        found = (np.isin(indices, [names.index(n) for n in group]) for group in groups)
+        return np.stack([fitted(plane.astype(np.float32), size, file, _WHAT) for plane in found])
+
+    def _read(self, file: Path) -> NDArray[np.intp]:
+        from stylepipe.region_maps import rgb_of
+
+        with opened(file, self._max_pixels, _WHAT) as picture:
+            return label_indices(rgb_of(picture), self._legend, file)
+
+
+def label_indices(
+    pixels: NDArray[np.uint8], legend: Mapping[str, int], file: Path
+) -> NDArray[np.intp]:
+    """For each pixel, H W, which color of the legend it has, from a map H W 3.
+
+    Colors that JPEG moved a little are taken for the nearest one. What is unlike all of them, as
+    soft edges are, belongs to the area beside it: halfway between two colors may lie a third.
+    Raises ItemError for areas of a color that the legend does not have.
+    """
+    import cv2
+    import numpy as np
+
+    channels = np.array([[c >> 16, c >> 8 & 255, c & 255] for c in legend.values()], np.int64)
+    packed = pixels.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+    # Each color once: a large map has many pixels, but few colors.
+    colors, place = np.unique(packed, return_inverse=True)
+    own = np.stack([colors >> 16, colors >> 8 & 255, colors & 255], axis=1).astype(np.int64)
+    far = ((own[:, None] - channels) ** 2).sum(axis=2)
+    nearest = far.argmin(axis=1)[place].reshape(packed.shape)
+    sure = (far.min(axis=1) <= _NEAR**2)[place].reshape(packed.shape)
+    if sure.all():
+        return cast("NDArray[np.intp]", nearest)
+    side = min(_CORE, *packed.shape)
+    # Border pixels are not eroded from outside: an area may well lie there.
+    area = cv2.erode((~sure).astype(np.uint8), np.ones((side, side), np.uint8)).astype(bool)
+    if area.any() or not sure.any():
+        among, counts = np.unique(packed[area] if area.any() else packed, return_counts=True)
+        color = int(among[counts.argmax()])
+        name = list(legend)[int(far[np.searchsorted(colors, color)].argmin())]
+        raise ItemError(
+            f"the label map {file} has areas in #{color:06x}, which the legend does not name; add "
+            f"a class for it, or is it {name}, #{legend[name]:06x}?"
+        )
+    _, owners = cv2.distanceTransformWithLabels(
+        (~sure).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    of_owner = np.zeros(int(owners.max()) + 1, np.intp)
+    of_owner[owners[sure]] = nearest[sure]
+    found: NDArray[np.intp] = of_owner[owners]
+    return found

@@ -1,0 +1,43 @@
+"""What maskers share that find their masks frame by frame, on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from stylepipe import Batch, Context, Frame, Item, Masker
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+
+class PlaneMasker(Masker):
+    """Returns what :meth:`planes` finds in each frame."""
+
+    nothing: str = ""
+    """What to say, once an item, where nothing was found in a frame; empty: nothing."""
+
+    def __init__(self, options: Any) -> None:
+        super().__init__(options)
+        self._log: Callable[[str], None] = lambda line: None
+        self._told: Item | None = None
+
+    def open(self, context: Context) -> None:
+        self._log, self._told = context.log, None
+
+    def planes(self, item: Item, frame: Frame) -> NDArray[np.float32]:
+        """K H W in [0, 1], as large as the frame. Raises ItemError."""
+        raise NotImplementedError
+
+    def mask(self, batch: Batch, frames: Sequence[Frame]) -> torch.Tensor:
+        """N K H W in [0, 1], on the batch's device. Raises ItemError."""
+        import numpy as np
+        import torch
+
+        found = [self.planes(batch.item, frame) for frame in frames]
+        if self.nothing and self._told != batch.item and not all(planes.any() for planes in found):
+            self._told = batch.item
+            self._log(f"{batch.item.relative}: {self.nothing}")
+        return torch.from_numpy(np.stack(found)).to(batch.images.device)
