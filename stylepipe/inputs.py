@@ -316,7 +316,9 @@ def _other_kind(settings: Settings) -> str:
 
 
 def _stem(source: Path, index: int, page: int, pages: int, settings: Settings) -> str:
-    styles = getattr(settings.stylizer.options, "style", ())
+    stylizers = [region.stylizer for region in settings.regions if region.stylizer]
+    options = [stylizer.options for stylizer in stylizers or [settings.stylizer]]
+    styles = list(dict.fromkeys(s for own in options for s in getattr(own, "style", ())))
     folder = is_folder(source)
     template = settings.output.name
     if page and not settings.output.has_field("page"):

@@ -55,7 +55,10 @@ def keys_of(name: str, value: Any) -> dict[str, Any]:
         keys = {key.replace("-", "_"): v for key, v in value.items()}
     else:
         keys = _keys_of_text(name, value)
-    if keys.pop("keep", False) is not False:
+    keep = keys.pop("keep", False)
+    if not isinstance(keep, bool):
+        raise UsageError(f"keep of region {name!r} is true or false, not {shown(keep)}")
+    if keep:
         if others := sorted(keys.keys() - {"mask"}):
             raise UsageError(f"region {name!r} is kept, so it has no {others[0]}: leave one out")
         return {**keys, "keep": True}

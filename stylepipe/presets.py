@@ -712,12 +712,9 @@ def _overlaid_regions(below: dict[str, Value], above: dict[str, Value]) -> dict[
             found[name] = value
             continue
         old, new = keys_of(name, value.value), keys_of(name, above[name].value)
-        kept = old if old.get("use") == new.get("use", old.get("use")) else {}
-        kept = {
-            k: v for k, v in kept.items() if k == "mask" or not (new.keys() | old.keys()) & {"keep"}
-        }
-        mask = {"mask": old["mask"]} if "mask" in old else {}
-        found[name] = Value({**mask, **kept, **new}, above[name].origin, above[name].where)
+        replaced = "keep" in {**old, **new} or new.get("use", old.get("use")) != old.get("use")
+        kept = {k: v for k, v in old.items() if k == "mask" or not replaced}
+        found[name] = Value({**kept, **new}, above[name].origin, above[name].where)
     return found
 
 

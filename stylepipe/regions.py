@@ -22,7 +22,7 @@ from stylepipe.errors import UsageError
 from stylepipe.job import Settings
 from stylepipe.masking import Everywhere
 from stylepipe.named_regions import RegionMasker, labels
-from stylepipe.styles import parse_styles
+from stylepipe.styles import check_number, parse_styles
 from stylepipe.types import Batch, Info, Item
 
 if TYPE_CHECKING:
@@ -59,7 +59,10 @@ class RegionStylizer(Stylizer):
         masker: Masker | None = None,
     ) -> None:
         for own in self._own:
-            own.check(parse_styles(own.options.style), items, masker)
+            mine = parse_styles(own.options.style)
+            check_number(own, mine)
+            own.check(mine, items, None)
+            own.assign(mine, None)
         for style in styles:
             self._kind.check([style], items, masker)
 

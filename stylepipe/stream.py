@@ -503,7 +503,9 @@ class Stream:
     def _blamed(self, error: BaseException) -> str | None:
         settings = self.settings
         maskers = [masker for masker, _ in settings.maskers]
-        parts = (*settings.readers, *settings.writers, *settings.painting, *maskers)
+        regional = [region.stylizer for region in settings.regions if region.stylizer]
+        painting = (*settings.painting, *maskers, *regional)
+        parts = (*settings.readers, *settings.writers, *painting)
         return guard.blamed(error, parts)
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from stylepipe.components import StyleRef
+from stylepipe.components import StyleRef, Stylizer
 from stylepipe.errors import UsageError
 from stylepipe.job import Settings
 from stylepipe.types import Item
@@ -45,7 +45,20 @@ def asked_styles(settings: Settings, items: Sequence[Item] = ()) -> list[StyleRe
     Raises UsageError.
     """
     stylizer, masker = settings.stylizer, settings.masker
-    styles, caps = parse_styles(stylizer.options.style), stylizer.caps
+    styles = parse_styles(stylizer.options.style)
+    check_number(stylizer, styles)
+    stylizer.check(styles, items, masker)
+    stylizer.assign(styles, None if masker is None else masker.regions)
+    if settings.protection and settings.protection.masker in settings.painting:
+        settings.protection.masker.check()
+    if masker is not None and masker in settings.painting:
+        masker.check()
+    return styles
+
+
+def check_number(stylizer: Stylizer, styles: Sequence[StyleRef]) -> None:
+    """Raises UsageError where a stylizer needs styles and has none, or has too many."""
+    caps = stylizer.caps
     if caps.needs_style and not styles:
         known = ", ".join(s.name for s in stylizer.styles())
         raise UsageError(
@@ -57,10 +70,3 @@ def asked_styles(settings: Settings, items: Sequence[Item] = ()) -> list[StyleRe
             f"stylizer {stylizer.name!r} takes at most {caps.max_styles} "
             f"style{'s' if caps.max_styles != 1 else ''} at once, not {len(styles)}"
         )
-    stylizer.check(styles, items, masker)
-    if settings.protection and settings.protection.masker in settings.painting:
-        settings.protection.masker.check()
-    stylizer.assign(styles, None if masker is None else masker.regions)
-    if masker is not None and masker in settings.painting:
-        masker.check()
-    return styles

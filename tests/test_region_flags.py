@@ -90,6 +90,7 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(capsys, flags, words):
         ('[region.left]\nkeep = true\nstyle = "dark"', "region 'left' is kept, so it has no style"),
         ('[region.left]\nstyel = "dark"', r"unknown option 'styel' of fast in \[region.left\]"),
         ('[region.left]\nuse = "fsat"', "unknown stylizer 'fsat'"),
+        ('[region.left]\nkeep = "no"', "keep of region 'left' is true or false, not 'no'"),
         ('[region.left]\nuse = 3', "use and mask of region 'left' are texts"),
         ('[region.left]\nstrength = 2', "strength must be between 0 and 1, not 2"),
         ('[region.left]\nstyle = []', "region 'left' has no style: write left=STYLE or left=keep"),
@@ -218,6 +219,22 @@ def test_stylizers_of_different_scales_are_refused(plugins, monkeypatch):
     regions = {"left": {"use": "negative"}, "rest": "dark"}
     with pytest.raises(UsageError, match="must be of one scale, but negative makes it 1 times"):
         paint(regions)
+
+
+def test_results_are_named_by_the_styles_of_their_regions():
+    Path("in").mkdir()
+    np.save("in/a.npy", array(8, W))
+    tables = {"region": {"left": "dark", "right": "keep", "rest": "light"},
+              "output": {"name": "{style}"}}  # fmt: skip
+    stylepipe.convert("in", "out", settings=tables, plugins=Plugins(["mask_toys"]))
+    assert [path.name for path in Path("out").glob("*.npy")] == ["dark+light.npy"]
+
+
+def test_how_many_styles_a_region_takes_is_checked(monkeypatch):
+    monkeypatch.setattr(Paint, "caps", Caps(max_styles=1))
+    two = {"style": ["dark", "light"]}
+    with pytest.raises(UsageError, match="'fast' takes at most 1 style at once, not 2"):
+        paint({"left": two, "rest": "dark"})
 
 
 # -- settings ----------------------------------------------------------------------------------
