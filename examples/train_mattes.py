@@ -12,8 +12,8 @@ MATERIAL is a folder with
 
 Photos without people serve as places to paste people into, too: a few hundred of either teach that
 whoever stands anywhere is a person, and that what is pasted alone is none. Pictures are small and
-many at first, larger in the last part. The network starts from the compact encoder in the package.
-What is in NAME.checkpoint continues where it was interrupted.
+many at first, larger in the last part. The compact encoder, through which the network looks, stays
+as it is. What is in NAME.checkpoint continues where it was interrupted.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import multiprocessing
 import os
 import random
 import time
+from fnmatch import fnmatch
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Any
@@ -33,10 +34,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-import stylepipe
+from stylepipe.encoders import open_encoder
 from stylepipe.nst.encoders.opening import read_tensors
 from stylepipe.nst.files import safetensors_bytes, write_atomically
-from stylepipe_plugins.mattes.network import PLANES, STEM, MatteNetwork, state
+from stylepipe_plugins.mattes.network import LAYERS, PLANES, MatteNetwork, state
 
 PERSON, FACES, SUBJECT, SKY = range(4)
 SMALL, LARGE = (12, (128, 160, 160, 192)), (8, (224, 256, 256, 256, 288, 320))
@@ -44,7 +45,6 @@ SMALL, LARGE = (12, (128, 160, 160, 192)), (8, (224, 256, 256, 256, 288, 320))
 SMALL_PART = 0.6
 WEIGHTS = (1.0, 0.5, 0.4, 0.4)
 """Of the planes, in the loss."""
-COMPACT = Path(stylepipe.__file__).parent / "nst" / "encoders" / "compact.safetensors"
 
 Picture = np.ndarray
 """HxWx3, uint8, RGB."""
@@ -55,8 +55,7 @@ Sample = tuple[Picture, np.ndarray, np.ndarray]
 class Material:
     """The photos of a folder, and what is known of each."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, often: str) -> None:
         held_out = set(_lines(folder / "held_out.txt"))
         photos = sorted((folder / "photos").iterdir())
         self._photos = {p.stem: p for p in photos if p.stem not in held_out}
@@ -65,6 +64,8 @@ class Material:
         self._known: dict[str, Sample] = {}
         labeled = [set(masks) | none for masks, none in zip(self._masks, self._none, strict=True)]
         self.people = [n for n in self._photos if n in self._masks[PERSON]]
+        chosen = [n for n in self.people if fnmatch(n, often)]
+        self.people += chosen * max(0, len(self.people) // max(1, len(chosen)) - 2)
         self.empty = [n for n in self._photos if n in self._none[PERSON]]
         both = {*self.people, *self.empty}
         self.others = [n for n in self._photos if n not in both and any(n in x for x in labeled)]
@@ -188,7 +189,10 @@ class Maker:
             scale = side / max(who.shape[:2]) * r.uniform(0.5, 1.6)
             shape = self._turned(who, mask, side, scale, self._middle(who), 90)[1][PERSON] / 255
         else:
-            shape, angles = np.zeros((side, side)), sorted(r.uniform(0, 2 * np.pi) for _ in "123456")
+            shape, angles = (
+                np.zeros((side, side)),
+                sorted(r.uniform(0, 2 * np.pi) for _ in "123456"),
+            )
             middle = np.array([r.uniform(0, side), r.uniform(0, side)])
             rays = [np.array([np.cos(a), np.sin(a)]) * r.uniform(0.08, 0.4) for a in angles]
             cv2.fillPoly(shape, [np.int32([middle + side * ray for ray in rays])], 1)
@@ -280,20 +284,14 @@ def make(material: Material, seed: int, large: Synchronized[int], made: Any) -> 
         made.put([np.stack(x) for x in zip(*(maker.sample(side) for _ in range(count)))])
 
 
-def start() -> MatteNetwork:
-    """A new network that begins like the compact encoder."""
-    network, tensors = MatteNetwork(), read_tensors(COMPACT)
-    for name in STEM:
-        for part in ("weight", "bias"):
-            getattr(network.stem[name], part).data = tensors[f"{name}.{part}"].float()
-    return network
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("material", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=5500)
+    parser.add_argument(
+        "--often", default="", metavar="PATTERN", help="photos of people that are half of all seen"
+    )
     parser.add_argument("--rate", type=float, default=2e-3, help="largest learning rate")
     parser.add_argument("--init", type=Path, help="a network to start from instead")
     parser.add_argument("--small", type=float, default=SMALL_PART, help="part with small pictures")
@@ -303,32 +301,17 @@ def main() -> None:
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
-    material = Material(args.material)
-    print(f"{len(material.people)} photos of people, {len(material.empty)} of none", flush=True)
+    material = Material(args.material, args.often)
+    print(f"{len(set(material.people))} photos of people, {len(material.empty)} of none", flush=True)
 
-    network = start()
+    encoder, network = open_encoder("compact"), MatteNetwork()
     if args.init:
         network.load_state_dict({k: v.float() for k, v in read_tensors(args.init).items()})
-    network = network.to(memory_format=torch.channels_last)
-    for name in STEM:  # edges and corners are known already
-        network.stem[name].requires_grad_(name >= "relu3")
-    trained = {n: p for n, p in network.named_parameters() if p.requires_grad}
-    stem = [p for n, p in trained.items() if n.startswith("stem")]
-    fresh = [p for n, p in trained.items() if not n.startswith("stem")]
     optimizer = torch.optim.AdamW(
-        [
-            {"params": fresh, "weight_decay": 1e-3},
-            {"params": stem, "weight_decay": 1e-4},
-        ],
-        lr=args.rate,
-        betas=(0.9, 0.99),
+        network.parameters(), lr=args.rate, betas=(0.9, 0.99), weight_decay=0.01
     )
     rates = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer,
-        [args.rate, 0.3 * args.rate],
-        total_steps=args.steps,
-        pct_start=0.08,
-        final_div_factor=300,
+        optimizer, args.rate, total_steps=args.steps, pct_start=0.08, final_div_factor=300
     )
     mean = {k: v.clone() for k, v in network.state_dict().items()}
     checkpoint, first = args.output.with_suffix(".checkpoint"), 0
@@ -348,11 +331,13 @@ def main() -> None:
         large.value = int(step >= args.small * args.steps)
         images, planes, known = (torch.from_numpy(x.astype(np.float32)) for x in made.get())
         network.train()
-        logits, presence = network(images.contiguous(memory_format=torch.channels_last))
+        with torch.no_grad():
+            seen = encoder(images, LAYERS)
+        logits, presence = network(seen)
         value = loss(logits, presence, planes, known)
         optimizer.zero_grad()
         value.backward()
-        torch.nn.utils.clip_grad_norm_(trained.values(), 2.0)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
         optimizer.step()
         rates.step()
         keep = min(0.995, (step + 1) / (step + 20))

@@ -42,9 +42,13 @@ def test_a_damaged_network_is_one_sentence(tmp_path, monkeypatch, harm):
     elif harm == "changed":
         file.write_bytes(data[:-2] + bytes([data[-2] ^ 255, data[-1]]))
     elif harm == "another":
-        file.write_bytes((EXAMPLES.parent / "plugins" / "decoders" / "wct.safetensors").read_bytes())
+        file.write_bytes(
+            (EXAMPLES.parent / "plugins" / "decoders" / "wct.safetensors").read_bytes()
+        )
     monkeypatch.setattr("stylepipe_plugins.mattes.finder.FILE", file)
-    with pytest.raises(SetupError, match=r"mattes\.safetensors is damaged .* install stylepipe again"):
+    with pytest.raises(
+        SetupError, match=r"mattes\.safetensors is damaged .* install stylepipe again"
+    ):
         opened(PersonMasker)
 
 

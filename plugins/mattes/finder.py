@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stylepipe import SetupError
+from stylepipe.encoders import open_encoder
 from stylepipe.nst.files import check_digest, read_file
 
-from .network import PLANES, MatteNetwork, network_of, working_size
+from .network import LAYERS, PLANES, MatteNetwork, network_of, working_size
 from .refine import refined
 
 FILE = Path(__file__).with_name("mattes.safetensors")
@@ -33,6 +34,7 @@ class Finder:
     """The network at work on a device. Raises SetupError if its file is damaged."""
 
     def __init__(self, device: torch.device) -> None:
+        self._encoder = open_encoder("compact", device=device)
         try:
             tensors, about = read_file(FILE, "matte network", "stylepipe-mattes", "1")
             check_digest(FILE, tensors, about)
@@ -46,7 +48,7 @@ class Finder:
         size = working_size(*images.shape[2:], PIXELS)
         smaller = size[0] * size[1] < images.shape[2] * images.shape[3]
         small = F.interpolate(images.float(), size, mode="bilinear", antialias=smaller)
-        logits: Tensor = self._network(small)[0]
+        logits: Tensor = self._network(self._encoder(small, LAYERS))[0]
         return logits.sigmoid()
 
     def matte(self, images: Tensor, name: str) -> Tensor:
@@ -55,9 +57,13 @@ class Finder:
         clean = np.stack([_sure(plane) for plane in small.cpu().numpy()])
         if name == "faces":
             size = images.shape[2:]
-            return torch.from_numpy(np.stack([_ellipses(p, *size) for p in clean]))[:, None].to(images)
+            return torch.from_numpy(np.stack([_ellipses(p, *size) for p in clean]))[:, None].to(
+                images
+            )
         planes = torch.from_numpy(clean)[:, None].to(images)
-        return torch.cat([_matte(i, p) for i, p in zip(images.split(1), planes.split(1), strict=True)])
+        return torch.cat(
+            [_matte(i, p) for i, p in zip(images.split(1), planes.split(1), strict=True)]
+        )
 
 
 def _matte(image: Tensor, plane: Tensor) -> Tensor:

@@ -78,7 +78,11 @@ def errors(found: np.ndarray, truth: np.ndarray) -> tuple[float, float, float]:
     inside, kernel = (truth > 0.5).astype(np.uint8), np.ones((9, 9), np.uint8)
     border = cv2.dilate(inside, kernel) != cv2.erode(inside, kernel)
     wrong = np.abs(found - truth)
-    return iou(found, truth), float(wrong.mean()), float(wrong[border].mean() if border.any() else 0)
+    return (
+        iou(found, truth),
+        float(wrong.mean()),
+        float(wrong[border].mean() if border.any() else 0),
+    )
 
 
 def read(file: Path) -> np.ndarray:
