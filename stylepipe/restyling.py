@@ -65,6 +65,10 @@ class RestyleStylizer(PaintingStylizer):
     for_encoder = ("decoder", "levels", "layer")
     decoder_file: ClassVar[Path]
     """Decoders of BUNDLED_FOR that come with it."""
+    trained_as: ClassVar[str] = ""
+    """The stylizer whose training makes its decoders, where that is another."""
+    lossless: ClassVar[bool] = False
+    """See RestyleSettings."""
     _restyler: Restyler | None = None
 
     def transform(self) -> FeatureTransform:
@@ -90,9 +94,10 @@ class RestyleStylizer(PaintingStylizer):
     ) -> None:
         super().check(styles, items, masker)
         if self.options.needs_decoder():
+            training = self.trained_as or self.name
             raise UsageError(
                 f"the decoder in the package is for --encoder {BUNDLED_FOR}; for another encoder "
-                f"train one (stylepipe train {self.name}) and pass it as --decoder FILE"
+                f"train one (stylepipe train {training}) and pass it as --decoder FILE"
             )
 
     def prepare(self, styles: Sequence[StyleRef]) -> None:
@@ -104,7 +109,7 @@ class RestyleStylizer(PaintingStylizer):
         encoder = self.open_encoder()
         inverses = self.inverses(encoder)
         try:
-            settings = options.into(RestyleSettings)
+            settings = options.into(RestyleSettings, lossless=self.lossless)
             self._restyler = Restyler(
                 encoder,
                 inverses,

@@ -75,11 +75,13 @@ class StyleUse:
 
 @dataclass(frozen=True, kw_only=True)
 class RestyleSettings(StyleUse):
-    """How photos are restyled in one pass. strength: 0 (the photo) to 1. Raises ValueError for
-    values out of range.
+    """How photos are restyled in one pass. strength: 0 (the photo) to 1. lossless: what the way
+    back loses of the photo is added again, as it is with little strength; a photo that is its own
+    style then stays as it is. Raises ValueError for values out of range.
     """
 
     strength: float = 1.0
+    lossless: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -263,7 +263,8 @@ class Restyler:
         if regions is not None:
             region_masks = self.encoder.propagate(regions, [layer], "simple")[layer]
             region_masks /= region_masks.sum(dim=1, keepdim=True).clamp_min_(1e-6)
-        if share == 1 or inverse.searches:
+        returned = 1.0 if self.settings.lossless else 1 - share
+        if returned == 0 or inverse.searches:
             changed, limit = self.transform.apply(maps, learnt, region_masks, limit)
             painted = inverse.picture(changed, picture, tile)
             return painted.lerp_(picture, 1 - share), limit
@@ -274,7 +275,7 @@ class Restyler:
         changed.lerp_(maps, 1 - share)
         del maps
         painted = inverse.picture(changed, picture, tile)
-        return painted.add_(lost, alpha=1 - share).clamp_(0.0, 1.0), limit
+        return painted.add_(lost, alpha=returned).clamp_(0.0, 1.0), limit
 
     def _encoded(self, picture: Tensor, layer: str, tile: int) -> Tensor:
         return TiledEncoder(self.encoder, (), tile).maps(picture, [layer])[layer]
@@ -348,7 +349,7 @@ class Restyler:
         # A painting, resized, and its features; the photo's, while there are no others.
         learning = max(sizes) * (24 + found.nbytes + 2 * region_masks)
         painting = 12 + inverse.held + found.nbytes + 2 * region_masks
-        if self.settings.strength < 1 and not inverse.searches:
+        if (self.settings.strength < 1 or self.settings.lossless) and not inverse.searches:
             painting += 12 + found.nbytes
         return max(learning, pixels * painting) + self.transform.takes(found, pixels, sum(sizes))
 
