@@ -36,7 +36,7 @@ from torch.nn import functional as F
 
 from stylepipe.encoders import open_encoder
 from stylepipe.nst.encoders.opening import read_tensors
-from stylepipe.nst.files import safetensors_bytes, write_atomically
+from stylepipe.nst.files import safetensors_bytes, tensors_digest, write_atomically
 from stylepipe_plugins.mattes.network import LAYERS, PLANES, MatteNetwork, state
 
 PERSON, FACES, SUBJECT, SKY = range(4)
@@ -302,7 +302,9 @@ def main() -> None:
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
     material = Material(args.material, args.often)
-    print(f"{len(set(material.people))} photos of people, {len(material.empty)} of none", flush=True)
+    print(
+        f"{len(set(material.people))} photos of people, {len(material.empty)} of none", flush=True
+    )
 
     encoder, network = open_encoder("compact"), MatteNetwork()
     if args.init:
@@ -363,14 +365,16 @@ def main() -> None:
             checkpoint.with_suffix(".part").replace(checkpoint)
             result = MatteNetwork()
             result.load_state_dict(mean)
+            tensors = state(result)
             about = {
                 "format": "stylepipe-mattes",
                 "format_version": "1",
                 "steps": str(step + 1),
                 "data": args.about,
                 "licence": "MIT",
+                "sha256": tensors_digest(tensors),
             }
-            write_atomically(args.output, safetensors_bytes(state(result), about))
+            write_atomically(args.output, safetensors_bytes(tensors, about))
 
 
 if __name__ == "__main__":
