@@ -46,7 +46,7 @@ from stylepipe.hookspecs import hookimpl
 from stylepipe.job import Job, Settings
 from stylepipe.memory import is_out_of_memory
 from stylepipe.options import Options, option
-from stylepipe.pictures import PICTURE_SUFFIXES, open_picture, read_picture
+from stylepipe.pictures import PICTURE_SUFFIXES, open_picture, read_cutout, read_picture
 from stylepipe.report import Report
 from stylepipe.styles import parse_style
 from stylepipe.texts import read_toml
@@ -111,6 +111,7 @@ __all__ = [
     "option",
     "options_digest",
     "parse_style",
+    "read_cutout",
     "read_picture",
     "read_toml",
     "read_training_picture",

@@ -1,4 +1,4 @@
-"""The photo's colors under the painting's strokes."""
+"""The photo's colors under the painting's strokes; linear light."""
 
 from __future__ import annotations
 
@@ -23,6 +23,18 @@ def keep_colors(images: torch.Tensor, painted: torch.Tensor) -> torch.Tensor:
     most, least = chroma.amax(1, keepdim=True), chroma.amin(1, keepdim=True)
     room = torch.minimum((1 - strokes) / most.clamp_min(1e-6), strokes / -least.clamp_max(-1e-6))
     return chroma.mul_(room.clamp_(max=1)).add_(strokes)
+
+
+def to_linear(values: torch.Tensor) -> torch.Tensor:
+    """The linear intensities, in [0, 1], of sRGB values in [0, 1] (IEC 61966-2-1)."""
+    curve = ((values + 0.055) / 1.055) ** 2.4
+    return torch.where(values <= 0.04045, values / 12.92, curve)
+
+
+def from_linear(light: torch.Tensor) -> torch.Tensor:
+    """The sRGB values, in [0, 1], of linear intensities in [0, 1]."""
+    curve = 1.055 * light ** (1 / 2.4) - 0.055
+    return torch.where(light <= 0.0031308, light * 12.92, curve)
 
 
 def _luma(images: torch.Tensor) -> torch.Tensor:

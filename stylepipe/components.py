@@ -165,7 +165,18 @@ class MaskOptions(Options):
     """Options every masker has; the engine applies them to what the masker returns."""
 
     invert: bool = option(False, "Paint where the mask is black instead of where it is white.")
+    threshold: float | None = option(
+        None, "Make the mask hard: what is at least so white is painted, the rest is not.",
+        min=0, max=1,
+    )  # fmt: skip
+    grow: int = option(0, "Grow the mask by so many pixels on all sides.", min=0, max=500)
+    shrink: int = option(0, "Then shrink it by so many pixels on all sides.", min=0, max=500)
     feather: float = option(0.0, "Soften the mask's edge over this many pixels.", min=0, max=1000)
+    steady: float | None = option(
+        None, "Films: how much masks are averaged with those of up to 4 frames before, along the "
+        "motion; unset: 0.8 for masks that are found in the picture with soft edges, else 0.",
+        min=0, max=1,
+    )  # fmt: skip
 
 
 class Masker(Component):
@@ -177,9 +188,18 @@ class Masker(Component):
     Options: ClassVar[type[Options]] = MaskOptions
     by_file: ClassVar[bool] = False
     """It looks for masks by the item's path: pictures in memory have none for it."""
+    matte: ClassVar[bool] = False
+    """Soft edges mean that pixels are partly covered, as by hair, and are no wish to blend: the
+    engine frees the photo's colors there from those of the side that is painted."""
+    warmup: ClassVar[int] = 0
+    """How many frames before a frame its mask depends on, for a masker that keeps a state. Where a
+    film is resumed, the engine shows it that many frames first. Frames then come one by one."""
     regions: Sequence[str] | None = None
     """Names of the regions, one a plane of :meth:`mask`: of letters, digits, ``-``, ``_``, ``#``.
     None: there is one plane, where to paint. Empty: :meth:`regions_of` names them for each item."""
+
+    def reset(self, item: Item) -> None:
+        """Another item or scene begins: forget the frames before."""
 
     def regions_of(self, item: Item) -> Sequence[str]:
         """The regions of all frames of an item, where there are any. Raises ItemError."""

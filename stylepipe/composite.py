@@ -1,46 +1,27 @@
-"""Putting photo and painting together: transparency, strength, masks, regions."""
+"""Putting photo and painting together: strength, masks, regions."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import cast
+import math
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import torch
 
-from stylepipe.types import Frame
+from stylepipe.color import from_linear, to_linear
+from stylepipe.fill import slabs
+from stylepipe.mattes import Kept
 
-_SLAB = 256
-"""Rows worked on at once, so that floats are never held for a whole large picture."""
-_VISIBLE = 0.125
-"""Opacity, 0 to 1, from which a pixel's own color counts: soft shadows do, stray edges do not."""
+if TYPE_CHECKING:
+    from stylepipe.components import MaskOptions
+
 _WHOLE = 1 - 1e-6
 """Sum of floats from which planes are taken to sum to 1."""
-_STEP = 4
-"""The fill is smooth: a quarter of the resolution is enough to work it out."""
-
-
-def fill_transparent(frame: Frame) -> Frame:
-    """Extend the opaque colors smoothly under the transparent pixels.
-
-    What lies hidden there would be painted too, and would run into the visible part. Colors that
-    can be seen, from ``_VISIBLE`` opacity on, stay as they are; fainter ones are mixed with their
-    surroundings (push-pull interpolation: Gortler et al., "The Lumigraph", 1996). Returns the same
-    frame if nothing is transparent, or nothing visible.
-    """
-    if frame.alpha is None or not frame.alpha.any():
-        return frame
-    if frame.alpha.min() >= frame.white * _VISIBLE:
-        return frame
-    pixels = frame.pixels.copy()
-    fill = cv2.resize(_smooth_fill(frame), pixels.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    for rows in _slabs(pixels.shape[0]):
-        known = np.minimum(1, _opacity(frame, rows) / _VISIBLE)
-        under = fill[rows].astype(np.float32)
-        mixed = under + (pixels[rows] - under) * known
-        np.copyto(pixels[rows], np.rint(mixed), where=known < 1, casting="unsafe")
-    return replace(frame, pixels=pixels)
+_WHITE = 65535
+"""Masks are reshaped as integers: sums of floats along a row do not return to exactly 0."""
 
 
 def apply_strength(images: torch.Tensor, painted: torch.Tensor, strength: float) -> torch.Tensor:
@@ -48,35 +29,68 @@ def apply_strength(images: torch.Tensor, painted: torch.Tensor, strength: float)
     return torch.lerp(images, painted, strength)
 
 
-def composite(source: np.ndarray, painted: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def composite(
+    source: np.ndarray, painted: np.ndarray, mask: np.ndarray, matte: np.ndarray | None = None
+) -> np.ndarray:
     """Lay ``painted`` over ``source``, both HxWx3 of one integer dtype, where ``mask`` says so.
 
     ``mask`` is HxW in [0, 1]: where it is 0 the result is the source, bit for bit, and where it
-    is 1 the painting.
+    is 1 the painting. In between they are mixed as light is, in linear intensities. ``matte``, HxW
+    in [0, 1], says how much of each pixel really belongs to the painted side: what shows of the
+    source at its soft edges is freed from the colors of that side (see :mod:`stylepipe.mattes`).
     """
     result = source.copy()
     np.copyto(result, painted, where=(mask >= 1)[..., None])
-    edge = (mask > 0) & (mask < 1)
-    below, above = source[edge].astype(np.float32), painted[edge].astype(np.float32)
-    result[edge] = np.rint(below + (above - below) * mask[edge][:, None].astype(np.float32))
+    light = linear_light(np.iinfo(source.dtype).max)
+    kept = None if matte is None else Kept(source, matte, light)
+    for rows in slabs(len(mask)):
+        edge = (mask[rows] > 0) & (mask[rows] < 1)
+        if not edge.any():
+            continue
+        share = mask[rows][edge][:, None].astype(np.float32)
+        below, above = light[source[rows][edge]], light[painted[rows][edge]]
+        if kept is not None:
+            below = kept.cleaned(below, rows, edge, share)
+        mixed = from_linear(torch.from_numpy(below + (above - below) * share))
+        result[rows][edge] = np.rint(mixed.numpy() * np.float32(len(light) - 1))
     return result
 
 
-def prepare_mask(mask: torch.Tensor, invert: bool, feather: float) -> torch.Tensor:
-    """Invert a mask N1HW in [0, 1] and soften its edges over ``feather`` pixels, half on each side.
+@lru_cache(maxsize=2)
+def linear_light(white: int) -> np.ndarray:
+    """The linear intensity, 0 to 1 in float32, of each value from 0 to ``white``."""
+    table: np.ndarray = to_linear(torch.arange(white + 1, dtype=torch.float64) / white).numpy()
+    table = table.astype(np.float32)
+    table.flags.writeable = False  # shared by all callers
+    return table
 
-    Beyond that distance 0 stays 0 and 1 stays 1. Planes NKHW of regions, which are not inverted,
-    are softened each; they sum to their softened :func:`coverage`, which is at most 1.
-    The result is on the mask's device.
+
+def prepare_mask(mask: torch.Tensor, options: MaskOptions) -> torch.Tensor:
+    """Do with a mask N1HW in [0, 1] what ``options`` ask for; the result is on the mask's device.
+
+    It is inverted, made hard by the threshold, grown, shrunk and feathered, in this order. Beyond
+    the distances in pixels that the last three name, 0 stays 0 and 1 stays 1.
+
+    Planes NKHW of regions are not inverted. Their :func:`coverage` is treated like a mask: regions
+    grow into what no other covers, and shrink from there only. Each border between them is made
+    hard or feathered; feathered planes sum to their feathered coverage, which is at most 1.
     """
-    mask = mask.float().clamp(0, 1)
-    if invert:
-        mask = 1 - mask
-    side = int(feather / 2 + 0.5) + 1
-    covered = _soft(coverage(mask), side)
-    if mask.shape[1] == 1:
-        return covered
-    return shares(_soft(mask, side)) * covered
+    planes = mask.float().clamp(0, 1)
+    if options.invert:
+        planes = 1 - planes
+    if options.threshold is not None:
+        planes = _hard(planes, options.threshold)
+    if options.grow:
+        grow = partial(_grown, radius=options.grow)
+        near = torch.where(coverage(planes) > 0, planes, _each(planes, grow))
+        planes = _covering(near, _each(coverage(planes), grow))
+    if options.shrink:
+        shrink = partial(_shrunk, radius=options.shrink)
+        planes = _covering(planes, _each(coverage(planes), shrink))
+    if (side := int(options.feather / 2 + 0.5) + 1) > 1:
+        soften = partial(_feathered, side=side)
+        return _covering(_each(planes, soften), _each(coverage(planes), soften))
+    return _covering(planes, coverage(planes))
 
 
 def coverage(planes: torch.Tensor) -> torch.Tensor:
@@ -91,64 +105,54 @@ def shares(planes: torch.Tensor) -> torch.Tensor:
     return torch.where(total > 0, planes / total, 1 / planes.shape[1])
 
 
-def _soft(planes: torch.Tensor, side: int) -> torch.Tensor:
-    if side == 1:
-        return planes
-    flat = planes.flatten(0, 1).cpu().numpy()
-    soft = np.stack([_feathered(plane, side) for plane in flat])
-    return torch.from_numpy(soft).view(planes.shape).to(planes.device)
+def _covering(planes: torch.Tensor, covered: torch.Tensor) -> torch.Tensor:
+    """Planes with the given coverage N1HW, divided among the regions as ``planes`` are."""
+    return covered if planes.shape[1] == 1 else shares(planes) * covered
+
+
+def _hard(planes: torch.Tensor, threshold: float) -> torch.Tensor:
+    """1 in the largest plane where they cover at least so much, and anything; else 0."""
+    covered = coverage(planes)
+    inside = (covered >= threshold) & (covered > 0)
+    largest = torch.zeros_like(planes).scatter_(1, planes.argmax(dim=1, keepdim=True), 1)
+    return largest * inside
+
+
+def _each(planes: torch.Tensor, change: Callable[[np.ndarray], np.ndarray]) -> torch.Tensor:
+    """Change each plane of NKHW in [0, 1], as HxW of uint16."""
+    flat = np.rint(planes.flatten(0, 1).cpu().numpy() * _WHITE).astype(np.uint16)
+    changed = np.stack([change(plane) for plane in flat]).astype(np.float32)
+    changed /= _WHITE
+    return torch.from_numpy(changed).view(planes.shape).to(planes.device)
+
+
+def _grown(plane: np.ndarray, radius: int) -> np.ndarray:
+    """The largest value within ``radius`` pixels; beyond the border there is nothing.
+
+    The disk is cut into rows, which widen from its top to its middle: the cost grows with its
+    radius, not its area.
+    """
+    height, grown, spread, reach = len(plane), plane.copy(), plane, 0
+    for dy in range(radius, -1, -1):
+        half = math.isqrt(radius**2 - dy**2)
+        if half > reach:
+            spread = cv2.dilate(spread, np.ones((1, 2 * (half - reach) + 1), np.uint8))
+            reach = half
+        if dy < height:
+            np.maximum(grown[dy:], spread[: height - dy], out=grown[dy:])
+            np.maximum(grown[: height - dy], spread[dy:], out=grown[: height - dy])
+    return grown
+
+
+def _shrunk(plane: np.ndarray, radius: int) -> np.ndarray:
+    """The smallest value within ``radius`` pixels."""
+    return _WHITE - _grown(_WHITE - plane, radius)
 
 
 def _feathered(plane: np.ndarray, side: int) -> np.ndarray:
-    """Two box filters make an S-shaped ramp; the second's anchor undoes the shift of the first.
-
-    On integers, because sums of floats that run along a row do not return to exactly 0.
-    """
-    plane = np.rint(plane * 65535).astype(np.uint16)
+    """Two box filters make an S-shaped ramp; the second's anchor undoes the shift of the first."""
     for anchor in (side // 2, (side - 1) // 2):
         plane = cv2.blur(
             plane, (side, side), anchor=(anchor, anchor), borderType=cv2.BORDER_REPLICATE
         )
-    return plane.astype(np.float32) / np.float32(65535)
-
-
-def _slabs(height: int) -> list[slice]:
-    return [slice(top, min(top + _SLAB, height)) for top in range(0, height, _SLAB)]
-
-
-def _opacity(frame: Frame, rows: slice) -> np.ndarray:
-    """hxWx1 float32 in [0, 1]."""
-    assert frame.alpha is not None
-    return cast(np.ndarray, frame.alpha[rows, :, None].astype(np.float32) / np.float32(frame.white))
-
-
-def _smooth_fill(frame: Frame) -> np.ndarray:
-    """A quarter of the size, the frame's dtype: opaque colors spread over the rest."""
-    h, w = frame.pixels.shape[:2]
-    size = -(-w // _STEP)
-    weighted, weight = [], []
-    for rows in _slabs(h):
-        known = _opacity(frame, rows) ** 4  # edges of cut-outs often hold some of what was behind
-        slab = size, -(-(rows.stop - rows.start) // _STEP)
-        colors = frame.pixels[rows] * known
-        weighted.append(cv2.resize(colors, slab, interpolation=cv2.INTER_AREA))
-        weight.append(cv2.resize(known, slab, interpolation=cv2.INTER_AREA))
-    filled = _push_pull(np.concatenate(weighted), np.concatenate(weight)[..., None])
-    whole: np.ndarray = np.rint(filled.clip(0, frame.white)).astype(frame.pixels.dtype)
-    return whole
-
-
-def _push_pull(weighted: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """hxwx3 colors from colors times weight (hxwx3) and weight (hxwx1, in [0, 1])."""
-    h, w = weight.shape[:2]
-    own = weighted / np.maximum(weight, 1e-6)
-    if weight.min() >= 1 or h == w == 1:
-        return cast(np.ndarray, own)
-    # A coarser pixel that knows anything at all counts fully: it is all there is to go by.
-    size = -(-w // 2), -(-h // 2)
-    coarse = cv2.resize(weighted, size, interpolation=cv2.INTER_AREA)
-    coarse_weight = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)[..., None]
-    gain = np.minimum(4.0, 1 / np.maximum(coarse_weight, 1e-6))
-    below = _push_pull(coarse * gain, coarse_weight * gain)
-    below = cv2.resize(below, (w, h), interpolation=cv2.INTER_LINEAR)
-    return cast(np.ndarray, below + (own - below) * weight)
+    return plane

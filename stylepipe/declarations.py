@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from stylepipe import hookspecs
-from stylepipe.components import Caps, Component, Reader, Stylizer, Temporal, Writer
+from stylepipe.components import Caps, Component, Masker, Reader, Stylizer, Temporal, Writer
 from stylepipe.errors import UsageError, suggest
 from stylepipe.job import ENGINE, TABLES
 from stylepipe.options import Options, OptionSpec, convert
@@ -79,6 +79,8 @@ def check_component(cls: type[Component], stage: str, base: type[Component]) -> 
         _check_files(cls, who)
     if issubclass(cls, Stylizer):
         _check_caps(cls.caps, who)
+    if issubclass(cls, Masker) and (type(cls.warmup) is not int or cls.warmup < 0):
+        raise TypeError(f"{who}: warmup is a number of frames, not {shown(cls.warmup)}")
     if not (isinstance(cls.Options, type) and issubclass(cls.Options, base.Options)):
         raise TypeError(
             f"the Options of component {name!r} must derive from stylepipe."

@@ -13,7 +13,7 @@ from stylepipe import guard
 from stylepipe.checks import named
 from stylepipe.components import Temporal
 from stylepipe.errors import ItemError
-from stylepipe.paint import Painter, finish
+from stylepipe.paint import Cover, Painter, finish
 from stylepipe.temporal.scenes import is_cut
 from stylepipe.types import Frame, Guide, Item, Painted
 
@@ -63,9 +63,13 @@ class Film:
         self._done, self._kept = done, last
         self._previous: Frame | None = None
         """The last result of the shot, as it was written."""
+        self._cover: Cover | None = None
+        """Where the frame before is painted; None at the start of a shot, and without a masker."""
         self._shot: list[Frame] = []
+        self._covers: dict[int, Cover | None] = {}
+        """Of the frames of the shot, by their number."""
         self._held = 0
-        """Bytes of the shot, and of as many results."""
+        """Bytes of the shot, of as many results and of the covers."""
         self._window: list[Painted] = []
         self._due = 0
         """Position in the window of the frame that is filtered next."""
@@ -78,13 +82,17 @@ class Film:
             self._painter.reset(self._item)
         elif link is not None and frame.index == self._done:
             self._previous = self._kept
+        cover = self._painter.cover(self._item, frame)
         if self._mode == "shot":
-            self._hold(frame)
+            self._hold(frame, cover)
             return
         guide = None
         if self._mode == "guide" and link is not None and not link.cut and self._previous:
-            guide = self._painter.guide(self._item, link.motion, link.source, self._previous)
-        (painted,) = self._painter.stylize(self._item, [frame], guide)
+            guide = self._painter.guide(
+                self._item, link.motion, link.source, self._previous, self._cover
+            )
+        (painted,) = self._painter.stylize(self._item, [frame], guide, cover)
+        self._cover = cover
         if self._mode == "filter":
             assert self._temporal is not None
             self._window.append(painted)
@@ -96,7 +104,7 @@ class Film:
         """No other frame of the shot comes: give out all that waited for one."""
         yield from self._paint_shot()
         yield from self._filter(0)
-        self._window, self._due, self._previous = [], 0, None
+        self._window, self._due, self._previous, self._cover = [], 0, None, None
 
     def _give_out(self, painted: Painted) -> Iterator[Frame]:
         result = finish(painted)
@@ -123,9 +131,10 @@ class Film:
 
     # -- shots -------------------------------------------------------------------------------
 
-    def _hold(self, frame: Frame) -> None:
+    def _hold(self, frame: Frame, cover: Cover | None) -> None:
         self._shot.append(frame)
-        self._held += (1 + self._painter.scale**2) * frame.nbytes
+        self._covers[frame.index] = cover
+        self._held += (1 + self._painter.scale**2) * frame.nbytes + (cover.nbytes if cover else 0)
         if self._held > self._memory:
             assert self._temporal is not None
             name, first = self._temporal.name, self._shot[0].index
@@ -147,12 +156,13 @@ class Film:
                 f"{who} returned {len(results)} pictures for a shot of {len(frames)} frames"
             )
         for frame, pixels in zip(frames, results, strict=True):
-            painted = self._painter.masked(self._item, frame, pixels)
+            painted = self._painter.masked(frame, pixels, self._covers.pop(frame.index))
             guard.filtered(pixels, painted.frame, self._temporal)
             yield from self._give_out(painted)
 
     def _paint(self, frame: Frame, guide: Guide | None = None) -> np.ndarray:
         if self._stopping.is_set():
             raise Interrupted
-        (painted,) = self._painter.stylize(self._item, [frame], guide)
+        cover = self._covers[frame.index]
+        (painted,) = self._painter.stylize(self._item, [frame], guide, cover)
         return painted.pixels

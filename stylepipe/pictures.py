@@ -44,6 +44,20 @@ def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """
     import numpy as np
 
+    pixels, alpha = read_cutout(path, max_pixels)
+    if alpha is not None:
+        cover = alpha[..., None].astype(np.float32) / 255
+        pixels = (pixels * cover + 255 * (1 - cover) + 0.5).astype(np.uint8)
+    return np.ascontiguousarray(pixels)
+
+
+def read_cutout(
+    path: Path, max_pixels: int = MAX_PIXELS
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """As :func:`read_picture`, with the opacity apart, H W, 0 transparent; None without one.
+
+    Raises ItemError.
+    """
     from stylepipe.media import decode
 
     try:
@@ -52,11 +66,7 @@ def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
         frame = decode.read(path, max_pixels)
     except ItemError as error:
         raise ItemError(f"cannot read {path}: {error}") from error
-    pixels, alpha = _eight(frame.pixels), frame.alpha
-    if alpha is not None:
-        cover = _eight(alpha)[..., None].astype(np.float32) / 255
-        pixels = (pixels * cover + 255 * (1 - cover) + 0.5).astype(np.uint8)
-    return np.ascontiguousarray(pixels)
+    return _eight(frame.pixels), None if frame.alpha is None else _eight(frame.alpha)
 
 
 def _eight(values: NDArray[np.uint8 | np.uint16]) -> NDArray[np.uint8]:

@@ -64,8 +64,10 @@ class RegionStylizer(Stylizer):
             painter.reset(item)
 
     def stylize(self, batch: Batch) -> torch.Tensor:
-        """Mix the results, N3HW, by how much of each pixel belongs to each region."""
+        """Mix the results, N3HW, by how much of each pixel belongs to each region; as light is."""
         import torch
+
+        from stylepipe.color import from_linear, to_linear
 
         assert batch.masks is not None, "the engine gives the planes of the regions"
         whole = replace(batch, masks=None, regions=())
@@ -75,9 +77,15 @@ class RegionStylizer(Stylizer):
         if self.caps.scale > 1:
             shares = torch.nn.functional.interpolate(shares, size, mode="bilinear")
         mixed = batch.images.new_zeros(len(batch.images), 3, *size)
+        border = shares.amax(1) < 1
+        light = mixed.new_zeros(int(border.sum()), 3)
         for index, painter in enumerate(self._painters):
             result = guard.painted(painter.stylize(whole), batch.images, painter)
-            mixed.addcmul_(result.float(), shares[:, index : index + 1])
+            result, share = result.float().clamp(0, 1), shares[:, index : index + 1]
+            mixed.addcmul_(result, share)
+            at_border, part = (x.permute(0, 2, 3, 1)[border] for x in (result, share))
+            light.addcmul_(to_linear(at_border), part)
+        mixed.permute(0, 2, 3, 1)[border] = from_linear(light)
         return mixed
 
     def close(self) -> None:

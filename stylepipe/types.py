@@ -173,6 +173,9 @@ class Painted:
     """HxWx3, RGB, the dtype of the frame's pixels."""
     mask: np.ndarray | None = None
     """HxW in [0, 1], by which the engine lays ``pixels`` over the source; None: everywhere."""
+    matte: np.ndarray | None = None
+    """HxW in [0, 1]: how much of each pixel belongs to the painted side, where the masker's soft
+    edges mean that; else None."""
 
 
 @dataclass

@@ -107,6 +107,7 @@ BROKEN = {
     "caps-word": (component("Stylizer", "caps = Caps(masks='own')"), "'native' or 'blend', not"),
     "caps-bool": (component("Stylizer", "caps = Caps(tileable=1)"), "True or False, not 1"),
     "caps-minus": (component("Stylizer", "caps = Caps(receptive_radius=-1)"), "at least 0, not -1"),
+    "mask-warmup": (component("Masker", "warmup = -1"), "warmup is a number of frames, not -1"),
     # options
     "options-parent": (options("pass", parent="Options"), "must derive from stylepipe.StylizerOp"),
     "options-mask": (options("pass", "Masker", "Options"), "derive from stylepipe.MaskOptions"),

@@ -16,6 +16,9 @@ from stylepipe.report import Report
 
 HERE = Path(__file__).parent
 TOY = str(HERE / "toy_plugin.py")
+UNSHAPED = {
+    "invert": False, "threshold": None, "grow": 0, "shrink": 0, "feather": 0.0, "steady": None,
+}  # fmt: skip
 HEAVY = {"torch", "torchvision", "cv2", "av", "numpy", "PIL", "safetensors", "tqdm"}
 
 
@@ -130,7 +133,7 @@ def test_flags_reach_the_components(job):
         "style": ["one:2", "two"], "strength": 0.5, "keep_colors": True, "quality": "light",
         "limit": 5,
     })  # fmt: skip
-    assert options(s.masker) == ("edges", {"invert": True, "feather": 0.0, "width": 9})
+    assert options(s.masker) == ("edges", UNSHAPED | {"invert": True, "width": 9})
     assert options(s.temporal) == ("warp", {"blend": 0.25, "max_side": 640})
     assert options(s.flow) == ("other", {"blend": 5, "speed": 1})
     assert [w.options.level for w in s.writers if w.name.startswith("packed")] == [8, 8]
@@ -185,7 +188,7 @@ def test_mask_is_a_masker_or_a_path(job, cli, tmp_path):
     (tmp_path / "edges").mkdir()
     request, _ = job("run", "x", "-o", "o", "--mask", "masks", "--mask-feather", "2")
     assert options(request.settings.masker) == (
-        "files", {"invert": False, "feather": 2.0, "path": "masks"},
+        "files", UNSHAPED | {"feather": 2.0, "path": "masks"},
     )  # fmt: skip
     assert job("run", "x", "-o", "o", "--mask", "edges")[0].settings.masker.name == "edges"
     assert job("run", "x", "-o", "o", "--mask", "./edges")[0].settings.masker.name == "files"
@@ -198,7 +201,7 @@ def test_mask_keeps_what_the_preset_says_of_it(job, tmp_path):
     (tmp_path / "masks").mkdir()
     request, _ = job("run", "x", "-o", "o", "-p", "background", "--mask", "masks")
     assert options(request.settings.masker) == (
-        "files", {"invert": True, "feather": 4.0, "path": "masks"},
+        "files", UNSHAPED | {"invert": True, "feather": 4.0, "path": "masks"},
     )  # fmt: skip
 
 

@@ -439,6 +439,6 @@ def test_results_that_are_larger_count_as_such_in_a_shot(tmp_path):
     large = Film(
         SimpleNamespace(scale=2, temporal=BothWays), None, 0, None, 4 * source.nbytes, None
     )
-    fits._hold(source)
+    fits._hold(source, None)
     with pytest.raises(ItemError, match="too long"):
-        large._hold(source)
+        large._hold(source, None)

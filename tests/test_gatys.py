@@ -765,6 +765,7 @@ CHANGES: dict[str, dict[str, object]] = {
     "histogram_weight": {"histogram_weight": 5},
     "patches_weight": {"patches_weight": 5},
     "laplacian_weight": {"laplacian_weight": 50},
+    "photorealistic": {"photorealistic": 1},
     "tv_power": {"tv_power": 1},
     "style_scale": {"style_scale": 0.4},
     "match_colors": {"match_colors": "linear"},
@@ -780,6 +781,10 @@ PAIRS: dict[str, tuple[dict[str, object], dict[str, object]]] = {
     "optimizer": ({"learning_rate": 1}, {"learning_rate": 1, "optimizer": "lbfgs"}),
     "average": ({"steps": 14, "average": 0}, {"steps": 14}),
     "tolerance": ({"steps": 44}, {"steps": 44, "tolerance": 0.9}),
+    "photorealistic_smoothing": (
+        {"photorealistic": 1},
+        {"photorealistic": 1, "photorealistic_smoothing": 0},
+    ),
     "seed": ({"init": "noise"}, {"init": "noise", "seed": 1}),
 }
 """Option -> two sets of flags, for options that matter only beside others."""

@@ -146,4 +146,5 @@ def test_what_is_no_loss_is_refused_and_harms_no_other(
     assert losses() == before
     assert [term.name for term in before] == [
         *("content", "perceptual", "style", "histogram", "patches", "tv", "laplacian"),
+        "photorealistic",
     ]

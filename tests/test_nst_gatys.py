@@ -67,6 +67,7 @@ WARM = torch.tensor([1.0, 0.0, -1.0]).view(1, 3, 1, 1)
         ({"strength": 1.1}, "strength must be between 0 and 1"),
         ({"style_scale": 0.0}, "style_scale must be positive"),
         ({"border": "hard"}, "known: feather, inside, simple"),
+        ({"photorealistic_smoothing": -1}, "photorealistic_smoothing must be 0 or more, got -1"),
         ({"init": "zeros"}, "known: style, content, noise, gray"),
     ],
 )

@@ -47,6 +47,14 @@ class GatysBase(PaintingOptions):
     first_side: int = option(
         Recipe.first_side, "Long side of the smallest size worked on; 0: only the full size.", min=0
     )
+    photorealistic_smoothing: int = option(
+        Recipe.photorealistic_smoothing,
+        "In the end the photo's colors are mapped, by affine maps fitted over this radius; in "
+        "pixels of a photo 700 wide or high; 0: the picture stays as optimized.",
+        min=0,
+        max=100,
+        only_if={"photorealistic": True},
+    )
     optimizer: Optimizer = option(LoopOptions.optimizer, "Optimizer.")
     learning_rate: float | None = option(
         LoopOptions.learning_rate, "Its step size; by default its own.", min=1e-6
@@ -169,7 +177,7 @@ class GatysBase(PaintingOptions):
     @property
     def weights(self) -> dict[str, float]:
         """The weights of the losses by their names."""
-        return {term.name: getattr(self, f"{term.name}_weight", term.default) for term in losses()}
+        return {term.name: getattr(self, term.option(), term.default) for term in losses()}
 
     def layers(
         self, content: Mapping[str, float], style: Mapping[str, float]
@@ -209,9 +217,7 @@ def __getattr__(name: str) -> Any:
 
 @cache
 def _with(terms: tuple[type[Term], ...]) -> type[GatysBase]:
-    own: dict[str, Any] = {
-        f"{term.name}_weight": option(term.default, term.help, min=0) for term in terms
-    }
+    own: dict[str, Any] = {term.option(): option(term.default, term.help, min=0) for term in terms}
     kinds: dict[str, Any] = dict.fromkeys(own, float)
     for name, kind in (("content_layers", ContentTerm), ("style_layers", StyleTerm)):
         kinds[name] = tuple[str, ...]
@@ -219,7 +225,7 @@ def _with(terms: tuple[type[Term], ...]) -> type[GatysBase]:
             (),
             "Layer, with an optional share; repeat for several. By default the encoder's.",
             metavar="LAYER[:SHARE]",
-            only_if={f"{term.name}_weight": True for term in terms if issubclass(term, kind)},
+            only_if={term.option(): True for term in terms if issubclass(term, kind)},
         )
     return type("GatysOptions", (GatysBase,), {"__annotations__": kinds, **own})
 

@@ -23,6 +23,7 @@ from stylepipe.memory import trim_allocator
 from .budget import Footprint, NotEnoughMemory
 from .encoders import Encoder
 from .margin import Margin
+from .matting import affine_smoothed
 from .objective import STRIP, Objective, Regions, TiledEncoder
 from .optimize import MIN_HISTORY, Size, Step, history, optimize, resize, size_of, sizes
 from .paintings import Painting, area, check_regions, in_colors_of, recolored
@@ -39,6 +40,7 @@ from .terms import (
     StatisticTerm,
     StyleTerm,
 )
+from .terms.photorealism import Photorealism
 from .terms.smooth import OutOfRange
 
 SMALLEST_TILE = 256
@@ -159,7 +161,11 @@ class Gatys:
             on_step(replace(step, size=size, picture=lambda: margin.cut(step.picture())))
 
         told = None if on_step is None else tell
-        return margin.cut(optimize(begin(), stages, builder, self.recipe.loop, told))
+        painted = margin.cut(optimize(begin(), stages, builder, self.recipe.loop, told))
+        radius = self.recipe.photorealistic_smoothing
+        if radius and self.recipe.weights[Photorealism.name]:
+            return affine_smoothed(painted, photo, radius)
+        return painted
 
     def objective(self, photo: Tensor, regions: Tensor | None = None) -> Objective:
         """The objective at the photo's own size, to judge pictures by."""
@@ -330,6 +336,7 @@ class Gatys:
         held: float = BYTES_PER_PIXEL + OPTIMIZER_BYTES_PER_PIXEL[recipe.loop.optimizer]
         if self._of(ContentTerm):
             held += foot.nbytes(recipe.content_layers)
+        held += sum(term.bytes_per_pixel for term, _ in recipe.terms(PictureTerm))
         if recipe.loop.optimizer == "lbfgs":
             values = 3 * len(photo) * size[0] * size[1]
             held += 24 * (history(values) - MIN_HISTORY)

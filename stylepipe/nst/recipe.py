@@ -130,7 +130,9 @@ class Recipe(StyleUse):
     smallest size worked on, 0 for the full size alone. init: where to start: ``style`` is the
     photo in the painting's colors. Two weights mean another thing at another size: that of tv,
     for it acts on the pixels themselves, and that of style with gram_scale ``sum``, which grows
-    with their number. Raises ValueError for values out of range, and for unknown terms.
+    with their number. photorealistic_smoothing: with the term photorealistic the result ends in
+    affine maps of the photo, smoothed over this radius; 0 for none: see matting.affine_smoothed.
+    Raises ValueError for values out of range, and for unknown terms.
     """
 
     content_layers: Mapping[str, float]
@@ -143,6 +145,7 @@ class Recipe(StyleUse):
     first_side: int = 128
     init: Start = "style"
     loop: LoopOptions = field(default_factory=LoopOptions)
+    photorealistic_smoothing: int = 15
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -157,6 +160,10 @@ class Recipe(StyleUse):
             raise ValueError("all weights are zero: there is nothing to paint towards")
         _check_share("strength", self.strength)
         _check_word("init", self.init, Start)
+        if self.photorealistic_smoothing < 0:
+            raise ValueError(
+                f"photorealistic_smoothing must be 0 or more, got {self.photorealistic_smoothing}"
+            )
 
     def terms(self, kind: type[Any]) -> list[tuple[type[Any], float]]:
         """The classes of terms of a kind that are wanted, with their weights."""

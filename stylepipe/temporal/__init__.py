@@ -1,1 +1,1 @@
-"""Video: warping, occlusion, scene cuts, and the guide from one frame to the next."""
+"""Video: flow, warping, occlusion, scene cuts, guides, and masks that hold still."""

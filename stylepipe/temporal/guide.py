@@ -47,11 +47,22 @@ def find_motion(frame: Frame, previous: Frame, flow: FlowBetween, max_side: int)
     find it, and the time it takes does not grow with the size of the video.
     """
     now, before = (Frame(shrink(picture.pixels, max_side)) for picture in (frame, previous))
+    there, trust = trusted_flow(now, before, flow)
+    trust[motion_border(there)] = 0
+    return Motion(settle(there), _soften(trust))
+
+
+def trusted_flow(now: Frame, before: Frame, flow: FlowBetween) -> tuple[np.ndarray, np.ndarray]:
+    """The flow HxWx2 from a frame of uint8 back to the one before it, and trust in it.
+
+    The trust is HxW float32 in [0, 1]: how far the way back misses its start, and how far the
+    colors differ, takes from it.
+    """
     there, back = flow(now, before), flow(before, now)
     change = _squared(now.pixels, warp(before.pixels, there))
     trust = np.maximum(0, 1 - inconsistency(there, back)) * np.exp(-CONSTANCY * change)
-    trust[outside(there) | motion_border(there)] = 0
-    return Motion(settle(there), _soften(trust))
+    trust[outside(there)] = 0
+    return there, trust
 
 
 def follow(motion: Motion, result: Frame, device: torch.device) -> Guide:

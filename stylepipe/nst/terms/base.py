@@ -121,12 +121,17 @@ class Term(ABC):
     """A part of the objective. weight scales its value."""
 
     name: ClassVar[str]
-    """What tables of losses call it; with ``_weight`` behind it the name of its option."""
+    """What tables of losses call it."""
     default: ClassVar[float] = 0.0
     """Its weight where nobody gives one."""
     help: ClassVar[str] = ""
     """Of the option, in a sentence."""
     weight: float
+
+    @classmethod
+    def option(cls) -> str:
+        """The name of the option that is its weight; by default ``NAME_weight``."""
+        return f"{cls.name}_weight"
 
 
 class FeatureTerm(Term):
@@ -223,6 +228,8 @@ class PictureTerm(Term):
 
     grid = 1
     """Strips begin at multiples of so many rows, and show as many around their own."""
+    bytes_per_pixel: ClassVar[int] = 0
+    """Of memory that it holds, by pixel of the photo."""
 
     @classmethod
     @abstractmethod
