@@ -31,13 +31,13 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from stylepipe_plugins.mattes.network import LAYERS, PLANES, MatteNetwork, state
 from torch import Tensor
 from torch.nn import functional as F
 
 from stylepipe.encoders import open_encoder
 from stylepipe.nst.encoders.opening import read_tensors
 from stylepipe.nst.files import safetensors_bytes, tensors_digest, write_atomically
-from stylepipe_plugins.mattes.network import LAYERS, PLANES, MatteNetwork, state
 
 PERSON, FACES, SUBJECT, SKY = range(4)
 SMALL, LARGE = (12, (128, 160, 160, 192)), (8, (224, 256, 256, 256, 288, 320))

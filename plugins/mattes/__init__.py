@@ -21,13 +21,14 @@ class _Found(Masker):
     what: ClassVar[str]
     """What is found, for messages."""
     _finder: Finder
+    _told: Item | None = None
 
     def open(self, context: stylepipe.Context) -> None:
         """Load the network. Raises SetupError if its file is damaged."""
         from .finder import Finder
 
         self._finder = Finder(context.device.torch)
-        self._log, self._told = context.log, None
+        self._log = context.log
 
     def mask(self, batch: Batch, frames: Sequence[Frame]) -> torch.Tensor:
         matte = self._finder.matte(batch.images, self.name)

@@ -45,8 +45,9 @@ class Finder:
     @torch.no_grad()
     def probabilities(self, images: Tensor) -> Tensor:
         """N 3 H W in [0, 1] to N 4 h w in [0, 1], small, in the order of PLANES."""
-        size = working_size(*images.shape[2:], PIXELS)
-        smaller = size[0] * size[1] < images.shape[2] * images.shape[3]
+        height, width = images.shape[2:]
+        size = working_size(height, width, PIXELS)
+        smaller = size[0] * size[1] < height * width
         small = F.interpolate(images.float(), size, mode="bilinear", antialias=smaller)
         logits: Tensor = self._network(self._encoder(small, LAYERS))[0]
         return logits.sigmoid()
@@ -69,7 +70,7 @@ class Finder:
 def _matte(image: Tensor, plane: Tensor) -> Tensor:
     if not plane.any():
         return image.new_zeros(1, 1, *image.shape[2:])
-    return refined(image, plane)
+    return refined(image, plane[None])
 
 
 def _sure(plane: NDArray[np.float32]) -> NDArray[np.float32]:
