@@ -1,0 +1,111 @@
+"""Finds things in pictures with the network, and draws their mattes at the picture's size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from stylepipe import SetupError
+from stylepipe.encoders import open_encoder
+from stylepipe.nst.files import check_digest, read_file
+
+from .network import LAYERS, PLANES, MatteNetwork, network_of, working_size
+from .refine import refined
+
+FILE = Path(__file__).with_name("mattes.safetensors")
+PIXELS = 288 * 288
+"""Of the small picture that the network sees; more finds smaller people, and costs as much more."""
+SEED, REACH = 0.75, 0.25
+"""What is found begins where the network is as sure as SEED, and reaches as far as it is as sure as
+REACH: faint spots alone are nothing."""
+LEAST = 0.0008
+"""Part of the picture that something found covers at least."""
+MARGIN = 1.15
+"""How much larger than the face its ellipse is drawn."""
+
+
+class Finder:
+    """The network at work on a device. Raises SetupError if its file is damaged."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._encoder = open_encoder("compact", device=device)
+        try:
+            tensors, about = read_file(FILE, "matte network", "stylepipe-mattes", "1")
+            check_digest(FILE, tensors, about)
+            self._network: MatteNetwork = network_of(tensors).to(device)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise SetupError(f"{FILE} is damaged ({error}); install stylepipe again") from error
+
+    @torch.no_grad()
+    def probabilities(self, images: Tensor) -> Tensor:
+        """N 3 H W in [0, 1] to N 4 h w in [0, 1], small, in the order of PLANES."""
+        height, width = images.shape[2:]
+        size = working_size(height, width, PIXELS)
+        smaller = size[0] * size[1] < height * width
+        small = F.interpolate(images.float(), size, mode="bilinear", antialias=smaller)
+        logits: Tensor = self._network(self._encoder(small, LAYERS))[0]
+        return logits.sigmoid()
+
+    def matte(self, images: Tensor, name: str) -> Tensor:
+        """The matte N 1 H W in [0, 1] of one of PLANES; 0 where there is none of it."""
+        small = self.probabilities(images)[:, PLANES.index(name)]
+        clean = np.stack([_sure(plane) for plane in small.cpu().numpy()])
+        if name == "faces":
+            size = images.shape[2:]
+            return torch.from_numpy(np.stack([_ellipses(p, *size) for p in clean]))[:, None].to(
+                images
+            )
+        planes = torch.from_numpy(clean)[:, None].to(images)
+        return torch.cat(
+            [_matte(i, p) for i, p in zip(images.split(1), planes.split(1), strict=True)]
+        )
+
+
+def _matte(image: Tensor, plane: Tensor) -> Tensor:
+    if not plane.any():
+        return image.new_zeros(1, 1, *image.shape[2:])
+    return refined(image, plane[None])
+
+
+def _sure(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A plane h w without what is faint or tiny."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((plane > REACH).astype(np.uint8))
+    kept = np.zeros(count, bool)
+    for label in range(1, count):
+        large = stats[label, cv2.CC_STAT_AREA] >= LEAST * plane.size
+        kept[label] = large and plane[labels == label].max() >= SEED
+    if not kept.any():
+        return np.zeros_like(plane)
+    return np.where(kept[labels] | (labels == 0), plane, 0) * _near(kept[labels])
+
+
+def _near(region: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A region and a few pixels around it, where soft edges end."""
+    return cv2.dilate(region.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+
+
+def _ellipses(plane: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """A soft ellipse for each face of a plane h w, H W in [0, 1]."""
+    drawn = np.zeros((height, width), np.float32)
+    high, wide = height / plane.shape[0], width / plane.shape[1]
+    contours, _ = cv2.findContours(
+        (plane > 0.5).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+    )
+    for contour in contours:
+        moments = cv2.moments(contour)
+        if not moments["m00"]:
+            continue
+        x, y = moments["m10"] / moments["m00"], moments["m01"] / moments["m00"]
+        spread = 2 * np.sqrt(np.array([moments["mu20"], moments["mu02"]]) / moments["m00"]) + 0.5
+        across, along = MARGIN * spread * (wide, high)
+        rows = (np.arange(height, dtype=np.float32)[:, None] + 0.5 - (y + 0.5) * high) / along
+        columns = (np.arange(width, dtype=np.float32) + 0.5 - (x + 0.5) * wide) / across
+        away = np.sqrt(rows**2 + columns**2)
+        np.maximum(drawn, np.clip((1.25 - away) / 0.5, 0, 1), out=drawn)
+    return drawn
