@@ -18,7 +18,7 @@ from stylepipe_plugins.temporal_warp import Warp
 
 from stylepipe import Flow, Masker, StyleInfo, StyleRef, UsageError, pipeline
 from stylepipe.errors import ItemError, SetupError
-from stylepipe.job import Job
+from stylepipe.job import Job, MaskOptions
 from stylepipe.pipeline import run
 from stylepipe.report import Report
 
@@ -321,8 +321,8 @@ class LeftHalf(Masker):
 
 @pytest.mark.parametrize("invert", [False, True])
 def test_mask_zero_leaves_the_source_untouched(photos, tmp_path, invert):
-    chosen = settings(masker=LeftHalf(LeftHalf.Options(invert=invert)))
-    go(photos, tmp_path / "out", chosen)
+    chosen = settings(masker=LeftHalf(LeftHalf.Options()))
+    go(photos, tmp_path / "out", replace(chosen, mask=MaskOptions(invert=invert)))
     source, result = np.load(photos / "a.npy"), np.load(tmp_path / "out" / "a.npy")
     halves = [slice(4), slice(4, None)]
     painted, kept = reversed(halves) if invert else halves
