@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from stylepipe_plugins.fast import FastStylizer
 from stylepipe_plugins.gatys import GatysStylizer
+from stylepipe_plugins.grade import GradeStylizer
 
 import stylepipe
 from stylepipe.cli import main
@@ -105,7 +106,8 @@ def test_command_is_understood(args, clone, capsys):
 
 @pytest.mark.parametrize("args", STYLEPIPE, ids=" ".join)
 def test_paths_exist_and_styles_are_bundled(args, clone):
-    known = [style.name for style in FastStylizer.styles()]
+    stylizer = GradeStylizer if args[0] == "grade" else FastStylizer
+    known = [style.name for style in stylizer.styles()]
     for before, value in pairwise(args):
         name = stylepipe.parse_style(value).name
         if before == "--style" and known and not Path(name).suffix:
