@@ -81,6 +81,12 @@ class MaskOptions(Options):
         "motion; unset: 0.8 for masks that are found in the picture with soft edges, else 0.",
         min=0, max=1,
     )  # fmt: skip
+    edges: Literal["auto", "blend", "matte"] = option(
+        "auto",
+        "What soft edges of the mask mean: blend mixes painting and photo there; matte takes pixels "
+        "for partly covered, as by hair, and leaves no halo of what was behind; auto takes matte "
+        "where the mask is found in the picture.",
+    )
     missing: Literal["paint", "keep", "fail"] = option(
         "fail",
         "Inputs that have no mask: paint paints the whole picture, keep keeps the photo, fail "

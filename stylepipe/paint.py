@@ -237,7 +237,7 @@ class Painter:
         if regions:
             mask = mask[:, painted]
         matte = None
-        if masker.matte:
+        if masker.matte if self._mask.edges == "auto" else self._mask.edges == "matte":
             matte = composite.coverage(1 - mask if self._mask.invert else mask).clamp(0, 1)
         planes = composite.prepare_mask(mask, self._mask)
         return Cover(planes, tuple(regions[index] for index in painted), matte)

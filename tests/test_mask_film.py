@@ -188,11 +188,12 @@ def test_steady_is_the_users_to_set_and_only_mattes_are_steadied_unasked(clip, t
     assert swing(Given) > loose / 2 > swing(Given, steady=1)
 
 
-def test_mattes_of_a_film_are_freed_from_the_old_background(tmp_path):
+@pytest.mark.parametrize(("found", "edges"), [(True, "auto"), (False, "matte"), (True, "blend")])
+def test_mattes_of_a_film_are_freed_from_the_old_background(tmp_path, found, edges):
     class Half(Masker):
         """Half of each pixel in the middle; white on the left, black on the right."""
 
-        name, matte = "half", True
+        name, matte = "half", found
 
         def mask(self, batch, frames):
             mask = torch.zeros_like(batch.images[:, :1])
@@ -204,5 +205,8 @@ def test_mattes_of_a_film_are_freed_from_the_old_background(tmp_path):
     path = tmp_path / "in" / "clip.npy"
     path.parent.mkdir()
     np.save(path, np.stack([frame] * 3))
-    result = painted(path, tmp_path / "out.npy", fakes.settings(masker=Half(Options())))
-    assert (result[:, :, 13:15] > 185).all(), "white shows there, not gray (it would be 143)"
+    result = painted(
+        path, tmp_path / "out.npy", fakes.settings(masker=Half(Options()), mask={"edges": edges})
+    )
+    clean = (result[:, :, 13:15] > 185).all()
+    assert clean == (edges != "blend"), "white shows there, not gray (it would be 143)"

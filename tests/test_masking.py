@@ -180,7 +180,7 @@ def test_settings_can_be_shown_and_read_again(plugins):
     assert settings.describe()["mask"] == {
         "use": "column:3+!level:0.5+right", "invert": False, "feather": 3.0, "missing": "fail",
         "protect": "column:9:0.2", "wide": 2, "level_wide": 1, "grow": 0, "shrink": 0,
-        "threshold": None, "steady": None,
+        "threshold": None, "steady": None, "edges": "auto",
     }  # fmt: skip
     shown = explain(plugins, "default", NEGATIVE | {"mask": {"use": "column:3"}})["mask"]
     assert (shown["at"].value, shown["at"].origin) == (3, "command line")

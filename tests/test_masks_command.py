@@ -189,7 +189,8 @@ def test_masks_of_a_film_are_a_folder_and_given_back_do_the_same(stylepipe, make
     assert stylepipe(*paint, "-o", "back", "--mask", "masks")[0] == 0
     for file in files:
         one, other = (pixels(Path(out, "day.one", file.name)) for out in ("direct", "back"))
-        assert np.abs(one - other).max() <= 1
+        # half an 8-bit step of the mask, in linear light
+        assert np.abs(one - other).max() <= 3
 
 
 def test_masks_of_an_animation_need_a_folder(stylepipe):

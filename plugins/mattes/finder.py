@@ -62,15 +62,14 @@ class Finder:
                 images
             )
         planes = torch.from_numpy(clean)[:, None].to(images)
-        return torch.cat(
-            [_matte(i, p) for i, p in zip(images.split(1), planes.split(1), strict=True)]
-        )
+        found = [_matte(images[n : n + 1], planes[n : n + 1]) for n in range(len(images))]
+        return torch.cat(found)
 
 
 def _matte(image: Tensor, plane: Tensor) -> Tensor:
     if not plane.any():
         return image.new_zeros(1, 1, *image.shape[2:])
-    return refined(image, plane[None])
+    return refined(image, plane)
 
 
 def _sure(plane: NDArray[np.float32]) -> NDArray[np.float32]:
