@@ -83,9 +83,9 @@ class MaskOptions(Options):
     )  # fmt: skip
     edges: Literal["auto", "blend", "matte"] = option(
         "auto",
-        "What soft edges of the mask mean: blend mixes painting and photo there; matte takes pixels "
-        "for partly covered, as by hair, and leaves no halo of what was behind; auto takes matte "
-        "where the mask is found in the picture.",
+        "What soft edges of the mask mean: blend mixes painting and photo there; matte takes "
+        "pixels for partly covered, as by hair, and leaves no halo of what was behind; auto is "
+        "matte where the mask is found in the picture.",
     )
     missing: Literal["paint", "keep", "fail"] = option(
         "fail",
