@@ -7,7 +7,8 @@ import importlib.util
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from importlib.metadata import EntryPoint
+from functools import cache
+from importlib.metadata import Distribution, EntryPoint
 from pathlib import Path
 from types import ModuleType
 
@@ -15,9 +16,15 @@ GROUP = "stylepipe"
 VARIABLE = "STYLEPIPE_PLUGINS"
 
 
+@cache
+def named(dist: Distribution) -> tuple[str, str]:
+    """Name and version of a distribution: each look at them parses all of its metadata."""
+    return dist.name, dist.version
+
+
 def in_order(points: Iterable[EntryPoint]) -> list[EntryPoint]:
     """The entry points by name, our own first: theirs are the names that hold."""
-    return sorted(points, key=lambda p: (p.dist is None or p.dist.name != GROUP, p.name))
+    return sorted(points, key=lambda p: (p.dist is None or named(p.dist)[0] != GROUP, p.name))
 
 
 def from_environment(environ: Mapping[str, str]) -> tuple[list[str], set[str]]:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stylepipe import guard
 from stylepipe.components import Context, Masker
 from stylepipe.errors import UsageError, suggest
 from stylepipe.options import Options
@@ -190,6 +189,8 @@ class Union(Joined):
 
     def mask(self, batch: Batch, frames: Sequence[Frame]) -> torch.Tensor:
         """The union, N1HW. Raises ItemError, which names the part, for what can be no mask."""
+        from stylepipe import guard
+
         count, _, height, width = batch.images.shape
         union = batch.images.new_zeros(count, 1, height, width).float()
         for part, term in zip(self.parts, self.terms, strict=True):

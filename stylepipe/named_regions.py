@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylepipe import guard
 from stylepipe.components import Stylizer
 from stylepipe.errors import UsageError
 from stylepipe.masking import Joined, Union
@@ -109,6 +108,8 @@ class RegionMasker(Joined):
 
     def mask(self, batch: Batch, frames: Sequence[Frame]) -> torch.Tensor:
         """NKHW: what each region has of what those before it leave, times its strength."""
+        from stylepipe import guard
+
         count, _, height, width = batch.images.shape
         left = batch.images.new_ones(count, 1, height, width).float()
         planes = left.new_zeros(count, len(self._painted), height, width)

@@ -149,6 +149,14 @@ class Options:
     @classmethod
     def specs(cls) -> tuple[OptionSpec, ...]:
         """The options in the order they were declared, those of base classes first."""
+        known: tuple[OptionSpec, ...] | None = cls.__dict__.get("_specs")
+        if known is None:
+            known = cls._read_specs()
+            cls._specs = known  # type: ignore[attr-defined]  # reading type hints is slow
+        return known
+
+    @classmethod
+    def _read_specs(cls) -> tuple[OptionSpec, ...]:
         hints = typing.get_type_hints(cls)
         specs = tuple(_spec(f, hints[f.name]) for f in dataclasses.fields(cls))
         for spec in specs:

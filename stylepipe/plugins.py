@@ -104,7 +104,7 @@ class Plugins:
         self._manager.add_hookspecs(hookspecs)
         wanted, blocked = discovery.from_environment(environ or {})
         for point in discovery.in_order(entry_points(group=discovery.GROUP)):
-            origin = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+            origin = " ".join(discovery.named(point.dist)) if point.dist else point.value
             record = PluginRecord(point.name, origin, blocked=point.name in blocked)
             self._load(record, point.load)
         for name in sorted(blocked.difference(r.name for r in self.records)):

@@ -1,7 +1,8 @@
 """STYLEPIPE_PLUGINS loads and blocks plugins, STYLEPIPE_TRACE_PLUGINS shows what they do."""
 
 import json
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
+from typing import NamedTuple
 
 import pytest
 
@@ -30,12 +31,17 @@ def stylepipe_item_done(item):
 '''
 
 
+class Dist(NamedTuple):
+    name: str
+    version: str
+
+
 class Point:
     """An entry point as an installed plugin has it."""
 
     def __init__(self, name, dist, brings=None):
         self.name, self.value = name, f"{name}_module"
-        self.dist = SimpleNamespace(name=dist, version="1.0")
+        self.dist = Dist(dist, "1.0")
         self.brings = brings or name
 
     def load(self):

@@ -22,10 +22,10 @@ from stylepipe.errors import StylepipeError, UsageError, suggest
 from stylepipe.job import DEFAULT, DEFAULT_FLOW, ENGINE, TABLES, Job, option_keys
 from stylepipe.masking import DEFAULT_AMOUNT
 from stylepipe.options import OptionSpec
-from stylepipe.presets import Draft, Value, available, draft, tables_of
 
 if TYPE_CHECKING:
     from stylepipe.plugins import Plugins
+    from stylepipe.presets import Draft, Value
     from stylepipe.report import Report
 
 Tables = dict[str, dict[str, Any]]
@@ -108,6 +108,8 @@ class RunCommand(click.Command):
     def _choose(self, plugins: Plugins, args: Sequence[str]) -> Draft:
         """The components that preset, environment and arguments choose, before their flags are
         known. The flags of all possible components show which words are values of others."""
+        from stylepipe.presets import draft
+
         every = {table: list(plugins.components(base).values()) for table, base in TABLES.items()}
         every["temporal"] += plugins.components(Flow).values()
         others = component_flags(every, {}, plugins, self.params)
@@ -121,6 +123,8 @@ class RunCommand(click.Command):
         return draft(plugins, values.get("preset", "default"), tables, os.environ)
 
     def _overrides(self, plugins: Plugins, values: dict[str, Any]) -> Tables:
+        from stylepipe.presets import tables_of
+
         tables = given(self.params, values)
         if self.stylizer:
             tables.setdefault("stylizer", {})["use"] = self.stylizer
@@ -253,6 +257,8 @@ def parse_sets(
 def _complete_presets(
     ctx: click.Context, param: click.Parameter, start: str
 ) -> list[CompletionItem]:
+    from stylepipe.presets import available
+
     names = [n for n in sorted(available(app_of(ctx).plugins)) if n.startswith(start)]
     return [CompletionItem(n) for n in names] or [CompletionItem(start, type="file")]
 
