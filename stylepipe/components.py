@@ -7,6 +7,7 @@ done between :meth:`Component.open` and :meth:`Component.close`, in the thread t
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -336,7 +337,7 @@ class StyleRef:
     @property
     def path(self) -> Path:
         """The name as a path."""
-        return Path(self.name).expanduser()
+        return Path(os.path.expanduser(self.name))  # noqa: PTH111
 
 
 @dataclass(frozen=True)
@@ -423,7 +424,7 @@ class Stylizer(Component):
         """
         bundled = [info.name for info in self.styles()]
         for ref in styles:
-            if ref.name not in bundled and not ref.path.is_file():
+            if ref.name not in bundled and not os.path.isfile(ref.path):  # noqa: PTH113
                 known = f"bundled: {', '.join(bundled)}; or " if bundled else ""
                 raise UsageError(
                     f"no style {ref.name!r}{suggest(ref.name, bundled)}; {known}give a file that "

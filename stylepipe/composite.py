@@ -24,8 +24,13 @@ _WHITE = 65535
 """Masks are reshaped as integers: sums of floats along a row do not return to exactly 0."""
 
 
-def apply_strength(images: torch.Tensor, painted: torch.Tensor, strength: float) -> torch.Tensor:
-    """Mix photos and paintings, both N3HW: ``strength`` 0 gives the photos, 1 the paintings."""
+def apply_strength(
+    images: torch.Tensor, painted: torch.Tensor, strength: float | torch.Tensor
+) -> torch.Tensor:
+    """Mix photos and paintings, both N3HW: ``strength`` 0 gives the photos, 1 the paintings.
+
+    It may be N1HW, of each pixel.
+    """
     return torch.lerp(images, painted, strength)
 
 
@@ -100,9 +105,14 @@ def coverage(planes: torch.Tensor) -> torch.Tensor:
 
 
 def shares(planes: torch.Tensor) -> torch.Tensor:
-    """How much of each pixel belongs to each region: NKHW that sum to 1, alike where all are 0."""
+    """How much of each pixel belongs to each region: NKHW that sum to 1.
+
+    Where all are 0, alike for the regions that are anywhere in the picture.
+    """
     total = planes.sum(dim=1, keepdim=True)
-    return torch.where(total > 0, planes / total, 1 / planes.shape[1])
+    somewhere = (planes.amax(dim=(2, 3), keepdim=True) > 0).to(planes)
+    somewhere = torch.where(somewhere.any(dim=1, keepdim=True), somewhere, 1)
+    return torch.where(total > 0, planes / total, somewhere / somewhere.sum(dim=1, keepdim=True))
 
 
 def _covering(planes: torch.Tensor, covered: torch.Tensor) -> torch.Tensor:

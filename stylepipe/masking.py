@@ -6,6 +6,7 @@ term is the name of a masker, with an argument after ``:`` where the masker take
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -55,14 +56,14 @@ def terms_of(text: str, maskers: Mapping[str, type[Masker]], what: str) -> tuple
     The name of a masker alone is that masker, whatever files there are; of all else, a path that
     exists is that path. Raises UsageError.
     """
-    if text not in maskers and _exists(text):
+    if text not in maskers and exists(text):
         return (Term(PATHS, text),)
     parts = text.split("+")
     terms, start = [], 0
     while start < len(parts):
         # a path may hold a + itself: the longest one that exists is meant
         ends = range(len(parts), start, -1)
-        end = next((e for e in ends if _exists(_plain("+".join(parts[start:e])))), start + 1)
+        end = next((e for e in ends if exists(_plain("+".join(parts[start:e])))), start + 1)
         terms.append(_term("+".join(parts[start:end]), text, maskers, what))
         start = end
     return tuple(terms)
@@ -77,7 +78,7 @@ def _term(part: str, text: str, maskers: Mapping[str, type[Masker]], what: str) 
         )
     if plain in maskers:
         return Term(plain, None, inverted)
-    if _exists(plain):
+    if exists(plain):
         return Term(PATHS, plain, inverted)
     name, colon, argument = plain.partition(":")
     if not colon or name not in maskers:
@@ -96,8 +97,9 @@ def _plain(part: str) -> str:
     return part.strip().removeprefix("!")
 
 
-def _exists(text: str) -> bool:
-    return bool(text) and Path(text).expanduser().exists()
+def exists(text: str) -> bool:
+    """Whether a text is a path to something; no text raises anything, as pathlib would for some."""
+    return os.path.exists(os.path.expanduser(text))  # noqa: PTH110, PTH111
 
 
 def beside(folder: Path, text: str) -> str:
@@ -112,7 +114,7 @@ def amount_of(text: str) -> tuple[str, float]:
         amount = float(tail)
     except ValueError:
         return text, DEFAULT_AMOUNT
-    if not colon or _exists(text):
+    if not colon or exists(text):
         return text, DEFAULT_AMOUNT
     if not 0 <= amount <= 1:
         raise UsageError(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from stylepipe.components import Stylizer
 from stylepipe.errors import UsageError
-from stylepipe.masking import Joined, Union
+from stylepipe.masking import Joined, Union, exists
 from stylepipe.texts import shown
 from stylepipe.types import Batch, Frame
 
@@ -75,7 +75,7 @@ def _keys_of_text(name: str, text: Any) -> dict[str, Any]:
         strength = float(tail)
     except ValueError:
         style, colon = text, ""
-    if not colon or not style or Path(text).expanduser().exists():
+    if not colon or not style or exists(text):
         return {"keep": True} if text == "keep" else {"style": text}
     if style == "keep":
         raise UsageError(f"region {name!r} is kept, so it has no strength: write {name}=keep")
@@ -91,8 +91,12 @@ def checked_strength(name: str, strength: float) -> float:
 
 def labels(regions: Sequence[Region]) -> tuple[str, ...]:
     """Names of regions for ``STYLE@REGION``, which takes letters, digits, ``-``, ``_``, ``#``."""
-    plain = [re.sub(r"[^\w#-]+", "-", region.name) for region in regions]
-    return tuple(f"{p}-{i}" if p in plain[:i] else p for i, p in enumerate(plain))
+    found: list[str] = []
+    for region in regions:
+        plain = re.sub(r"[^\w#-]+", "-", region.name)
+        numbered = (f"{plain}-{number}" for number in count(2))
+        found.append(plain if plain not in found else next(n for n in numbered if n not in found))
+    return tuple(found)
 
 
 class RegionMasker(Joined):
@@ -103,22 +107,23 @@ class RegionMasker(Joined):
         self._all = sorted(regions, key=lambda region: region.masker is None)
         self._painted = [region for region in regions if region.stylizer]
         self.regions = labels(self._painted)
-        # A strength below 1 is no edge of a matte, which the engine would clean.
-        self.matte &= all(region.strength == 1 for region in self._painted)  # type: ignore[misc]
+        self.strengths = tuple(region.strength for region in self._painted)
+        """How much of the painting shows in each of ``regions``; the engine mixes by it."""
 
     def mask(self, batch: Batch, frames: Sequence[Frame]) -> torch.Tensor:
-        """NKHW: what each region has of what those before it leave, times its strength."""
+        """NKHW: what each region has of what those before it leave; nothing where it has no
+        strength."""
         from stylepipe import guard
 
-        count, _, height, width = batch.images.shape
-        left = batch.images.new_ones(count, 1, height, width).float()
-        planes = left.new_zeros(count, len(self._painted), height, width)
+        number, _, height, width = batch.images.shape
+        left = batch.images.new_ones(number, 1, height, width).float()
+        planes = left.new_zeros(number, len(self._painted), height, width)
         for region in self._all:
             plane = left
             if region.masker is not None:
                 found = guard.mask(region.masker.mask(batch, frames), left.shape, region.masker)
                 plane = left * found.to(left).clamp(0, 1)
             left = left - plane
-            if region.stylizer:
-                planes[:, self._painted.index(region)] = plane[:, 0] * region.strength
+            if region.stylizer and region.strength:
+                planes[:, self._painted.index(region)] = plane[:, 0]
         return planes

@@ -285,7 +285,7 @@ def _to_str(value: Any) -> str:
 
 
 def _to_path(value: Any) -> Path:
-    return Path(_to_str(value)).expanduser()
+    return Path(os.path.expanduser(_to_str(value)))  # noqa: PTH111
 
 
 _CONVERT: dict[type, Any] = {

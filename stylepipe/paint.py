@@ -22,6 +22,7 @@ from stylepipe.ladder import run_within_memory
 from stylepipe.masking import Protection
 from stylepipe.media.enlarge import enlarged
 from stylepipe.missing import MissingRule
+from stylepipe.named_regions import RegionMasker
 from stylepipe.styles import parse_styles
 from stylepipe.temporal.steady import REACH, Steadier
 from stylepipe.temporal.warp import warp
@@ -41,6 +42,8 @@ class Cover:
     """NKHW in [0, 1]: a plane for each region that is painted, or one; as the options shaped it."""
     regions: tuple[str, ...] = ()
     """The names of the planes, in the order of the styles."""
+    strengths: tuple[float, ...] = ()
+    """How much of the painting shows in each plane; empty where all of it shows."""
     matte: torch.Tensor | None = None
     """N1HW in [0, 1]: what the planes cover as they were found, where the masker finds mattes."""
 
@@ -122,10 +125,16 @@ class Painter:
         batch = Batch(images, item, shares, native, frames[0].index, regions)
         painted = run_within_memory(stylizer, batch).float().clamp(0, 1)
         sources = [enlarged(frame, caps.scale) for frame in frames]
-        if caps.scale > 1 and (options.strength < 1 or options.keep_colors):
+        strength: float | torch.Tensor | None = None
+        if cover and shares is not None and cover.strengths:
+            each = shares.new_tensor(cover.strengths)[:, None, None]
+            strength = _resized((shares * each).sum(1, keepdim=True), painted.shape[2:])
+        elif caps.strength == "blend" and options.strength < 1:
+            strength = options.strength
+        if caps.scale > 1 and (strength is not None or options.keep_colors):
             images = to_tensor([enlarged(f, caps.scale) for f in opaque], self._device.torch)
-        if caps.strength == "blend" and options.strength < 1:
-            painted = composite.apply_strength(images, painted, options.strength)
+        if strength is not None:
+            painted = composite.apply_strength(images, painted, strength)
         if options.keep_colors:
             painted = color.keep_colors(images, painted)
         if self.temporal is not None and guide is not None and caps.temporal == "blend":
@@ -240,7 +249,11 @@ class Painter:
         if masker.matte if self._mask.edges == "auto" else self._mask.edges == "matte":
             matte = composite.coverage(1 - mask if self._mask.invert else mask).clamp(0, 1)
         planes = composite.prepare_mask(mask, self._mask)
-        return Cover(planes, tuple(regions[index] for index in painted), matte)
+        names = tuple(regions[index] for index in painted)
+        strengths: tuple[float, ...] = ()
+        if isinstance(masker, RegionMasker) and min(masker.strengths) < 1:
+            strengths = tuple(masker.strengths[index] for index in painted)
+        return Cover(planes, names, strengths, matte)
 
     def _kept(
         self, protection: Protection, batch: Batch, frames: Sequence[Frame], film: bool

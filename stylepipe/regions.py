@@ -41,6 +41,8 @@ class RegionStylizer(Stylizer):
         self.caps = _caps(own) if own else replace(kind.caps, regions="native", max_styles=None)  # type: ignore[misc]
         self._kind, self._own = kind, own
         self._painters: list[Stylizer] = []
+        self._painter_of: list[int] = []
+        """The number of the painter of each region: regions painted alike share one."""
 
     def styles(self) -> Sequence[StyleInfo]:  # type: ignore[override]
         return self._kind.styles()
@@ -80,13 +82,19 @@ class RegionStylizer(Stylizer):
             kind.check_item(item, info)
 
     def open(self, context: Context) -> None:
-        self._context, self._painters = context, []
+        self._context, self._painters, self._painter_of = context, [], []
 
     def prepare(self, styles: Sequence[StyleRef]) -> None:
-        makers = [(own, parse_styles(own.options.style)) for own in self._own] or [
-            (type(self._kind)(self.options), [replace(style, weight=1.0)]) for style in styles
-        ]
-        for painter, given in makers:
+        kinds: list[tuple[Stylizer, list[StyleRef]]] = [
+            (own, parse_styles(own.options.style)) for own in self._own
+        ] or [(self._kind, [replace(style, weight=1.0, region="")]) for style in styles]
+        makers = [(type(kind), kind.options, given) for kind, given in kinds]
+        for number, (maker, (kind, given)) in enumerate(zip(makers, kinds, strict=True)):
+            if (first := makers.index(maker)) < number:
+                self._painter_of.append(self._painter_of[first])
+                continue
+            painter = kind if self._own else type(kind)(kind.options)
+            self._painter_of.append(len(self._painters))
             self._painters.append(painter)
             painter.open(self._context)
             painter.prepare(given)
@@ -96,7 +104,10 @@ class RegionStylizer(Stylizer):
             painter.reset(item)
 
     def stylize(self, batch: Batch) -> torch.Tensor:
-        """Mix the results, N3HW, by how much of each pixel belongs to each region; as light is."""
+        """Mix the results, N3HW, by how much of each pixel belongs to each region; as light is.
+
+        What paints nowhere in the batch is not asked, unless later frames depend on it.
+        """
         import torch
 
         from stylepipe.color import from_linear, keep_colors, to_linear
@@ -105,13 +116,18 @@ class RegionStylizer(Stylizer):
         whole = replace(batch, masks=None, regions=())
         height, width = batch.images.shape[2:]
         size = (self.caps.scale * height, self.caps.scale * width)
-        shares = batch.masks
+        of = torch.tensor(self._painter_of, device=batch.masks.device)
+        shares = batch.masks.new_zeros(len(batch.masks), len(self._painters), height, width)
+        shares.index_add_(1, of, batch.masks)
+        present = shares.amax((0, 2, 3)).tolist()
         if self.caps.scale > 1:
             shares = torch.nn.functional.interpolate(shares, size, mode="bilinear")
         mixed = batch.images.new_zeros(len(batch.images), 3, *size)
         border = shares.amax(1) < 1
         light = mixed.new_zeros(int(border.sum()), 3)
         for index, painter in enumerate(self._painters):
+            if not present[index] and painter.caps.warmup == 0:
+                continue
             result = guard.painted(painter.stylize(whole), batch.images, painter)
             result = result.float().clamp(0, 1)
             if self._own and painter.options.keep_colors:

@@ -13,8 +13,10 @@ import stylepipe
 from stylepipe import Caps, UsageError
 from stylepipe.cli import main
 from stylepipe.fingerprints import settings_fingerprint
+from stylepipe.named_regions import labels
 from stylepipe.plugins import Plugins
 from stylepipe.presets import resolve
+from stylepipe.regions import with_regions
 
 W = 16
 DARK, LIGHT, STARRY = 51, 204, 102
@@ -63,11 +65,15 @@ def paint(regions, source=None, preset="default", **tables):
         (["left=dark@sky"], "the styles of regions are for them alone: leave out @sky"),
         (["left=dark", "--mask", "right"], "leave out one of --region and --mask or --regions"),
         (["left=dark", "--regions", "map.png"], "leave out one of --region and --mask or --region"),
-        (["left=dark", "-p", "background"], "--mask none overrides a preset"),
+        (["left=dark", "--set", "mask.use=right"], "--mask none overrides a preset"),
         (["left=dark", "--style", "light"], "--style paints no region, as each has a style of its"),
         (["left=dark", "--mask-invert"], "--mask-invert turns round a mask, and there are regions"),
         (["left=dark", "--mask-missing", "paint"], "--mask-missing paint does not say in which"),
         (["left=dark", "--mask-wide", "2"], "--mask-wide"),
+        (["~nobodyhere/x=dark"], "'~nobodyhere/x' is neither a file or folder that exists nor"),
+        (["x" * 300 + "=dark"], "is neither a file or folder that exists nor a masker"),
+        (["left=~nobodyhere/x:0.5"], "no style '~nobodyhere/x'"),
+        (["left=" + "x" * 300 + ":0.5"], "no style 'xxx"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused_in_a_sentence(capsys, flags, words):
@@ -75,7 +81,8 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(capsys, flags, words):
     np.save("in/a.npy", array(8, W))
     args = []
     for flag in flags:
-        args += ["--region", flag] if "=" in flag or flag == "left" else [flag]
+        region = "=" in flag and not flag.startswith("mask.")
+        args += ["--region", flag] if region or flag == "left" else [flag]
     code = main.run(["run", "--plugin", "mask_toys", "in", "-o", "out", *args])
     told = capsys.readouterr().err
     assert code == 2 and words in told, told
@@ -159,6 +166,51 @@ def test_strength_shows_so_much_of_the_photo(kind):
     assert np.array_equal(result[:, 8:], source[:, 8:])
     _, half = paint({"left": "dark", "rest": "dark:0.5"}, source, stylizer={"strength": 0.25})
     assert np.abs(half[:, :8] - expected).max() <= 1, "the strength of [stylizer] is the default"
+
+
+def test_regions_of_one_strength_equal_the_run_with_it(kind):
+    source, result = paint({"left": "dark:0.25", "rest": "dark:0.25"})
+    _, plain = paint({}, source, stylizer={"style": "dark", "strength": 0.25})
+    assert np.array_equal(result, plain)
+
+
+@pytest.mark.parametrize("mask", [{"threshold": 0.5}, {"grow": 2}, {"shrink": 2}])
+@pytest.mark.parametrize("strength", [0.25, 0.75])
+def test_masks_are_shaped_apart_from_strengths(kind, mask, strength):
+    regions = {"left": f"dark:{strength}", "rest": "light"}
+    source, plain = paint(regions)
+    _, shaped = paint(regions, source, mask=mask)
+    assert np.array_equal(shaped, plain)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_each_style_is_painted_once_and_only_where_its_regions_are(monkeypatch, own):
+    more = {"keep_colors": True} if own else {}
+    regions = {
+        "column:2": {"style": "dark"}, "left": {"style": "light", **more},
+        "column:12": {"style": "dark"}, "level:0": {"style": "white"}, "right": {"keep": True},
+    }  # fmt: skip
+    for caps, times in ((Caps(), 2), (Caps(warmup=1), 3)):
+        monkeypatch.setattr(Paint, "caps", caps)
+        monkeypatch.setattr(Paint, "painted", 0)
+        source, result = paint(regions)
+        assert Paint.painted == times, "a stylizer with a state sees all frames"
+        assert (result[:, [2, 12]] == DARK).all()
+        kept = [8, 9, 10, 11, 13, 14, 15]
+        assert np.array_equal(result[:, kept], source[:, kept])
+
+
+def test_a_strength_leaves_a_matte_a_matte(plugins, monkeypatch):
+    monkeypatch.setattr(mask_toys.Left, "matte", True)
+    settings = resolve(plugins, "default", {"region": {"left": "dark:0.5", "rest": "dark"}})
+    assert with_regions(settings).masker.matte
+
+
+def test_labels_of_regions_differ(plugins):
+    names = ["a b", "a-b", "a-b-2", "a+b"]
+    regions = {name: {"mask": f"column:{i}", "style": "dark"} for i, name in enumerate(names)}
+    found = labels(resolve(plugins, "default", {"region": regions}).regions)
+    assert found == ("a-b", "a-b-2", "a-b-2-2", "a-b-3")
 
 
 @pytest.mark.parametrize("film", [False, True])
