@@ -42,7 +42,7 @@ def composite(
     ``mask`` is HxW in [0, 1]: where it is 0 the result is the source, bit for bit, and where it
     is 1 the painting. In between they are mixed as light is, in linear intensities. ``matte``, HxW
     in [0, 1], says how much of each pixel really belongs to the painted side: what shows of the
-    source at its soft edges is freed from the colors of that side (see :mod:`stylepipe.mattes`).
+    source at its soft edges is cleaned of the colors of that side (see :mod:`stylepipe.mattes`).
     """
     result = source.copy()
     np.copyto(result, painted, where=(mask >= 1)[..., None])

@@ -19,7 +19,7 @@ from stylepipe.types import Frame, Guide, Item, Painted
 
 
 class Interrupted(Exception):
-    """The user wants to stop: the shot in hand is given up."""
+    """The user wants to stop: the current shot is abandoned."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Link:
     cut: bool
     """A new shot begins with the frame."""
     motion: Any = None
-    """What the temporal method found out."""
+    """What the temporal method found."""
 
 
 def link(frame: Frame, source: Frame, temporal: Temporal | None) -> Link:
@@ -45,7 +45,7 @@ class Film:
     """Paints a film frame by frame; results come out in order, some of them later.
 
     ``done`` frames are written already and ``last`` is the last of them: what is painted again of
-    them, to warm up, is not given out. ``memory``: bytes that the frames of a shot may take.
+    them, to warm up, is not returned. ``memory``: bytes that the frames of a shot may take.
     """
 
     def __init__(

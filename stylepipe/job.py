@@ -94,7 +94,7 @@ class MaskOptions(Options):
     )
     protect: str | None = option(
         None,
-        "Keep so much of the photo, 0 to 1 (0.7 if it is not said), where this mask is white, such "
+        "Keep so much of the photo, 0 to 1 (0.7 if unset), where this mask is white, such "
         "as faces:0.5; or none.",
         metavar="EXPRESSION[:AMOUNT]",
     )
@@ -313,7 +313,7 @@ class Job:
     memory: int | None = None
     """Bytes of working memory; None takes half of what is free."""
     on_error: Literal["skip", "abort"] = "skip"
-    """What follows an item that fails: the next one, or the end of the job."""
+    """What happens after an item fails: the next one is done, or the job ends."""
     overwrite: bool = False
     """Replace outputs that other settings, other sources or other programs made."""
     redo: bool = False

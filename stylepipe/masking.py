@@ -1,6 +1,6 @@
 """Mask expressions: ``person+!sky``, ``box:10,20,300,200``, ``masks/``.
 
-Terms are joined by ``+``: painted is what any of them covers. ``!`` before a term turns it round. A
+Terms are joined by ``+``: what any of them covers is painted. ``!`` before a term inverts it. A
 term is the name of a masker, with an argument after ``:`` where the masker takes one, or a path.
 """
 
@@ -38,7 +38,7 @@ class Term:
 
 
 Make = Callable[[Term], Masker]
-"""Makes the masker of a term, which is not turned round yet."""
+"""Makes the masker of a term, not inverted yet."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def terms_of(text: str, maskers: Mapping[str, type[Masker]], what: str) -> tuple
     parts = text.split("+")
     terms, start = [], 0
     while start < len(parts):
-        # a path may hold a + itself: the longest one that exists is meant
+        # a path may itself contain a +: the longest one that exists is meant
         ends = range(len(parts), start, -1)
         end = next((e for e in ends if exists(_plain("+".join(parts[start:e])))), start + 1)
         terms.append(_term("+".join(parts[start:end]), text, maskers, what))
@@ -73,8 +73,8 @@ def _term(part: str, text: str, maskers: Mapping[str, type[Masker]], what: str) 
     inverted, plain = part.strip().startswith("!"), _plain(part)
     if not plain:
         raise UsageError(
-            f"{what} takes masks joined by +, each a masker or a path, with ! before one to turn "
-            f"it round, not {text!r}"
+            f"{what} takes masks joined by +, each a masker or a path, with ! before one to invert "
+            f"it, not {text!r}"
         )
     if plain in maskers:
         return Term(plain, None, inverted)
@@ -183,14 +183,14 @@ class Joined(Masker):
 
 
 class Union(Joined):
-    """Several masks as one: the largest of their values, some of them turned round before."""
+    """Several masks as one: the largest of their values, some of them inverted first."""
 
     def __init__(self, text: str, parts: Sequence[Masker], terms: Sequence[Term]) -> None:
         super().__init__(text, parts)
         self.terms = terms
 
     def mask(self, batch: Batch, frames: Sequence[Frame]) -> torch.Tensor:
-        """The union, N1HW. Raises ItemError, which names the part, for what can be no mask."""
+        """The union, N1HW. Raises ItemError, which names the part, for what cannot be a mask."""
         from stylepipe import guard
 
         count, _, height, width = batch.images.shape

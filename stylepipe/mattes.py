@@ -1,4 +1,4 @@
-"""What lies at the soft edge of a matte: the colors of one side, freed from those of the other."""
+"""What lies at the soft edge of a matte: the colors of one side, separated from the other's."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Kept:
     def cleaned(
         self, colors: np.ndarray, rows: slice, where: np.ndarray, mask: np.ndarray
     ) -> np.ndarray:
-        """The linear ``colors``, Nx3, of the pixels ``where`` in the slab ``rows``, made clean.
+        """The linear ``colors``, Nx3, of the pixels ``where`` in the slab ``rows``, cleaned.
 
         ``mask``, Nx1 in (0, 1), is how much of each is painted over. Where that is less than the
         matte says, more of the picture is to be seen, and it is seen as it is.

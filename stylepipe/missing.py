@@ -1,4 +1,4 @@
-"""What becomes of items that have no mask: ``--mask-missing paint|keep|fail``."""
+"""What happens to items without a mask: ``--mask-missing paint|keep|fail``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class MissingRule:
 
     def __init__(self, rule: Rule, log: Callable[[str], None]) -> None:
         self._rule, self._log = rule, log
-        self._told: set[Item] = set()
+        self._reported: set[Item] = set()
         self._lock = threading.Lock()
 
     def check(self, components: Iterable[Component], item: Item, info: Info) -> None:
@@ -37,9 +37,9 @@ class MissingRule:
                 f"{error}; --mask-missing paint paints all of such a picture, keep keeps it"
             ) from error
         with self._lock:
-            told = item in self._told
-            self._told.add(item)
-        if not told:
+            known = item in self._reported
+            self._reported.add(item)
+        if not known:
             done = _DONE[self._rule]
             self._log(f"{item.source}: has no mask: {done} (--mask-missing {self._rule})")
         return self._rule == "paint"

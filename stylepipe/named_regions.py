@@ -38,7 +38,7 @@ class Region:
     """How much of the painting shows, 0 to 1."""
 
     def describe(self) -> dict[str, Any]:
-        """It as plain values, as a preset has them."""
+        """The region as plain values, as a preset has them."""
         if self.stylizer is None:
             return {"mask": self.expression, "keep": True}
         options = self.stylizer.options.values() | {"strength": self.strength}

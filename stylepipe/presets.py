@@ -280,6 +280,7 @@ class Draft:
         }
         output = _options(OutputOptions, for_engine["output"], "output")
         mask = _options(MaskOptions, for_engine["mask"], "mask")
+        self._check_arguments(given["mask"])
         masker, protection = self._masker(given["mask"]), self._protection(given["mask"])
         regions = tuple(self._region(region, given["mask"]) for region in self.regions)
         if not (masker or regions) and (idle := sorted(mask.shaping())):
@@ -317,7 +318,6 @@ class Draft:
         terms = self.terms["use"]
         if not terms:
             return None
-        self._check_arguments(given)
         use = self.uses["mask"]
         return masker_of(terms, use.value, lambda term: self._made(term, given, use))
 
@@ -325,14 +325,12 @@ class Draft:
         terms = self.terms["protect"]
         if not terms:
             return None
-        self._check_arguments(given)
         protect = self.values["mask"]["protect"]
         text, amount = amount_of(protect.value)
         made = union_of(terms, text, lambda term: self._made(term, given, protect))
         return Protection(made, amount)
 
     def _region(self, region: _RegionDraft, given: Mapping[str, Value]) -> Region:
-        self._check_arguments(given)
         terms, masker = self.terms[f"{TABLE}.{region.name}"], None
         stylizer: Any = None
         if terms:
@@ -603,7 +601,7 @@ def _regions(
     style = general.get("style")
     asked = style is not None and style.where in (_COMMAND_LINE, "argument")
     if painted and asked and not any(r.values.get("style") is style for r in painted):
-        raise UsageError("--style paints no region, as each has a style of its own; leave it out")
+        raise UsageError("--style paints no region, as each has its own style; leave it out")
     return found
 
 

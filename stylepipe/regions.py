@@ -213,7 +213,7 @@ def with_regions(settings: Settings) -> Settings:
         )
     if settings.mask.invert:
         raise UsageError(
-            "--mask-invert turns round a mask, and there are regions: leave it out, and give the "
+            "--mask-invert inverts a mask, and there are regions: leave it out, and give the "
             "styles to the regions that are to be painted (STYLE@REGION, or --region NAME=STYLE)"
         )
     if stylizer.caps.regions == "native":

@@ -155,7 +155,7 @@ def test_a_stylizer_without_styles_paints_no_regions(photo):
 
 
 def test_regions_cannot_be_turned_round(photo):
-    with pytest.raises(UsageError, match="--mask-invert turns round a mask, and there are regions"):
+    with pytest.raises(UsageError, match="--mask-invert inverts a mask, and there are regions"):
         go(photo, chosen("dark", "gray", invert=True))
 
 

@@ -73,7 +73,7 @@ class RunCommand(click.Command):
         parent: click.Context | None = None,
         **more: Any,
     ) -> click.Context:
-        with _told_as_event("--json" in args):
+        with _reported_as_event("--json" in args):
             return super().make_context(info_name, args, parent, **more)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -303,7 +303,7 @@ def _engine_flags() -> list[click.Parameter]:
             shell_complete=_complete_masks,
             help="Paint only where the mask is white: a picture, a folder of pictures named like "
             "the photos, a masker (./NAME is a path), or none. Several are joined by +; ! before "
-            "one turns it round, as in 'masks/+!alpha'.",
+            "one inverts it, as in 'masks/+!alpha'.",
         ),
         option(
             ["--protect"],
@@ -317,14 +317,14 @@ def _engine_flags() -> list[click.Parameter]:
             multiple=True,
             metavar="NAME=keep|STYLE[:STRENGTH]",
             shell_complete=_complete_masks,
-            help="Paint what a mask shows in a style and strength of its own, or keep it, as in "
+            help="Paint what a mask shows in its own style and strength, or keep it, as in "
             "'!alpha=keep'; repeatable. Of regions that overlap the first one wins, and rest is "
             "what none covers.",
         ),
         option(
             ["--regions"],
             metavar="PATH",
-            help="Paint each region in a style of its own: a map, which is a picture with one flat "
+            help="Paint each region in its own style: a map, which is a picture with one flat "
             "color a region, or a folder of maps named like the photos. The first --style paints "
             "the darkest region, and so on; or name colors: --style STYLE@#0000ff.",
         ),
@@ -372,7 +372,7 @@ def _engine_flags() -> list[click.Parameter]:
 
 
 @contextmanager
-def _told_as_event(events: bool) -> Iterator[None]:
+def _reported_as_event(events: bool) -> Iterator[None]:
     """If the job ends before it has begun, its events end as those of any job."""
     try:
         yield
@@ -382,10 +382,10 @@ def _told_as_event(events: bool) -> Iterator[None]:
         if events:
             from stylepipe.report import Report
 
-            told: BaseException = error
+            reported: BaseException = error
             if isinstance(error, click.ClickException):
-                told = UsageError(sentence_of(error))
-            Report(json=True, quiet=True).job_failed(told)
+                reported = UsageError(sentence_of(error))
+            Report(json=True, quiet=True).job_failed(reported)
         raise
 
 
@@ -413,7 +413,7 @@ def _run(
 ) -> int:
     app, command = app_of(ctx), ctx.command
     assert isinstance(command, RunCommand)
-    with _told_as_event(json):
+    with _reported_as_event(json):
         app.warn_of_broken()
         job = Job(
             inputs=inputs,
