@@ -97,7 +97,7 @@ def no_networks(monkeypatch):
     for cls in Plugins().components(stylepipe.Stylizer).values():
         for method in ("open", "prepare"):
             monkeypatch.setattr(cls, method, lambda self, given: None)
-    monkeypatch.setattr("stylepipe.paint.Painter", lambda settings, device: Copier())
+    monkeypatch.setattr("stylepipe.paint.Painter", lambda *given: Copier())
     bundled = min((ROOT / "plugins/fast/styles").rglob("*.safetensors"))
 
     def train(self, context):
