@@ -133,7 +133,7 @@ def test_an_export_needs_one_table(files: Path, capsys: pytest.CaptureFixture[st
     regions = save(files / "map.png", np.round(picture(9, 9, 1)[..., :1]).repeat(3, 2))
     words = (files / "in/a.png", "-o", files / "a.png", *style, "--style", "noir")
     assert grade(*words, "--regions", regions) == 2
-    assert "each region has a table of its own" in capsys.readouterr().err
+    assert "each region has its own table" in capsys.readouterr().err
     cube = files / "own.cube"
     cube.write_text(HEAD + ROWS)
     assert grade(files / "in/a.png", "-o", files / "a.png", "--style", cube, "--export", cube) == 2
@@ -416,7 +416,7 @@ def test_a_film_has_no_single_table_to_export(
     words = (files / "film", "-o", files / "out", "--frame-rate", 25, "--style")
     look = ("--export", files / "look.cube")
     assert grade(*words, files / "reference.png", *look) == 1
-    assert "each shot of a film has a table of its own" in capsys.readouterr().err
+    assert "each shot of a film has its own table" in capsys.readouterr().err
     assert not (files / "look.cube").exists()
     assert grade(*words, "noir", *look) == 0
     assert (files / "look.cube").is_file()

@@ -1,7 +1,7 @@
 """The colors of one picture for another, as a smooth table: optimal transport, then a fit.
 
 Samples of the photo are moved, in Oklab, until they are distributed as those of the reference
-(sliced transport: Rabin et al. 2012; Bonneel et al. 2015). Each color would then have a way of its
+(sliced transport: Rabin et al. 2012; Bonneel et al. 2015). Each color would then move on its
 own, and neighbors might part: skies would band, noise would grow. So a smooth function is fitted to
 the ways, B-splines with a thin-plate penalty, and no slope of the table exceeds a limit. Where the
 photo has no colors, the function tends to change nothing.
@@ -175,7 +175,8 @@ def _held(values: torch.Tensor, plain: torch.Tensor, black: torch.Tensor | None)
         return values
     away = values - black
     most = _LIFT * plain.norm(dim=-1, keepdim=True)
-    return black + away * (most / away.norm(dim=-1, keepdim=True).clamp_min(1e-6)).clamp_max(1)
+    share: torch.Tensor = (most / away.norm(dim=-1, keepdim=True).clamp_min(1e-6)).clamp_max(1)
+    return black + away * share
 
 
 def _steep(values: torch.Tensor) -> torch.Tensor:

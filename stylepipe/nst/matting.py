@@ -183,9 +183,9 @@ def affine_smoothed(picture: Tensor, photo: Tensor, radius: float) -> Tensor:
 
     In each window an affine map of the photo's colors is fitted to the picture; each pixel is
     mapped by a mean over all windows that it lies in. So the photo's detail returns, and what the
-    picture has in its colors stays. As "Deep Photo Style Transfer" ends; but that its maps are
-    smoothed by a bilateral filter. picture, photo: N 3 H W in [0,1]. radius: of the windows, in
-    pixels of a photo whose long side is 700; fitted is in pictures of no more than that.
+    picture has in its colors stays. "Deep Photo Style Transfer" ends likewise, but smooths its
+    maps by a bilateral filter. picture, photo: N 3 H W in [0,1]. radius: of the windows, in pixels
+    of a photo whose long side is 700; larger ones are fitted at that size.
     """
     size = photo.shape[-2], photo.shape[-1]
     share = min(1.0, PAPER_SIDE / max(size))
