@@ -204,7 +204,7 @@ ASKED = {
     "a start of its own": {"start": random(1, 3, 30, 30, dtype=torch.float32)},
     "noise": {"init": "noise"},
     "half the style": {"strength": 0.5},
-    "two photos": {"photo": torch.cat([PHOTO, PHOTO.flip(3)])},
+    "two photos": {"photo": torch.cat([PHOTO, PHOTO.flip(3)])[..., :28]},
     "L-BFGS": {"loop": LoopOptions(steps=12, optimizer="lbfgs")},
     "regions": {
         "regions": tinyencoder.halves(40, 56),
@@ -379,6 +379,6 @@ def test_alpha_of_trimaps_that_say_little_or_all() -> None:
         closed_form_alpha(photo, trimap[..., :4, :4])
     assert torch.equal(closed_form_alpha(photo, trimap.round()), trimap.round())
     make: Callable[[float], Tensor] = lambda value: closed_form_alpha(  # noqa: E731
-        photo, trimap.index_fill(3, torch.tensor([0]), value)
+        photo, trimap.index_fill(3, torch.tensor([0]), value), tolerance=1e-6
     )
     assert float(make(0.0).max()) < 1e-3 and float(make(1.0).min()) > 0.999

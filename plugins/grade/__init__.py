@@ -52,7 +52,7 @@ class GradeOptions(StylizerOptions):
     def check(self) -> None:
         if self.keep_colors:
             raise UsageError(
-                "--keep-colors keeps what grade is to change; leave it out, or lower --strength"
+                "--keep-colors keeps what grade changes; leave it out, or lower --strength"
             )
         if self.export is None:
             return
@@ -85,14 +85,14 @@ class GradeStylizer(Stylizer):
     caps = Caps(strength="native", warmup="shot")
     _context: Context
     _fixed: Sequence[tuple[Grade, float]] = ()
-    """The looks and .cube files, and their weights."""
+    """The looks and .cube files, with their weights."""
     _reference: torch.Tensor | None = None
     """The colors of the pictures, as stylepipe.nst.grading takes them."""
     _share = 0.0
     """The weight of the pictures."""
     _grades: Sequence[tuple[Grade, float]] = ()
     """All tables of the photo or shot in hand; empty before its first frame."""
-    _told = False
+    _reported = False
 
     @classmethod
     def styles(cls) -> Sequence[StyleInfo]:
@@ -114,7 +114,7 @@ class GradeStylizer(Stylizer):
         if self.options.export is None:
             return
         if masker is not None and masker.regions is not None:
-            raise UsageError("each region has a table of its own: --export one without regions")
+            raise UsageError("each region has its own table: --export one without regions")
         if len(items) != 1 and any(map(_is_picture, styles)):
             raise UsageError(
                 "the table differs from photo to photo: --export needs a single one among the "
@@ -125,7 +125,7 @@ class GradeStylizer(Stylizer):
         styles = [parse_style(text) for text in self.options.style]
         if self.options.export and info.kind == "video" and any(map(_is_picture, styles)):
             raise ItemError(
-                "each shot of a film has a table of its own: --export that of a photo, or of a "
+                "each shot of a film has its own table: --export that of a photo, or of a "
                 "look or .cube file"
             )
 
@@ -151,7 +151,7 @@ class GradeStylizer(Stylizer):
             self._export(self._fixed, ", ".join(ref.path.stem for ref in styles))
 
     def reset(self, item: Item) -> None:
-        self._grades, self._told = [], False
+        self._grades, self._reported = [], False
 
     def stylize(self, batch: Batch) -> torch.Tensor:
         import torch
@@ -181,9 +181,9 @@ class GradeStylizer(Stylizer):
             return self._fixed
         photo = samples(image)
         if float(oklab(photo)[:, 0].std()) < _PLAIN:
-            if not self._told:
+            if not self._reported:
                 self._context.log(f"{item.source.name}: left as it is where it shows one tone only")
-            self._told = True
+            self._reported = True
             return []
         grades = [*self._fixed, (fitted_table(photo, self._reference), self._share)]
         if self.options.export is not None:
@@ -252,7 +252,7 @@ def stylepipe_components() -> Iterable[type[Component]]:
 
 @hookimpl
 def stylepipe_job_start(job: Job, items: Sequence[Item]) -> None:
-    """Refuse an export that would not be made, as nothing is left to be graded."""
+    """Refuse an export that would not be made because nothing is left to grade."""
     stylizer = job.settings.stylizer
     export = stylizer.options.export if isinstance(stylizer, GradeStylizer) else None
     if export is None or export.exists() or job.redo:

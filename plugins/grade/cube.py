@@ -20,7 +20,7 @@ _LARGEST = 200_000_000
 
 @dataclass(frozen=True)
 class Cube:
-    """What a file says."""
+    """The contents of a file."""
 
     values: NDArray[np.float32]
     """n 3, or n n n 3 by blue, green, red."""

@@ -1,7 +1,7 @@
 """The colors of one picture for another, as a smooth table: optimal transport, then a fit.
 
 Samples of the photo are moved, in Oklab, until they are distributed as those of the reference
-(sliced transport: Rabin et al. 2012; Bonneel et al. 2015). Each color would then have a way of its
+(sliced transport: Rabin et al. 2012; Bonneel et al. 2015). Each color would then move on its
 own, and neighbors might part: skies would band, noise would grow. So a smooth function is fitted to
 the ways, B-splines with a thin-plate penalty, and no slope of the table exceeds a limit. Where the
 photo has no colors, the function tends to change nothing.
@@ -34,6 +34,10 @@ _SMOOTH = 3e-4
 """Weight of the splines' bending, where all observations together weigh 1."""
 _PULL = 1e-3
 """Weight of each coefficient's way from 0."""
+_DARK, _MUCH = 0.04, 0.1
+"""Colors below _DARK are black; a photo of which they are so large a part has much of it."""
+_LIFT = 2.0
+"""How far colors may get from a black that is held, over how far they were: less than STEEPEST."""
 _TURNS = 400
 """More than ever were needed to make a table gentle."""
 
@@ -72,8 +76,9 @@ def fitted_table(photo: torch.Tensor, reference: torch.Tensor) -> Table:
     photo, reference = photo.cpu().float(), reference.cpu().float()
     start = oklab(photo)
     ways = _transported(start, oklab(reference)) - start
+    black = _black(photo, start, ways)
     colors, ways, weights = _observed(photo, ways)
-    return _fit(colors.double(), ways.double(), weights.double())
+    return _fit(colors.double(), ways.double(), weights.double(), black)
 
 
 def _spread(colors: torch.Tensor, count: int) -> torch.Tensor:
@@ -102,6 +107,17 @@ def _transported(start: torch.Tensor, goal: torch.Tensor) -> torch.Tensor:
     return points
 
 
+def _black(photo: torch.Tensor, start: torch.Tensor, ways: torch.Tensor) -> torch.Tensor | None:
+    """What becomes of black, 3 in sRGB, where the photo has much of it; None where it has little.
+
+    Most of it counts, not the mean: a few samples that are moved far would tint a black background.
+    """
+    dark = photo.amax(1) < _DARK
+    if dark.float().mean() < _MUCH:
+        return None
+    return srgb((start[dark] + ways[dark]).median(0).values)
+
+
 def _observed(
     photo: torch.Tensor, ways: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -118,8 +134,13 @@ def _observed(
     return means[:, :3], means[:, 3:], weights / weights.sum()
 
 
-def _fit(colors: torch.Tensor, ways: torch.Tensor, weights: torch.Tensor) -> Table:
-    """The smooth table nearest to the ways P3 of the colors P3, by their weights P."""
+def _fit(
+    colors: torch.Tensor, ways: torch.Tensor, weights: torch.Tensor, black: torch.Tensor | None
+) -> Table:
+    """The smooth table nearest to the ways P3 of the colors P3, by their weights P.
+
+    ``black``: what becomes of black, in sRGB, or None if nothing is known of it.
+    """
     red, green, blue = (_splines(colors[:, c]) for c in range(3))
     basis = torch.einsum("pi,pj,pk->pkji", red, green, blue).flatten(1)
     normal = basis.T @ (basis * weights[:, None]) + _SMOOTH * _bending()
@@ -128,23 +149,34 @@ def _fit(colors: torch.Tensor, ways: torch.Tensor, weights: torch.Tensor) -> Tab
     size = _CELLS + 3
     nodes = _splines(torch.linspace(0, 1, POINTS, dtype=torch.float64))
     way = torch.einsum("bk,gj,ri,kjic->bgrc", nodes, nodes, nodes, found.view(size, size, size, 3))
-    return Table(_gentle(srgb(oklab(grid().double()) + way).float()))
+    return Table(_gentle(srgb(oklab(grid().double()) + way).float(), black))
 
 
-def _gentle(values: torch.Tensor) -> torch.Tensor:
+def _gentle(values: torch.Tensor, black: torch.Tensor | None = None) -> torch.Tensor:
     """The table, smoothed where a slope is too steep or a lighter gray darker than another.
 
     Splines are smooth; the ends of what sRGB can show, and Oklab near black, are not.
     """
     plain = grid(len(values))
+    values = _held(values, plain, black)
     way = values - plain
     for turn in range(_TURNS):
         steep = _steep(plain + way).float()
         if not steep.any():
             break
         where = _blurred(steep) if turn < _TURNS / 2 else 1.0
-        way = way + where * (_blurred(way) - way)
+        way = _held(plain + way + where * (_blurred(way) - way), plain, black) - plain
     return plain + way
+
+
+def _held(values: torch.Tensor, plain: torch.Tensor, black: torch.Tensor | None) -> torch.Tensor:
+    """The table, whose dark colors are brought as near to ``black`` as _LIFT says."""
+    if black is None:
+        return values
+    away = values - black
+    most = _LIFT * plain.norm(dim=-1, keepdim=True)
+    share: torch.Tensor = (most / away.norm(dim=-1, keepdim=True).clamp_min(1e-6)).clamp_max(1)
+    return black + away * share
 
 
 def _steep(values: torch.Tensor) -> torch.Tensor:

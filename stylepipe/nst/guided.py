@@ -1,4 +1,4 @@
-"""Guided filters: a picture's edges given to what was found out about it.
+"""Guided filters: give a picture's edges to a mask or another plane computed from it.
 
 He, Sun, Tang, "Guided Image Filtering" (2010), for guides of three channels. Around each pixel the
 target is taken for an affine function of the guide's colors, so that its edges become the guide's.
@@ -26,7 +26,8 @@ STRIP = 1 << 19
 
 def box_mean(planes: Tensor, radius: int) -> Tensor:
     """Means of planes N C H W over squares of 2 radius + 1 pixels; at the borders, over what of
-    the square lies inside. It takes as long for any radius. Raises ValueError for a negative one.
+    the square lies inside. The time does not depend on the radius. Raises ValueError for a
+    negative one.
     """
     if radius < 0:
         raise ValueError(f"a radius is 0 or more, not {radius}")

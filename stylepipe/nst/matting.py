@@ -12,7 +12,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, unflatten
+
+from .guided import box_mean, products, slopes
 
 EPS = 1e-7
 """The papers': so little that a window of two colors may be mapped to any other two."""
@@ -31,7 +33,7 @@ FEW = 1 << 10
 PAPER_SIDE = 700
 """Long side of the photos that the radius of affine_smoothed refers to."""
 SMOOTHING_EPS = 1e-4
-"""Contrast of a hundredth is followed where an affine map is fitted, noise is not."""
+"""Variance: contrasts of 0.01 are followed where an affine map is fitted, noise is not."""
 MISFIT = 1e-3
 """Variance that an affine map may leave before it counts for half: a standard deviation of 0.03."""
 
@@ -181,9 +183,9 @@ def affine_smoothed(picture: Tensor, photo: Tensor, radius: float) -> Tensor:
 
     In each window an affine map of the photo's colors is fitted to the picture; each pixel is
     mapped by a mean over all windows that it lies in. So the photo's detail returns, and what the
-    picture has in its colors stays. As "Deep Photo Style Transfer" ends; but that its maps are
-    smoothed by a bilateral filter. picture, photo: N 3 H W in [0,1]. radius: of the windows, in
-    pixels of a photo whose long side is 700; fitted is in pictures of no more than that.
+    picture has in its colors stays. "Deep Photo Style Transfer" ends likewise, but smooths its
+    maps by a bilateral filter. picture, photo: N 3 H W in [0,1]. radius: of the windows, in pixels
+    of a photo whose long side is 700; larger ones are fitted at that size.
     """
     size = photo.shape[-2], photo.shape[-1]
     share = min(1.0, PAPER_SIDE / max(size))
@@ -208,30 +210,19 @@ def _shrunk(picture: Tensor, share: float) -> Tensor:
 
 def _affine_fit(guide: Tensor, target: Tensor, radius: int) -> tuple[Tensor, Tensor]:
     """Factors N 3 3 h w (of the target's channel, of the guide's) and offsets N 3 h w: the
-    coefficients of a guided filter (He, Sun, Tang 2010, eq. 14 and 15), but for each pixel a mean
-    over its windows by how well they fit, so that no glow surrounds what is bright."""
-
-    def mean(planes: Tensor) -> Tensor:
-        for size, pad in (((2 * radius + 1, 1), (radius, 0)), ((1, 2 * radius + 1), (0, radius))):
-            planes = F.avg_pool2d(planes, size, 1, pad, count_include_pad=False)
-        return planes
-
-    n, _, h, w = guide.shape
-    means, wanted = mean(guide), mean(target)
-    both = torch.cat([guide, target], dim=1)
-    products = mean((both[:, :, None] * guide[:, None]).flatten(1, 2)).view(n, 6, 3, h, w)
-    products -= torch.cat([means, wanted], dim=1)[:, :, None] * means[:, None]
-    matrices = products.permute(0, 3, 4, 1, 2)
-    scatter = matrices[..., :3, :] + SMOOTHING_EPS * torch.eye(3).to(guide)
-    solved = torch.linalg.solve(scatter, matrices[..., 3:, :].transpose(3, 4))
-    factors = solved.permute(0, 4, 3, 1, 2)
-    offset = wanted - (factors * means[:, None]).sum(dim=2)
-    spread = mean(target.square()) - wanted.square()
-    misfit = (spread - (factors * products[:, 3:]).sum(dim=2)).mean(dim=1, keepdim=True)
+    coefficients of a guided filter, but for each pixel a mean over its windows by how well they
+    fit, so that no glow surrounds what is bright."""
+    means = box_mean(products(guide, target), radius)
+    factors = slopes(means, SMOOTHING_EPS)
+    center, wanted, _, crosses = torch.split(means, [3, 3, 6, 9], dim=1)
+    offset = wanted - (factors * center[:, None]).sum(dim=2)
+    covariance = unflatten(crosses, 1, (3, 3)) - wanted[:, :, None] * center[:, None]
+    spread = box_mean(target.square(), radius) - wanted.square()
+    misfit = (spread - (factors * covariance).sum(dim=2)).mean(dim=1, keepdim=True)
     trust = 1.0 / (misfit.clamp_min(0.0) + MISFIT)
-    total = mean(trust)
-    maps = mean(factors.flatten(1, 2) * trust) / total
-    return maps.view(n, 3, 3, h, w), mean(offset * trust) / total
+    maps = torch.cat([factors.flatten(1, 2), offset], dim=1) * trust
+    maps = box_mean(maps, radius) / box_mean(trust, radius)
+    return unflatten(maps[:, :9], 1, (3, 3)), maps[:, 9:]
 
 
 def _windows(photo: Tensor) -> tuple[int, int]:
