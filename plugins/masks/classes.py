@@ -44,7 +44,6 @@ _SIDE = 520
 """Shorter side of the pictures that they were trained on."""
 _PIXELS = 1 << 19
 """Pixels of the reduced picture in which the mask is moved to edges: half a megapixel."""
-_RADIUS = 8
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -149,7 +148,7 @@ class ClassesMasker(PlaneMasker):
         found = shares[:, places].sum(1, keepdim=True)
         found = interpolate(found, (height, width), mode="bilinear", antialias=True)
         plane = found[0, 0].clamp(0, 1).cpu().numpy()
-        return refined(plane, small, frame, _RADIUS)[None]
+        return refined(plane, frame)[None]
 
 
 def _load(network: str, path: Path) -> torch.nn.Module:

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 _SIDE = 480
 """Longer side of the reduced frames in which motion is looked for."""
-_RADIUS = 4
-"""Pixels of the reduced frame within which the mask is moved to the edges of the whole one."""
 _GRID = 4
 """Every so many pixels the motion counts for that of the background."""
 _ROUNDS = 20
@@ -88,7 +86,7 @@ class MotionMasker(PlaneMasker):
         self._planes = np.zeros((1, *frame.pixels.shape[:2]), np.float32)
         if before is not None and before.pixels.shape == small.shape:
             found = self._moving(Frame(small), before)
-            self._planes[0] = refined(found, small, frame, _RADIUS)
+            self._planes[0] = refined(found, frame)
         self._item, self._last = item, Frame(small, index=frame.index)
         return self._planes
 
