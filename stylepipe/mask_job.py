@@ -1,4 +1,4 @@
-"""A job that writes its masks, in place of what it would paint by them."""
+"""A job that writes its masks instead of paintings."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PALETTE = (
     "#e6194b", "#3cb44b", "#4363d8", "#ffe119", "#f58231", "#42d4f4", "#f032e6", "#bfef45",
     "#fabed4", "#469990", "#dcbeff", "#9a6324", "#fffac8", "#800000", "#aaffc3", "#000075",
 )  # fmt: skip
-"""Colors that are easily told apart, for as many regions as a map may have."""
+"""Colors that are easily distinguished, for as many regions as a map may have."""
 
 
 class _MapOptions(Options):
@@ -135,7 +135,7 @@ def _legend(job: Job) -> tuple[Path, str]:
 
 
 def check_legend(job: Job) -> None:
-    """Raises UsageError where the legend would replace a file of others."""
+    """Raises UsageError where the legend would replace a file that is not ours."""
     path, _ = _legend(job)
     if not isinstance(job.settings.masker, RegionMap) or not path.exists():
         return
@@ -159,7 +159,7 @@ def mask_job(job: Job) -> Job:
     """The job that writes the masks of ``job``: gray PNG, or maps of its regions in flat colors.
 
     Films become folders of them. Raises UsageError where there is no mask, or one cannot be written
-    as was asked for.
+    as requested.
     """
     # A map says where a region is, whatever its strength.
     whole = tuple(replace(region, strength=1.0) for region in job.settings.regions)

@@ -21,10 +21,10 @@ from stylepipe.types import Item
 MOST = 48
 """Pictures of a sheet; of more, as many are taken, evenly spread."""
 _MARK = b"stylepipe masks"
-"""Comment of the sheets, by which they are known."""
+"""Comment of the sheets, by which they are recognized."""
 _WIDTH, _HEIGHT, _CAPTION, _COLUMNS = 320, 240, 18, 4
 _PAINTED = (255, 0, 110)
-"""Color of what is painted: one that photos seldom have."""
+"""Color of what is painted, which is rare in photos."""
 _TINT = 0.6
 """How much of the color shows where the mask is white."""
 
@@ -36,7 +36,7 @@ def sheet_path(output: Path) -> Path:
 
 
 def check_sheet(path: Path) -> None:
-    """Raises UsageError where the sheet would replace a file that is none."""
+    """Raises UsageError where the sheet would replace a file that is not one."""
     if not path.exists():
         return
     with suppress(OSError), Image.open(path) as picture:

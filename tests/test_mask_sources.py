@@ -555,14 +555,14 @@ def test_the_networks_of_torchvision_take_their_own_weights_and_know_these_names
     from torchvision.models._meta import _VOC_CATEGORIES
 
     assert ("__background__", *NAMES) == tuple(_VOC_CATEGORIES)
-    for network in ("lraspp", "deeplabv3-mobilenet"):
-        more = {} if network == "lraspp" else {"aux_loss": True}
-        made = getattr(segmentation, _BUILDERS[network])(
-            weights=None, weights_backbone=None, num_classes=21, **more
-        )
-        torch.save(made.state_dict(), tmp_path / "w.pth")
-        asked = Asked(ClassesMasker, classes="dog", network=network, weights=tmp_path / "w.pth")
-        assert asked(flat()).shape == (1, H, W)
+    assert all(hasattr(segmentation, builder) for builder in _BUILDERS.values())
+    network = "deeplabv3-mobilenet"
+    made = getattr(segmentation, _BUILDERS[network])(
+        weights=None, weights_backbone=None, num_classes=21, aux_loss=True
+    )
+    torch.save(made.state_dict(), tmp_path / "w.pth")
+    asked = Asked(ClassesMasker, classes="dog", network=network, weights=tmp_path / "w.pth")
+    assert asked(flat()).shape == (1, H, W)
 
 
 # -- what --help costs -------------------------------------------------------------------------

@@ -28,7 +28,7 @@ class GrabCutOptions(Options):
     iterations: int = option(5, "Rounds of cutting and learning the colors.", min=1, max=50)
 
     def check(self) -> None:
-        """Raises UsageError for what is no box."""
+        """Raises UsageError if this is not a box."""
         Box.parse(self.box)
 
 

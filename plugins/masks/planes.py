@@ -1,4 +1,4 @@
-"""What maskers share that find their masks frame by frame, on the CPU."""
+"""What maskers share that find their masks frame by frame."""
 
 from __future__ import annotations
 
