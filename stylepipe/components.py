@@ -403,6 +403,8 @@ class Stylizer(Component):
 
     Options: ClassVar[type[Options]] = StylizerOptions
     caps: ClassVar[Caps] = Caps()
+    skips_empty: ClassVar[bool] = True
+    """Where the mask is 0 everywhere the result is the photo, and the engine need not ask."""
 
     @classmethod
     def styles(cls) -> Sequence[StyleInfo]:

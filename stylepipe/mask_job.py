@@ -1,4 +1,4 @@
-"""A job that writes its masks, in place of what it would paint by them."""
+"""A job that writes its masks instead of paintings."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from stylepipe import guard
 from stylepipe.components import Caps, Masker, Stylizer, StylizerOptions
 from stylepipe.errors import ItemError, UsageError
-from stylepipe.job import Job, MaskOptions, OutputOptions
+from stylepipe.job import Job, MaskOptions, OutputOptions, Settings
 from stylepipe.masking import Joined
 from stylepipe.media.masks import MaskFramesWriter, MaskWriter
-from stylepipe.options import Options
+from stylepipe.options import Options, option
 from stylepipe.regions import with_regions
 from stylepipe.types import Batch, Frame, Item
 
@@ -29,15 +29,21 @@ _PALETTE = (
     "#e6194b", "#3cb44b", "#4363d8", "#ffe119", "#f58231", "#42d4f4", "#f032e6", "#bfef45",
     "#fabed4", "#469990", "#dcbeff", "#9a6324", "#fffac8", "#800000", "#aaffc3", "#000075",
 )  # fmt: skip
-"""Colors that are easily told apart, for as many regions as a map may have."""
+"""Colors that are easily distinguished, for as many regions as a map may have."""
+
+
+class _MapOptions(Options):
+    made_by: tuple[str, ...] = option((), "The settings of a map's maskers: others, other maps.")
 
 
 class RegionMap(Joined):
     """The regions of a masker as one plane: the number of the first that has most of a pixel, in
     255ths; 0 where most of it belongs to none."""
 
-    def __init__(self, masker: Masker) -> None:
+    def __init__(self, masker: Masker, made_by: Sequence[str] = ()) -> None:
+        """``made_by``: the settings of the masker, and of those that it asks."""
         super().__init__(masker.name, [masker])
+        self.options = _MapOptions.build({"made_by": list(made_by)})
         self._masker, self.plugin = masker, masker.plugin  # type: ignore[misc]
 
     def legend(self) -> dict[str, str]:
@@ -88,6 +94,7 @@ class MaskPicture(Stylizer):
     """Paints the mask itself: white where a stylizer would paint, or each region in a color."""
 
     name = "masks"
+    skips_empty = False
     caps = Caps(needs_style=False, masks="native", batch=8)
 
     def __init__(self, regions: RegionMap | None) -> None:
@@ -106,6 +113,15 @@ class MaskPicture(Stylizer):
         return table[numbers].permute(0, 3, 1, 2).float() / 255
 
 
+def _made_by(settings: Settings) -> list[str]:
+    """What a map depends on beside the files that its maskers name."""
+    regions = [f"{r.name}={r.expression} {r.stylizer is None}" for r in settings.regions]
+    for masker, term in settings.maskers:
+        values = masker.options.values().items()
+        regions += [f"{term} { {k: v for k, v in values if not isinstance(v, Path)} }"]
+    return regions
+
+
 def _legend(job: Job) -> tuple[Path, str]:
     """The file that names the colors of the job's maps, beside them, and its content.
 
@@ -119,14 +135,11 @@ def _legend(job: Job) -> tuple[Path, str]:
 
 
 def check_legend(job: Job) -> None:
-    """Raises UsageError where the legend would replace a file of others."""
+    """Raises UsageError where the legend would replace a file that is not ours."""
     path, _ = _legend(job)
-    regional = isinstance(job.settings.masker, RegionMap)
-    if (
-        regional
-        and path.exists()
-        and not path.read_text("utf-8", "replace").startswith(_LEGEND_HEAD)
-    ):
+    if not isinstance(job.settings.masker, RegionMap) or not path.exists():
+        return
+    if not path.is_file() or not path.read_text("utf-8", "replace").startswith(_LEGEND_HEAD):
         raise UsageError(
             f"the legend would replace {path}, which is another file; move it, or choose another "
             "--output"
@@ -146,24 +159,31 @@ def mask_job(job: Job) -> Job:
     """The job that writes the masks of ``job``: gray PNG, or maps of its regions in flat colors.
 
     Films become folders of them. Raises UsageError where there is no mask, or one cannot be written
-    as was asked for.
+    as requested.
     """
-    settings = job.settings
+    # A map says where a region is, whatever its strength.
+    whole = tuple(replace(region, strength=1.0) for region in job.settings.regions)
+    settings = with_regions(replace(job.settings, regions=whole))
     if settings.masker is None:
         raise UsageError(
-            "there is no mask to write: pass --mask or --regions, or a preset with a mask"
+            "there is no mask to write: pass --mask, --protect, --region or --regions, or a preset "
+            "with a mask"
         )
     masker, output, shape = settings.masker, settings.output, settings.mask
     regions = None
     if masker.regions is not None:
-        with_regions(settings)  # which refuses what means nothing with regions
+        if settings.protection is not None:
+            raise UsageError(
+                "--protect keeps a part of the photo in all regions, and a map of them cannot show "
+                "it: pass --protect none here, and protect in the run that paints by the map"
+            )
         if soft := shape.shaping():
             flags = " and ".join(f"--mask-{name}" for name in sorted(soft))
             raise UsageError(
                 f"{flags} softens regions, and a map of them has hard borders: leave it out here, "
                 "and pass it to the run that paints by the map"
             )
-        masker = regions = RegionMap(masker)
+        masker = regions = RegionMap(masker, _made_by(job.settings))
         # Its plane holds numbers of regions, which mean nothing between two of them.
         shape = MaskOptions.build({"missing": shape.missing, "steady": 0})
     known: Options = MaskWriter.Options.build({})
@@ -174,6 +194,7 @@ def mask_job(job: Job) -> Job:
             settings,
             masker=masker,
             mask=shape,
+            regions=(),
             stylizer=MaskPicture(regions),
             temporal=None,
             writers=tuple(written),

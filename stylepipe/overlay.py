@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 from stylepipe.errors import ItemError, UsageError
 from stylepipe.inputs import find_items, probe
 from stylepipe.job import Job
+from stylepipe.mask_files import opened
 from stylepipe.media.encode import eight
 from stylepipe.session import Opener
 from stylepipe.types import Item
@@ -20,10 +21,10 @@ from stylepipe.types import Item
 MOST = 48
 """Pictures of a sheet; of more, as many are taken, evenly spread."""
 _MARK = b"stylepipe masks"
-"""Comment of the sheets, by which they are known."""
+"""Comment of the sheets, by which they are recognized."""
 _WIDTH, _HEIGHT, _CAPTION, _COLUMNS = 320, 240, 18, 4
 _PAINTED = (255, 0, 110)
-"""Color of what is painted: one that photos seldom have."""
+"""Color of what is painted, which is rare in photos."""
 _TINT = 0.6
 """How much of the color shows where the mask is white."""
 
@@ -35,7 +36,7 @@ def sheet_path(output: Path) -> Path:
 
 
 def check_sheet(path: Path) -> None:
-    """Raises UsageError where the sheet would replace a file that is none."""
+    """Raises UsageError where the sheet would replace a file that is not one."""
     if not path.exists():
         return
     with suppress(OSError), Image.open(path) as picture:
@@ -85,6 +86,8 @@ def _thumbnail(job: Job, item: Item) -> np.ndarray:
     files = [item.output]
     if item.folder:
         files = sorted(item.output.glob("*.png"), key=lambda file: (len(file.name), file.name))
+    if not files:
+        raise ItemError("it has no masks")
     at = len(files) // 2
     frame = next(reader.frames(item, info, at), None)
     if frame is None:
@@ -93,7 +96,7 @@ def _thumbnail(job: Job, item: Item) -> np.ndarray:
     scale = min(_WIDTH / width, _HEIGHT / height)
     size = max(1, round(scale * width)), max(1, round(scale * height))
     photo = cv2.resize(eight(frame.pixels), size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    with Image.open(files[at]) as picture:
+    with opened(files[at], job.settings.max_pixels, "mask") as picture:
         mask = np.asarray(picture)
     mask = cv2.resize(mask, size, interpolation=cv2.INTER_AREA).astype(np.float32)
     color, tint = (mask, _TINT) if mask.ndim == 3 else (_PAINTED, _TINT / 255 * mask[..., None])

@@ -146,7 +146,7 @@ class Painter:
 
     def _skips(self, regions: Sequence[str], planes: torch.Tensor) -> bool:
         """Whether nothing of a batch is painted, and no other frame depends on what would be."""
-        if planes.any():
+        if planes.any() or not self._stylizer.skips_empty:
             return False
         by_itself = self._stylizer.caps.warmup == 0 and (
             self.temporal is None or self.temporal.mode == "guide"

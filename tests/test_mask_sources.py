@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -472,8 +473,7 @@ def test_regions_of_a_legend_take_styles_by_name(maps, tmp_path, make_photo):
 
 @pytest.fixture
 def network(tmp_path, monkeypatch):
-    """Weights for a tiny stand-in of torchvision's networks: what is red is a dog."""
-    from torchvision.models import segmentation
+    """Weights for a tiny stand-in of torchvision, which takes seconds to import: red is a dog."""
 
     class Red(torch.nn.Module):
         def __init__(self):
@@ -489,7 +489,10 @@ def network(tmp_path, monkeypatch):
             parameter.zero_()
         made.head.weight[12] = torch.tensor([40.0, -40.0, -40.0])[:, None, None]
         made.head.bias[0] = 10
-    monkeypatch.setattr(segmentation, "deeplabv3_mobilenet_v3_large", lambda **known: type(made)())
+    names = ("deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_large")
+    stand_in = SimpleNamespace(**dict.fromkeys(names, lambda **known: Red()))
+    monkeypatch.setitem(sys.modules, "torchvision", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "torchvision.models", SimpleNamespace(segmentation=stand_in))
     torch.save({**made.state_dict(), "aux_classifier.x": torch.zeros(1)}, tmp_path / "w.pth")
     return tmp_path / "w.pth"
 
@@ -522,8 +525,9 @@ def test_weights_that_are_not_here_are_asked_for_also_in_a_dry_run(tmp_path, mak
 
 
 @pytest.mark.parametrize("content", [b"", b"no weights", None])
-def test_a_file_that_holds_no_weights_is_refused(tmp_path, content):
-    file = tmp_path / "w.pth"
+def test_a_file_that_holds_no_weights_is_refused(tmp_path, network, content):
+    file = tmp_path / "other" / "w.pth"
+    file.parent.mkdir()
     if content is None:
         torch.save({"weight": torch.zeros(1)}, file)
     else:
@@ -544,26 +548,21 @@ def test_things_are_found_by_name_and_their_absence_is_said(network):
     assert asked.said == ["lawn.png: no cat or dog was found in it, so the mask is empty"]
 
 
-@pytest.mark.parametrize("network", ["lraspp", "deeplabv3-mobilenet"])
-def test_the_networks_of_torchvision_take_their_own_weights(tmp_path, network):
+def test_the_networks_of_torchvision_take_their_own_weights_and_know_these_names(tmp_path):
     """As fetched, with a second head; made here, as they are not to be downloaded."""
-    from stylepipe_plugins.masks.classes import _BUILDERS
+    from stylepipe_plugins.masks.classes import _BUILDERS, NAMES
     from torchvision.models import segmentation
+    from torchvision.models._meta import _VOC_CATEGORIES
 
-    more = {} if network == "lraspp" else {"aux_loss": True}
+    assert ("__background__", *NAMES) == tuple(_VOC_CATEGORIES)
+    assert all(hasattr(segmentation, builder) for builder in _BUILDERS.values())
+    network = "deeplabv3-mobilenet"
     made = getattr(segmentation, _BUILDERS[network])(
-        weights=None, weights_backbone=None, num_classes=21, **more
+        weights=None, weights_backbone=None, num_classes=21, aux_loss=True
     )
     torch.save(made.state_dict(), tmp_path / "w.pth")
     asked = Asked(ClassesMasker, classes="dog", network=network, weights=tmp_path / "w.pth")
     assert asked(flat()).shape == (1, H, W)
-
-
-def test_names_of_things_are_those_of_torchvision():
-    from stylepipe_plugins.masks.classes import NAMES
-    from torchvision.models._meta import _VOC_CATEGORIES
-
-    assert ("__background__", *NAMES) == tuple(_VOC_CATEGORIES)
 
 
 # -- what --help costs -------------------------------------------------------------------------

@@ -53,7 +53,7 @@ SOFT = ("--mask", "luminance", "--mask-lightness", "0.3-0.6", "--mask-softness",
 def test_without_a_mask_there_is_nothing_to_write(stylepipe, photos):
     for more in ([], ["--mask", "none"]):
         code, _, err = stylepipe("masks", photos, "-o", "out", *more)
-        assert code == 2 and "there is no mask to write: pass --mask or --regions" in err
+        assert code == 2 and "there is no mask to write: pass --mask, --protect, --region" in err
         assert not Path("out").exists()
 
 
@@ -84,6 +84,9 @@ def test_files_of_others_are_not_replaced(stylepipe, photos):
     code, _, err = stylepipe("masks", photos, "-o", "maps", "--mask", "tones")
     assert code == 2 and "the legend would replace" in err
     assert Path("maps/legend.toml").read_text() == "mine = 1"
+    Path("odd/legend.toml").mkdir(parents=True)
+    code, _, err = stylepipe("masks", photos, "-o", "odd", "--mask", "tones")
+    assert code == 2 and "the legend would replace" in err
 
 
 def test_a_photo_without_its_mask_fails_by_itself_as_in_a_run(stylepipe, photos):
@@ -100,6 +103,21 @@ def test_a_photo_without_its_mask_fails_by_itself_as_in_a_run(stylepipe, photos)
 def test_regions_with_soft_borders_are_refused(stylepipe, photos):
     code, _, err = stylepipe("masks", photos, "-o", "out", "--mask", "tones", "--mask-feather", "4")
     assert code == 2 and "--mask-feather softens regions, and a map of them has hard borders" in err
+
+
+def test_regions_that_keep_a_part_of_the_photo_are_refused(stylepipe, photos):
+    protect = ("--protect", "box:0,0,50%,100%")
+    code, _, err = stylepipe("masks", photos, "-o", "out", "--mask", "tones", *protect)
+    assert code == 2 and "a map of them cannot show it: pass --protect none here" in err
+
+
+def test_a_sheet_that_cannot_be_written_is_one_sentence(stylepipe, photos, monkeypatch):
+    def full(job, path):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("stylepipe.overlay.write_sheet", full)
+    code, _, err = stylepipe("masks", photos / "a.jpg", "-o", "out", *SOFT)
+    assert code == 4 and "masks are written, but not what goes with them: No space left" in err
 
 
 # -- photos ------------------------------------------------------------------------------------
@@ -145,6 +163,20 @@ def test_the_sheet_shows_the_mask_over_the_photo_and_is_no_mask(stylepipe, make_
     assert left[0] > left[1] + 80 and np.abs(right - 90).max() < 8
     assert {path.name for path in Path("out").rglob("*.*")} == {".stylepipe", "overlay.png",
                                                                "journal.jsonl"}  # fmt: skip
+
+
+def test_an_empty_mask_is_black_and_not_the_photo(stylepipe, photos):
+    nothing = ("--mask", "luminance", "--mask-lightness", "0.998-0.999", "--mask-softness", "0")
+    code, _, err = stylepipe("masks", photos / "a.jpg", "-o", "mask.png", *nothing)
+    assert code == 0 and "the mask is empty" in err
+    assert pixels("mask.png").max() == 0
+
+
+def test_what_is_protected_alone_is_a_mask_too(stylepipe, photos):
+    protect = ("--protect", "box:0,0,50%,100%:1")
+    assert stylepipe("masks", photos / "a.jpg", "-o", "mask.png", *protect)[0] == 0
+    mask = pixels("mask.png")
+    assert mask[:, :48].max() == 0 and mask[:, 48:].min() == 255
 
 
 def test_one_photo_and_one_file(stylepipe, photos):
@@ -230,3 +262,18 @@ def test_maps_of_regions_keep_their_colors(stylepipe, photos):
     assert stylepipe("masks", photos, "-o", "maps", "--regions", "drawn.png")[0] == 0
     assert np.array_equal(pixels("maps/trip/a.png"), drawn)
     assert not Path("maps/legend.toml").exists()
+
+
+def test_named_regions_become_a_map_whatever_their_strength(stylepipe, photos):
+    def made(box, code=0):
+        words = ("masks", photos / "a.jpg", "-o", "maps", "--mask-missing", "fail")
+        regions = ("--region", f"box:{box}=wheat-field:0.3", "--region", "rest=keep")
+        found = stylepipe(*words, *regions)
+        assert found[0] == code, found
+        return found[2], pixels("maps/a.png")
+
+    _, map_ = made("0,0,50%,100%")
+    assert {tuple(color) for color in map_[:, :48].reshape(-1, 3)} == {(0xE6, 0x19, 0x4B)}
+    assert map_[:, 48:].max() == 0
+    assert "1 skipped" in made("0,0,50%,100%")[0]
+    assert "not made from this source by these settings" in made("0,0,25%,100%", 2)[0]

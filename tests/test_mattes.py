@@ -1,11 +1,14 @@
 """The maskers of the network in the package: what they find, what they leave, odd pictures."""
 
+import weakref
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from stylepipe_plugins.masks.refine import guided
 from stylepipe_plugins.mattes import FacesMasker, PersonMasker, SkyMasker, SubjectMasker
 from stylepipe_plugins.mattes.finder import FILE, Finder, _ellipses, _sure
 from stylepipe_plugins.mattes.network import (
@@ -16,6 +19,7 @@ from stylepipe_plugins.mattes.network import (
     state,
     working_size,
 )
+from stylepipe_plugins.mattes.refine import matted
 
 from stylepipe import Batch, Context, Frame, Item, SetupError
 from stylepipe.device import Device
@@ -73,11 +77,79 @@ def test_a_picture_without_any_has_an_empty_mask_and_a_line_that_says_so(cls):
 
 
 @pytest.mark.parametrize("size", [(50, 40), (1, 1), (3, 900), (700, 5)])
-@pytest.mark.parametrize("cls", MASKERS)
+@pytest.mark.parametrize("cls", [PersonMasker, FacesMasker])
 def test_pictures_of_any_size_are_looked_at(cls, size):
     noise = np.random.default_rng(0).integers(0, 255, (*size, 3), np.uint8)
     mask = find(opened(cls), noise)
     assert mask.shape == size and mask.min() >= 0 and mask.max() <= 1
+
+
+# -- what it costs -------------------------------------------------------------------------------
+
+
+def test_several_things_are_found_in_one_pass_and_the_network_is_released(monkeypatch):
+    passes = []
+    network = MatteNetwork.forward
+    monkeypatch.setattr(
+        MatteNetwork, "forward", lambda self, seen: passes.append(0) or network(self, seen)
+    )
+    context = Context(Device(torch.float32, torch.device("cpu")), 1 << 30, lambda line: None)
+    maskers = [cls(cls.Options.build({})) for cls in MASKERS]
+    for masker in maskers:
+        masker.open(context)
+    other = opened(PersonMasker)
+    assert len({id(masker._finder) for masker in (*maskers, other)}) == 2
+    batch = Batch(torch.rand(1, 3, 40, 60), Item(0, Path("in/p.jpg"), Path("in"), Path("out")))
+    frames = [Frame(np.zeros((40, 60, 3), np.uint8))]
+    for masker in maskers:
+        masker.mask(batch, frames)
+    assert len(passes) == 1
+    batch.images.mul_(0.5)
+    maskers[0].mask(batch, frames)
+    assert len(passes) == 2, "the picture has changed"
+    released = weakref.ref(maskers[0]._finder)
+    for masker in maskers:
+        masker.close()
+    assert released() is None
+
+
+@pytest.mark.parametrize(
+    ("detail", "time_base", "fine"),
+    [("auto", None, True), ("auto", 1, False), ("fine", 1, True), ("fast", None, False)],
+)
+def test_photos_have_fine_edges_and_films_fast_ones(monkeypatch, detail, time_base, fine):
+    told = []
+    monkeypatch.setattr(Finder, "matte", lambda self, images, name, fine: told.append(fine) or
+                        images[:, :1])  # fmt: skip
+    masker = SkyMasker(SkyMasker.Options.build({"detail": detail}))
+    masker.open(Context(Device(torch.float32, torch.device("cpu")), 1 << 30, lambda line: None))
+    item = Item(0, Path("in/p.mp4"), Path("in"), Path("out"))
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    masker.mask(Batch(torch.ones(1, 3, 8, 8), item), [Frame(pixels, time_base=time_base)])
+    assert told == [fine]
+
+
+@pytest.mark.parametrize("draw", [guided, matted])
+def test_a_matte_follows_the_edges_of_the_picture(draw):
+    image = torch.full((1, 3, 120, 160), 0.2)
+    image[..., 70:] = 0.8
+    plane = torch.zeros(1, 1, 30, 40)
+    plane[..., 18:] = 1  # half a step of the small plane beside the edge
+    plane = torch.nn.functional.avg_pool2d(plane, 5, 1, 2, count_include_pad=False)
+    found = draw(image, plane)
+    assert found.shape == (1, 1, 120, 160)
+    assert found[..., :62].max() < 0.1 and found[..., 80:].min() > 0.9
+    assert found[0, 0, 60, 72] - found[0, 0, 60, 67] > 0.5
+
+
+def test_the_first_frame_of_a_film_without_any_is_named():
+    lines = []
+    masker = opened(SkyMasker, lines.append)
+    item = Item(0, Path("in/p.mp4"), Path("in"), Path("out"))
+    pixels = np.full((40, 60, 3), 90, np.uint8)
+    images = torch.full((1, 3, 40, 60), 90 / 255)
+    masker.mask(Batch(images, item), [Frame(pixels, index=6, time_base=Fraction(1, 25))])
+    assert lines == ["p.mp4: frame 7: there is no sky in it, so the mask is empty"]
 
 
 # -- what is found -----------------------------------------------------------------------------
@@ -141,16 +213,10 @@ def test_the_finder_runs_in_half_precision_pictures_too():
 
 
 class TestPerson(MaskerContract):
+    """Subject and sky differ by the plane only."""
+
     component = PersonMasker
 
 
 class TestFaces(MaskerContract):
     component = FacesMasker
-
-
-class TestSubject(MaskerContract):
-    component = SubjectMasker
-
-
-class TestSky(MaskerContract):
-    component = SkyMasker

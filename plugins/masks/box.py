@@ -33,7 +33,7 @@ class Box:
 
     @classmethod
     def parse(cls, text: str) -> Box:
-        """Raises UsageError for what is no box, or one that lies in no picture."""
+        """Raises UsageError if this is not a box, or lies outside any picture."""
         found = [_NUMBER.fullmatch(part.strip()) for part in text.split(",")]
         numbers = [(float(match[1]), bool(match[2])) for match in found if match]
         if len(found) != 4 or len(numbers) != 4:
@@ -75,7 +75,7 @@ class BoxOptions(Options):
     box: str | None = option(None, HELP, metavar="X,Y,W,H")
 
     def check(self) -> None:
-        """Raises UsageError for what is no box."""
+        """Raises UsageError if this is not a box."""
         if self.box is not None:
             Box.parse(self.box)
 

@@ -32,7 +32,7 @@ NAMES = (
     "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
     "tvmonitor",
 )  # fmt: skip
-"""What the networks tell apart: the classes of Pascal VOC, in their order; 0 is none of them."""
+"""What the networks distinguish: the classes of Pascal VOC, in their order; 0 is none of them."""
 _BUILDERS = {
     "lraspp": "lraspp_mobilenet_v3_large",
     "deeplabv3-mobilenet": "deeplabv3_mobilenet_v3_large",
@@ -44,7 +44,6 @@ _SIDE = 520
 """Shorter side of the pictures that they were trained on."""
 _PIXELS = 1 << 19
 """Pixels of the reduced picture in which the mask is moved to edges: half a megapixel."""
-_RADIUS = 8
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -149,11 +148,11 @@ class ClassesMasker(PlaneMasker):
         found = shares[:, places].sum(1, keepdim=True)
         found = interpolate(found, (height, width), mode="bilinear", antialias=True)
         plane = found[0, 0].clamp(0, 1).cpu().numpy()
-        return refined(plane, small, frame, _RADIUS)[None]
+        return refined(plane, frame)[None]
 
 
 def _load(network: str, path: Path) -> torch.nn.Module:
-    """The network with the weights in a file. Raises SetupError if they are not its own."""
+    """The network with the weights in a file. Raises SetupError if they are for another."""
     import torch
     from torchvision.models import segmentation
 
@@ -169,10 +168,10 @@ def _load(network: str, path: Path) -> torch.nn.Module:
             tensors = load_file(path)
         else:
             tensors = torch.load(path, map_location="cpu", weights_only=True)
-        # The second head was of use in training only.
+        # The second head is used in training only.
         tensors = {k: v for k, v in tensors.items() if not k.startswith("aux_classifier.")}
         model.load_state_dict(tensors)
-    except Exception as error:  # torch and pickle raise anything for a file that is none of theirs
+    except Exception as error:  # torch and pickle raise anything for a file they did not write
         reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
         raise SetupError(f"{path} holds no weights of {network}: {reason[0]}") from error
     return model.eval()

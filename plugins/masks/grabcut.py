@@ -18,8 +18,6 @@ _PIXELS = 1 << 18
 """Pixels of the reduced picture that is cut: a quarter of a megapixel."""
 _LEAST = 25
 """Pixels inside and outside of the box that the color models of GrabCut are made of, at least."""
-_RADIUS = 6
-"""Pixels of the reduced picture within which the cut is moved to the edges of the whole one."""
 
 
 class GrabCutOptions(Options):
@@ -30,7 +28,7 @@ class GrabCutOptions(Options):
     iterations: int = option(5, "Rounds of cutting and learning the colors.", min=1, max=50)
 
     def check(self) -> None:
-        """Raises UsageError for what is no box."""
+        """Raises UsageError if this is not a box."""
         Box.parse(self.box)
 
 
@@ -72,4 +70,4 @@ class GrabCutMasker(PlaneMasker):
         cv2.setRNGSeed(0)  # its clusters begin at random
         cv2.grabCut(small, cut, None, *models, self.options.iterations, cv2.GC_INIT_WITH_MASK)  # type: ignore[call-overload]
         found = (cut == cv2.GC_PR_FGD).astype(np.float32)
-        return (refined(found, small, frame, _RADIUS) * box)[None]
+        return (refined(found, frame) * box)[None]

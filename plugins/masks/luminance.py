@@ -39,7 +39,7 @@ class LuminanceOptions(Options):
     )
 
     def check(self) -> None:
-        """Raises UsageError for what is no range."""
+        """Raises UsageError if this is not a range."""
         _bounds(self.lightness)
 
 

@@ -16,12 +16,10 @@ if TYPE_CHECKING:
 
 _SIDE = 480
 """Longer side of the reduced frames in which motion is looked for."""
-_RADIUS = 4
-"""Pixels of the reduced frame within which the mask is moved to the edges of the whole one."""
 _GRID = 4
-"""Every so many pixels the motion counts for that of the background."""
+"""The background's motion is fitted to every so many pixels."""
 _ROUNDS = 20
-"""Rounds in which what moves otherwise loses its weight."""
+"""Rounds of the fit, in which what moves differently loses its weight."""
 
 
 class MotionOptions(Options):
@@ -70,7 +68,7 @@ class MotionMasker(PlaneMasker):
         self._item, self._last, self._planes = item, None, None
 
     def planes(self, item: Item, frame: Frame) -> NDArray[np.float32]:
-        """Raises ItemError for frames that do not come one after the other."""
+        """Raises ItemError for frames out of order."""
         import numpy as np
 
         if item != self._item:
@@ -88,7 +86,7 @@ class MotionMasker(PlaneMasker):
         self._planes = np.zeros((1, *frame.pixels.shape[:2]), np.float32)
         if before is not None and before.pixels.shape == small.shape:
             found = self._moving(Frame(small), before)
-            self._planes[0] = refined(found, small, frame, _RADIUS)
+            self._planes[0] = refined(found, frame)
         self._item, self._last = item, Frame(small, index=frame.index)
         return self._planes
 
@@ -99,7 +97,7 @@ class MotionMasker(PlaneMasker):
         return shrink(frame.pixels, _SIDE)
 
     def _moving(self, frame: Frame, before: Frame) -> NDArray[np.float32]:
-        """How much each pixel moves otherwise than the background, H W in [0, 1]."""
+        """How much each pixel moves differently from the background, H W in [0, 1]."""
         import numpy as np
 
         flow = self._flow.flow(frame, before)[0].permute(1, 2, 0).numpy()
@@ -111,7 +109,7 @@ class MotionMasker(PlaneMasker):
 def _background(flow: NDArray[np.float32]) -> NDArray[np.float32]:
     """The motion H W 2 of most of the picture, as pans, turns and zooms of a camera make it.
 
-    An affine motion, fitted again and again while what moves otherwise loses its weight.
+    An affine motion, fitted again and again while what moves differently loses its weight.
     """
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""What maskers share that find their masks frame by frame, on the CPU."""
+"""What maskers share that find their masks frame by frame."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class PlaneMasker(Masker):
-    """Returns what :meth:`planes` finds in each frame."""
+    """Returns what :meth:`planes` finds in each frame, and reports where that is nothing."""
 
     nothing: str = ""
-    """What to say, once an item, where nothing was found in a frame; empty: nothing."""
+    """What is reported, once an item, where nothing was found in a frame; empty: nothing is."""
 
     def __init__(self, options: Any) -> None:
         super().__init__(options)
@@ -37,7 +37,19 @@ class PlaneMasker(Masker):
         import torch
 
         found = [self.planes(batch.item, frame) for frame in frames]
-        if self.nothing and self._told != batch.item and not all(planes.any() for planes in found):
-            self._told = batch.item
-            self._log(f"{batch.item.relative}: {self.nothing}")
+        self._report_empty(batch.item, frames, [bool(planes.any()) for planes in found])
         return torch.from_numpy(np.stack(found)).to(batch.images.device)
+
+    def _report_empty(self, item: Item, frames: Sequence[Frame], found: Sequence[bool]) -> None:
+        """Report the first frame of an item in which nothing was found."""
+        if not self.nothing or self._told == item or all(found):
+            return
+        self._told = item
+        frame = frames[found.index(False)]
+        where = f"frame {frame.index + 1}: " if of_film(frame) else ""
+        self._log(f"{item.relative}: {where}{self.nothing}")
+
+
+def of_film(frame: Frame) -> bool:
+    """Whether a frame is one of a film: those of photos have no time."""
+    return frame.time_base is not None

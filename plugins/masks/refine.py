@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING, cast
 
 from stylepipe import Frame
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from numpy.typing import NDArray
 
+_REACH = 0.012
+"""Within this part of the picture's short side the mask is moved to edges."""
 _EPS = 1e-4
-"""Variance of the lightness, in [0, 1], from which an edge of the picture is one of the mask."""
-_SLACK = 0.05
+"""Variance of the colors, in [0, 1], from which an edge of the picture is one of the mask."""
+_SLACK = 0.1
 """What is nearer to 0 or 1 is 0 or 1: the filter leaves faint traces far from any edge."""
 
 
@@ -28,39 +32,29 @@ def reduced(frame: Frame, max_pixels: int) -> NDArray[np.uint8]:
     return eight_bits(cv2.resize(frame.pixels, size, interpolation=cv2.INTER_AREA))
 
 
-def refined(plane: NDArray[np.float32], small: NDArray[np.uint8], frame: Frame, radius: int
-            ) -> NDArray[np.float32]:  # fmt: skip
-    """The mask h w in [0, 1] of ``small``, h w 3, in the size of the frame, along its edges.
-
-    The fast guided filter: what ties mask and lightness together within ``radius`` pixels is found
-    in the reduced picture, and applied to the whole one (He & Sun 2015).
-    """
-    import cv2
-    import numpy as np
+def refined(plane: NDArray[np.float32], frame: Frame) -> NDArray[np.float32]:
+    """A mask h w in [0, 1], in the size of the frame, H W, along its edges."""
+    import torch
 
     from stylepipe.temporal.warp import eight_bits
 
-    def mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
-        side = 2 * radius + 1
-        smooth = cv2.blur(values, (side, side), borderType=cv2.BORDER_REFLECT)
-        return cast("NDArray[np.float32]", smooth)
-
-    height, width = frame.pixels.shape[:2]
-    guide = _lightness(small)
-    level, share = mean(guide), mean(plane)
-    slope = (mean(guide * plane) - level * share) / (mean(guide * guide) - level**2 + _EPS)
-    offset = share - slope * level
-    line = cv2.resize(
-        np.dstack([mean(slope), mean(offset)]), (width, height), interpolation=cv2.INTER_LINEAR
-    )
-    whole = line[..., 0] * _lightness(eight_bits(frame.pixels)) + line[..., 1]
-    return cast("NDArray[np.float32]", ((whole - _SLACK) / (1 - 2 * _SLACK)).clip(0, 1))
+    image = torch.from_numpy(eight_bits(frame.pixels)).permute(2, 0, 1)[None].float() / 255
+    with torch.no_grad():
+        found = guided(image, torch.from_numpy(plane)[None, None])
+    return cast("NDArray[np.float32]", found[0, 0].numpy())
 
 
-def _lightness(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Gray H W in [0, 1] of a picture H W 3 in 8 bits."""
-    import cv2
-    import numpy as np
+def guided(image: torch.Tensor, plane: torch.Tensor, reach: float = _REACH) -> torch.Tensor:
+    """image N 3 H W, plane N 1 h w, both in [0, 1], to N 1 H W: the plane, along the picture's
+    edges (He, Sun and Tang, "Guided Image Filtering", 2010), which it follows within ``reach`` of
+    the short side.
 
-    gray: NDArray[np.float32] = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    return gray / np.float32(255)
+    What ties mask and colors together is found in a copy as small as the plane, and applied to the
+    whole picture (He and Sun, "Fast Guided Filter", 2015).
+    """
+    from stylepipe.nst.guided import fast_guided_filter
+
+    side = min(image.shape[2:])
+    step = max(1, ceil(side / min(plane.shape[2:])))
+    found = fast_guided_filter(image, plane, max(2, round(reach * side)), _EPS, step)
+    return found.sub_(_SLACK).div_(1 - 2 * _SLACK).clamp_(0, 1)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from pathlib import Path
+from typing import ClassVar
+from weakref import ReferenceType, WeakValueDictionary, ref
 
 import cv2
 import numpy as np
@@ -11,12 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from stylepipe import SetupError
+from stylepipe import Context, SetupError
 from stylepipe.encoders import open_encoder
 from stylepipe.nst.files import check_digest, read_file
 
+from ..masks.refine import guided
 from .network import LAYERS, PLANES, MatteNetwork, network_of, working_size
-from .refine import refined
+from .refine import matted
 
 FILE = Path(__file__).with_name("mattes.safetensors")
 PIXELS = 288 * 288
@@ -33,7 +37,24 @@ MARGIN = 1.15
 class Finder:
     """The network at work on a device. Raises SetupError if its file is damaged."""
 
+    _shared: ClassVar[MutableMapping[int, Finder]] = WeakValueDictionary()
+
+    @classmethod
+    def shared(cls, context: Context) -> Finder:
+        """The one finder of all maskers that were opened with a context, so of a session, whose
+        maskers take turns. It lasts as long as one of them holds it.
+        """
+        finder = cls._shared.get(id(context))
+        if finder is None:
+            finder = cls._shared[id(context)] = cls(context.device.torch)
+            finder._context = context  # no other context has its id while the finder lasts
+        return finder
+
     def __init__(self, device: torch.device) -> None:
+        self._context: Context | None = None
+        self._seen: tuple[ReferenceType[Tensor], int] | None = None
+        """The pictures that were looked at last, and their version."""
+        self._planes = torch.empty(0)
         self._encoder = open_encoder("compact", device=device)
         try:
             tensors, about = read_file(FILE, "matte network", "stylepipe-mattes", "1")
@@ -44,32 +65,40 @@ class Finder:
 
     @torch.no_grad()
     def probabilities(self, images: Tensor) -> Tensor:
-        """N 3 H W in [0, 1] to N 4 h w in [0, 1], small, in the order of PLANES."""
+        """N 3 H W in [0, 1] to N 4 h w in [0, 1], small, in the order of PLANES.
+
+        Of the same tensor, unchanged, the answer is remembered: several things are asked for.
+        """
+        if self._seen and self._seen[0]() is images and self._seen[1] == images._version:
+            return self._planes
         height, width = images.shape[2:]
         size = working_size(height, width, PIXELS)
         smaller = size[0] * size[1] < height * width
         small = F.interpolate(images.float(), size, mode="bilinear", antialias=smaller)
         logits: Tensor = self._network(self._encoder(small, LAYERS))[0]
-        return logits.sigmoid()
+        self._seen, self._planes = (ref(images), images._version), logits.sigmoid()
+        return self._planes
 
-    def matte(self, images: Tensor, name: str) -> Tensor:
-        """The matte N 1 H W in [0, 1] of one of PLANES; 0 where there is none of it."""
+    @torch.no_grad()
+    def matte(self, images: Tensor, name: str, fine: bool = True) -> Tensor:
+        """The matte N 1 H W in [0, 1] of one of PLANES; 0 where there is none of it.
+
+        ``fine``: decide hair by closed-form matting.
+        """
         small = self.probabilities(images)[:, PLANES.index(name)]
         clean = np.stack([_sure(plane) for plane in small.cpu().numpy()])
         if name == "faces":
-            size = images.shape[2:]
-            return torch.from_numpy(np.stack([_ellipses(p, *size) for p in clean]))[:, None].to(
-                images
-            )
+            drawn = np.stack([_ellipses(plane, *images.shape[2:]) for plane in clean])
+            return torch.from_numpy(drawn)[:, None].to(images)
         planes = torch.from_numpy(clean)[:, None].to(images)
-        found = [_matte(images[n : n + 1], planes[n : n + 1]) for n in range(len(images))]
+        found = [_matte(images[n : n + 1], planes[n : n + 1], fine) for n in range(len(images))]
         return torch.cat(found)
 
 
-def _matte(image: Tensor, plane: Tensor) -> Tensor:
+def _matte(image: Tensor, plane: Tensor, fine: bool) -> Tensor:
     if not plane.any():
         return image.new_zeros(1, 1, *image.shape[2:])
-    return refined(image, plane)
+    return matted(image, plane) if fine else guided(image, plane)
 
 
 def _sure(plane: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -103,8 +132,16 @@ def _ellipses(plane: NDArray[np.float32], height: int, width: int) -> NDArray[np
         x, y = moments["m10"] / moments["m00"], moments["m01"] / moments["m00"]
         spread = 2 * np.sqrt(np.array([moments["mu20"], moments["mu02"]]) / moments["m00"]) + 0.5
         across, along = MARGIN * spread * (wide, high)
-        rows = (np.arange(height, dtype=np.float32)[:, None] + 0.5 - (y + 0.5) * high) / along
-        columns = (np.arange(width, dtype=np.float32) + 0.5 - (x + 0.5) * wide) / across
-        away = np.sqrt(rows**2 + columns**2)
-        np.maximum(drawn, np.clip((1.25 - away) / 0.5, 0, 1), out=drawn)
+        top, rows = _across(height, (y + 0.5) * high, along)
+        left, columns = _across(width, (x + 0.5) * wide, across)
+        away = np.sqrt(rows[:, None] ** 2 + columns**2)
+        near = drawn[top : top + len(rows), left : left + len(columns)]
+        np.maximum(near, np.clip((1.25 - away) / 0.5, 0, 1), out=near)
     return drawn
+
+
+def _across(length: int, center: float, radius: float) -> tuple[int, NDArray[np.float32]]:
+    """The first pixel of a side that an ellipse reaches, and how far from its center it and those
+    after it lie, in radii."""
+    first, stop = max(0, int(center - 1.25 * radius)), min(length, int(center + 1.25 * radius) + 1)
+    return first, (np.arange(first, stop, dtype=np.float32) + np.float32(0.5 - center)) / radius

@@ -9,7 +9,7 @@ import click
 
 from stylepipe.cli.flags import Flag
 from stylepipe.cli.run import RunCommand, Tables
-from stylepipe.errors import UsageError
+from stylepipe.errors import SetupError, UsageError
 from stylepipe.job import Job
 from stylepipe.verbs import VERBS
 
@@ -28,8 +28,8 @@ HELP = f"""\
 Each photo becomes a gray PNG of its name and sub-folder, white where a run would paint, and each
 film a folder of them; where there are regions, a map in flat colors, with a legend.toml of their
 names.
-Beside the output lies a sheet of all, PATH-overlay.jpg. Edit the masks, and give them back.
-Of a preset [mask] and [input] count.
+Beside the output lies a sheet of all, PATH-overlay.jpg. Edit the masks, and pass them to --mask.
+Of a preset, [mask], [region] and [input] count.
 
 \b
 Examples:
@@ -80,11 +80,17 @@ class MasksCommand(RunCommand):
         from stylepipe.mask_job import write_legend
         from stylepipe.overlay import sheet_path, write_sheet
 
-        if legend := write_legend(job):
-            report.log(f"names of the regions: {legend}")
         path = sheet_path(job.output)
-        if count := write_sheet(job, path):
-            report.log(f"overlay of {count} picture{'s' * (count > 1)}: {_short(path)}")
+        try:
+            if legend := write_legend(job):
+                report.log(f"names of the regions: {legend}")
+            if count := write_sheet(job, path):
+                report.log(f"overlay of {count} picture{'s' * (count > 1)}: {_short(path)}")
+        except OSError as error:
+            raise SetupError(
+                f"the masks are written, but not what goes with them: {error.strerror or error}: "
+                f"{error.filename or path}"
+            ) from error
 
 
 def _counts(table: str, key: str) -> bool:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class _PlainSink(Sink):
-    """Passes on the pixels, in 8 bits; what the photo had beside them is no part of a mask."""
+    """Writes the pixels alone, in 8 bits: the photo's metadata is not part of a mask."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
@@ -45,7 +45,7 @@ class _Masks(Writer):
         self._gray = gray
 
     def open(self, context: Context) -> None:
-        """Nothing is reported as left out: nobody misses sound in a mask."""
+        """Report nothing as left out: a mask needs no sound."""
 
     def open_sink(self, item: Item, info: Info, path: Path, work: Path) -> Sink:
         return _PlainSink(super().open_sink(item, info, path, work))
