@@ -198,9 +198,9 @@ def _blurred(values: torch.Tensor) -> torch.Tensor:
     """n n n C, each point mixed with its neighbors along each axis, 1 2 1."""
     for axis in range(3):
         last = values.shape[axis] - 1
-        places = torch.arange(last + 1)
-        below = values.index_select(axis, (places - 1).clamp_min(0))
-        above = values.index_select(axis, (places + 1).clamp_max(last))
+        first, final = values.narrow(axis, 0, 1), values.narrow(axis, last, 1)
+        below = torch.cat([first, values.narrow(axis, 0, last)], axis)
+        above = torch.cat([values.narrow(axis, 1, last), final], axis)
         values = (below + 2 * values + above) / 4
     return values
 
