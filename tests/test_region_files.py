@@ -86,7 +86,7 @@ def test_an_empty_folder_is_refused_before_anything_is_opened(tmp_path, flag, mo
     job = ["run", str(tmp_path / "photo.png"), "-o", str(tmp_path / "out.png"), "-s", "scream"]
     assert main.run([*job, f"--{flag}", str(tmp_path / "empty")]) == 2
     assert "holds no pictures" in capsys.readouterr().err
-    assert main.run([*job, "--preset", "subject"]) == 2
+    assert main.run([*job, "--mask", "files"]) == 2
     assert "need a path" in capsys.readouterr().err
 
 
