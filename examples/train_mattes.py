@@ -56,6 +56,7 @@ class Material:
     """The photos of a folder, and what is known of each."""
 
     def __init__(self, folder: Path, often: str) -> None:
+        """``often``: a pattern of the people's photos that are half of all seen."""
         held_out = set(_lines(folder / "held_out.txt"))
         photos = sorted((folder / "photos").iterdir())
         self._photos = {p.stem: p for p in photos if p.stem not in held_out}
@@ -67,6 +68,7 @@ class Material:
         chosen = [n for n in self.people if fnmatch(n, often)]
         self.people += chosen * max(0, len(self.people) // max(1, len(chosen)) - 2)
         self.empty = [n for n in self._photos if n in self._none[PERSON]]
+        self.things = [[n for n in self._photos if n in self._masks[i]] for i in (SUBJECT, SKY)]
         both = {*self.people, *self.empty}
         self.others = [n for n in self._photos if n not in both and any(n in x for x in labeled)]
 
@@ -92,14 +94,18 @@ def _lines(file: Path) -> list[str]:
 class Maker:
     """Makes training pictures: photos as they are, people pasted elsewhere, places without any."""
 
-    def __init__(self, material: Material, seed: int) -> None:
+    def __init__(self, material: Material, seed: int, things: float) -> None:
+        """``things``: how many of the pictures show a subject or a sky, 0 to 1."""
+        self._things = things if all(material.things) else 0.0
         self._all, self._random = material, random.Random(seed)
         self._noise = np.random.default_rng(seed)
 
     def sample(self, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """3 S S and 4 S S in [0, 1], and which of the planes are known."""
         chance = self._random.random()
-        if chance < 0.48 or not self._all.empty:
+        if self._random.random() < self._things:
+            picture, planes, known = self._thing(side)
+        elif chance < 0.48 or not self._all.empty:
             picture, planes, known = self._photo(side)
         elif chance < 0.70:
             picture, planes, known = self._pasted(side)
@@ -140,6 +146,12 @@ class Maker:
             picture = self._with_nobody(picture)
             known = known * (1, 1, 0, 0)
         return picture, planes, known
+
+    def _thing(self, side: int) -> Sample:
+        r = self._random
+        photo, planes, known = self._all[r.choice(r.choice(self._all.things))]
+        scale = side / min(photo.shape[:2]) * r.uniform(0.7, 1.5)
+        return *self._turned(photo, planes, side, scale, self._middle(photo)), known
 
     def _pasted(self, side: int) -> Sample:
         r = self._random
@@ -274,10 +286,10 @@ def loss(logits: Tensor, presence: Tensor, planes: Tensor, known: Tensor) -> Ten
     return ((entropy + 0.5 * dice + 0.1 * seen) * weights).sum() / len(planes)
 
 
-def make(material: Material, seed: int, large: Synchronized[int], made: Any) -> None:
+def make(material: Material, seed: int, things: float, large: Synchronized[int], made: Any) -> None:
     """Fill a queue with batches, in a process of its own."""
     cv2.setNumThreads(1)
-    maker, r = Maker(material, seed), random.Random(seed)
+    maker, r = Maker(material, seed, things), random.Random(seed)
     while True:
         count, sides = LARGE if large.value else SMALL
         side = r.choice(sides)
@@ -293,6 +305,7 @@ def main() -> None:
     parser.add_argument(
         "--often", default="", metavar="PATTERN", help="photos of people that are half of all seen"
     )
+    parser.add_argument("--things", type=float, default=0.3, help="part with subjects and skies")
     parser.add_argument("--rate", type=float, default=2e-3, help="largest learning rate")
     parser.add_argument("--init", type=Path, help="a network to start from instead")
     parser.add_argument("--small", type=float, default=SMALL_PART, help="part with small pictures")
@@ -328,7 +341,9 @@ def main() -> None:
     context = multiprocessing.get_context("fork")
     large, made = context.Value("i", 0), context.Queue(6)
     seed = args.seed + first
-    context.Process(target=make, args=(material, seed, large, made), daemon=True).start()
+    context.Process(
+        target=make, args=(material, seed, args.things, large, made), daemon=True
+    ).start()
     began, running = time.time(), 0.0
     for step in range(first, args.steps):
         large.value = int(step >= args.small * args.steps)
