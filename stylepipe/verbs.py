@@ -3,6 +3,8 @@
 VERBS = {
     "run": "Stylize photos, folders of photos and videos.",
     "masks": "Write masks as pictures, to look at or edit before a long run.",
+    "sheet": "Show photos in every style, or in many settings, on one sheet.",
+    "sweep": "Try every combination of settings, and show and measure the results.",
     "train": "Train a style of your own.",
     "styles": "List the styles at hand.",
     "presets": "List, show and validate presets.",

@@ -1,0 +1,133 @@
+"""``stylepipe sweep``: every combination of settings over photos, measured, on one page."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from stylepipe.cli.app import app_of
+from stylepipe.cli.flags import machine_flags, verbosity_flags
+from stylepipe.cli.varied import counted, variants_of, varied_options
+from stylepipe.errors import ItemError, SetupError, UsageError
+from stylepipe.job import Job
+from stylepipe.stdio import is_terminal, printable, tell
+from stylepipe.verbs import VERBS
+
+HELP = f"""\
+{VERBS["sweep"]}
+
+Each combination is a run of its own, in a folder of its own below the output: run the same command
+again to resume, or with more values to add them. index.html shows and sorts all of them; sheet.jpg,
+table.csv and table.json hold the same.
+
+\b
+Examples:
+  stylepipe sweep photo.jpg -o study --style painting.jpg --preset default \\
+      --vary stylizer.use=adain,wct --vary stylizer.strength=0.5,1
+  stylepipe sweep photos -o study --set stylizer.use=gatys --style painting.jpg \\
+      --vary stylizer.steps=50,150 --vary stylizer.content_weight=0.1,0.4
+"""
+
+
+@click.command("sweep", help=HELP, short_help=VERBS["sweep"])
+@varied_options
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="The folder of the study.",
+)
+@click.option(
+    "--reference",
+    metavar="FILE",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A picture that results are compared with (mse, psnr, ssim, perceptual), instead of each "
+    "photo.",
+)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N inputs.")
+@click.option("--overwrite", is_flag=True, help="Replace results that other settings made.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    inputs: tuple[Path, ...],
+    output: Path,
+    styles: tuple[str, ...],
+    vary: tuple[str, ...],
+    preset: str,
+    sets: tuple[str, ...],
+    reference: Path | None,
+    limit: int | None,
+    overwrite: bool,
+    device: str,
+    precision: str,
+    memory: int | None,
+    verbose: int,
+    quiet: bool,
+) -> int:
+    app = app_of(ctx)
+    app.warn_of_broken()
+    from tqdm import tqdm
+
+    from stylepipe.encoders import open_encoder
+    from stylepipe.memory import tune_allocator
+    from stylepipe.pictures import read_picture
+    from stylepipe.studies.measures import Judge, absent
+    from stylepipe.studies.sweep import check_output, measure, run_variants, write_results
+
+    check_output(output)
+    variants = variants_of(app.plugins, preset, sets, styles, vary, {})
+    try:
+        beside = None if reference is None else read_picture(reference)
+    except ItemError as error:
+        raise UsageError(f"--reference: {error}") from error
+    job = Job(
+        inputs=inputs,
+        output=output,
+        settings=variants[0][1],
+        device=device,
+        precision=precision,
+        memory=memory,
+        overwrite=overwrite,
+        limit=limit,
+    )
+
+    def log(line: str) -> None:
+        if not quiet:
+            tell(printable(line))
+
+    tune_allocator()
+    done = []
+    hidden = quiet or not is_terminal(sys.stderr)
+    judge = Judge(open_encoder("auto"))
+    runs = run_variants(job, variants, app.plugins, log)
+    try:
+        for (_, settings), one in tqdm(
+            zip(variants, runs, strict=True), total=len(variants), unit="variant", disable=hidden
+        ):
+            measure(one, settings, judge, beside)
+            done.append(one)
+    except KeyboardInterrupt:
+        log(f"interrupted; {len(done)} of {counted(len(variants), 'variant')} are done. Run the "
+            "same command again to resume")  # fmt: skip
+        return 130
+    note = f"Judged by {judge.title}, on pictures of at most 512 px."
+    missing = absent()
+    try:
+        write_results(output, done, " ".join([note, *missing]))
+    except OSError as error:
+        raise SetupError(f"cannot write into {output}: {error.strerror or error}") from error
+    for line in missing:
+        log(line)
+    failed = sum(len(one.failures) for one in done)
+    log(
+        f"{output / 'index.html'}: {counted(len(done), 'variant')} of "
+        f"{counted(len(done[0].items), 'photo')}" + (f", {failed} failed" if failed else "")
+    )
+    return 1 if failed else 0
+
+
+command.params += [*machine_flags(), *verbosity_flags()]

@@ -1,0 +1,96 @@
+"""What ``sheet``, ``sweep`` and ``compare`` share: a preset, and the settings that are varied."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stylepipe.cli.run import parse_sets
+from stylepipe.components import Stylizer
+from stylepipe.errors import UsageError
+from stylepipe.presets import draft, tables_of
+
+if TYPE_CHECKING:
+    from stylepipe.job import Settings
+    from stylepipe.plugins import Plugins
+    from stylepipe.presets import Draft
+    from stylepipe.studies.variants import Tables, Variant
+
+Decorated = Callable[..., Any]
+
+
+def varied_options(command: Decorated) -> Decorated:
+    """The flags that say what is shown: ``--style``, ``--vary``, ``--preset``, ``--set``."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+_OPTIONS = (
+    click.argument(
+        "inputs", nargs=-1, required=True, metavar="PHOTO...", type=click.Path(path_type=Path)
+    ),
+    click.option(
+        "-s",
+        "--style",
+        "styles",
+        multiple=True,
+        metavar="STYLE",
+        help="A style to show: a bundled name or a file; repeatable.  [default: all that are "
+        "bundled]",
+    ),
+    click.option(
+        "--vary",
+        multiple=True,
+        metavar="TABLE.KEY=VALUE,...",
+        help="An option and the values to show, such as stylizer.strength=0.5,1; repeatable, for "
+        "all combinations. [A,B] is one value that is a list.",
+    ),
+    click.option(
+        "-p", "--preset", default="default", metavar="NAME|FILE", help="What to start from."
+    ),
+    click.option(
+        "--set", "sets", multiple=True, metavar="TABLE.KEY=VALUE", help="Set any key; repeatable."
+    ),
+)
+
+
+def variants_of(
+    plugins: Plugins,
+    preset: str,
+    sets: Sequence[str],
+    styles: Sequence[str],
+    vary: Sequence[str],
+    fixed: Tables,
+) -> list[tuple[Variant, Settings]]:
+    """Every combination with its settings; ``fixed`` goes over the preset. Raises UsageError."""
+    from stylepipe.studies.variants import Dimension, dimension, grid
+
+    known = tables_of(plugins)
+    base = draft(plugins, preset, parse_sets(sets, known=known), os.environ)
+    base = base.over(plugins, fixed)
+    varied = [dimension(text, known) for text in vary]
+    names = {(d.table, d.key) for d in varied}
+    if styles:
+        if ("stylizer", "style") in names:
+            raise UsageError("--style and --vary stylizer.style say the same; leave one out")
+        varied.insert(0, Dimension("stylizer", "style", tuple([name] for name in styles)))
+    elif not vary and (bundled := [info.name for info in _stylizer(base).styles()]):
+        varied = [Dimension("stylizer", "style", tuple([name] for name in bundled))]
+    origin = "--vary" if vary else "--style"
+    return [(v, base.over(plugins, v.tables, origin).settings()) for v in grid(varied)]
+
+
+def _stylizer(base: Draft) -> type[Stylizer]:
+    (cls,) = base.components["stylizer"]
+    assert issubclass(cls, Stylizer)
+    return cls
+
+
+def counted(number: int, word: str) -> str:
+    """``1 photo``, ``2 photos``."""
+    return f"{number} {word}{'s' * (number != 1)}"

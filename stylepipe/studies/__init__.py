@@ -1,0 +1,1 @@
+"""Many paintings side by side: variants of settings, contact sheets, and pages."""

@@ -1,0 +1,252 @@
+"""How near a painting comes to its style, and how much of the photo it keeps, in figures.
+
+No one figure says whether a picture is good. Doing nothing keeps all of the content, and a copy of
+the painting has all of its style: they are read together.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+
+    from stylepipe.nst.encoders import Encoder
+
+Picture = NDArray[np.uint8]
+"""HxWx3, RGB."""
+JUDGED = 512
+"""Longest side in pixels of what the encoder compares."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One figure."""
+
+    name: str
+    better: str
+    """``lower`` or ``higher``."""
+    meaning: str
+
+
+MEASURES = (
+    Measure(
+        "style_distance",
+        "lower",
+        "squared error of the encoder's Gram matrices over those of the painting, mean of its "
+        "layers for style; lower is nearer to the painting",
+    ),
+    Measure(
+        "content_distance",
+        "lower",
+        "squared error of the encoder's features over the photo's own, at its layer for content; "
+        "lower keeps more of the photo, and doing nothing has 0",
+    ),
+    Measure(
+        "color_distance",
+        "lower",
+        "2-Wasserstein distance, in Oklab, of normal distributions fitted to the colors of the "
+        "result and of the painting",
+    ),
+    Measure(
+        "sharpness",
+        "higher",
+        "variance of the 3x3 Laplacian of the 8-bit luminance over the photo's; blur lowers it, "
+        "grain lifts it",
+    ),
+    Measure(
+        "perceptual",
+        "lower",
+        "distance of LPIPS (Zhang et al. 2018, eq. 1) to the reference, or else the photo, without "
+        "its calibrated weights: squared differences of features of length 1, sum of the layers",
+    ),
+    Measure(
+        "mse",
+        "lower",
+        "mean squared difference to the reference, or else the photo, RGB in [0, 1]",
+    ),
+    Measure("psnr", "higher", "-10 log10 of the mse, in dB"),
+    Measure(
+        "ssim",
+        "higher",
+        "structural similarity (Wang et al. 2004) to the reference, or else the photo, mean of RGB "
+        "in Gaussian windows of 1.5 px, K 0.01 and 0.03",
+    ),
+)
+
+
+def fitted(picture: Picture, like: Picture) -> Picture:
+    """Scaled to the other's size."""
+    if picture.shape == like.shape:
+        return picture
+    size = like.shape[1], like.shape[0]
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+
+def limited(picture: Picture, side: int) -> Picture:
+    """Scaled down to no side longer than ``side``."""
+    height, width = picture.shape[:2]
+    scale = min(1.0, side / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+
+def same_area(painting: Picture, photo: Picture) -> Picture:
+    """A painting of as many pixels as the photo, in its own proportions."""
+    factor = (photo.shape[0] * photo.shape[1] / (painting.shape[0] * painting.shape[1])) ** 0.5
+    size = max(1, round(painting.shape[1] * factor)), max(1, round(painting.shape[0] * factor))
+    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    return cv2.resize(painting, size, interpolation=method)  # type: ignore[return-value]
+
+
+def sharpness(picture: Picture) -> float:
+    """Variance of the 3x3 Laplacian of the luminance, 0 to 255."""
+    return float(cv2.Laplacian(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.CV_64F).var())
+
+
+def mse(result: Picture, reference: Picture) -> float:
+    """Mean squared difference of two pictures of one size, RGB in [0, 1]."""
+    return float(np.square((result.astype(np.float64) - reference) / 255).mean())
+
+
+def psnr(result: Picture, reference: Picture) -> float:
+    """In dB; infinite for equal pictures."""
+    error = mse(result, reference)
+    return float("inf") if error == 0 else float(-10 * np.log10(error))
+
+
+def ssim(result: Picture, reference: Picture) -> float:
+    """Structural similarity of two pictures of one size, RGB in [0, 1], by torchmetrics.
+
+    Raises ImportError where that is not installed.
+    """
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    from stylepipe.nst.photos import to_tensor
+
+    own, other = (to_tensor(picture)[None] for picture in (result, reference))
+    found = structural_similarity_index_measure(own, other, data_range=1.0)
+    assert not isinstance(found, tuple)
+    return float(found)
+
+
+def color_distance(result: Picture, painting: Picture) -> float:
+    """2-Wasserstein distance of normal distributions fitted to the Oklab colors of two pictures."""
+    (mean_a, cov_a), (mean_b, cov_b) = (_colors(picture) for picture in (result, painting))
+    root = _root(cov_a)
+    cross = _root(root @ cov_b @ root)
+    squared = np.square(mean_a - mean_b).sum() + np.trace(cov_a + cov_b - 2 * cross)
+    return float(np.sqrt(max(0.0, squared)))
+
+
+def _colors(picture: Picture) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    import torch
+
+    from stylepipe.nst.oklab import oklab
+
+    small = limited(picture, JUDGED)
+    lab = oklab(torch.from_numpy(small.reshape(-1, 3).astype(np.float32) / 255)).double().numpy()
+    return lab.mean(0), np.cov(lab, rowvar=False)
+
+
+def _root(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    values, vectors = np.linalg.eigh(matrix)
+    found: NDArray[np.float64] = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    return found
+
+
+class Judge:
+    """Distances by the features of an encoder, whose title stands beside each figure."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder, self.title = encoder, encoder.title
+        self.style, self.content = list(encoder.default_style), list(encoder.default_content)
+
+    def features(self, picture: Picture) -> dict[str, torch.Tensor]:
+        """Of a picture no side of which is longer than JUDGED."""
+        import torch
+
+        from stylepipe.nst.photos import to_tensor
+
+        with torch.inference_mode():
+            found: dict[str, torch.Tensor] = self._encoder(
+                to_tensor(picture)[None], [*self.style, *self.content]
+            )
+        return found
+
+    def style_distances(self, result: Picture, painting: Picture) -> dict[str, float]:
+        """By layer. The painting is scaled to the result's area."""
+        result = limited(result, JUDGED)
+        own, wanted = self.features(result), self.features(same_area(painting, result))
+        distances = {}
+        for layer in self.style:
+            gram, target = _gram(own[layer]), _gram(wanted[layer])
+            distances[layer] = float((gram - target).square().sum() / target.square().sum())
+        return distances
+
+    def content_distances(self, result: Picture, photo: Picture) -> dict[str, float]:
+        """By layer, of pictures of one size."""
+        from stylepipe.nst.losses import content_loss
+
+        own, kept = (self.features(limited(picture, JUDGED)) for picture in (result, photo))
+        return {layer: float(content_loss(own[layer], kept[layer])[0]) for layer in self.content}
+
+    def perceptual(self, result: Picture, reference: Picture) -> float:
+        """The distance of Zhang et al., "The Unreasonable Effectiveness of Deep Features as a
+        Perceptual Metric" (2018), eq. 1, with all weights 1, of pictures of one size."""
+        own, other = (self.features(limited(picture, JUDGED)) for picture in (result, reference))
+        total = 0.0
+        for layer in self.style:
+            a, b = (f[layer].float() for f in (own, other))
+            a, b = (x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10) for x in (a, b))
+            total += float((a - b).square().sum(1).mean())
+        return total
+
+
+def _gram(features: torch.Tensor) -> torch.Tensor:
+    flat = features[0].float().flatten(1)
+    return flat @ flat.t() / flat.shape[1]
+
+
+def measured(
+    result: Picture,
+    photo: Picture,
+    judge: Judge,
+    painting: Picture | None = None,
+    reference: Picture | None = None,
+) -> dict[str, float]:
+    """The figures of MEASURES by name; style_distance and color_distance need the painting.
+
+    The result is scaled to the size of the photo, and of the reference.
+    """
+    own = fitted(result, photo)
+    found: dict[str, float] = {}
+    if painting is not None:
+        found["style_distance"] = float(
+            np.mean(list(judge.style_distances(own, painting).values()))
+        )
+    found["content_distance"] = float(np.mean(list(judge.content_distances(own, photo).values())))
+    if painting is not None:
+        found["color_distance"] = color_distance(own, painting)
+    found["sharpness"] = sharpness(own) / max(sharpness(photo), 1e-9)
+    beside = photo if reference is None else reference
+    near = fitted(result, beside)
+    found["perceptual"] = judge.perceptual(near, beside)
+    found |= {"mse": mse(near, beside), "psnr": psnr(near, beside)}
+    with suppress(ImportError):  # it is told once, by absent()
+        found["ssim"] = ssim(near, beside)
+    return found
+
+
+def absent() -> list[str]:
+    """What is not measured here, and what to install for it: a sentence each."""
+    if find_spec("torchmetrics") is None:
+        return ["ssim is left out: it needs torchmetrics (pip install 'stylepipe[measure]')"]
+    return []

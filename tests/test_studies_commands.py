@@ -1,0 +1,192 @@
+"""``stylepipe sheet`` and ``stylepipe sweep``."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stylepipe.cli import main
+
+ROOT = Path(__file__).resolve().parents[1]
+PLUGIN = ("--plugin", str(ROOT / "examples/posterize.py"))
+POSTERIZE = ("--set", "stylizer.use=posterize")
+LEVELS = "stylizer.levels=2,4"
+
+
+@pytest.fixture
+def stylepipe(tmp_path, monkeypatch, capsys):
+    """``stylepipe(*args)`` in an empty folder; returns exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(verb, *args):
+        code = main.run([verb, *map(str, args), *PLUGIN])
+        return code, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def photos(tmp_path, make_photo):
+    (tmp_path / "photos" / "trip").mkdir(parents=True)
+    make_photo("photos/a.png")
+    make_photo("photos/trip/b.png", seed=1)
+    return Path("photos")
+
+
+def pixels(path):
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+# -- sheet -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("-o", "s.gif"), "a sheet is a picture or a page, so --output ends in"),
+        (("-o", "s.png", "--vary", "stylizer.level=2"), "(did you mean 'levels'?)"),
+        (("-o", "s.png", "--vary", "stylizer.levels=2,many"), "levels"),
+        (("-o", "s.png", "--style", "x", "--vary", "stylizer.style=y"), "say the same"),
+        (("-o", "s.png", "--set", "mask.use=photos"), "is looked up by the name of a file"),
+    ],
+)
+def test_a_sheet_that_cannot_be_made_is_refused(stylepipe, photos, args, said):
+    code, _, err = stylepipe("sheet", photos, *args, *POSTERIZE)
+    assert code == 2 and said in err and not list(Path().glob("s.*"))
+
+
+def test_a_sheet_replaces_only_sheets(stylepipe, photos):
+    Path("s.png").write_bytes((photos / "a.png").read_bytes())
+    code, _, err = stylepipe("sheet", photos, "-o", "s.png", *POSTERIZE, "--vary", LEVELS)
+    assert code == 2 and "s.png is there already, and no sheet of ours" in err
+    for name in ("t.png", "t.jpg", "t.html"):
+        for _ in range(2):
+            code, _, err = stylepipe("sheet", photos, "-o", name, *POSTERIZE, "--vary", LEVELS)
+            assert code == 0, err
+        assert f"{name}: 2 variants of 2 photos" in err
+
+
+def test_a_sheet_shows_what_a_run_paints(stylepipe, photos):
+    code, _, err = stylepipe("sheet", photos / "a.png", "-o", "s.png", *POSTERIZE, "--vary", LEVELS)
+    assert code == 0, err
+    colors = set(map(tuple, pixels("s.png").reshape(-1, 3)))
+    stylepipe("run", photos / "a.png", "-o", "two.png", *POSTERIZE, "--levels", 2)
+    painted = set(map(tuple, pixels("two.png").reshape(-1, 3)))
+    assert painted <= colors
+
+
+def test_all_bundled_styles_are_shown_unless_some_are_named(stylepipe, photos):
+    code, _, err = stylepipe("sheet", photos / "a.png", "-o", "s.png", "--size", 64)
+    assert code == 0 and "s.png: 18 variants of 1 photo" in err
+    code, _, err = stylepipe("sheet", photos / "a.png", "-o", "s.png", "-s", "scream")
+    assert code == 0 and "s.png: 1 variant of 1 photo" in err
+
+
+def test_a_variant_that_fails_is_shown_in_its_place(stylepipe, photos):
+    Path("no.jpg").write_bytes(b"no picture")
+    code, _, err = stylepipe(
+        "sheet", photos / "a.png", "-o", "s.html", "-s", "no.jpg", "-s", "scream"
+    )  # fmt: skip
+    assert code == 1 and "s.html: 2 variants of 1 photo" in err and "1 failed" in err
+    html = Path("s.html").read_text()
+    assert html.count('class="failed"') == 1 and html.count('class="before p0"') == 1
+
+
+def test_photos_that_cannot_be_read_are_told_and_left_out(stylepipe, photos):
+    (photos / "c.png").write_bytes(b"no picture")
+    code, _, err = stylepipe("sheet", photos, "-o", "s.png", *POSTERIZE)
+    assert code == 0 and "c.png: " in err and "of 2 photos" in err
+    code, _, err = stylepipe("sheet", photos / "c.png", "-o", "t.png", *POSTERIZE)
+    assert code == 3 and "none of the inputs can be read" in err
+
+
+# -- sweep -------------------------------------------------------------------------------------
+
+
+def sweep(stylepipe, photos, *more):
+    return stylepipe("sweep", photos, "-o", "study", *POSTERIZE, *more)
+
+
+def test_a_sweep_leaves_a_table_a_sheet_a_page_and_the_pictures(stylepipe, photos):
+    code, _, err = sweep(stylepipe, photos, "--vary", LEVELS)
+    assert code == 0, err
+    study = Path("study")
+    lines = list(csv.DictReader((study / "table.csv").read_text().splitlines()))
+    assert [line["levels"] for line in lines] == ["2", "4"]
+    assert float(lines[0]["mse"]) > float(lines[1]["mse"]) > 0  # fewer levels, farther away
+    assert all(float(line["seconds"]) > 0 and line["failed"] == "0" for line in lines)
+    assert len(json.loads((study / "table.json").read_text())) == 2
+    for line in lines:
+        assert (study / line["folder"] / "trip" / "b.png").is_file()
+    html = (study / "index.html").read_text()
+    assert html.count("<figure") == 4 and html.count("<svg") >= 5
+    assert pixels(study / "sheet.jpg").shape[1] > 600
+
+
+def test_the_figures_are_those_of_the_pictures(stylepipe, photos):
+    from stylepipe.studies.measures import mse
+
+    sweep(stylepipe, photos / "a.png", "--vary", LEVELS)
+    for line in csv.DictReader(Path("study/table.csv").read_text().splitlines()):
+        result = pixels(Path("study", line["folder"], "a.png"))
+        assert float(line["mse"]) == pytest.approx(mse(result, pixels(photos / "a.png")))
+
+
+def test_a_sweep_resumes_and_grows(stylepipe, photos, monkeypatch):
+    from stylepipe.studies import sweep as module
+
+    begun = []
+    whole = module.run
+
+    def cut(job, *rest):
+        begun.append(job.output.name)
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+        return whole(job, *rest)
+
+    monkeypatch.setattr(module, "run", cut)
+    code, _, err = sweep(stylepipe, photos, "--vary", "stylizer.levels=2,4,8")
+    assert code == 130 and "1 of 3 variants are done. Run the same command again" in err
+    monkeypatch.setattr(module, "run", whole)
+    first = next(Path("study").glob("levels-2-*/a.png"))
+    time = first.stat().st_mtime_ns
+    assert sweep(stylepipe, photos, "--vary", "stylizer.levels=2,4,8")[0] == 0
+    resumed = Path("study/table.csv").read_text()
+    assert sweep(stylepipe, photos, "--vary", "stylizer.levels=2,4,8")[0] == 0
+    assert Path("study/table.csv").read_text() == resumed
+    assert sweep(stylepipe, photos, "--vary", "stylizer.levels=2,4,8,16")[0] == 0
+    assert first.stat().st_mtime_ns == time
+    assert len(Path("study/table.csv").read_text().splitlines()) == 5
+
+
+def test_a_cell_that_fails_is_told_and_the_others_are_there(stylepipe, photos):
+    (photos / "c.png").write_bytes((photos / "a.png").read_bytes()[:60])
+    code, _, err = sweep(stylepipe, photos, "--vary", LEVELS)
+    assert code == 1 and "c.png" in err and "2 failed" in err
+    assert Path("study/index.html").read_text().count('class="failed"') == 2
+
+
+def test_a_sweep_replaces_no_page_of_others(stylepipe, photos):
+    Path("study").mkdir()
+    Path("study/index.html").write_text("my page")
+    code, _, err = sweep(stylepipe, photos, "--vary", LEVELS)
+    assert code == 2 and "is there already, and not ours" in err
+    assert Path("study/index.html").read_text() == "my page"
+
+
+def test_results_are_compared_with_a_reference(stylepipe, photos):
+    stylepipe("run", photos / "a.png", "-o", "two.png", *POSTERIZE, "--levels", 2)
+    code, _, err = sweep(
+        stylepipe, photos / "a.png", "--vary", LEVELS, "--reference", "two.png"
+    )  # fmt: skip
+    assert code == 0, err
+    lines = list(csv.DictReader(Path("study/table.csv").read_text().splitlines()))
+    assert float(lines[0]["mse"]) == 0 < float(lines[1]["mse"])
+    assert float(lines[0]["psnr"]) == float("inf")
+    Path("no.png").write_bytes(b"no picture")
+    code, _, err = sweep(stylepipe, photos, "--vary", LEVELS, "--reference", "no.png")
+    assert code == 2 and "--reference: cannot read no.png" in err
