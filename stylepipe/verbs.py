@@ -5,6 +5,7 @@ VERBS = {
     "masks": "Write masks as pictures, to look at or edit before a long run.",
     "sheet": "Show photos in every style, or in many settings, on one sheet.",
     "sweep": "Try every combination of settings, and show and measure the results.",
+    "compare": "Show stylizers, presets or finished folders side by side, and measure them.",
     "train": "Train a style of your own.",
     "styles": "List the styles at hand.",
     "presets": "List, show and validate presets.",

@@ -190,3 +190,47 @@ def test_results_are_compared_with_a_reference(stylepipe, photos):
     Path("no.png").write_bytes(b"no picture")
     code, _, err = sweep(stylepipe, photos, "--vary", LEVELS, "--reference", "no.png")
     assert code == 2 and "--reference: cannot read no.png" in err
+
+
+# -- compare -----------------------------------------------------------------------------------
+
+
+def compare(stylepipe, *what):
+    return stylepipe("compare", *what, "-o", "study", "--photo", "photos")
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        (("posterise",), "'posterise' is no stylizer, no preset and no folder (did you mean"),
+        (("posterize", "posterize"), "posterize stands there twice"),
+        (("empty",), "empty has no result of any of the photos"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(stylepipe, photos, what, said):
+    Path("empty").mkdir()
+    code, _, err = compare(stylepipe, *what)
+    assert code == 2 and said in err and not Path("study").exists()
+
+
+def test_stylizers_presets_and_folders_stand_side_by_side(stylepipe, photos):
+    stylepipe("run", photos, "-o", "done", *POSTERIZE, "--format", "jpg")
+    Path("done/trip/b.jpg").unlink()
+    Path("two.toml").write_text('[stylizer]\nuse = "posterize"\nlevels = 2\n')
+    code, _, err = compare(stylepipe, "done", "posterize", "./two.toml")
+    assert code == 1 and "3 variants of 2 photos, 1 failed" in err
+    lines = list(csv.DictReader(Path("study/table.csv").read_text().splitlines()))
+    assert [line["what"] for line in lines] == ["done", "posterize", "./two.toml"]
+    assert float(lines[2]["mse"]) > float(lines[1]["mse"]) > 0
+    assert lines[0]["seconds"] == "" and float(lines[1]["seconds"]) > 0
+    assert "done has no result of it" in Path("study/index.html").read_text()
+
+
+def test_finished_folders_need_no_painting(stylepipe, photos):
+    stylepipe("run", photos, "-o", "one", *POSTERIZE)
+    stylepipe("run", photos, "-o", "two", *POSTERIZE, "--levels", 2)
+    code, _, err = compare(stylepipe, "one", "two")
+    assert code == 0 and "2 variants of 2 photos" in err
+    assert {p.name for p in Path("study").iterdir()} == {
+        "index.html", "sheet.jpg", "table.csv", "table.json",
+    }  # fmt: skip

@@ -9,8 +9,8 @@ import click
 
 from stylepipe.cli.app import app_of
 from stylepipe.cli.flags import machine_flags, verbosity_flags
-from stylepipe.cli.varied import counted, variants_of, varied_options
-from stylepipe.errors import ItemError, SetupError, UsageError
+from stylepipe.cli.varied import counted, finished, variants_of, varied_options
+from stylepipe.errors import ItemError, UsageError
 from stylepipe.job import Job
 from stylepipe.stdio import is_terminal, printable, tell
 from stylepipe.verbs import VERBS
@@ -75,8 +75,8 @@ def command(
     from stylepipe.encoders import open_encoder
     from stylepipe.memory import tune_allocator
     from stylepipe.pictures import read_picture
-    from stylepipe.studies.measures import Judge, absent
-    from stylepipe.studies.sweep import check_output, measure, run_variants, write_results
+    from stylepipe.studies.measures import Judge
+    from stylepipe.studies.sweep import check_output, measure, run_variants
 
     check_output(output)
     variants = variants_of(app.plugins, preset, sets, styles, vary, {})
@@ -114,20 +114,7 @@ def command(
         log(f"interrupted; {len(done)} of {counted(len(variants), 'variant')} are done. Run the "
             "same command again to resume")  # fmt: skip
         return 130
-    note = f"Judged by {judge.title}, on pictures of at most 512 px."
-    missing = absent()
-    try:
-        write_results(output, done, " ".join([note, *missing]))
-    except OSError as error:
-        raise SetupError(f"cannot write into {output}: {error.strerror or error}") from error
-    for line in missing:
-        log(line)
-    failed = sum(len(one.failures) for one in done)
-    log(
-        f"{output / 'index.html'}: {counted(len(done), 'variant')} of "
-        f"{counted(len(done[0].items), 'photo')}" + (f", {failed} failed" if failed else "")
-    )
-    return 1 if failed else 0
+    return finished(output, done, "Sweep", judge.title, log)
 
 
 command.params += [*machine_flags(), *verbosity_flags()]

@@ -11,13 +11,14 @@ import click
 
 from stylepipe.cli.run import parse_sets
 from stylepipe.components import Stylizer
-from stylepipe.errors import UsageError
+from stylepipe.errors import SetupError, UsageError
 from stylepipe.presets import draft, tables_of
 
 if TYPE_CHECKING:
     from stylepipe.job import Settings
     from stylepipe.plugins import Plugins
     from stylepipe.presets import Draft
+    from stylepipe.studies.sweep import Done
     from stylepipe.studies.variants import Tables, Variant
 
 Decorated = Callable[..., Any]
@@ -94,3 +95,26 @@ def _stylizer(base: Draft) -> type[Stylizer]:
 def counted(number: int, word: str) -> str:
     """``1 photo``, ``2 photos``."""
     return f"{number} {word}{'s' * (number != 1)}"
+
+
+def finished(
+    output: Path, done: Sequence[Done], title: str, judge: str, log: Callable[[str], None]
+) -> int:
+    """Write the page and all beside it, and say so. Returns the exit code; raises SetupError."""
+    from stylepipe.studies.measures import absent
+    from stylepipe.studies.sweep import write_results
+
+    missing = absent()
+    note = f"Judged by {judge}, on pictures of at most 512 px."
+    try:
+        write_results(output, done, title, " ".join([note, *missing]))
+    except OSError as error:
+        raise SetupError(f"cannot write into {output}: {error.strerror or error}") from error
+    for line in missing:
+        log(line)
+    failed = sum(len(one.failures) for one in done)
+    log(
+        f"{output / 'index.html'}: {counted(len(done), 'variant')} of "
+        f"{counted(len(done[0].items), 'photo')}" + (f", {failed} failed" if failed else "")
+    )
+    return 1 if failed else 0

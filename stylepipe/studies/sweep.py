@@ -24,6 +24,7 @@ from stylepipe.nst.files import write_atomically
 from stylepipe.pictures import read_picture
 from stylepipe.pipeline import run
 from stylepipe.report import Report
+from stylepipe.studies import peak
 from stylepipe.studies.charts import chart
 from stylepipe.studies.contact import Cell, contact_sheet, wrapped
 from stylepipe.studies.measures import Judge, Picture, limited, measured
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
     from stylepipe.plugins import Plugins
 
 NOTES = "sweep.json"
-"""Seconds a picture of each variant, by the name of its folder."""
+"""Seconds a picture of each variant, and the most memory that the process held while it was
+painted, by the name of its folder."""
 _MARK = "made by stylepipe sweep"
 _SHOWN, _THUMBNAIL = 720, 320
 """Longest sides of pictures on the page, and on the sheet."""
@@ -50,8 +52,8 @@ class Done:
     folder: Path
     items: list[Item]
     failures: Mapping[Path, str]
-    seconds: float | None
-    """A picture; None where it is not known any more."""
+    cost: dict[str, float]
+    """``seconds`` a picture and ``peak_mib``, as far as they are known."""
     figures: list[dict[str, float]] = field(default_factory=list)
     """Of each item; empty for one that failed."""
 
@@ -106,6 +108,7 @@ def run_variants(
         report = Report(quiet=True)
         items = find_items(template.inputs, folder, own, template.limit).items
         failures: dict[Path, str] = {}
+        known = peak.begin()
         try:
             run(replace(template, output=folder, settings=own), plugins, report)
         except (SetupError, UsageError) as error:
@@ -118,14 +121,16 @@ def run_variants(
         failures |= dict(report.failures)
         if report.frames:
             spent = report.stages.get("model", report.seconds)
-            notes[folder.name] = spent / report.frames
+            notes[folder.name] = {"seconds": spent / report.frames}
+            if known:
+                notes[folder.name]["peak_mib"] = peak.mebibytes()
             write_atomically(template.output / NOTES, json.dumps(notes, indent=1).encode())
         for source, why in failures.items():
             log(f"{variant.label or 'all'}: {source}: {why}")
-        yield Done(variant, folder, items, failures, notes.get(folder.name))
+        yield Done(variant, folder, items, failures, notes.get(folder.name, {}))
 
 
-def _notes(output: Path) -> dict[str, float]:
+def _notes(output: Path) -> dict[str, dict[str, float]]:
     try:
         notes = json.loads((output / NOTES).read_text("utf-8"))
     except (OSError, ValueError):  # none yet, or cut short: seconds are missing from the table
@@ -160,13 +165,14 @@ def _painting(settings: Settings) -> Picture | None:
         return None
 
 
-def write_results(output: Path, done: Sequence[Done], note: str) -> None:
+def write_results(output: Path, done: Sequence[Done], title: str, note: str) -> None:
     """Write index.html, sheet.jpg, table.csv and table.json. Raises OSError."""
+    output.mkdir(parents=True, exist_ok=True)
     lines = [
         {
             **one.variant.values,
             **one.means,
-            **({} if one.seconds is None else {"seconds": one.seconds}),
+            **one.cost,
             "folder": one.folder.name,
             "failed": str(len(one.failures)),
         }
@@ -184,7 +190,7 @@ def write_results(output: Path, done: Sequence[Done], note: str) -> None:
     sheet, file = contact_sheet(_rows(done), _THUMBNAIL), io.BytesIO()
     sheet.save(file, "JPEG", quality=90, comment=_MARK.encode())
     write_atomically(output / "sheet.jpg", file.getvalue())
-    write_atomically(output / "index.html", _page(done, note).encode())
+    write_atomically(output / "index.html", _page(done, title, note).encode())
 
 
 def _rows(done: Sequence[Done]) -> list[Sequence[Cell]]:
@@ -217,7 +223,7 @@ def _shown(path: Path, side: int, failure: str) -> tuple[Picture | None, str]:
         return None, str(error)
 
 
-def _page(done: Sequence[Done], note: str) -> str:
+def _page(done: Sequence[Done], title: str, note: str) -> str:
     groups = []
     photos = [_shown(item.source, _SHOWN, "")[0] for item in done[0].items]
     for one in done:
@@ -226,13 +232,12 @@ def _page(done: Sequence[Done], note: str) -> str:
             why = one.failures.get(item.source, "")
             result, failure = _shown(item.output, _SHOWN, why)
             figures.append(Figure(item.relative.as_posix(), result, photo, failure))
-        seconds = {} if one.seconds is None else {"seconds": one.seconds}
         groups.append(
             Group(
-                one.variant.label or "all", figures, {**one.variant.values, **one.means, **seconds}
+                one.variant.label or "all", figures, {**one.variant.values, **one.means, **one.cost}
             )
         )
-    return page("Sweep", _MARK, note, groups, _charts(done))
+    return page(title, _MARK, note, groups, _charts(done))
 
 
 def _charts(done: Sequence[Done]) -> list[str]:
@@ -245,8 +250,7 @@ def _charts(done: Sequence[Done]) -> list[str]:
         lines: dict[str, dict[str, list[tuple[float, float]]]] = {}
         for one, number in zip(done, numbers, strict=True):
             others = ", ".join(v for k, v in one.variant.values.items() if k != name)
-            timed = {} if one.seconds is None else {"seconds": one.seconds}
-            for figure, value in {**one.means, **timed}.items():
+            for figure, value in {**one.means, **one.cost}.items():
                 if number is not None and abs(value) != float("inf"):
                     points = lines.setdefault(figure, {}).setdefault(others or figure, [])
                     points.append((number, value))

@@ -1,0 +1,167 @@
+"""``stylepipe compare``: stylizers, presets and finished folders side by side, on one page."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from stylepipe.cli.app import app_of
+from stylepipe.cli.flags import machine_flags, verbosity_flags
+from stylepipe.cli.run import parse_sets
+from stylepipe.cli.varied import finished
+from stylepipe.components import Stylizer
+from stylepipe.errors import UsageError, suggest
+from stylepipe.job import Job
+from stylepipe.presets import available, is_path, resolve, tables_of
+from stylepipe.stdio import is_terminal, printable, tell
+from stylepipe.verbs import VERBS
+
+if TYPE_CHECKING:
+    from stylepipe.job import Settings
+    from stylepipe.plugins import Plugins
+    from stylepipe.studies.variants import Tables, Variant
+
+HELP = f"""\
+{VERBS["compare"]}
+
+WHAT is a stylizer, a preset, or a folder of results that have the names of the photos, by any
+program. What is not painted yet is painted into a folder of its own below the output.
+
+\b
+Examples:
+  stylepipe compare adain wct photo --photo photo.jpg --style painting.jpg -o study
+  stylepipe compare painted/ others/ --photo photos -o study
+"""
+
+
+@click.command("compare", help=HELP, short_help=VERBS["compare"])
+@click.argument("what", nargs=-1, required=True, metavar="WHAT...")
+@click.option(
+    "--photo",
+    "photos",
+    multiple=True,
+    required=True,
+    metavar="PATH",
+    type=click.Path(path_type=Path),
+    help="A photo, or a folder of them; repeatable.",
+)
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="The folder of the comparison.",
+)
+@click.option(
+    "-s",
+    "--style",
+    "styles",
+    multiple=True,
+    metavar="STYLE",
+    help="The style of all of them, as for run; repeat to blend.  [default: the preset's]",
+)
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="TABLE.KEY=VALUE",
+    help="Set any key, for all of them; repeatable.",
+)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N inputs.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    what: tuple[str, ...],
+    photos: tuple[Path, ...],
+    output: Path,
+    styles: tuple[str, ...],
+    sets: tuple[str, ...],
+    limit: int | None,
+    device: str,
+    precision: str,
+    memory: int | None,
+    verbose: int,
+    quiet: bool,
+) -> int:
+    app = app_of(ctx)
+    app.warn_of_broken()
+    from tqdm import tqdm
+
+    from stylepipe.encoders import open_encoder
+    from stylepipe.inputs import find_items
+    from stylepipe.memory import tune_allocator
+    from stylepipe.studies.finished import taken
+    from stylepipe.studies.measures import Judge
+    from stylepipe.studies.sweep import check_output, measure, run_variants
+
+    check_output(output)
+    if twice := next((w for i, w in enumerate(what) if w in what[:i]), None):
+        raise UsageError(f"{twice} stands there twice")
+    over = parse_sets(sets, known=tables_of(app.plugins))
+    if styles:
+        over.setdefault("stylizer", {})["style"] = list(styles)
+    folders = [word for word in what if Path(word).is_dir()]
+    variants = [_variant(app.plugins, word, over) for word in what if word not in folders]
+    plain = variants[0][1] if variants else resolve(app.plugins, env=os.environ)
+    job = Job(
+        inputs=photos,
+        output=output,
+        settings=plain,
+        device=device,
+        precision=precision,
+        memory=memory,
+        limit=limit,
+    )
+    items = find_items(photos, output / "none", plain, limit).items
+    there = [taken(Path(folder), items) for folder in folders]
+
+    def log(line: str) -> None:
+        if not quiet:
+            tell(printable(line))
+
+    tune_allocator()
+    judge, hidden = Judge(open_encoder("auto")), quiet or not is_terminal(sys.stderr)
+    for one in there:
+        measure(one, plain, judge, None)
+    runs = run_variants(job, variants, app.plugins, log)
+    done = []
+    try:
+        for (_, settings), one in tqdm(
+            zip(variants, runs, strict=True), total=len(variants), unit="variant", disable=hidden
+        ):
+            measure(one, settings, judge, None)
+            done.append(one)
+    except KeyboardInterrupt:
+        log("interrupted; run the same command again to resume")
+        return 130
+    order = {word: place for place, word in enumerate(what)}
+    done = sorted([*there, *done], key=lambda one: order[one.variant.values["what"]])
+    return finished(output, done, "Comparison", judge.title, log)
+
+
+command.params += [*machine_flags(), *verbosity_flags()]
+
+
+def _variant(plugins: Plugins, word: str, over: Tables) -> tuple[Variant, Settings]:
+    """A stylizer, or a preset. Raises UsageError for a word that is neither."""
+    from stylepipe.studies.variants import Variant
+
+    stylizers, presets = plugins.components(Stylizer), available(plugins)
+    if word in stylizers:
+        tables = {**over, "stylizer": {**over.get("stylizer", {}), "use": word}}
+        made = resolve(plugins, "default", tables, os.environ)
+    elif is_path(word) or word in presets:
+        tables = {**over, "preset": {"name": word}}  # tells variants apart
+        made = resolve(plugins, word, over, os.environ)
+    else:
+        known = [*stylizers, *presets]
+        raise UsageError(
+            f"{word!r} is no stylizer, no preset and no folder{suggest(word, known)}; "
+            f"known: {', '.join(known)}"
+        )
+    return Variant({"what": word}, tables), made
