@@ -47,7 +47,7 @@ class FrameMeasures:
     sharpness: float
     """Variance of the Laplacian of the luminance, 0 to 255."""
     style_distance: float
-    """Relative distance of Gram matrices to the same frame painted alone."""
+    """Relative distance of Gram matrices to the same frame painted alone; nan for that itself."""
     flicker: float
     """Mean absolute change, in levels of 255, where the source is static."""
     texture_fixed: float
@@ -63,6 +63,11 @@ class FilmMeasures:
     path: Path
     frames: dict[int, FrameMeasures] = field(default_factory=dict)
 
+    @property
+    def pairs(self) -> list[int]:
+        """The later frames of the pairs that were measured."""
+        return [n for n, frame in self.frames.items() if not np.isnan(frame.e_warp)]
+
     def mean(self, name: str) -> float:
         """Mean of a field of FrameMeasures over the frames that have it; nan if none has."""
         return mean(getattr(frame, name) for frame in self.frames.values())
@@ -77,14 +82,9 @@ class Comparison:
     alone: FilmMeasures | None
 
     @property
-    def pairs(self) -> list[int]:
-        """The later frames of the pairs that were measured."""
-        return [n for n, frame in self.film.frames.items() if not np.isnan(frame.e_warp)]
-
-    @property
     def source_e_warp(self) -> float:
         """E_warp of the source over the same pairs."""
-        return mean(self.source.frames[n].e_warp for n in self.pairs)
+        return mean(self.source.frames[n].e_warp for n in self.film.pairs)
 
     @property
     def excess(self) -> float:
@@ -96,7 +96,7 @@ class Comparison:
         """1 less the excess over that of the film painted frame by frame; nan without one."""
         if self.alone is None:
             return NAN
-        both = [n for n in self.pairs if n in self.alone.frames]
+        both = sorted({*self.film.pairs} & {*self.alone.pairs})
         own, alone, source = (
             mean(film.frames[n].e_warp for n in both)
             for film in (self.film, self.alone, self.source)
@@ -168,7 +168,7 @@ def measure_films(
             painted = base.look(moment)
             style.aim(painted)
             if painted:
-                base.add(moment, painted, style.distance(painted))
+                base.add(moment, painted)
         for meter in list(meters):
             try:
                 frame = meter.look(moment)
@@ -226,7 +226,7 @@ class _Meter:
         count, wanted = len(self.found.frames), len(source.found.frames)
         if self is not source:
             self.film.tell_left_out(wanted, whole)
-        if any(not np.isnan(frame.e_warp) for frame in self.found.frames.values()):
+        if self.found.pairs:
             return
         if self is source:
             problem = (

@@ -209,7 +209,7 @@ def _summary(one: Comparison) -> dict[str, Any]:
     values: dict[str, Any] = {
         "film": str(film.path),
         "frames": len(film.frames),
-        "pairs": len(one.pairs),
+        "pairs": len(film.pairs),
         "cuts": sum(frame.cut for frame in film.frames.values()),
         "e_warp": film.mean("e_warp"),
         "source": one.source_e_warp,
