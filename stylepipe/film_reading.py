@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
@@ -11,6 +12,8 @@ from typing import Self
 from stylepipe.components import Reader
 from stylepipe.errors import ItemError
 from stylepipe.inputs import probe, readers_for
+from stylepipe.media import sequence
+from stylepipe.media.images import ImageReader
 from stylepipe.session import Opener
 from stylepipe.types import Frame, Item
 
@@ -91,6 +94,16 @@ class Film:
                 "which changes its sharpness"
             )
 
+    def tell_other_numbers(self, source: Film) -> None:
+        """Tell of folders whose frames are numbered from different numbers: is one missing?"""
+        if self.path.is_dir() and source.path.is_dir():
+            own, other = self._first_number(), source._first_number()
+            if own != other:
+                self.tell(
+                    f"begins with frame {own}, and {source.path} with {other}: these two are taken "
+                    "for the same; if it begins later, say --start"
+                )
+
     def at(self, time: Fraction, tolerance: Fraction) -> Frame | None:
         """The frame within ``tolerance`` seconds of a time, or None; times must grow.
 
@@ -119,6 +132,10 @@ class Film:
             self.tell(f"has {self._left_out} frames at times between the source's: left out")
         if whole and self._peek():
             self.tell("goes on after the source's last frame: the rest is left out")
+
+    def _first_number(self) -> int:
+        found = sequence.find(self.path, ImageReader.patterns)
+        return int(re.findall(r"\d+", found.frames[0].stem)[-1])
 
     def _peek(self) -> Timed | None:
         if self._ahead is None:

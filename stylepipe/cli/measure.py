@@ -149,15 +149,19 @@ def command(
             return stack.enter_context(film)
 
         first = opened(source, **({"start": start} if start else {}))
-        base = opened(alone) if alone else None
-        if base:
-            base.check_against(first)
+
+        def comparable(path: Path) -> Film:
+            film = opened(path)
+            film.check_against(first)
+            if start is None:
+                film.tell_other_numbers(first)
+            return film
+
+        base = comparable(alone) if alone else None
         films = []
         for path in results:
             try:
-                film = opened(path)
-                film.check_against(first)
-                films.append(film)
+                films.append(comparable(path))
             except ItemError as error:
                 failed(error)
         if not films:
