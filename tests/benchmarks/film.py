@@ -102,7 +102,7 @@ class Painter:
         )  # fmt: skip
         if report.exit_code:
             sys.exit(f"{stylizer} could not paint with {preset}: {report.failures}")
-        (result,) = (path for path in output.iterdir() if path.is_dir())
+        result = output / source.name
         return result, report.took / len(pictures(result))
 
     def results(self, frames: Sequence[np.ndarray], stylizer: str, preset: str) -> list[np.ndarray]:
