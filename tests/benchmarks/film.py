@@ -238,8 +238,8 @@ def known_table(clips: dict[str, list[np.ndarray]], painter: Painter, args: argp
             for moved in (panned, zoomed):
                 frames, back = moved(still, args.frames)
                 results = painter.results(frames, stylizer, preset)
-                crisp = [sharpness(Frame(np.ascontiguousarray(r))) for r in results]
-                kept = " ".join(f"{crisp[k] / crisp[0]:5.0%}" for k in (1, 4, -1))
+                ratios = [crispness(r) / crispness(f) for r, f in zip(results, frames, strict=True)]
+                kept = " ".join(f"{ratios[k] / ratios[0]:5.0%}" for k in (1, 4, -1))
                 cells.append(f"{ideal_error(results, back):10.2f} {kept}")
             held = painter.results([still] * repeats, stylizer, preset)
             differ = sum(bool((frame != held[1]).any()) for frame in held[2:])
@@ -255,6 +255,10 @@ def known_table(clips: dict[str, list[np.ndarray]], painter: Painter, args: argp
                 f"{change(calm):6.2f} {change(noisy):6.2f} {most:6}",
                 flush=True,
             )
+
+
+def crispness(picture: np.ndarray) -> float:
+    return sharpness(Frame(np.ascontiguousarray(picture)))
 
 
 def change(frames: Sequence[np.ndarray]) -> float:
