@@ -11,6 +11,7 @@ VERBS = {
     "presets": "List, show and validate presets.",
     "plugins": "List, check and create plugins.",
     "probe": "Say what is in a photo or video.",
+    "measure": "Say how steady and how crisp painted films are.",
     "weights": "List and fetch network weights.",
     "doctor": "Check that everything stylepipe needs is in order.",
     "completion": "Print the completion script of your shell.",
