@@ -179,8 +179,14 @@ def test_style_distance_against_gram_matrices_by_hand(judge):
     for picture in (result, painting):
         f = judge.features(picture)[layer][0].double().flatten(1).numpy()
         grams.append(np.einsum("ip,jp->ij", f, f) / f.shape[1])
-    expected = np.square(grams[0] - grams[1]).sum() / np.square(grams[1]).sum()
+    expected = np.linalg.norm(grams[0] - grams[1]) / np.linalg.norm(grams[1])
     assert found[layer] == pytest.approx(expected, rel=1e-4)
+
+
+def test_wasserstein_distance_is_zero_for_the_painting_itself(judge):
+    painting = noise(seed=1)
+    for layer, distance in judge.wasserstein_distances(painting, painting).items():
+        assert distance == pytest.approx(0, abs=1e-5), layer
 
 
 def test_blur_and_doing_nothing_improve_what_is_said_of_them(judge):

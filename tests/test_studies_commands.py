@@ -234,3 +234,37 @@ def test_finished_folders_need_no_painting(stylepipe, photos):
     assert {p.name for p in Path("study").iterdir()} == {
         "index.html", "sheet.jpg", "table.csv", "table.json",
     }  # fmt: skip
+
+
+# -- measure -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("photos/a.png",), "name the source and what was painted of it"),
+        (("a", "b", "--style", "photos/a.png"), "--style is for pictures, whose photo --photo"),
+        (("photos/a.png", "--photo", "photos"), "name a picture and its photo, or a folder"),
+        (("empty", "--photo", "photos"), "no picture below empty has the name of a photo"),
+        (("photos/a.png", "--photo", "photos/a.png", "--plot", "p.png"), "--plot is for films"),
+        (("photos/a.png", "--photo", "photos/a.png", "--style", "no.png"), "--style: cannot read"),
+    ],
+)
+def test_pictures_that_cannot_be_measured(stylepipe, photos, args, said):
+    Path("empty").mkdir()
+    Path("no.png").write_bytes(b"no picture")
+    code, _, err = stylepipe("measure", *args)
+    assert code == 2 and said in err
+
+
+def test_pictures_are_measured_by_name(stylepipe, photos):
+    stylepipe("run", photos, "-o", "two", *POSTERIZE, "--levels", 2, "--format", "webp")
+    more = ("--style", photos / "a.png", "--csv", "table.csv")
+    code, out, err = stylepipe("measure", "two", "--photo", photos, *more)
+    assert code == 0 and "judged by the compact encoder" in err
+    assert "style_distance" in out and "two/trip/b.webp" in out and "mean" in out
+    lines = list(csv.DictReader(Path("table.csv").read_text().splitlines()))
+    assert float(lines[0]["gram relu1_1"]) > 0 and float(lines[0]["wasserstein relu1_1"]) > 0
+    code, out, _ = stylepipe("measure", photos / "a.png", "--photo", photos / "a.png", "--json")
+    (found,) = json.loads(out)
+    assert found["mse"] == 0 and found["psnr"] is None and "style_distance" not in found

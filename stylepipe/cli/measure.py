@@ -1,4 +1,4 @@
-"""``stylepipe measure``: how steady and how crisp painted films are, beside their source."""
+"""``stylepipe measure``: painted films beside their source, or pictures beside their photo."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ DEFAULT_RATE = "25"
 """Of folders where no film beside them has a rate; only the order of their frames counts then."""
 
 HELP = """\
-Measure how steady and how crisp painted films are, beside their source.
+Measure how steady and how crisp painted films are, beside their source, or how near pictures come
+to a painting, and what of the photo they keep (--photo).
 
 SOURCE is a film, or a folder of numbered frames, and each RESULT one that was painted of it. The
 table has one row a film:
@@ -47,10 +48,16 @@ table has one row a film:
 Nothing is measured across scene cuts. Frames are paired by their times, counted from the first
 frame of each film; results of another size are scaled to the source's.
 
+With --photo each RESULT is a picture of that photo, or a folder of pictures with the names of the
+photos in another. The table has style_distance and color_distance to the painting (--style),
+content_distance and sharpness beside the photo, and perceptual, mse, psnr and ssim to --reference
+or else to the photo; --csv and --json add distances by layer.
+
 \b
 Examples:
   stylepipe measure clip.mp4 painted.mp4
   stylepipe measure clip.mp4 smooth.mp4 fast.mp4 --alone single.mp4 --plot measures.png
+  stylepipe measure painted.jpg other.jpg --photo photo.jpg --style painting.jpg
 """
 _PANELS = {
     "e_warp": "E_warp (RGB in 0..1, squared)",
@@ -63,9 +70,23 @@ _PANELS = {
 
 
 @click.command("measure", help=HELP)
-@click.argument("source", type=click.Path(path_type=Path))
 @click.argument(
-    "results", nargs=-1, required=True, metavar="RESULT...", type=click.Path(path_type=Path)
+    "files", nargs=-1, required=True, metavar="[SOURCE] RESULT...", type=click.Path(path_type=Path)
+)
+@click.option(
+    "--photo",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="The photo of the results, or the folder of their photos: all of them are pictures.",
+)
+@click.option(
+    "--style", type=click.Path(path_type=Path), metavar="FILE", help="With --photo: the painting."
+)
+@click.option(
+    "--reference",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="With --photo: the picture that results should equal.",
 )
 @click.option(
     "--alone",
@@ -110,8 +131,10 @@ _PANELS = {
 @click.pass_context
 def command(
     ctx: click.Context,
-    source: Path,
-    results: tuple[Path, ...],
+    files: tuple[Path, ...],
+    photo: Path | None,
+    style: Path | None,
+    reference: Path | None,
     alone: Path | None,
     start: str | None,
     frames: int | None,
@@ -124,6 +147,23 @@ def command(
 ) -> int:
     app = app_of(ctx)
     app.warn_of_broken()
+    if photo is not None:
+        _refuse(ctx, ("alone", "start", "frames", "max_side", "frame_rate", "plot"), "films")
+        if table:
+            _check_output("--csv", table, [photo, *files], overwrite)
+        from stylepipe.cli.measure_pictures import measure_pictures
+
+        code, lines = measure_pictures(files, photo, style, reference, as_json)
+        if table and lines:
+            _write(table, lines)
+        return code
+    _refuse(ctx, ("style", "reference"), "pictures, whose photo --photo names")
+    if len(files) < 2:
+        raise UsageError(
+            "name the source and what was painted of it: stylepipe measure SOURCE RESULT; for "
+            "pictures: stylepipe measure RESULT --photo PHOTO"
+        )
+    source, *results = files
     named = [path for path in (source, alone, *results) if path]
     for flag, path in (("--csv", table), ("--plot", plot)):
         if path:
@@ -177,6 +217,13 @@ def command(
     if plot:
         _write(plot, _drawn(found))
     return ItemError.exit_code if failures or damaged else 0
+
+
+def _refuse(ctx: click.Context, names: Sequence[str], meant: str) -> None:
+    """Raises UsageError for a flag that means nothing here."""
+    for name in names:
+        if ctx.params[name] is not None:
+            raise UsageError(f"--{name.replace('_', '-')} is for {meant}; leave it out")
 
 
 def _film(app: App, path: Path, options: Mapping[str, str]) -> Film:

@@ -28,12 +28,18 @@ def style_distance(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
     The mean over the layers of ``|found - wanted| / |wanted|`` in Frobenius norms. Changing nothing
     is best for it, and it hardly sees where in a picture something is.
     """
-    apart = [
-        torch.linalg.vector_norm(f - w, dim=(1, 2))
-        / torch.linalg.vector_norm(w, dim=(1, 2)).clamp_min(1e-12)
-        for f, w in zip(found, wanted, strict=True)
-    ]
-    return torch.stack(apart).mean(dim=0)
+    return torch.stack([_apart(f, w) for f, w in zip(found, wanted, strict=True)]).mean(dim=0)
+
+
+@torch.inference_mode()
+def gram_distances(features: Tensor, wanted: Tensor) -> Tensor:
+    """The same of the features of one layer, N C H W each, of any two sizes -> N."""
+    return _apart(_gram(features), _gram(wanted))
+
+
+def _apart(found: Tensor, wanted: Tensor) -> Tensor:
+    change: Tensor = torch.linalg.vector_norm(found - wanted, dim=(1, 2))
+    return change / torch.linalg.vector_norm(wanted, dim=(1, 2)).clamp_min(1e-12)
 
 
 def _gram(features: Tensor) -> Tensor:

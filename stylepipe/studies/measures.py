@@ -40,8 +40,8 @@ MEASURES = (
     Measure(
         "style_distance",
         "lower",
-        "squared error of the encoder's Gram matrices over those of the painting, mean of its "
-        "layers for style; lower is nearer to the painting",
+        "distance of the encoder's Gram matrices to those of the painting, over their size, mean "
+        "of its layers for style; lower is nearer to the painting",
     ),
     Measure(
         "content_distance",
@@ -139,21 +139,28 @@ def ssim(result: Picture, reference: Picture) -> float:
 
 def color_distance(result: Picture, painting: Picture) -> float:
     """2-Wasserstein distance of normal distributions fitted to the Oklab colors of two pictures."""
-    (mean_a, cov_a), (mean_b, cov_b) = (_colors(picture) for picture in (result, painting))
-    root = _root(cov_a)
-    cross = _root(root @ cov_b @ root)
-    squared = np.square(mean_a - mean_b).sum() + np.trace(cov_a + cov_b - 2 * cross)
-    return float(np.sqrt(max(0.0, squared)))
+    return _wasserstein(_colors(result), _colors(painting))
 
 
-def _colors(picture: Picture) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _colors(picture: Picture) -> NDArray[np.float64]:
+    """The Oklab colors of a picture made small, n 3."""
     import torch
 
     from stylepipe.nst.oklab import oklab
 
-    small = limited(picture, JUDGED)
-    lab = oklab(torch.from_numpy(small.reshape(-1, 3).astype(np.float32) / 255)).double().numpy()
-    return lab.mean(0), np.cov(lab, rowvar=False)
+    small = torch.from_numpy(limited(picture, JUDGED).reshape(-1, 3).astype(np.float32) / 255)
+    found: NDArray[np.float64] = oklab(small).double().numpy()
+    return found
+
+
+def _wasserstein(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """2-Wasserstein distance of normal distributions fitted to two sets of vectors, n d and m d:
+    Dowson, Landau, "The Fréchet distance between multivariate normal distributions" (1982)."""
+    cov_a, cov_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    root = _root(cov_a)
+    cross = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ cov_b @ root), 0)).sum()
+    squared = np.square(a.mean(0) - b.mean(0)).sum() + np.trace(cov_a) + np.trace(cov_b) - 2 * cross
+    return float(np.sqrt(max(0.0, squared)))
 
 
 def _root(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -182,13 +189,24 @@ class Judge:
         return found
 
     def style_distances(self, result: Picture, painting: Picture) -> dict[str, float]:
-        """By layer. The painting is scaled to the result's area."""
+        """By layer, see :mod:`stylepipe.nst.distance`. The painting is scaled to the result's
+        area."""
+        from stylepipe.nst.distance import gram_distances
+
+        result = limited(result, JUDGED)
+        own, wanted = self.features(result), self.features(same_area(painting, result))
+        return {layer: float(gram_distances(own[layer], wanted[layer])) for layer in self.style}
+
+    def wasserstein_distances(self, result: Picture, painting: Picture) -> dict[str, float]:
+        """By layer: 2-Wasserstein distance of normal distributions fitted to the features, over the
+        root of the total variance of the painting's. By eigenvalues: 0 for equal pictures."""
         result = limited(result, JUDGED)
         own, wanted = self.features(result), self.features(same_area(painting, result))
         distances = {}
         for layer in self.style:
-            gram, target = _gram(own[layer]), _gram(wanted[layer])
-            distances[layer] = float((gram - target).square().sum() / target.square().sum())
+            a, b = (f[layer][0].double().flatten(1).T.numpy() for f in (own, wanted))
+            size = float(np.sqrt(np.trace(np.cov(b, rowvar=False))))
+            distances[layer] = _wasserstein(a, b) / max(size, 1e-12)
         return distances
 
     def content_distances(self, result: Picture, photo: Picture) -> dict[str, float]:
@@ -208,11 +226,6 @@ class Judge:
             a, b = (x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10) for x in (a, b))
             total += float((a - b).square().sum(1).mean())
         return total
-
-
-def _gram(features: torch.Tensor) -> torch.Tensor:
-    flat = features[0].float().flatten(1)
-    return flat @ flat.t() / flat.shape[1]
 
 
 def measured(
@@ -242,6 +255,20 @@ def measured(
     found |= {"mse": mse(near, beside), "psnr": psnr(near, beside)}
     with suppress(ImportError):  # it is told once, by absent()
         found["ssim"] = ssim(near, beside)
+    return found
+
+
+def by_layer(
+    result: Picture, photo: Picture, judge: Judge, painting: Picture | None = None
+) -> dict[str, float]:
+    """Distances by layer: ``content RELU``, ``gram RELU``, ``wasserstein RELU``; the result is as
+    large as the photo."""
+    found = {f"content {k}": v for k, v in judge.content_distances(result, photo).items()}
+    if painting is not None:
+        grams = judge.style_distances(result, painting)
+        found |= {f"gram {k}": v for k, v in grams.items()}
+        normal = judge.wasserstein_distances(result, painting)
+        found |= {f"wasserstein {k}": v for k, v in normal.items()}
     return found
 
 
