@@ -13,6 +13,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from stylepipe import color, composite, guard
+from stylepipe.color import from_linear
 from stylepipe.components import Masker, Temporal, Warmup
 from stylepipe.device import Device
 from stylepipe.errors import ItemError, NoMask, UsageError
@@ -32,6 +33,9 @@ from stylepipe.types import Batch, Frame, Guide, Item, Painted
 _STEADY = 0.8
 """How steady mattes are where the user does not say: the flicker of noise falls to a third, and a
 moving edge does not trail."""
+
+_LEAST_SHOWN = 0.1
+"""Below this share what was painted cannot be told from the rounding of results."""
 
 
 @dataclass(frozen=True)
@@ -201,6 +205,14 @@ class Painter:
             size = source.pixels.shape[1::-1]
             small = cv2.resize(result.pixels, size, interpolation=cv2.INTER_AREA)
             result = replace(result, pixels=small)
+        shown = None
+        if self._composites:
+            cover = cover or self._found(to_tensor([source], self._device.torch), item, [source])
+            assert cover is not None
+            shown = composite.coverage(cover.planes)
+            if caps.temporal == "native":
+                shown = shown * _strength(cover)
+                result = _painting_of(result, source, cover)
         guide = self.temporal.guide(motion, result, self._device.torch)
         guide = guard.guide(guide, result.pixels.shape[:2], self.temporal)
         if guide is None:
@@ -208,11 +220,9 @@ class Painter:
         if caps.temporal == "native":
             before, after = (to_tensor([frame], self._device.torch) for frame in (source, result))
             guide = replace(guide, source=before, result=after)
-        if self._composites:
+        if shown is not None:
             # Where the result shows the photo there is nothing painted to continue from.
-            cover = cover or self._found(to_tensor([source], self._device.torch), item, [source])
-            assert cover is not None
-            covered = _resized(composite.coverage(cover.planes), guide.trust.shape[2:])
+            covered = _resized(shown, guide.trust.shape[2:])
             if guide.flow is not None:
                 flow = guide.flow[0].permute(1, 2, 0).cpu().numpy()
                 covered = torch.from_numpy(warp(covered[0, 0].cpu().numpy(), flow))[None, None]
@@ -312,6 +322,37 @@ def _resized(planes: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     if planes.shape[2:] == tuple(size):
         return planes
     return interpolate(planes, tuple(size), mode="bilinear", align_corners=False)
+
+
+def _strength(cover: Cover) -> torch.Tensor:
+    """How much of the painting shows where it covers the photo, N1HW in [0, 1]."""
+    if not cover.strengths:
+        return torch.ones_like(cover.planes[:, :1])
+    each = cover.planes.new_tensor(cover.strengths)[:, None, None]
+    return (composite.shares(cover.planes) * each).sum(1, keepdim=True)
+
+
+def _painting_of(result: Frame, source: Frame, cover: Cover) -> Frame:
+    """What was painted, as far as a result tells that shows the photo through it. To continue from
+    the mixture would mix in the photo again and again, until nothing else is left.
+    """
+    covered, strength = (
+        plane[0, 0].clamp_min(_LEAST_SHOWN).cpu().numpy()
+        for plane in (composite.coverage(cover.planes), _strength(cover))
+    )
+    mixed = (covered < 1) | (strength < 1)
+    if not mixed.any():
+        return result
+    # First as light, then as values, as they were mixed.
+    light = composite.linear_light(result.white)
+    photo, seen = light[source.pixels[mixed]], light[result.pixels[mixed]]
+    above = (photo + (seen - photo) / covered[mixed][:, None]).clip(0, 1)
+    values = from_linear(torch.from_numpy(above)).numpy() * np.float32(result.white)
+    below = source.pixels[mixed]
+    painting = below + (values - below) / strength[mixed][:, None]
+    pixels = result.pixels.copy()
+    pixels[mixed] = np.rint(painting.clip(0, result.white))
+    return replace(result, pixels=pixels)
 
 
 def _steadier(options: MaskOptions, masker: Masker | None) -> Steadier | None:
