@@ -125,16 +125,15 @@ class Painter:
         if planes is not None and self._skips(regions, planes):
             return [self._untouched(frame) for frame in frames]
         shares = composite.shares(planes) if regions and planes is not None else planes
+        strength = self._strength(cover, shares)
         native = guide if caps.temporal == "native" else None
+        if native is not None and strength is not None:
+            native = replace(native, warped=_unmixed(images, native.warped, strength))
         batch = Batch(images, item, shares, native, frames[0].index, regions)
         painted = run_within_memory(stylizer, batch).float().clamp(0, 1)
         sources = [enlarged(frame, caps.scale) for frame in frames]
-        strength: float | torch.Tensor | None = None
-        if cover and shares is not None and cover.strengths:
-            each = shares.new_tensor(cover.strengths)[:, None, None]
-            strength = _resized((shares * each).sum(1, keepdim=True), painted.shape[2:])
-        elif caps.strength == "blend" and options.strength < 1:
-            strength = options.strength
+        if isinstance(strength, torch.Tensor):
+            strength = _resized(strength, painted.shape[2:])
         if caps.scale > 1 and (strength is not None or options.keep_colors):
             images = to_tensor([enlarged(f, caps.scale) for f in opaque], self._device.torch)
         if strength is not None:
@@ -147,6 +146,18 @@ class Painter:
         pixels = to_pixels(painted, frames[0].pixels.dtype)
         parts = zip(sources, pixels, self._masks(cover), strict=False)
         return [Painted(source, result, *masks) for source, result, masks in parts]
+
+    def _strength(
+        self, cover: Cover | None, shares: torch.Tensor | None
+    ) -> float | torch.Tensor | None:
+        """How much of the painting the engine mixes with the photo, of each pixel (N1HW) or of all;
+        None where it does not.
+        """
+        if cover and shares is not None and cover.strengths:
+            each = shares.new_tensor(cover.strengths)[:, None, None]
+            return (shares * each).sum(1, keepdim=True)
+        share: float = self._stylizer.options.strength
+        return share if self._stylizer.caps.strength == "blend" and share < 1 else None
 
     def _skips(self, regions: Sequence[str], planes: torch.Tensor) -> bool:
         """Whether nothing of a batch is painted, and no other frame depends on what would be."""
@@ -211,8 +222,7 @@ class Painter:
             assert cover is not None
             shown = composite.coverage(cover.planes)
             if caps.temporal == "native":
-                shown = shown * _strength(cover)
-                result = _painting_of(result, source, cover)
+                result = _uncovered(result, source, cover)
         guide = self.temporal.guide(motion, result, self._device.torch)
         guide = guard.guide(guide, result.pixels.shape[:2], self.temporal)
         if guide is None:
@@ -324,34 +334,29 @@ def _resized(planes: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     return interpolate(planes, tuple(size), mode="bilinear", align_corners=False)
 
 
-def _strength(cover: Cover) -> torch.Tensor:
-    """How much of the painting shows where it covers the photo, N1HW in [0, 1]."""
-    if not cover.strengths:
-        return torch.ones_like(cover.planes[:, :1])
-    each = cover.planes.new_tensor(cover.strengths)[:, None, None]
-    return (composite.shares(cover.planes) * each).sum(1, keepdim=True)
+def _unmixed(
+    images: torch.Tensor, mixed: torch.Tensor, strength: float | torch.Tensor
+) -> torch.Tensor:
+    """What was mixed with the photos, N3HW in [0, 1], by :func:`composite.apply_strength`.
 
-
-def _painting_of(result: Frame, source: Frame, cover: Cover) -> Frame:
-    """What was painted, as far as a result tells that shows the photo through it. To continue from
-    the mixture would mix in the photo again and again, until nothing else is left.
+    To continue from the mixture would mix in the photo again and again, until nothing else is left.
     """
-    covered, strength = (
-        plane[0, 0].clamp_min(_LEAST_SHOWN).cpu().numpy()
-        for plane in (composite.coverage(cover.planes), _strength(cover))
-    )
-    mixed = (covered < 1) | (strength < 1)
-    if not mixed.any():
+    share = torch.as_tensor(strength).clamp_min(_LEAST_SHOWN)
+    return (images + (mixed - images) / share).clamp_(0, 1)
+
+
+def _uncovered(result: Frame, source: Frame, cover: Cover) -> Frame:
+    """What was painted, as far as a result tells that shows the photo through a mask."""
+    covered = composite.coverage(cover.planes)[0, 0].clamp_min(_LEAST_SHOWN).cpu().numpy()
+    through = covered < 1
+    if not through.any():
         return result
-    # First as light, then as values, as they were mixed.
-    light = composite.linear_light(result.white)
-    photo, seen = light[source.pixels[mixed]], light[result.pixels[mixed]]
-    above = (photo + (seen - photo) / covered[mixed][:, None]).clip(0, 1)
-    values = from_linear(torch.from_numpy(above)).numpy() * np.float32(result.white)
-    below = source.pixels[mixed]
-    painting = below + (values - below) / strength[mixed][:, None]
+    light = composite.linear_light(result.white)  # mixed as light is
+    photo, seen = light[source.pixels[through]], light[result.pixels[through]]
+    painted = photo + (seen - photo) / covered[through][:, None]
+    values = from_linear(torch.from_numpy(painted.clip(0, 1))).numpy() * np.float32(result.white)
     pixels = result.pixels.copy()
-    pixels[mixed] = np.rint(painting.clip(0, result.white))
+    pixels[through] = np.rint(values)
     return replace(result, pixels=pixels)
 
 

@@ -17,7 +17,7 @@ from test_film import Native, Still
 from test_pipeline import LeftHalf, go
 from tinyencoder import save
 
-from stylepipe import Batch, Caps, Frame, Guide, Options, StyleRef
+from stylepipe import Batch, Caps, Guide, Options, StyleRef
 from stylepipe.cli import main
 from stylepipe.nst.gatys import Gatys
 from stylepipe.nst.paintings import Painting
@@ -320,30 +320,22 @@ class Half(LeftHalf):
         return super().mask(batch, frames) / 2
 
 
-def test_what_shows_in_part_does_not_fade_from_frame_to_frame(tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("part", "shown"), [("mask", 147), ("strength", 127)])
+def test_what_shows_in_part_does_not_fade_from_frame_to_frame(
+    tmp_path: Path, part: str, shown: int, method: str
+) -> None:
+    """The light of 60 and of 195 mixed by half, or their values."""
     import fakes
 
     frame = np.full((32, 32, 3), 60, np.uint8)
     np.save(tmp_path / "clip.npy", np.stack([frame] * 12))
-    masker, warp = Half(Half.Options()), Warp(Warp.Options(), Still(Options()))
+    masker = Half(Half.Options()) if part == "mask" else None
     settings = replace(
-        fakes.settings(masker=masker, temporal=warp), stylizer=Keeps(Keeps.Options())
+        fakes.settings(masker=masker, temporal=METHODS[method]()),
+        stylizer=Keeps(Keeps.Options.build({"strength": 0.5} if part == "strength" else {})),
     )
     report, _ = go(tmp_path / "clip.npy", tmp_path / "out.npy", settings)
     assert report.exit_code == 0, report.failures
     result = np.load(tmp_path / "out.npy").astype(int)
-    assert result[0, 16, 8, 0] > 130, "half of the light of 60 and of 195"
-    assert np.abs(result[:, 16, 8] - result[0, 16, 8]).max() <= 2
-
-
-def test_a_regions_strength_is_undone_before_a_frame_continues() -> None:
-    from stylepipe.paint import Cover, _painting_of
-
-    photo, painting = 60, 200
-    planes = torch.stack([left(8), 1 - left(8)], 1)[:, :, 0, :4]
-    cover = Cover(planes, ("a", "b"), (0.5, 1.0))
-    mixed = np.full((4, 8, 3), painting, np.uint8)
-    mixed[:, :4] = (photo + painting) // 2
-    source = Frame(np.full_like(mixed, photo))
-    found = _painting_of(Frame(mixed), source, cover)
-    assert np.abs(found.pixels.astype(int) - painting).max() <= 1
+    assert np.abs(result[:, 16, 8] - shown).max() <= 2

@@ -123,19 +123,9 @@ class GatysStylizer(PaintingStylizer):
     def paint(
         self, photo: torch.Tensor, regions: torch.Tensor | None, item: Item, frame: int
     ) -> torch.Tensor:
-        return self._painted(photo, regions, item, frame, None)
+        return self.paint_guided(photo, regions, item, frame, None)
 
     def paint_guided(
-        self,
-        photo: torch.Tensor,
-        regions: torch.Tensor | None,
-        item: Item,
-        frame: int,
-        guide: Guide,
-    ) -> torch.Tensor:
-        return self._painted(photo, regions, item, frame, guide)
-
-    def _painted(
         self,
         photo: torch.Tensor,
         regions: torch.Tensor | None,
