@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
 class RuderOptions(Options):
     passes: int = option(
-        3, "How often each shot is gone through, forward and backward in turn.", min=1, max=100
+        1,
+        "How often each shot is gone through, forward and backward in turn: steadier, but softer.",
+        min=1,
+        max=100,
     )
     reach: int = option(
         4, "How far back frames are compared: with those 1, 2, 4 ... frames before.", min=1
@@ -40,7 +43,7 @@ class RuderOptions(Options):
 
 
 class Ruder(Temporal):
-    """Paints each shot in several passes and looks several frames back, for ``gatys``.
+    """Looks several frames back, and goes through a shot several times; for ``gatys``.
 
     Ruder, Dosovitskiy, Brox, "Artistic Style Transfer for Videos" (2016), and "... for Videos and
     Spherical Images" (2018).
