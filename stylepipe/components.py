@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -34,6 +34,10 @@ def _no_progress(share: float, text: str) -> None:
     """Shows nothing."""
 
 
+def _no_stage(text: str) -> None:
+    """Shows nothing."""
+
+
 @dataclass(frozen=True)
 class Context:
     """What the engine passes to a component when it opens it."""
@@ -46,6 +50,9 @@ class Context:
     """Shows the user one line."""
     progress: Callable[[float, str], None] = _no_progress
     """For minutes of work on one picture: shows the share done, 0..1, and a few words."""
+    stage: Callable[[str], None] = _no_stage
+    """For work that paints pictures more than once: shows a few words, such as ``pass 2 of 3, frame
+    7 of 24``, before those of :attr:`progress` until the next stage; ``""`` ends them."""
     damaged: Damaged = refuse
     """For readers: reports what is torn or missing in the file, in words to follow its name.
 
@@ -255,6 +262,12 @@ class Temporal(Component):
         super().__init__(options)
         self.flow = flow
 
+    def check(self, stylizer: Stylizer) -> None:
+        """Check quickly that it can serve the stylizer, by its caps. Raises UsageError.
+
+        Called before :meth:`open`, and by ``--dry-run`` instead of it; must not import torch.
+        """
+
     def flow_between(self, a: Frame, b: Frame) -> np.ndarray:
         """HxWx2 float32: for each pixel of ``a`` the way (dx, dy), in pixels, to ``b``.
 
@@ -298,6 +311,10 @@ class Temporal(Component):
         it was written, None at the start of a shot. Called in the calling thread.
         """
         raise NotImplementedError
+
+    def shot_bytes(self, frame: Frame) -> int:
+        """Bytes that :meth:`paint_shot` holds of each frame, beside the frame and its result."""
+        return 0
 
     def paint_shot(self, frames: Sequence[Frame], paint: PaintFrame) -> Iterable[np.ndarray]:
         """Return the final pixels, HxWx3 of the same dtype, of all ``frames``, which are a shot.
@@ -403,6 +420,9 @@ class Stylizer(Component):
 
     Options: ClassVar[type[Options]] = StylizerOptions
     caps: ClassVar[Caps] = Caps()
+    guided_options: ClassVar[Collection[str]] = ()
+    """For ``temporal="native"``: names of options that change only frames with a guide. They are
+    refused where no frame has one."""
     skips_empty: ClassVar[bool] = True
     """Where the mask is 0 everywhere the result is the photo, and the engine need not ask."""
 

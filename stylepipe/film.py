@@ -69,7 +69,7 @@ class Film:
         self._covers: dict[int, Cover | None] = {}
         """Of the frames of the shot, by their number."""
         self._held = 0
-        """Bytes of the shot, of as many results and of the covers."""
+        """Bytes of the shot, of as many results, of the covers and of what the method holds."""
         self._window: list[Painted] = []
         self._due = 0
         """Position in the window of the frame that is filtered next."""
@@ -134,9 +134,10 @@ class Film:
     def _hold(self, frame: Frame, cover: Cover | None) -> None:
         self._shot.append(frame)
         self._covers[frame.index] = cover
+        assert self._temporal is not None
         self._held += (1 + self._painter.scale**2) * frame.nbytes + (cover.nbytes if cover else 0)
+        self._held += self._temporal.shot_bytes(frame)
         if self._held > self._memory:
-            assert self._temporal is not None
             name, first = self._temporal.name, self._shot[0].index
             raise ItemError(
                 f"the shot that begins with frame {first} is too long for --temporal {name}, which "

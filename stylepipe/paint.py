@@ -13,6 +13,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from stylepipe import color, composite, guard
+from stylepipe.color import from_linear
 from stylepipe.components import Masker, Temporal, Warmup
 from stylepipe.device import Device
 from stylepipe.errors import ItemError, NoMask, UsageError
@@ -32,6 +33,9 @@ from stylepipe.types import Batch, Frame, Guide, Item, Painted
 _STEADY = 0.8
 """How steady mattes are where the user does not say: the flicker of noise falls to a third, and a
 moving edge does not trail."""
+
+_LEAST_SHOWN = 0.1
+"""Below this share what was painted cannot be told from the rounding of results."""
 
 
 @dataclass(frozen=True)
@@ -121,16 +125,15 @@ class Painter:
         if planes is not None and self._skips(regions, planes):
             return [self._untouched(frame) for frame in frames]
         shares = composite.shares(planes) if regions and planes is not None else planes
+        strength = self._strength(cover, shares)
         native = guide if caps.temporal == "native" else None
+        if native is not None and strength is not None:
+            native = replace(native, warped=_unmixed(images, native.warped, strength))
         batch = Batch(images, item, shares, native, frames[0].index, regions)
         painted = run_within_memory(stylizer, batch).float().clamp(0, 1)
         sources = [enlarged(frame, caps.scale) for frame in frames]
-        strength: float | torch.Tensor | None = None
-        if cover and shares is not None and cover.strengths:
-            each = shares.new_tensor(cover.strengths)[:, None, None]
-            strength = _resized((shares * each).sum(1, keepdim=True), painted.shape[2:])
-        elif caps.strength == "blend" and options.strength < 1:
-            strength = options.strength
+        if isinstance(strength, torch.Tensor):
+            strength = _resized(strength, painted.shape[2:])
         if caps.scale > 1 and (strength is not None or options.keep_colors):
             images = to_tensor([enlarged(f, caps.scale) for f in opaque], self._device.torch)
         if strength is not None:
@@ -143,6 +146,18 @@ class Painter:
         pixels = to_pixels(painted, frames[0].pixels.dtype)
         parts = zip(sources, pixels, self._masks(cover), strict=False)
         return [Painted(source, result, *masks) for source, result, masks in parts]
+
+    def _strength(
+        self, cover: Cover | None, shares: torch.Tensor | None
+    ) -> float | torch.Tensor | None:
+        """How much of the painting the engine mixes with the photo, of each pixel (N1HW) or of all;
+        None where it does not.
+        """
+        if cover and shares is not None and cover.strengths:
+            each = shares.new_tensor(cover.strengths)[:, None, None]
+            return (shares * each).sum(1, keepdim=True)
+        share: float = self._stylizer.options.strength
+        return share if self._stylizer.caps.strength == "blend" and share < 1 else None
 
     def _skips(self, regions: Sequence[str], planes: torch.Tensor) -> bool:
         """Whether nothing of a batch is painted, and no other frame depends on what would be."""
@@ -201,6 +216,13 @@ class Painter:
             size = source.pixels.shape[1::-1]
             small = cv2.resize(result.pixels, size, interpolation=cv2.INTER_AREA)
             result = replace(result, pixels=small)
+        shown = None
+        if self._composites:
+            cover = cover or self._found(to_tensor([source], self._device.torch), item, [source])
+            assert cover is not None
+            shown = composite.coverage(cover.planes)
+            if caps.temporal == "native":
+                result = _uncovered(result, source, cover)
         guide = self.temporal.guide(motion, result, self._device.torch)
         guide = guard.guide(guide, result.pixels.shape[:2], self.temporal)
         if guide is None:
@@ -208,11 +230,9 @@ class Painter:
         if caps.temporal == "native":
             before, after = (to_tensor([frame], self._device.torch) for frame in (source, result))
             guide = replace(guide, source=before, result=after)
-        if self._composites:
+        if shown is not None:
             # Where the result shows the photo there is nothing painted to continue from.
-            cover = cover or self._found(to_tensor([source], self._device.torch), item, [source])
-            assert cover is not None
-            covered = _resized(composite.coverage(cover.planes), guide.trust.shape[2:])
+            covered = _resized(shown, guide.trust.shape[2:])
             if guide.flow is not None:
                 flow = guide.flow[0].permute(1, 2, 0).cpu().numpy()
                 covered = torch.from_numpy(warp(covered[0, 0].cpu().numpy(), flow))[None, None]
@@ -312,6 +332,32 @@ def _resized(planes: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     if planes.shape[2:] == tuple(size):
         return planes
     return interpolate(planes, tuple(size), mode="bilinear", align_corners=False)
+
+
+def _unmixed(
+    images: torch.Tensor, mixed: torch.Tensor, strength: float | torch.Tensor
+) -> torch.Tensor:
+    """What was mixed with the photos, N3HW in [0, 1], by :func:`composite.apply_strength`.
+
+    To continue from the mixture would mix in the photo again and again, until nothing else is left.
+    """
+    share = torch.as_tensor(strength).clamp_min(_LEAST_SHOWN)
+    return (images + (mixed - images) / share).clamp_(0, 1)
+
+
+def _uncovered(result: Frame, source: Frame, cover: Cover) -> Frame:
+    """What was painted, as far as a result tells that shows the photo through a mask."""
+    covered = composite.coverage(cover.planes)[0, 0].clamp_min(_LEAST_SHOWN).cpu().numpy()
+    through = covered < 1
+    if not through.any():
+        return result
+    light = composite.linear_light(result.white)  # mixed as light is
+    photo, seen = light[source.pixels[through]], light[result.pixels[through]]
+    painted = photo + (seen - photo) / covered[through][:, None]
+    values = from_linear(torch.from_numpy(painted.clip(0, 1))).numpy() * np.float32(result.white)
+    pixels = result.pixels.copy()
+    pixels[through] = np.rint(values)
+    return replace(result, pixels=pixels)
 
 
 def _steadier(options: MaskOptions, masker: Masker | None) -> Steadier | None:

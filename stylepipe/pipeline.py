@@ -42,6 +42,7 @@ def run(job: Job, plugins: Plugins, report: Report) -> Report:
             memory=job.memory,
             log=report.log,
             progress=report.progress,
+            stage=report.stage,
         )
         fingerprint = settings_fingerprint(job.settings, job.precision)
         journal = Journal(job.output, found.single, fingerprint)

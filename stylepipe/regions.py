@@ -120,6 +120,7 @@ class RegionStylizer(Stylizer):
         shares = batch.masks.new_zeros(len(batch.masks), len(self._painters), height, width)
         shares.index_add_(1, of, batch.masks)
         present = shares.amax((0, 2, 3)).tolist()
+        parts = shares
         if self.caps.scale > 1:
             shares = torch.nn.functional.interpolate(shares, size, mode="bilinear")
         mixed = batch.images.new_zeros(len(batch.images), 3, *size)
@@ -128,7 +129,11 @@ class RegionStylizer(Stylizer):
         for index, painter in enumerate(self._painters):
             if not present[index] and painter.caps.warmup == 0:
                 continue
-            result = guard.painted(painter.stylize(whole), batch.images, painter)
+            own = whole
+            if batch.guide is not None:  # elsewhere the result was painted by others
+                trust = batch.guide.trust * parts[:, index : index + 1]
+                own = replace(whole, guide=replace(batch.guide, trust=trust))
+            result = guard.painted(painter.stylize(own), batch.images, painter)
             result = result.float().clamp(0, 1)
             if self._own and painter.options.keep_colors:
                 result = keep_colors(_enlarged(batch.images, size), result)
@@ -160,10 +165,12 @@ def _caps(own: Sequence[Stylizer]) -> Caps:
         sizes = ", ".join(f"{s.name} makes it {s.caps.scale} times as large" for s in own)
         raise UsageError(f"the regions of a picture must be of one scale, but {sizes}")
     shot = any(c.warmup == "shot" for c in caps)
+    guided = all(c.temporal == "native" for c in caps)
     return Caps(
         needs_style=False,
         regions="native",
         strength="native",
+        temporal="native" if guided else "blend",
         warmup="shot" if shot else max(c.warmup for c in caps if c.warmup != "shot"),
         batch=min(c.batch for c in caps),
         min_side=max(c.min_side for c in caps),

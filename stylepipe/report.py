@@ -72,6 +72,8 @@ class Report:
         self._steps: tqdm[Any] | None = None
         self._current: Item | None = None
         """The one being painted; the one before it may still be being written."""
+        self._stage = ""
+        """What stands before the words of progress."""
         self._progress_told = float("-inf")
         self._guard = threading.RLock()
 
@@ -142,6 +144,7 @@ class Report:
         total = info.frames
         with self._guard:
             self._current = item
+            self._stage = ""
             self._close_steps()
         self._event(
             "item_start", source=item.source, output=item.output, frames=total, resumed=done
@@ -167,9 +170,16 @@ class Report:
             if item.index in self._frames:
                 self._frames[item.index].update(count)
 
+    def stage(self, text: str) -> None:
+        """Another part of the work on the item begins; "": there are no parts any more."""
+        self._stage = text
+        if text:
+            self.progress(0.0, "")
+
     def progress(self, share: float, text: str) -> None:
         """A stylizer that takes long over a picture is at ``share``, 0..1, of it."""
         now = time.perf_counter()
+        text = ": ".join(filter(None, (self._stage, text)))
         with self._guard:
             if self._current is not None and now >= self._progress_told + PROGRESS_EVERY:
                 self._progress_told = now

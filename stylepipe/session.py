@@ -54,6 +54,7 @@ class Opener:
         precision: str = "auto",
         memory: int | None = None,
         progress: Callable[[float, str], None] = Context.progress,
+        stage: Callable[[str], None] = Context.stage,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         """Nothing is opened yet. ``memory``: bytes; None takes half of what is free."""
@@ -64,6 +65,7 @@ class Opener:
             memory=self.memory,
             log=log,
             progress=progress,
+            stage=stage,
             damaged=damaged,
             max_pixels=max_pixels,
         )
@@ -107,13 +109,15 @@ class Session(Opener):
     def __init__(
         self, settings: Settings, items: Sequence[Item] = (), *, log: Log, **machine: Any
     ) -> None:
-        """Raises UsageError if the stylizer cannot take the styles; nothing is opened yet.
+        """Raises UsageError if the stylizer cannot take the styles, or serve with the temporal
+        method; nothing is opened yet.
 
-        ``items`` are those of a job. ``machine``: ``device``, ``precision``, ``memory`` and
-        ``progress``, as an Opener takes them.
+        ``items`` are those of a job. ``machine``: ``device``, ``precision``, ``memory``,
+        ``progress`` and ``stage``, as an Opener takes them.
         """
         self.settings, self._log = with_regions(settings), log
         self.styles = asked_styles(self.settings, items)
+        _check_guides(self.settings)
         self.rule = DamageRule(settings.input.on_damage)
         self.missing = MissingRule(settings.mask.missing, log)
         super().__init__(
@@ -205,3 +209,23 @@ class Session(Opener):
         for _, alike in groupby(frames, lambda frame: (frame.pixels.shape, frame.pixels.dtype)):
             while batch := list(islice(alike, size)):
                 yield batch
+
+
+def _check_guides(settings: Settings) -> None:
+    """Raises UsageError where stylizer and temporal method do not go together, and for options that
+    change only frames with a guide where none has one.
+    """
+    temporal, stylizer = settings.temporal, settings.stylizer
+    if temporal is not None and temporal in settings.painting:
+        temporal.check(stylizer)
+    guides = temporal is not None and temporal.mode != "filter"
+    if guides and stylizer.caps.temporal == "native":
+        return
+    regional = (region.stylizer for region in settings.regions)
+    for kind in (stylizer, *(own for own in regional if own is not None)):
+        if idle := sorted(kind.options.given() & set(kind.guided_options)):
+            flag = f"--{idle[0].replace('_', '-')}"
+            raise UsageError(
+                f"{flag} is for frames that {kind.name} continues from the one before, and here "
+                "there are none; pass --temporal warp, or leave it out"
+            )

@@ -21,7 +21,7 @@ from stylepipe.nst.recipe import StyleUse
 from stylepipe.options import option
 from stylepipe.pictures import read_picture
 from stylepipe.styles import parse_style
-from stylepipe.types import Batch, Item
+from stylepipe.types import Batch, Guide, Item
 
 if TYPE_CHECKING:
     import torch
@@ -213,8 +213,12 @@ class PaintingStylizer(Stylizer):
                 photo = image[None].clone() if copied else image[None]
                 self.report_scale(photo, self._paintings)
                 regions = self.regions_of(batch, index)
+                given = photo, regions, batch.item, batch.first + index
                 try:
-                    painted.append(self.paint(photo, regions, batch.item, batch.first + index))
+                    if batch.guide is None:
+                        painted.append(self.paint(*given))
+                    else:
+                        painted.append(self.paint_guided(*given, _guide_of(batch.guide, index)))
                 except NotEnoughMemory as error:
                     raise too_large(error, photo) from error
                 except (Diverged, ValueError) as error:
@@ -227,6 +231,19 @@ class PaintingStylizer(Stylizer):
         """Paint a photo, 1 3 H W in [0,1], with its regions 1 K H W or None; ``frame`` is its
         number in the item. Returns 1 3 H W. Raises ItemError, Diverged, NotEnoughMemory or
         ValueError for one that cannot be painted.
+        """
+        raise NotImplementedError
+
+    def paint_guided(
+        self,
+        photo: torch.Tensor,
+        regions: torch.Tensor | None,
+        item: Item,
+        frame: int,
+        guide: Guide,
+    ) -> torch.Tensor:
+        """:meth:`paint` for a frame of a film that has a guide, of the photo's size; to be defined
+        where the caps say ``temporal="native"``.
         """
         raise NotImplementedError
 
@@ -265,6 +282,12 @@ class PaintingStylizer(Stylizer):
                     f"the painting {name} has {own_width}x{own_height} pixels: for this photo it "
                     f"serves as --style-scale {most:.2f}, not {scale:g}"
                 )
+
+
+def _guide_of(guide: Guide, index: int) -> Guide:
+    """What gradients may flow past of a frame's guide."""
+    warped, trust = (t[index : index + 1] for t in (guide.warped, guide.trust))
+    return Guide(*(t.clone() if t.is_inference() else t for t in (warped, trust)))
 
 
 def working_memory(context: Context) -> int:

@@ -434,11 +434,10 @@ def test_a_link_that_was_canceled_is_no_fault_of_its_item():
 
 def test_results_that_are_larger_count_as_such_in_a_shot(tmp_path):
     still = np.stack(shot(0, 1) * 8)
+    both = BothWays(Options())
     source = Frame(still[0])
-    fits = Film(SimpleNamespace(scale=1, temporal=BothWays), None, 0, None, 4 * source.nbytes, None)
-    large = Film(
-        SimpleNamespace(scale=2, temporal=BothWays), None, 0, None, 4 * source.nbytes, None
-    )
+    fits = Film(SimpleNamespace(scale=1, temporal=both), None, 0, None, 4 * source.nbytes, None)
+    large = Film(SimpleNamespace(scale=2, temporal=both), None, 0, None, 4 * source.nbytes, None)
     fits._hold(source, None)
     with pytest.raises(ItemError, match="too long"):
         large._hold(source, None)

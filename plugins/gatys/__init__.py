@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from stylepipe import (
     Caps,
     Context,
+    Guide,
     Item,
     ItemError,
     Masker,
@@ -49,8 +50,9 @@ class GatysStylizer(PaintingStylizer):
     Options = gatys_options()
     options: GatysBase
     # Three patches of the deepest layer.
-    caps = Caps(strength="native", regions="native", min_side=64)
+    caps = Caps(strength="native", regions="native", temporal="native", min_side=64)
     for_encoder = ("content_layers", "style_layers", "pooling")
+    guided_options = ("guided_steps", "temporal_weight")
     gradients = True
     _mask_key = ""
     """Changes with what says where to paint."""
@@ -121,13 +123,28 @@ class GatysStylizer(PaintingStylizer):
     def paint(
         self, photo: torch.Tensor, regions: torch.Tensor | None, item: Item, frame: int
     ) -> torch.Tensor:
+        return self.paint_guided(photo, regions, item, frame, None)
+
+    def paint_guided(
+        self,
+        photo: torch.Tensor,
+        regions: torch.Tensor | None,
+        item: Item,
+        frame: int,
+        guide: Guide | None,
+    ) -> torch.Tensor:
         while True:
-            painted = self._attempt(photo, regions, item, frame)
+            painted = self._attempt(photo, regions, item, frame, guide)
             if painted is not None:
                 return painted
 
     def _attempt(
-        self, photo: torch.Tensor, regions: torch.Tensor | None, item: Item, frame: int
+        self,
+        photo: torch.Tensor,
+        regions: torch.Tensor | None,
+        item: Item,
+        frame: int,
+        guide: Guide | None,
     ) -> torch.Tensor | None:
         """None if memory did not suffice; by then the painter is one that takes half as much."""
         import torch
@@ -152,6 +169,7 @@ class GatysStylizer(PaintingStylizer):
                     start=None if self._start is None else fitted(self._start, photo),
                     seed=self.options.seed,
                     on_step=on_step,
+                    guide=guide,
                 )
         except (RuntimeError, MemoryError) as error:
             smaller = self._painter.memory // 2

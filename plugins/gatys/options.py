@@ -25,6 +25,12 @@ class GatysBase(PaintingOptions):
     """All of them but the losses' own: see gatys_options."""
 
     steps: int = option(LoopOptions.steps, "Steps of the optimizer, over all sizes.", min=1)
+    guided_steps: int | None = option(
+        None,
+        "Steps for frames of a film that continue from the one before, as temporal methods make "
+        "them; unset: a fifth of --steps.",
+        min=1,
+    )
     pooling: Pooling = option("max", "How the network shrinks its maps.")
     style_loss: StyleDistance = option(
         Recipe.style_loss, "Distance of the features' statistics.", only_if={"style_weight": True}

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from stylepipe.memory import trim_allocator
+from stylepipe.types import Guide
 
 from .budget import Footprint, NotEnoughMemory
 from .encoders import Encoder
@@ -52,6 +53,10 @@ to go back to (12), and what the heap keeps of the size before (44, measured at 
 OPTIMIZER_BYTES_PER_PIXEL = {"adam": 24, "adamw": 36, "lbfgs": 340}
 """And by the optimizer: moments; the start too; the least history of steps and gradients, what it
 makes of them on its way, and the best picture."""
+GUIDE_COPIES = 3
+"""Of a guide: the caller's, extended by the margin, and in the size to paint."""
+TRUSTED = 0.5
+"""Trust from which a frame begins with nothing but what was painted before."""
 BYTES_PER_STRIP_PIXEL = 120
 """Bytes by pixel of a strip, on which the terms of the pixels are evaluated."""
 BYTES_PER_PAINTING_PIXEL = 48
@@ -107,10 +112,12 @@ class Gatys:
         start: Tensor | None = None,
         seed: int = 0,
         on_step: Callable[[Step], None] | None = None,
+        guide: Guide | None = None,
     ) -> Tensor:
         """photo: N 3 H W in [0,1]; N is 1 where the recipe's colors are the photo's. regions:
         1 K H W in [0,1], how far a pixel belongs to each; or None. start: 1 3 h w, overrides the
-        recipe's init. on_step: called after each step.
+        recipe's init. on_step: called after each step. guide: what the frame before implies, of
+        the photo's size; where it is trusted, the picture continues from it, in guided_steps.
         Returns N 3 H W in [0,1]. Raises Diverged; NotEnoughMemory, before anything is painted; or
         ValueError for regions that do not fit and for a photo that is too small.
         """
@@ -119,19 +126,23 @@ class Gatys:
         check_regions(paintings, regions)
         if self.recipe.strength == 0:
             return photo.clone()
+        if guide is not None and not guide.trust.any():
+            guide = None
         margin = Margin.around(*size_of(photo))
         if len(photo) > 1 and self.recipe.match_colors != "no":
             raise ValueError("colors of the photo are given to one photo at a time, not to a batch")
         shown = size_of(photo)
         height, width = margin.outer
         # Before all the smaller sizes, and of the size that the user knows.
-        tight = self._tile(margin.outer, photo, regions, shown) is not None
+        tight = self._tile(margin.outer, photo, regions, guide, shown) is not None
         first = -(-self._least * max(height, width) // min(height, width))
         stages = sizes(height, width, max(self.recipe.first_side, first))
         if not self.recipe.first_side:
             stages = stages[-1:]
         if regions is not None:
             regions = margin.extend(regions)
+        if guide is not None:
+            guide = Guide(margin.extend(guide.warped), margin.extend(guide.trust))
 
         # Of a large picture no copy is held that is not needed: the first is the optimizer's own,
         # and the photo is extended anew for each size.
@@ -145,7 +156,7 @@ class Gatys:
             small = margin.extend(photo)
             if size != margin.outer:
                 small = resize(small, size)
-            return self._objective(small, photo, paintings, regions)
+            return self._objective(small, photo, paintings, regions, guide)
 
         def build_in_tight_memory(size: Size) -> Objective:
             trim_allocator()  # of what the size before has left
@@ -160,8 +171,16 @@ class Gatys:
             size = margin.inside(step.size)
             on_step(replace(step, size=size, picture=lambda: margin.cut(step.picture())))
 
+        def continued(picture: Tensor) -> Tensor:
+            assert guide is not None
+            warped, trust = (resize(t, size_of(picture)) for t in (guide.warped, guide.trust))
+            return torch.lerp(picture, warped, (trust / TRUSTED).clamp_(max=1.0))
+
         told = None if on_step is None else tell
-        painted = margin.cut(optimize(begin(), stages, builder, self.recipe.loop, told))
+        loop, enter = self.recipe.loop, None
+        if guide is not None:
+            loop, enter = self.recipe.guided_loop, continued
+        painted = margin.cut(optimize(begin(), stages, builder, loop, told, enter))
         radius = self.recipe.photorealistic_smoothing
         if radius and self.recipe.weights[Photorealism.name]:
             return affine_smoothed(painted, photo, radius)
@@ -230,15 +249,18 @@ class Gatys:
         photo: Tensor,
         paintings: Sequence[Painting],
         regions: Tensor | None,
+        guide: Guide | None = None,
     ) -> Objective:
-        """small: the photo in the size to paint. regions: of any size."""
+        """small: the photo in the size to paint. regions, guide: of any size."""
         recipe, size = self.recipe, size_of(small)
         carried = None if regions is None else self._carried(area(regions, size))
-        tile = self._tile(size, photo, regions)
+        tile = self._tile(size, photo, regions, guide)
         tiled_encoder = TiledEncoder(self.encoder, (), tile)
         content = self._of(ContentTerm)
         maps = tiled_encoder.maps(small, list(recipe.content_layers)) if content else {}
-        inputs = PhotoInputs(recipe, small, maps)
+        if guide is not None:
+            guide = Guide(resize(guide.warped, size), resize(guide.trust, size))
+        inputs = PhotoInputs(recipe, small, maps, guide)
         learnt = self._learn(size, paintings, carried is not None)
         self._aim(learnt, tiled_encoder, small, carried)
         features: list[FeatureTerm] = [
@@ -326,10 +348,15 @@ class Gatys:
         )
 
     def _tile(
-        self, size: Size, photo: Tensor, regions: Tensor | None, shown: Size | None = None
+        self,
+        size: Size,
+        photo: Tensor,
+        regions: Tensor | None,
+        guide: Guide | None = None,
+        shown: Size | None = None,
     ) -> int | None:
         """The side of tiles that photos fit into the memory with in this size; None where they need
-        not be cut. They are held besides, with their regions, in their own. shown: the size to
+        not be cut. They are held besides, with regions and guide, in their own. shown: the size to
         speak of. Raises NotEnoughMemory.
         """
         recipe, foot = self.recipe, self._footprint
@@ -343,6 +370,8 @@ class Gatys:
         beside = BYTES_PER_PHOTO_PIXEL * len(photo) * photo.shape[2] * photo.shape[3]
         if regions is not None:
             beside += regions.nbytes
+        if guide is not None:
+            beside += GUIDE_COPIES * (guide.warped.nbytes + guide.trust.nbytes)
         count = _count(regions)
         try:
             return self._cut(size, len(photo) * held, len(photo), count, shown or size, beside)

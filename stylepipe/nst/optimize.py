@@ -82,13 +82,15 @@ def optimize(
     objective: Callable[[Size], Objective],
     options: LoopOptions,
     on_step: Callable[[Step], None] | None = None,
+    enter: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """Optimize a picture over the stages' sizes, and return it in the last, N 3 H W in [0,1].
 
-    start: N 3 h w in [0,1], of any size. objective: makes the objective of a size. Raises Diverged
-    when the loss explodes and smaller steps do not help.
+    start: N 3 h w in [0,1], of any size. objective: makes the objective of a size. enter: changes
+    the picture that a size begins with, N 3 h w in [0,1]. Raises Diverged when the loss explodes
+    and smaller steps do not help.
     """
-    loop = _Loop(options, on_step, start.detach())
+    loop = _Loop(options, on_step, start.detach(), enter)
     del start  # of large pictures no copy is held that is not needed
     share = options.steps // len(stages)
     for index, size in enumerate(stages):
@@ -117,9 +119,13 @@ _AdamState = tuple[int, Tensor, Tensor]
 
 class _Loop:
     def __init__(
-        self, options: LoopOptions, on_step: Callable[[Step], None] | None, picture: Tensor
+        self,
+        options: LoopOptions,
+        on_step: Callable[[Step], None] | None,
+        picture: Tensor,
+        enter: Callable[[Tensor], Tensor] | None,
     ) -> None:
-        self.options, self.on_step = options, on_step
+        self.options, self.on_step, self._enter = options, on_step, enter
         self.picture = picture
         """What a size begins with, and then its mean iterate."""
         self._moments: _AdamState | None = None
@@ -130,7 +136,11 @@ class _Loop:
     def run(self, size: Size, objective: Objective, steps: int, last: bool) -> None:
         """One size. Takes the picture and Adam's moments from the size before."""
         # L-BFGS looks at its leaf as one long vector, and fails on a channels-last one.
-        leaf = resize(self.picture, size).contiguous().requires_grad_()
+        begin = resize(self.picture, size)
+        if self._enter is not None:
+            begin = self._enter(begin)
+        leaf = begin.contiguous().requires_grad_()
+        del begin  # of large pictures no copy is held that is not needed
         self.picture = leaf.detach()
         optimizer = self._optimizer(leaf, self._moments)
         self._moments = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from .names import (
@@ -19,6 +19,8 @@ from .terms import ContentTerm, StyleTerm, losses
 
 TUNABLE = ("content_weight", "tv_weight", "strength")
 """What tune.search may vary."""
+GUIDED_SHARE = 0.2
+"""Part of the steps that a frame takes which continues from the one before."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,8 @@ class Recipe(StyleUse):
     for it acts on the pixels themselves, and that of style with gram_scale ``sum``, which grows
     with their number. photorealistic_smoothing: with the term photorealistic the result ends in
     affine maps of the photo, smoothed over this radius; 0 for none: see matting.affine_smoothed.
+    guided_steps: instead of loop.steps, for frames of a film that continue from the one before;
+    None: a share of them, GUIDED_SHARE.
     Raises ValueError for values out of range, and for unknown terms.
     """
 
@@ -146,6 +150,7 @@ class Recipe(StyleUse):
     init: Start = "style"
     loop: LoopOptions = field(default_factory=LoopOptions)
     photorealistic_smoothing: int = 15
+    guided_steps: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -164,6 +169,14 @@ class Recipe(StyleUse):
             raise ValueError(
                 f"photorealistic_smoothing must be 0 or more, got {self.photorealistic_smoothing}"
             )
+        if self.guided_steps is not None and self.guided_steps < 1:
+            raise ValueError(f"guided_steps must be 1 or more, got {self.guided_steps}")
+
+    @property
+    def guided_loop(self) -> LoopOptions:
+        """How to optimize a frame that continues from the one before."""
+        steps = self.guided_steps or max(1, round(GUIDED_SHARE * self.loop.steps))
+        return replace(self.loop, steps=steps)
 
     def terms(self, kind: type[Any]) -> list[tuple[type[Any], float]]:
         """The classes of terms of a kind that are wanted, with their weights."""

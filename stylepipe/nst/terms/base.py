@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from stylepipe.nst.budget import Map
     from stylepipe.nst.encoders import Encoder
     from stylepipe.nst.names import GramScale, StyleDistance
+    from stylepipe.types import Guide
 
 Sums = list["Tensor"]
 """Sums over positions; of the same shapes whatever the size of the tile."""
@@ -86,6 +87,8 @@ class PhotoInputs:
     """N 3 H W, in the size to paint."""
     maps: Mapping[str, Tensor]
     """Content layer -> N C h w, its features; none if no term of the content is wanted."""
+    guide: Guide | None = None
+    """What was painted before, in the photo's size; None for a photo, and a film's first frame."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,42 @@
+"""What was painted before stays as it was."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from .base import PhotoInputs, PictureTerm, Strip
+from .registry import register
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@register
+class Temporal(PictureTerm):
+    """Squared difference to the result before, moved to where things are now, times the trust in
+    it; over the variance of that result, so that a weight means the same for every picture.
+
+    Ruder, Dosovitskiy, Brox, "Artistic Style Transfer for Videos" (2016), eq. 7. The mean is one
+    over all positions: what is not trusted does not make the rest count more.
+    """
+
+    name = "temporal"
+    default = 20.0
+    help = "Weight of the previous frame's result, where a temporal method trusts in it."
+
+    def __init__(self, warped: Tensor, trust: Tensor, weight: float = 1.0) -> None:
+        """warped: N 3 H W in [0,1]. trust: N 1 H W in [0,1]."""
+        self.weight, self._warped, self._trust = weight, warped.detach(), trust.detach()
+        variance = self._warped.var(dim=(2, 3), correction=0).mean(dim=1)
+        self._size = self._warped[0].numel() * (variance + 1e-4)
+
+    @classmethod
+    def build(cls, inputs: PhotoInputs, weight: float) -> Self:
+        if inputs.guide is None:  # nothing was painted before: the term is left out
+            return cls(inputs.photo, inputs.photo[:, :1], 0.0)
+        return cls(inputs.guide.warped, inputs.guide.trust, weight)
+
+    def part(self, strip: Strip) -> Tensor:
+        rows = slice(*strip.rows)
+        error = (strip.own() - self._warped[..., rows, :]).square()
+        return (error * self._trust[..., rows, :]).sum(dim=(1, 2, 3)) / self._size
