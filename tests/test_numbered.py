@@ -144,6 +144,7 @@ def test_a_folder_of_two_sequences_says_how_to_name_one(cli):
         (["in/fr0001.png", "-o", "out/%d.png"], 1, "a photo cannot be written as .png/; give its"),
         (["in", "--fps", 25, "-o", "out/%d.png", "--format", "jpg/"], 2, "contradict each other"),
         (["in", "--fps", 25, "-o", "out/%d.png", "--name", "x"], 2, "leave one out"),
+        (["in/fr%04d.png", "--fps", 25, "-o", "a.png"], 1, "a film cannot be written as .png;"),
         (["in/fr0001.png", "-o", "a.png", "--format", "png/"], 2, "contradict each other"),
         (["in", "--fps", 25, "-o", "a", "--format", "frames:mp4"], 2, "format cannot be 'mp4/'"),
     ],
@@ -262,7 +263,9 @@ def test_frames_that_times_do_not_fit_are_told(cli):
     shot("f/clip", 2, "{:06d}.png", first=8)
     code, _, err = cli("f/clip", "-o", "c.mkv")
     assert code == 1 and "but not of 000008.png and 1 more; delete that file and pass --fps" in err
-    for broken in ("", "[]", '{"frames": [], "rate": null, "time_base": "1"}', "\xff"):
+    whole = Path("f/clip", TIMES).read_text()
+    torn = [whole[:-9], whole.replace("yuv420p", "no"), whole.replace("100", "10")]
+    for broken in ("", "[]", '{"frames": [], "rate": null, "time_base": "1"}', "\xff", *torn):
         Path("f/clip", TIMES).write_text(broken, encoding="latin-1")
         code, _, err = cli("f/clip", "-o", "c.mkv")
         assert code == 1 and f"{TIMES}, which lies beside its frames, is damaged; delete" in err

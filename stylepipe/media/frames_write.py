@@ -108,8 +108,9 @@ class _FramesSink(Sink):
     def close(self) -> None:
         """Write when the pictures are shown beside them."""
         rows = self._times.rows
-        if not all(base for _, _, _, base in rows):
-            return
+        clocks = {base for _, _, _, base in rows}
+        if len(clocks) != 1 or "" in clocks:
+            return  # without times, as masks have none, or without a common clock
         clock = Fraction(rows[0][3])
         frames = [Timed(name, pts, duration) for name, pts, duration, _ in rows]
         sidecar = Sidecar.of(self._info, self._item.source.name, clock, frames)

@@ -74,6 +74,8 @@ def read_sidecar(folder: Path) -> Sidecar | None:
     path = folder / TIMES
     if not path.exists():
         return None
+    from av.video.format import VideoFormat
+
     try:
         raw = json.loads(path.read_text("utf-8"))
         frames = tuple(_timed(row) for row in raw["frames"])
@@ -85,6 +87,8 @@ def read_sidecar(folder: Path) -> Sidecar | None:
             raise ValueError
         kinds = {"variable_rate": bool}
         details = {k: raw[k] for k in _KEPT if isinstance(raw.get(k), kinds.get(k, str))}
+        VideoFormat(details.get("pix_fmt", "rgb24"))
+        Fraction(details.get("sample_aspect_ratio", "1:1").replace(":", "/"))
     except (OSError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError):
         raise ItemError(
             f"{TIMES}, which lies beside its frames, is damaged; delete it, and say with --fps how "
