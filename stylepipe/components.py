@@ -119,19 +119,21 @@ def noun(base: type[Component]) -> str:
 
 
 class Reader(Component):
-    """Turns a file, or a folder, into frames. Its methods run in the reading thread."""
+    """Turns a file, a folder or a pattern of names into frames. Its methods run in the reading
+    thread."""
 
     kind: ClassVar[Kind]
     patterns: ClassVar[tuple[str, ...]]
     """Lower-case suffixes of files it reads, such as ``.jpg``; none if it reads folders only."""
     instead: ClassVar[Mapping[str, str]] = {}
-    """What to write for suffixes that no writer has, ``""`` for a folder; where it does not say,
+    """What to write for suffixes that no writer has, ``""`` for a folder or pattern; if not said,
     the first pattern of the last writer of its kind."""
 
     def claims(self, folder: Path) -> bool:
         """Whether a folder, named or met in another, is one input, which this reader reads.
 
-        Its files are not inputs then. Called before :meth:`open`; looks at names only.
+        Its files are not inputs then. ``folder`` may also be a pattern of files that are there,
+        ``shots/fr%04d.png``. Called before :meth:`open`; looks at names only.
         """
         return False
 

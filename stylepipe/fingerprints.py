@@ -20,6 +20,7 @@ from stylepipe.components import Component, is_bundled
 from stylepipe.job import Settings
 from stylepipe.masking import parts_of
 from stylepipe.options import Options
+from stylepipe.patterns import TIMES, files_of
 from stylepipe.styles import parse_styles
 from stylepipe.types import Item
 
@@ -100,9 +101,11 @@ def stamp(path: Path) -> str:
     """What a file or folder is, wherever it lies and whatever it is called.
 
     A file of up to 16 MiB counts by its content, a larger one by its size, its modification time
-    and samples of its content; a folder by the paths, sizes and times of the files in it, hidden
-    ones left out. Only the name counts if it cannot be read.
+    and samples of its content; a folder, or a pattern of numbered files, by the paths, sizes and
+    times of its files, hidden ones left out. Only the name counts if it cannot be read.
     """
+    if frames := files_of(path):
+        return _stamp_of_pattern(frames.values())
     try:
         found = path.stat()
         if stat.S_ISDIR(found.st_mode):
@@ -135,6 +138,11 @@ def _stamp_of_folder(path: Path) -> str:
     return digest(*seen)
 
 
+def _stamp_of_pattern(frames: Iterable[Path]) -> str:
+    files = list(frames)
+    return digest(*(f"{file.name} {version(file)}" for file in [*files, files[0].with_name(TIMES)]))
+
+
 def version(path: Path) -> str:
     """Size and modification time, which are quickly read; of a folder the :func:`stamp`.
 
@@ -159,8 +167,8 @@ class Source:
         parent = os.path.realpath(item.source.parent)
         self.place = os.path.join(parent, item.source.name)  # noqa: PTH118 (may be no valid text)
         """Where it lies, however that was written."""
-        self.version = version(item.source)
-        """Its size and time, or those of all files in it, if it is a folder."""
+        self.version = stamp(item.source) if files_of(item.source) else version(item.source)
+        """Its size and time, or those of all files that a folder holds, or a pattern names."""
 
     @cached_property
     def content(self) -> str:

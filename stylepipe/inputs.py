@@ -15,15 +15,17 @@ from stylepipe.clashes import clashes
 from stylepipe.components import Reader, Writer
 from stylepipe.errors import ItemError, NoInputError, UsageError, sentence
 from stylepipe.job import Settings
-from stylepipe.places import check_output, is_folder, no_file
+from stylepipe.patterns import files_of, title
+from stylepipe.places import check_output, is_folder, is_several, no_file, place_of
 from stylepipe.styles import parse_style
 from stylepipe.texts import shown, told_kinds
 from stylepipe.types import Info, Item
 
 
 def readers_for(path: Path, readers: Sequence[Reader]) -> list[Reader]:
-    """Readers that have the file's suffix, in order, or all if none has; of a folder, its own."""
-    if is_folder(path):
+    """Readers that have the file's suffix, in order, or all if none has; of a folder or pattern,
+    those that claim it."""
+    if is_several(path):
         return [r for r in readers if r.claims(path)]
     suffix = path.suffix.lower()
     return [r for r in readers if suffix in r.patterns] or list(readers)
@@ -42,7 +44,7 @@ def probe(path: Path, readers: Sequence[Reader], page: int = 0) -> tuple[Reader,
     asked = readers_for(path, readers)
     if not asked:
         raise ItemError("the folder cannot be read; see to its permissions")
-    if not (path.is_file() or is_folder(path)):
+    if not (path.is_file() or is_several(path)):
         if path.exists():
             raise ItemError("it is a pipe, a device or the like; only files are read")
         raise ItemError("the file is gone, or a link that leads nowhere")
@@ -93,11 +95,14 @@ def find_items(
     folder that a reader claims is one item, and is not searched; so is one that cannot be read,
     which fails in its turn. Pages of a file are items too. The tree below each folder is mirrored
     under ``output``. An item whose result would replace another's, or a file that the run reads, is
-    refused; the job continues with the others. Raises NoInputError if nothing matches,
-    UsageError if the output cannot be meant, equals or lies inside an input.
+    refused; the job continues with the others. A pattern as the output, ``out/%05d.png``, names the
+    frames of one film. Raises NoInputError if nothing matches, UsageError if the output cannot be
+    meant, equals or lies inside an input.
     """
     check_output(output)
-    inputs = _expand(inputs)
+    inputs = _expand(inputs, settings.readers)
+    if place_of(output) != output:
+        return _numbered(inputs, output, settings)
     _check_places(inputs, output)
     if _is_one_file(inputs, output, settings):
         only = [Item(0, inputs[0], inputs[0].parent, output)]
@@ -142,8 +147,8 @@ def _is_one_file(inputs: Sequence[Path], output: Path, settings: Settings) -> bo
         if not one:
             raise UsageError(
                 f"{output} is one file, but a folder of inputs may have several results; choose a "
-                "folder as --output, or name one input (with --frame-rate the folder of a film's "
-                "frames itself)"
+                "folder as --output, or name one input (with --fps the folder of a film's frames "
+                "itself)"
             )
         if output.suffix.lower() in known:
             _check_said_once(output, settings)
@@ -159,7 +164,8 @@ def _is_one_file(inputs: Sequence[Path], output: Path, settings: Settings) -> bo
 def _check_said_once(output: Path, settings: Settings) -> None:
     """A file's name says all that a format and a template could."""
     wanted = settings.output
-    if wanted.format is not None and output.suffix.lower() != f".{wanted.format}":
+    said = f".{wanted.format}" if place_of(output) == output else f".{wanted.format}".rstrip("/")
+    if wanted.format is not None and output.suffix.lower() != said:
         raise UsageError(
             f"--output {output} and --format {wanted.format} contradict each other; leave one out"
         )
@@ -170,7 +176,33 @@ def _check_said_once(output: Path, settings: Settings) -> None:
         )
 
 
-def _expand(inputs: Sequence[Path]) -> list[Path]:
+def _numbered(inputs: Sequence[Path], output: Path, settings: Settings) -> Found:
+    """The one film whose frames get the names of a pattern. Raises UsageError."""
+    folder, pattern = place_of(output), f"{output.suffix.lower()}/"
+    known = sorted({s for w in settings.writers for s in w.patterns if s.endswith("/")})
+    if pattern not in known:
+        raise UsageError(
+            f"numbered frames are pictures, and {output} is none; end its name in one of "
+            + " ".join(s.removesuffix("/") for s in known)
+        )
+    if len(inputs) > 1 or not _is_item(inputs[0], settings.readers):
+        raise UsageError(
+            f"{output} names the frames of one film, but a folder of inputs may hold several; name "
+            f"one input (with --fps the folder of a film's frames itself), or write --output "
+            f"{folder} --format {pattern[1:]}, and each film gets a folder of its own"
+        )
+    _check_said_once(output, settings)
+    if folder.resolve() in (Path.cwd(), *inputs[0].resolve().parents):
+        raise UsageError(
+            f"the frames get a folder of their own, as by --output frames/{output.name}, and "
+            f"{folder} holds other files"
+        )
+    _check_places(inputs, folder)
+    item = Item(0, inputs[0], inputs[0].parent, folder, pattern, frame_names=output.name)
+    return Found([item], True, clashes([item], settings))
+
+
+def _expand(inputs: Sequence[Path], readers: Sequence[Reader]) -> list[Path]:
     found: list[Path] = []
     for path in inputs:
         try:
@@ -183,9 +215,27 @@ def _expand(inputs: Sequence[Path]) -> list[Path]:
             found.append(path)
         elif matches := sorted(glob.glob(str(path))):  # noqa: PTH207 (takes any pattern)
             found.extend(Path(m) for m in matches)
+        elif frames := files_of(path):
+            if not readers_for(path, readers):
+                raise UsageError(_untimed(path, frames, readers))
+            found.append(path)
         else:
             raise NoInputError(no_file(path))
     return found
+
+
+def _untimed(path: Path, frames: Mapping[int, Path], readers: Sequence[Reader]) -> str:
+    """Why no reader takes the frames that a pattern names, and what to do."""
+    if any(path.suffix.lower() in r.patterns for r in readers if r.kind == "image"):
+        first, last = min(frames), max(frames)
+        return (
+            f"{path} names {len(frames)} frames, from {first} to {last}; say how many are shown a "
+            "second, as with --fps 25, and they are one film (for photos name their folder)"
+        )
+    return (
+        f"{path} names {len(frames)} files, and {path.suffix or 'such'} files are not read; make "
+        "them 16-bit PNG or TIFF first"
+    )
 
 
 def _check_places(inputs: Sequence[Path], output: Path) -> None:
@@ -205,8 +255,8 @@ def _check_places(inputs: Sequence[Path], output: Path) -> None:
 
 
 def _is_item(path: Path, readers: Sequence[Reader]) -> bool:
-    """Whether a path that is there is one input: a file, or a folder that a reader claims."""
-    return path.is_file() or bool(is_folder(path) and readers_for(path, readers))
+    """Whether a path that is there is one input: a file, or what a reader claims of others."""
+    return path.is_file() or bool(is_several(path) and readers_for(path, readers))
 
 
 def _pages(path: Path, readers: Sequence[Reader]) -> tuple[int, str]:
@@ -289,7 +339,7 @@ def _pattern(source: Path, settings: Settings) -> str | None:
 
     None if nothing of its kind can be what was asked for.
     """
-    suffix = "" if is_folder(source) else source.suffix
+    suffix = "" if is_several(source) else source.suffix
     readers = readers_for(source, settings.readers) or settings.readers
     kinds = [r.kind for r in readers]
     if settings.output.format is not None:
@@ -324,7 +374,7 @@ def _stem(source: Path, index: int, page: int, pages: int, settings: Settings) -
     if page and not settings.output.has_field("page"):
         template += f"-{{page:0{len(str(pages))}d}}"
     return template.format(
-        stem=source.name if folder else source.stem,
+        stem=source.name if folder else title(source),
         suffix="" if folder else source.suffix[1:],
         index=index + 1,
         page=page or 1,

@@ -115,8 +115,8 @@ class OutputOptions(Options):
     )
     format: str | None = option(
         None,
-        "File format of the outputs, such as png or mp4, or png/ for folders of numbered frames "
-        "made from films; unset: each source's own.",
+        "File format of the outputs, such as png or mp4, or png/ (also frames:png) for folders of "
+        "numbered frames made from films; unset: each source's own.",
         metavar="SUFFIX",
     )
 
@@ -144,7 +144,10 @@ class OutputOptions(Options):
         if not sample.name or sample.is_absolute() or ".." in sample.parts:
             raise UsageError(f"name {self.name!r} must stay inside the output folder")
         if self.format is not None:
-            object.__setattr__(self, "format", self.format.lower().lstrip("."))
+            wanted = self.format.lower()
+            if wanted.startswith("frames:"):  # another name of png/
+                wanted = wanted.removeprefix("frames:").rstrip("/") + "/"
+            object.__setattr__(self, "format", wanted.lstrip("."))
 
     @property
     def numbered(self) -> bool:

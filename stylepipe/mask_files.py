@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from stylepipe.errors import ItemError, NoMask, UsageError
+from stylepipe.patterns import title
 from stylepipe.pictures import PICTURE_SUFFIXES, open_picture
 from stylepipe.types import Item
 
@@ -127,7 +128,7 @@ def fitted(
 def _names(item: Item) -> tuple[Path, Path]:
     """What a picture for an item may be called, without its own suffix: ``photo.jpg``, which
     distinguishes ``photo.jpg.png`` from ``photo.png``, or ``photo``."""
-    return item.relative, item.relative.with_suffix("")
+    return item.relative, item.relative.with_name(title(item.source))
 
 
 def _alike(one: float, other: float) -> bool:

@@ -16,6 +16,7 @@ from stylepipe.job import Job, MaskOptions, OutputOptions, Settings
 from stylepipe.masking import Joined
 from stylepipe.media.masks import MaskFramesWriter, MaskWriter
 from stylepipe.options import Options, option
+from stylepipe.places import place_of
 from stylepipe.regions import with_regions
 from stylepipe.types import Batch, Frame, Item
 
@@ -127,7 +128,8 @@ def _legend(job: Job) -> tuple[Path, str]:
 
     Without content where there is nothing to name.
     """
-    folder = job.output.parent if job.output.suffix.lower() == ".png" else job.output
+    single = job.output.suffix.lower() == ".png"
+    folder = place_of(job.output).parent if single else job.output
     masker = job.settings.masker
     colors = masker.legend() if isinstance(masker, RegionMap) else {}
     lines = [f'"{name}" = "{color}"\n' for name, color in colors.items()]

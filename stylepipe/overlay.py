@@ -15,6 +15,7 @@ from stylepipe.inputs import find_items, probe
 from stylepipe.job import Job
 from stylepipe.mask_files import opened
 from stylepipe.media.encode import eight
+from stylepipe.places import place_of
 from stylepipe.session import Opener
 from stylepipe.types import Item
 
@@ -31,6 +32,7 @@ _TINT = 0.6
 
 def sheet_path(output: Path) -> Path:
     """Where the sheet of an output goes: beside it, so that it is never taken for a mask."""
+    output = place_of(output)
     name = output.stem if output.suffix.lower() == ".png" else output.name
     return output.absolute().with_name(f"{name}-overlay.jpg")
 

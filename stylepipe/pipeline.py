@@ -7,12 +7,12 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from stylepipe.errors import SetupError, UsageError
-from stylepipe.fingerprints import settings_fingerprint
+from stylepipe.fingerprints import digest, settings_fingerprint
 from stylepipe.inhand import InHand
 from stylepipe.inputs import Found, find_items
 from stylepipe.job import Job
 from stylepipe.journal import Journal
-from stylepipe.places import obstacle
+from stylepipe.places import obstacle, place_of
 from stylepipe.plan import Plan, begin, check_used, decide
 from stylepipe.session import Session
 from stylepipe.types import Item, Outcome
@@ -45,7 +45,9 @@ def run(job: Job, plugins: Plugins, report: Report) -> Report:
             stage=report.stage,
         )
         fingerprint = settings_fingerprint(job.settings, job.precision)
-        journal = Journal(job.output, found.single, fingerprint)
+        if names := found.items[0].frame_names:
+            fingerprint = digest(fingerprint, names)
+        journal = Journal(place_of(job.output), found.single, fingerprint)
         report.left_out = found.left_out
         plugins.job_start(job, found.items, report.log)
         started = True
@@ -69,7 +71,7 @@ def _rehearse(job: Job, report: Report, found: Found, journal: Journal, session:
     plan = decide(job, found, journal, hands)
     with session:
         if plan.todo:
-            root = job.output.parent if found.single else job.output
+            root = place_of(job.output).parent if found.single else job.output
             if reason := obstacle(root):
                 raise SetupError(f"cannot write to {root}: {reason}")
             # The processor is always there; asking for others takes as long as importing torch.

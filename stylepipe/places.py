@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from stylepipe.errors import ItemError, UsageError
+from stylepipe.patterns import Pattern, files_of, no_match
 from stylepipe.types import Item
 
 LONGEST_NAME = 255
@@ -21,12 +22,11 @@ def check_output(output: Path) -> None:
         )
     if (address := _address(output)) and not output.parent.exists():
         raise UsageError(f"results cannot be written to {address}; name a file or a folder")
-    if _is_numbered(output) and not output.exists():
-        kind = output.suffix[1:] or "png"
-        raise UsageError(
-            f"frames are numbered without a pattern such as {output}; write --output "
-            f"{output.parent} --format {kind}/, and each film becomes a folder of them"
-        )
+
+
+def place_of(output: Path) -> Path:
+    """The folder that holds what a pattern of frames names; any other output itself."""
+    return output.parent if Pattern.of(output.name) and not output.exists() else output
 
 
 def no_file(path: Path) -> str:
@@ -37,11 +37,8 @@ def no_file(path: Path) -> str:
         return f"{address} is an address; name the file itself: {address.removeprefix('file://')}"
     if address:
         return f"{address} is an address, and only files are read; download it, and name the file"
-    if _is_numbered(path):
-        return (
-            f"no such file: {path}; to paint numbered frames name their folder, {path.parent}, "
-            "with --frame-rate 25 as one film"
-        )
+    if Pattern.of(path.name):
+        return f"no such file: {path}; {no_match(path)}"
     return f"no such file or folder: {path}"
 
 
@@ -72,6 +69,11 @@ def is_folder(path: Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112 (raises nothing)
 
 
+def is_several(path: Path) -> bool:
+    """Whether a path stands for several files: a folder, or a pattern of their names."""
+    return is_folder(path) or bool(files_of(path))
+
+
 def obstacle(folder: Path) -> str | None:
     """Why nothing can be written into a folder, which may have to be made; None if it can."""
     folder = nearest(folder)
@@ -94,7 +96,3 @@ def _address(path: Path) -> str | None:
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]+:[/\\]", str(path)):  # C:\ has one letter
         return None
     return path.as_posix().replace(":/", ":///" if str(path).startswith("file:") else "://", 1)
-
-
-def _is_numbered(path: Path) -> bool:
-    return re.search(r"%\d*d", path.name) is not None

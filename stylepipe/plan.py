@@ -183,7 +183,7 @@ def check_used(
     if temporal is not None and "video" not in there:
         raise UsageError(
             f"--temporal {temporal.name} keeps the frames of a film alike, and no input is a film; "
-            "pass --temporal none, or --frame-rate 25 for folders of numbered frames"
+            "pass --temporal none, or --fps 25 for folders of numbered frames"
         )
     absent = [kind for kind in needed if kind in wanted - there]
     for kind in absent:

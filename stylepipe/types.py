@@ -24,7 +24,8 @@ class Item:
     index: int
     """Position among the inputs of the job, from 0."""
     source: Path
-    """The input file, or the folder that a reader claims as one input."""
+    """The input file; or the folder, or the pattern of names (``shots/fr%04d.png``), that a reader
+    claims as one input."""
     root: Path
     """The folder given on the command line under which it was found; its parent if named alone."""
     output: Path
@@ -33,6 +34,8 @@ class Item:
     """The writer's pattern, such as ``.png/``, where the result is a folder; else empty."""
     page: int = 0
     """Which page of the source it is, from 1; 0 where the source is one item."""
+    frame_names: str = ""
+    """Pattern of the names in a result that is a folder, ``%05d.png``; empty: the writer's own."""
 
     @property
     def pattern(self) -> str:
@@ -130,6 +133,8 @@ class Frame:
     duration: int | None = None
     """How long the frame stays, in units of ``time_base``, where the source says."""
     meta: Meta = field(default_factory=Meta)
+    name: str = ""
+    """Of a numbered picture, its name without suffix; empty where it has no file of its own."""
 
     @property
     def nbytes(self) -> int:

@@ -18,9 +18,10 @@ from stylepipe import ItemError, Options, Reader, Sink, Writer
 from stylepipe.cli import main
 from stylepipe.job import Job
 from stylepipe.journal import Journal
-from stylepipe.media import frames as module
+from stylepipe.media import frames_write as module
 from stylepipe.media import sequence
-from stylepipe.media.frames import FramesReader, FramesWriter
+from stylepipe.media.frames import FramesReader
+from stylepipe.media.frames_write import FramesWriter
 from stylepipe.pipeline import run
 from stylepipe.report import Report
 from stylepipe.testing import ReaderContract, WriterContract, scene
@@ -30,7 +31,7 @@ POSTERIZE = str(Path(__file__).parents[1] / "examples" / "posterize.py")
 
 class TestReader(ReaderContract):
     component = FramesReader
-    options = {"frame_rate": "25"}  # noqa: RUF012
+    options = {"fps": "25"}  # noqa: RUF012
 
     @pytest.fixture
     def sample(self, tmp_path):
@@ -47,7 +48,7 @@ class TestWriter(WriterContract):
 
     @pytest.fixture
     def reader(self):
-        return FramesReader(FramesReader.Options(frame_rate="25"))
+        return FramesReader(FramesReader.Options(fps="25"))
 
 
 def shot(folder: Path, count: int, name: str = "shot_{:04d}.png", first: int = 1) -> Path:
@@ -90,14 +91,14 @@ def test_with_a_rate_it_is_one_film_in_a_folder_or_a_file(cli, tmp_path):
     shot(tmp_path / "in" / "a", 3)
     shot(tmp_path / "in" / "b", 2, "{}.png", first=9)
     make_clip(tmp_path / "in" / "clip.mp4", (0, 40, 80))
-    code, _, err = cli("in", "-o", "out", "--frame-rate", "24")
+    code, _, err = cli("in", "-o", "out", "--fps", "24")
     assert code == 0 and "3 done" in err, err
-    found = sorted(p.relative_to("out").as_posix() for p in Path("out").glob("[!.]*/*"))
+    found = sorted(p.relative_to("out").as_posix() for p in Path("out").glob("[!.]*/*.png"))
     assert found == ["a/shot_0001.png", "a/shot_0002.png", "a/shot_0003.png", "b/10.png", "b/9.png"]
     assert Path("out/clip.mp4").is_file()
-    assert cli("in/a", "-o", "a.mp4", "--frame-rate", "24")[0] == 0
+    assert cli("in/a", "-o", "a.mp4", "--fps", "24")[0] == 0
     assert times(Path("a.mp4")) == [Fraction(k, 24) for k in range(3)]
-    code, _, err = cli("in", "-o", "films", "--frame-rate", "24", "--format", "mkv")
+    code, _, err = cli("in", "-o", "films", "--fps", "24", "--format", "mkv")
     assert code == 0 and sorted(p.name for p in Path("films").glob("*.mkv")) == [
         "a.mkv", "b.mkv", "clip.mkv",
     ]  # fmt: skip
@@ -105,7 +106,7 @@ def test_with_a_rate_it_is_one_film_in_a_folder_or_a_file(cli, tmp_path):
 
 def test_what_is_done_is_not_done_again_until_a_frame_changes(cli, tmp_path):
     folder = shot(tmp_path / "in" / "a", 3)
-    args = ["in", "-o", "out", "--frame-rate", "24"]
+    args = ["in", "-o", "out", "--fps", "24"]
     assert cli(*args)[0] == 0
     assert "1 skipped" in cli(*args)[2]
     (tmp_path / "in").rename(tmp_path / "moved")
@@ -125,18 +126,19 @@ def test_missing_frames_leave_their_time_and_are_told(cli, tmp_path):
     folder = shot(tmp_path / "in" / "a", 6)
     (folder / "shot_0003.png").unlink()
     for more in (["--dry-run"], []):
-        code, out, err = cli("in/a", "-o", "a.mp4", "--frame-rate", "25", *more)
+        code, out, err = cli("in/a", "-o", "a.mp4", "--fps", "25", *more)
         assert code == 1 and "1 of its 6 frames are missing (3)" in out + err
     assert times(Path("a.mp4")) == [Fraction(k, 25) for k in (0, 1, 3, 4, 5)]
-    code, _, err = cli("in/a", "-o", "b.mp4", "--frame-rate", "25", "--on-damage", "fail")
+    code, _, err = cli("in/a", "-o", "b.mp4", "--fps", "25", "--on-damage", "fail")
     assert code == 1 and not Path("b.mp4").exists()
 
 
 def test_every_second_number_is_no_gap(tmp_path):
     for k in (0, 2, 4):
         shot(tmp_path, 1, "{}.png", first=k)
-    found = sequence.find(tmp_path, (".png",))
-    assert list(found.frames) == [0, 1, 2] and not found.missing and found.pattern == "#.png"
+    found = sequence.find(tmp_path, (".png",), None)
+    assert [(p.pts, p.missing) for p in found.places] == [(0, False), (1, False), (2, False)]
+    assert found.pattern == "%d.png"
 
 
 def add(name: str, size=(32, 24), mode: str = "RGB"):
@@ -156,34 +158,32 @@ def add(name: str, size=(32, 24), mode: str = "RGB"):
         (add("shot_0004.png", (16, 24)), "shot_0004.png has 16x24 pixels, but the first frame 32"),
         (add("shot_0004.png", mode="RGBA"), "shot_0004.png has transparency, but the first"),
         (add("shot_0004.png", mode="I;16"), "shot_0004.png has 16 bits a channel, but the first"),
-        (lambda folder: (folder / "shot_0002.png").write_text("x"), "shot_0002.png: the file is"),
-        (lambda folder: (folder / "shot_0001.png").write_text("x"), "shot_0001.png: the file is"),
     ],
 )
 def test_what_is_no_sequence_costs_its_item_in_one_sentence(cli, tmp_path, change, words):
     shot(tmp_path / "in" / "good", 2)
     change(shot(tmp_path / "in" / "bad", 3))
-    code, _, err = cli("in", "-o", "out", "--frame-rate", "25")
+    code, _, err = cli("in", "-o", "out", "--fps", "25")
     assert code == 1 and words in err and "1 done, 1 failed" in err, err
     assert "Traceback" not in err and not Path("out/bad").exists()
 
 
 def test_files_beside_frames_are_told(cli, tmp_path):
     (shot(tmp_path / "in" / "a", 2) / "sound.wav").write_bytes(b"")
-    code, _, err = cli("in", "-o", "out", "--frame-rate", "25")
+    code, _, err = cli("in", "-o", "out", "--fps", "25")
     assert code == 0 and "a: left out, as no pictures: sound.wav" in err
 
 
 def test_start_and_end_are_those_of_the_film(cli, tmp_path):
     shot(tmp_path / "in", 10)
-    assert cli("in", "-o", "out", "--frame-rate", "10", "--start", "0.2", "--end", "0.5")[0] == 0
-    assert sorted(p.name for p in Path("out/in").iterdir()) == [
+    assert cli("in", "-o", "out", "--fps", "10", "--start", "0.2", "--end", "0.5")[0] == 0
+    assert sorted(p.name for p in Path("out/in").glob("*.png")) == [
         "shot_0003.png", "shot_0004.png", "shot_0005.png",
     ]  # fmt: skip
-    code, _, err = cli("in", "-o", "none", "--frame-rate", "10", "--start", "5")
+    code, _, err = cli("in", "-o", "none", "--fps", "10", "--start", "5")
     assert code == 1 and "no frames between --start and --end" in err
     (tmp_path / "in" / "shot_0009.png").unlink()
-    code, _, err = cli("in", "-o", "some", "--frame-rate", "10", "--end", "0.5")
+    code, _, err = cli("in", "-o", "some", "--fps", "10", "--end", "0.5")
     assert code == 0, "a frame that is missing elsewhere is no damage here"
 
 
@@ -192,23 +192,23 @@ def test_start_and_end_are_those_of_the_film(cli, tmp_path):
 )
 def test_a_rate_that_means_nothing_is_refused(cli, tmp_path, rate):
     shot(tmp_path / "in", 2)
-    code, _, err = cli("in", "-o", "out", "--frame-rate", rate)
-    assert code == 2 and "frame_rate takes frames a second, such as 25" in err
+    code, _, err = cli("in", "-o", "out", "--fps", rate)
+    assert code == 2 and "fps takes frames a second, such as 25" in err
 
 
 def test_an_option_without_effect_is_told(cli, tmp_path):
     make_clip(tmp_path / "clip.mp4", (0, 40))
-    code, _, err = cli("clip.mp4", "-o", "out", "--frame-rate", "12")
-    assert code == 0 and "as nothing is read by 'frames': --frame-rate" in err
+    code, _, err = cli("clip.mp4", "-o", "out", "--fps", "12")
+    assert code == 0 and "as nothing is read by 'frames': --fps" in err
     code, _, err = cli("clip.mp4", "-o", "out", "--format", "png/", "--crf", "20")
     assert code == 0 and "as nothing is written by 'video': --crf" in err
 
 
 def test_probe_tells_of_a_folder(cli, tmp_path, capsys):
     folder = shot(tmp_path / "in", 3, first=101)
-    assert main.run(["probe", str(folder)]) == 1
-    assert "pass --set input.frame_rate=25 if it holds" in capsys.readouterr().err
-    assert main.run(["probe", "--json", "--set", "input.frame_rate=24", str(folder)]) == 0
+    assert main.run(["probe", str(folder)]) == 0
+    assert "a film with --fps RATE; without, each is a photo" in capsys.readouterr().err
+    assert main.run(["probe", "--json", "--set", "input.fps=24", str(folder)]) == 0
     [found] = json.loads(capsys.readouterr().out)
     assert found["reader"] == "frames" and found["sequence"] == "shot_####.png"
     assert (found["width"], found["frames"], found["duration"]) == (32, 3, 0.125)
@@ -217,8 +217,8 @@ def test_probe_tells_of_a_folder(cli, tmp_path, capsys):
 def test_a_flow_holds_the_frames_of_a_folder_together(cli, tmp_path):
     shot(tmp_path / "in", 3)
     code, _, err = cli("in", "-o", "out", "--temporal", "warp")
-    assert code == 2 and "--frame-rate 25 for folders of numbered frames" in err
-    assert cli("in", "-o", "out", "--temporal", "warp", "--frame-rate", "25")[0] == 0
+    assert code == 2 and "--fps 25 for folders of numbered frames" in err
+    assert cli("in", "-o", "out", "--temporal", "warp", "--fps", "25")[0] == 0
 
 
 # -- writing -------------------------------------------------------------------------------
@@ -229,7 +229,7 @@ def test_a_film_becomes_numbered_pictures(cli, tmp_path):
     code, out, err = cli("clip.mp4", "-o", "frames", "--format", "png/", "--dry-run")
     assert code == 0 and "frames/clip" in out
     assert cli("clip.mp4", "-o", "frames", "--format", "png/")[0] == 0
-    names = sorted(p.name for p in Path("frames/clip").iterdir())
+    names = sorted(p.name for p in Path("frames/clip").glob("*.png"))
     assert names == ["000001.png", "000002.png", "000003.png"]
     code, _, err = cli("clip.mp4", "-o", "frames", "--format", "png/")
     assert code == 0 and "1 skipped" in err
@@ -239,7 +239,7 @@ def test_a_film_becomes_numbered_pictures(cli, tmp_path):
 def test_sound_that_pictures_cannot_hold_is_told(cli, make_clip):
     make_clip("clip.mp4", frames=3, sound=True, variable=True)
     code, _, err = cli("clip.mp4", "-o", "out", "--format", "jpg/")
-    assert code == 0 and "cannot hold it: sound, times of its frames" in err
+    assert code == 0 and "cannot hold it: sound" in err
     assert len(list(Path("out/clip").glob("*.jpg"))) == 3
 
 
@@ -253,7 +253,7 @@ def test_an_animation_is_taken_apart_and_a_photo_is_not(cli, tmp_path):
     assert code == 1 and "1 done, 2 failed" in err
     assert "still.gif: a photo cannot be written as .png/" in err
     assert "photo.jpg: --format png/ is for films, and this is a photo" in err
-    assert len(list(Path("out/moves").iterdir())) == 3
+    assert len(list(Path("out/moves").glob("*.png"))) == 3
 
 
 def test_sixteen_bits_and_transparency_stay(cli, tmp_path):
@@ -261,7 +261,7 @@ def test_sixteen_bits_and_transparency_stay(cli, tmp_path):
     deep = (np.arange(24 * 32 * 4, dtype=np.uint16).reshape(24, 32, 4) * 21) | 1
     for k in range(2):
         cv2.imwrite(f"in/{k:03d}.png", deep + k)
-    assert cli("in", "-o", "out", "--frame-rate", "25", "--strength", "0")[0] == 0
+    assert cli("in", "-o", "out", "--fps", "25", "--strength", "0")[0] == 0
     for k in range(2):
         result = cv2.imread(f"out/in/{k:03d}.png", cv2.IMREAD_UNCHANGED)
         assert result.dtype == np.uint16 and np.array_equal(result, deep + k)
@@ -288,7 +288,7 @@ def stops(monkeypatch):
 @pytest.mark.parametrize("more", [[], ["--temporal", "warp"]], ids=["plain", "guided"])
 def test_an_interrupted_folder_resumes_after_its_last_picture(cli, tmp_path, stops, more):
     shot(tmp_path / "in", 6)
-    args = ["in", "--frame-rate", "25", "--format", "jpg/", "--json", *more]
+    args = ["in", "--fps", "25", "--format", "jpg/", "--json", *more]
     assert cli(*args, "-o", "whole")[0] == 0
     restore = stops(4)
     assert cli(*args, "-o", "out")[0] == 1

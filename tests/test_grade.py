@@ -413,7 +413,7 @@ def test_a_film_has_no_single_table_to_export(
 ) -> None:
     for number in range(3):
         save(files / "film" / f"{number:03}.png", picture(24, 32, number))
-    words = (files / "film", "-o", files / "out", "--frame-rate", 25, "--style")
+    words = (files / "film", "-o", files / "out", "--fps", 25, "--style")
     look = ("--export", files / "look.cube")
     assert grade(*words, files / "reference.png", *look) == 1
     assert "each shot of a film has its own table" in capsys.readouterr().err

@@ -59,7 +59,7 @@ class MasksCommand(RunCommand):
                         "out"
                     )
         wanted = tables.get("output", {}).get("format", FORMATS[0])
-        if wanted.lower().lstrip(".") not in FORMATS:
+        if wanted.lower().lstrip(".") not in (*FORMATS, "frames:png"):
             raise UsageError(
                 f"masks are written as {FORMATS[0]}, or {FORMATS[1]} for films, not {wanted}"
             )

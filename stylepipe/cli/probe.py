@@ -16,6 +16,8 @@ from stylepipe.cli.run import parse_sets
 from stylepipe.components import Reader
 from stylepipe.errors import ItemError, NoInputError
 from stylepipe.inputs import probe, readers_for
+from stylepipe.patterns import Pattern, no_match
+from stylepipe.places import is_several
 from stylepipe.presets import draft
 from stylepipe.session import Opener
 from stylepipe.stdio import printable, tell
@@ -31,8 +33,7 @@ from stylepipe.types import Info
     "sets",
     multiple=True,
     metavar="input.KEY=VALUE",
-    help="Set an option of reading, such as input.frame_rate=25 for folders of numbered frames; "
-    "repeatable.",
+    help="Set an option of reading, such as input.fps=25 for numbered frames; repeatable.",
 )
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_context
@@ -76,15 +77,22 @@ def _say(line: str) -> None:
 
 
 def _facts(path: Path, readers: Sequence[Reader]) -> dict[str, Any]:
-    if path.is_dir() and not readers_for(path, readers):
-        raise NoInputError(
-            "is a folder; name the files in it, or pass --set input.frame_rate=25 if it holds the "
-            "numbered frames of a film"
-        )
-    if not path.exists():
-        raise NoInputError("no such file")
-    reader, info = probe(path, readers)
+    if not path.exists() and not is_several(path):
+        raise NoInputError(no_match(path) if Pattern.of(path.name) else "no such file")
+    if is_several(path) and not readers_for(path, readers):
+        reader, info = _unclaimed(path, readers)
+    else:
+        reader, info = probe(path, readers)
     return {"path": str(path), "reader": reader.name, **_plain(info)}
+
+
+def _unclaimed(path: Path, readers: Sequence[Reader]) -> tuple[Reader, Info]:
+    """What a reader of folders says of one that no run would give it, as its rate is not known."""
+    for reader in readers:
+        if not reader.patterns and (info := reader.probe(path)):
+            tell(f"{printable(str(path))}: a film with --fps RATE; without, each is a photo")
+            return reader, info
+    raise NoInputError("is a folder without numbered frames; name the files in it")
 
 
 def _plain(info: Info) -> dict[str, Any]:

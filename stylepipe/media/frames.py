@@ -1,42 +1,34 @@
-"""Numbered pictures as films: folders of them, each read as one clip, and written from one."""
+"""The reader of numbered pictures: sequences of them, each as one film."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, Literal
 
-from stylepipe.components import Context, Reader, Sink, Writer
+from stylepipe.components import Context, Reader
 from stylepipe.damage import Damaged, refuse
-from stylepipe.errors import ItemError, UsageError
+from stylepipe.errors import DamageError, ItemError, UsageError
 from stylepipe.media import sequence
-from stylepipe.media.images import ImageReader, ImageWriter, encode_settings
-from stylepipe.media.segments import load_frame, save_frame
+from stylepipe.media.images import ImageReader
+from stylepipe.media.sequence import Place, spelled
 from stylepipe.media.video import SpanOptions
 from stylepipe.options import option
+from stylepipe.patterns import TIMES
 from stylepipe.texts import shown
 from stylepipe.types import Frame, Info, Item
 
-if TYPE_CHECKING:
-    from stylepipe.media.encode import EncodeSettings
-
-_MISSED = (("audio", "sound"), ("subtitles", "subtitles"), ("variable_rate", "times of its frames"))
-"""What a film may have and numbered pictures cannot hold."""
-_NAMED = 3
-"""Missing frames that a message lists."""
-
 
 class FramesReader(Reader):
-    """Folders of numbered pictures, each as one film, where --frame-rate is given.
+    """Numbered pictures, a folder or a pattern (shots/fr%04d.png) of them, each as one film.
 
-    All pictures of such a folder must be frames of one sequence, ``shot_0001.png`` and so on, alike
-    in size, depth and transparency. Missing frames are reported as damage; the others keep
-    their times.
+    They are a film where --fps is given, or where a file beside them tells when each is shown, as
+    the writer of frames leaves one. All must be frames of one sequence, ``shot_0001.png`` and so
+    on, alike in size, depth and transparency. What becomes of missing frames is --gaps; one that
+    cannot be read is reported as damage, and the frame before takes its place.
     """
 
     name = "frames"
@@ -45,11 +37,17 @@ class FramesReader(Reader):
     instead = {"": ".png/"}  # noqa: RUF012 (as in the base class)
 
     class Options(SpanOptions):
-        frame_rate: str | None = option(
+        fps: str | None = option(
             None,
-            "Take each folder of numbered pictures (shot_0001.png ...) as one film of this many "
-            "frames a second, such as 25, 29.97 or 24000/1001.",
+            "Take each folder of numbered pictures (shot_0001.png ...), and each pattern "
+            "(shot_%04d.png), as one film of this many frames a second, such as 25, 29.97 or "
+            "24000/1001.",
             metavar="RATE",
+        )
+        gaps: Literal["leave", "hold", "fail"] = option(
+            "leave",
+            "Where numbered frames are missing: leave a gap and report damage, hold the frame "
+            "before, or fail. The others keep their times.",
         )
 
         def check(self) -> None:
@@ -58,19 +56,19 @@ class FramesReader(Reader):
             self.rate()
 
         def rate(self) -> Fraction | None:
-            """Frames a second; None if folders are not to be films."""
-            if self.frame_rate is None:
+            """Frames a second; None if it is not given."""
+            if self.fps is None:
                 return None
             try:
-                if not re.fullmatch(r"[\d./]{1,40}", self.frame_rate):
+                if not re.fullmatch(r"[\d./]{1,40}", self.fps):
                     raise ValueError  # 1e999999999 would fill the memory
-                rate = Fraction(self.frame_rate).limit_denominator(100_000)
+                rate = Fraction(self.fps).limit_denominator(100_000)
                 if not 0 < rate <= 1000:
                     raise ValueError
             except (ValueError, ZeroDivisionError):
                 raise UsageError(
-                    "frame_rate takes frames a second, such as 25, 29.97 or 24000/1001, "
-                    f"not {shown(self.frame_rate)}"
+                    "fps takes frames a second, such as 25, 29.97 or 24000/1001, "
+                    f"not {shown(self.fps)}"
                 ) from None
             return rate
 
@@ -83,199 +81,179 @@ class FramesReader(Reader):
         self._log, self._damaged = context.log, context.damaged
 
     def claims(self, folder: Path) -> bool:
-        """Whether it holds a numbered picture, and a rate is given."""
-        rate = self.options.rate()
-        return rate is not None and sequence.is_numbered(folder, ImageReader.patterns)
+        """Whether it holds, or names, numbered pictures, and it is known when they are shown."""
+        timed = self.options.fps is not None
+        return sequence.is_sequence(folder, ImageReader.patterns, timed)
 
     def probe(self, path: Path) -> Info | None:
-        """Describe a folder by its first frame; None for a file.
+        """Describe a sequence by its first frame; None for what is none.
 
-        ``details`` holds ``sequence``, what the names of its frames have in common. Raises
-        ItemError if its pictures are no sequence, or if the first cannot be read.
+        The headers of all frames are read. ``details`` holds ``sequence``, what their names have
+        in common, ``numbers``, those ``missing``, and what else is known of the film they were.
+        Without any rate there are no ``rate`` and ``duration``. Raises ItemError if they are no
+        sequence, differ in size, depth or transparency, if none can be read, or if some are missing
+        and must not.
         """
-        from stylepipe.media import decode
-
-        rate = self.options.rate()
-        if rate is None or not path.is_dir():
+        if not sequence.is_sequence(path, ImageReader.patterns, True):
             return None
-        found = sequence.find(path, ImageReader.patterns)
-        wanted = self._wanted(found, rate)
-        if not wanted:
-            raise ItemError("has no frames between --start and --end")
-        first = found.frames[wanted[0]]
-        with _named(first):
-            info = decode.probe(first, self.options.max_pixels)
-        if info is None:
-            raise ItemError(f"{first.name} is no still picture")
-        if missing := [n for n in found.missing if wanted[0] < n < wanted[-1]]:
-            more = " ..." if len(missing) > _NAMED else ""
-            told = ", ".join(str(n + 1) for n in missing[:_NAMED])
-            self._damaged(
-                f"{len(missing)} of its {found.length} frames are missing ({told}{more}); render "
-                "them again"
-            )
+        found = self._find(path)
+        wanted = self._wanted(found)
+        gone = spelled(wanted)
+        if gone:
+            self._tell_missing(gone, wanted)
+        info = self._headers(wanted)
+        shown = self._shown(wanted)
+        details = {
+            **found.details,
+            "sequence": found.pattern,
+            "numbers": f"{wanted[0].number}-{wanted[-1].number}",
+            "missing": gone or None,
+            "of": info.format,
+            "lossless": info.details.get("lossless"),
+        }
+        if gone and self.options.gaps == "leave":
+            details["variable_rate"] = True
+        duration: float | None = None
+        if base := found.time_base:
+            details["origin"] = str(shown[0].pts * base)
+            duration = float((shown[-1].pts + (shown[-1].duration or 1) - shown[0].pts) * base)
         return replace(
             info,
             kind="video",
             format="frames",
-            frames=len(wanted),
-            rate=rate,
-            duration=float((wanted[-1] - wanted[0] + 1) / rate),
-            details={"sequence": found.pattern, "of": info.format},
+            frames=len(shown),
+            rate=found.rate,
+            duration=duration,
+            details=details,
         )
 
     def frames(self, item: Item, info: Info, start: int = 0) -> Iterator[Frame]:
-        """Yield the pictures, timed by their numbers.
+        """Yield the pictures, timed by their numbers or as the file beside them says.
 
-        Raises ItemError for one that cannot be read, or differs from the first in size, depth or
-        transparency.
+        Raises ItemError for one that differs from the first in size, depth or transparency.
         """
-        from stylepipe.media import decode
-
-        rate = info.rate or Fraction(25)
-        found = sequence.find(item.source, ImageReader.patterns)
+        found = self._find(item.source)
         if found.others and start == 0:
             self._log(f"{item.relative}: left out, as no pictures: {', '.join(found.others)}")
-        wanted = self._wanted(found, rate)
+        if start == 0 and found.details and self.options.fps:
+            self._log(f"{item.relative}: --fps is used, and not the times in {TIMES}")
+        wanted = self._wanted(found)
+        shown = self._shown(wanted)
         lost: set[str] = set()
-        for index, position in enumerate(wanted[start:], start):
-            path = found.frames[position]
-            with _named(path):
-                frame = decode.read(path, self.options.max_pixels, self._told_of(path))
-            _check_alike(path, frame, info)
+        held: Frame | None = None
+        for index, place in enumerate(shown):  # those before ``start``, too, which may be damaged
+            frame = self._read(place, info) or held or self._nearest(found.places, place, info)
+            held = frame
+            if index < start:
+                continue
             if left_out := set(frame.meta.lost) - lost:
                 lost |= left_out
                 self._log(f"{item.relative}: left out in reading: {', '.join(sorted(left_out))}")
-            following = wanted[index + 1] if index + 1 < len(wanted) else position + 1
+            duration = place.duration
+            if index + 1 < len(shown):
+                duration = shown[index + 1].pts - place.pts
             yield replace(
                 frame,
                 index=index,
-                pts=position,
-                time_base=1 / rate,
-                duration=following - position,
+                pts=place.pts,
+                time_base=found.time_base,
+                duration=duration,
+                name=place.path.stem,
             )
 
-    def _wanted(self, found: sequence.Sequence, rate: Fraction) -> list[int]:
-        """Positions of the frames between ``start`` and ``end``."""
-        span = self.options.span()
-        return [
-            n
-            for n in found.frames
-            if n / rate >= span.start and (span.end is None or n / rate < span.end)
-        ]
+    def _find(self, source: Path) -> sequence.Sequence:
+        return sequence.find(source, ImageReader.patterns, self.options.rate())
 
-    def _told_of(self, path: Path) -> Damaged:
-        return lambda what: self._damaged(f"{path.name}: {what}")
+    def _wanted(self, found: sequence.Sequence) -> list[Place]:
+        """The places between ``start`` and ``end``, from the first frame that is there."""
+        span, base, origin = self.options.span(), found.time_base, found.places[0].pts
+        times = ((place, (place.pts - origin) * (base or 0)) for place in found.places)
+        wanted = [p for p, t in times if t >= span.start and (span.end is None or t < span.end)]
+        if all(place.missing for place in wanted):
+            raise ItemError("has no frames between --start and --end")
+        return wanted
+
+    def _shown(self, wanted: list[Place]) -> list[Place]:
+        """Those that are frames of the film."""
+        hold = self.options.gaps == "hold"
+        return [place for place in wanted if hold or not place.missing]
+
+    def _tell_missing(self, gone: str, wanted: list[Place]) -> None:
+        count = sum(place.missing for place in wanted)
+        what = f"{count} of its {len(wanted)} frames are missing ({gone})"
+        if self.options.gaps == "fail":
+            raise ItemError(f"{what}; render them again, or leave out --gaps fail")
+        if self.options.gaps == "leave":
+            self._damaged(f"{what}; render them again, or pass --gaps hold")
+        else:
+            self._log(f"{what}; the frame before each is held")
+
+    def _headers(self, wanted: list[Place]) -> Info:
+        """What the header of the first frame that can be read says. Those of all are read."""
+        from stylepipe.media import decode
+
+        first: Info | None = None
+        trouble: ItemError | None = None
+        for path in (place.path for place in wanted if not place.missing):
+            try:
+                info = decode.probe(path, self.options.max_pixels)
+                if info is None:
+                    raise ItemError("it is no still picture")
+            except ItemError as error:
+                trouble = trouble or ItemError(f"{path.name}: {error}")
+                self._unreadable(path, error)
+                continue
+            first = first or info
+            _check_alike(path, _looks(info), first)
+        if first is None:
+            raise trouble or ItemError("it holds no frames any more")
+        return first
+
+    def _read(self, place: Place, info: Info) -> Frame | None:
+        """The frame of a place; None if it is not there, or cannot be read, which is reported."""
+        from stylepipe.media import decode
+
+        if place.missing:
+            return None
+        told = lambda what: self._damaged(f"{place.path.name}: {what}")  # noqa: E731
+        try:
+            frame = decode.read(place.path, self.options.max_pixels, told)
+        except DamageError:
+            raise
+        except ItemError as error:
+            self._unreadable(place.path, error)
+            return None
+        _check_alike(place.path, _looks(frame), info)
+        return frame
+
+    def _unreadable(self, path: Path, error: ItemError) -> None:
+        self._damaged(f"{path.name}: {error} (the frame before takes its place)")
+
+    def _nearest(self, places: list[Place], place: Place, info: Info) -> Frame:
+        """The nearest frame before a place that can be read; where there is none, after it."""
+        at = places.index(place)
+        for other in [*places[:at][::-1], *places[at + 1 :]]:
+            if frame := self._read(other, info):
+                return frame
+        raise ItemError("none of its frames can be read")
 
 
-def _check_alike(path: Path, frame: Frame, info: Info) -> None:
-    height, width = frame.pixels.shape[:2]
-    found = (f"{width}x{height} pixels", f"{8 * frame.pixels.itemsize} bits a channel",
-             "transparency" if frame.alpha is not None else "no transparency")  # fmt: skip
-    expected = (f"{info.width}x{info.height} pixels", f"{info.depth} bits a channel",
-                "transparency" if info.alpha else "no transparency")  # fmt: skip
-    for has, others in zip(found, expected, strict=True):
+_Looks = tuple[str, str, str]
+
+
+def _looks(picture: Info | Frame) -> _Looks:
+    """Size, depth and transparency, in words."""
+    if isinstance(picture, Info):
+        width, height, bits = picture.width, picture.height, picture.depth
+        alpha = picture.alpha
+    else:
+        height, width = picture.pixels.shape[:2]
+        bits, alpha = 8 * picture.pixels.itemsize, picture.alpha is not None
+    return (f"{width}x{height} pixels", f"{bits} bits a channel",
+            "transparency" if alpha else "no transparency")  # fmt: skip
+
+
+def _check_alike(path: Path, found: _Looks, first: Info) -> None:
+    for has, others in zip(found, _looks(first), strict=True):
         if has != others:
             raise ItemError(f"{path.name} has {has}, but the first frame {others}; make them alike")
-
-
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Errors of one picture, with its name."""
-    try:
-        yield
-    except ItemError as error:
-        raise type(error)(f"{path.name}: {error}") from error
-
-
-class FramesWriter(Writer):
-    """Films as folders of numbered pictures (--format png/): PNG, JPEG, TIFF, WebP, BMP, AVIF.
-
-    The frames of a folder keep their names, those of a film are ``000001.png`` and so on. Sixteen
-    bits and transparency stay where the format can hold them. A film that was interrupted resumes
-    after its last whole picture.
-    """
-
-    name = "frames"
-    kind = "video"
-    patterns: ClassVar[tuple[str, ...]] = (".png/", ".jpg/", ".tif/", ".webp/", ".bmp/", ".avif/")
-    Options = ImageWriter.Options
-
-    def __init__(self, options: Any) -> None:
-        super().__init__(options)
-        self._log: Callable[[str], None] = lambda line: None
-
-    def open(self, context: Context) -> None:
-        self._log = context.log
-
-    def open_sink(self, item: Item, info: Info, path: Path, work: Path) -> Sink:
-        """Make the folder ``path``, or resume with what is in it."""
-        from stylepipe.media.video_color import Color
-
-        told = set[str]()
-
-        def log(line: str) -> None:
-            if line not in told:
-                told.add(line)
-                self._log(f"{item.relative}: {line}")
-
-        suffix = item.folder.removesuffix("/")
-        if missed := [words for key, words in _MISSED if info.details.get(key)]:
-            log(f"left out, as pictures cannot hold it: {', '.join(missed)}")
-        if pale := Color.parse(info.details).pale:
-            log(f"{suffix} cannot tell that {pale}: it will look pale; use .mp4")
-        names: dict[int, str] = {}
-        if item.source.is_dir() and "sequence" in info.details:
-            found = sequence.find(item.source, ImageReader.patterns)
-            names = {position: frame.stem for position, frame in found.frames.items()}
-        return _FramesSink(path, work, suffix, names, self.encoding(info, log))
-
-    def encoding(self, info: Info, log: Callable[[str], None]) -> EncodeSettings:
-        """How a result of ``info`` is encoded; ``log`` is told what is left out."""
-        return encode_settings(self.options, info, log)
-
-
-class _FramesSink(Sink):
-    """A folder being filled. Each picture appears in it when it is safely on the disk."""
-
-    def __init__(
-        self, path: Path, work: Path, suffix: str, names: dict[int, str], settings: EncodeSettings
-    ) -> None:
-        self._path, self._work, self._suffix = path, work, suffix
-        self._names, self._settings = names, settings
-        path.mkdir(exist_ok=True)
-        kept = [p for p in path.glob(f"*{suffix}") if not p.name.startswith(".")]
-        self.done = len(kept)
-        self.last = load_frame(self._kept(self.done - 1)) if self.done else None
-
-    def write(self, frame: Frame) -> None:
-        """Encode the next frame."""
-        from stylepipe.media.encode import encode
-
-        position = frame.index if frame.pts is None else frame.pts
-        name = self._names.get(position, f"{frame.index + 1:06d}")
-        data = encode(frame, self._suffix, replace(self._settings, lost=[]))
-        part = self._work / "frame.part"
-        try:
-            # First what a resumed run needs of it: no picture may lack that.
-            save_frame(self._kept(frame.index), frame)
-            part.write_bytes(data)
-            _sync(part)
-            part.replace(self._path / f"{name}{self._suffix}")
-            self._kept(frame.index - 1).unlink(missing_ok=True)
-        except OSError as error:
-            raise ItemError(f"the output cannot be written: {error.strerror or error}") from error
-
-    def close(self) -> None:
-        """Everything is written already."""
-
-    def abort(self) -> None:
-        """The pictures stay, for a resumed run."""
-
-    def _kept(self, index: int) -> Path:
-        return self._work / f"last-{index:06d}.npz"
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from stylepipe.components import Context, Sink, Writer
-from stylepipe.media.frames import FramesWriter
+from stylepipe.media.frames_write import FramesWriter
 from stylepipe.media.images import ImageWriter, encode_settings
 from stylepipe.types import Frame, Info, Item
 
@@ -26,7 +26,7 @@ class _PlainSink(Sink):
     def write(self, frame: Frame) -> None:
         from stylepipe.media.encode import eight
 
-        plain = Frame(eight(frame.pixels), index=frame.index, pts=frame.pts)
+        plain = Frame(eight(frame.pixels), index=frame.index, name=frame.name)
         self._sink.write(plain)
 
     def close(self) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from stylepipe.components import Component
 from stylepipe.hookspecs import hookimpl
-from stylepipe.media.frames import FramesReader, FramesWriter
+from stylepipe.media.frames import FramesReader
+from stylepipe.media.frames_write import FramesWriter
 from stylepipe.media.images import ImageReader, ImageWriter
 from stylepipe.media.video import VideoReader, VideoWriter
 

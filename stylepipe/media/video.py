@@ -15,6 +15,7 @@ from stylepipe.media.containers import ANIMATIONS, FILMS
 from stylepipe.media.limits import check_size
 from stylepipe.options import Options as BaseOptions
 from stylepipe.options import option
+from stylepipe.places import is_several
 from stylepipe.texts import shown
 from stylepipe.types import Frame, Info, Item
 
@@ -181,7 +182,8 @@ class VideoWriter(Writer):
 
     def check_item(self, item: Item, info: Info) -> None:
         """Refuse a film as .png: who asks for that wants pictures, not one that moves."""
-        if item.output.suffix.lower() == ".png" and item.source.suffix.lower() not in MOVING:
+        moves = item.source.suffix.lower() in MOVING and not is_several(item.source)
+        if item.output.suffix.lower() == ".png" and not moves:
             raise ItemError(
                 "a film cannot be written as .png; choose --format png/ for a folder of numbered "
                 "pictures, or .apng for an animated picture"
