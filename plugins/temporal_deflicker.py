@@ -24,7 +24,7 @@ class DeflickerOptions(Options):
 class Deflicker(Temporal):
     """Evens out each result with those around it, moved along the optical flow.
 
-    Brightness, colors and strokes hold still; the finest detail is the frame's own.
+    Brightness, colors and strokes hold still, and stay as sharp as they are.
     """
 
     name = "deflicker"

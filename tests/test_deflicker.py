@@ -181,11 +181,11 @@ def test_a_stylizer_that_enlarges(method):
 
 @pytest.mark.parametrize("method", [Deflicker, Warp])
 def test_an_interrupted_film_resumes_to_the_same_bytes(method):
-    sources = pan(3, 12, 2)
+    sources = pan(3, 8, 2)
     painted = pulsing(sources)
     options = {"frames": 2} if method is Deflicker else {}
     straight = steadied(sources, painted, method=method, **options)
-    for done in (1, 5, 10):
+    for done in (1, 5):
         last = Frame(straight[done - 1], index=done - 1)
         rest = steadied(sources, painted, done, last, method=method, **options)
         np.testing.assert_array_equal(straight[done:], rest)

@@ -30,9 +30,11 @@ MOST = 2.5
 REGION = 24
 """A region of one brightness is a picture's longer side by this."""
 COARSE = 4
-"""Pixels that are judged together when frames are compared."""
+"""Pixels of a side that are judged together when frames are compared."""
 DIFFERENT = 4.0
 """A frame whose squared difference is so many times the median of all frames counts by half."""
+UNKNOWN = 0.02
+"""Trust below which a region is left as it is."""
 SLIGHT = 1e-3
 """Squared difference, RGB in [0, 1], that is always allowed."""
 
@@ -98,46 +100,62 @@ def steadied(results: Sequence[np.ndarray], around: Sequence[Motion | None], at:
     own = results[at]
     white = np.float32(np.iinfo(own.dtype).max)
     height, width = own.shape[:2]
+    size = -(-width // COARSE), -(-height // COARSE)
     reach = max(at, len(results) - 1 - at)
     base = own.astype(np.float32) / white
-    changes, weights = [], []
+    present = cv2.resize(base, size, interpolation=cv2.INTER_AREA)
+    moved, changes, weights = [], [], []
     for k, (result, motion) in enumerate(zip(results, around, strict=True)):
         if motion is None:
             continue
-        flow = enlarge(motion.flow, width, height)
-        moved = warp(result, flow, cubic=True).astype(np.float32) / white
-        trust = cv2.resize(motion.trust, (width, height), interpolation=cv2.INTER_LINEAR)
-        changes.append(moved - base)
+        moved.append(warp(result, enlarge(motion.flow, width, height), cubic=True))
+        small = cv2.resize(moved[-1], size, interpolation=cv2.INTER_AREA)
+        changes.append(small.astype(np.float32) / white - present)
+        trust = cv2.resize(motion.trust, size, interpolation=cv2.INTER_LINEAR)
         weights.append(trust * (1 - abs(k - at) / (reach + 1)))
-    if not changes:
+    if not moved:
         return own
     change = regional(changes, weights)
-    total = np.ones((height, width), np.float32)
-    mean = np.zeros_like(base)
-    rests = [each - change for each in changes]
-    for rest, weight, share in zip(rests, weights, agreement(rests), strict=True):
-        weight = weight * share
-        total += weight
-        mean += weight[..., None] * rest
-    found = crisp(base + mean / total[..., None], base) + change
+    shares = agreement([each - change for each in changes])
+    mean, total = base.copy(), np.ones((height, width, 1), np.float32)
+    for picture, weight, share in zip(moved, weights, shares, strict=True):
+        counts = cv2.resize(weight * share, (width, height), interpolation=cv2.INTER_LINEAR)
+        mean += counts[..., None] * (picture / white)
+        total += counts[..., None]
+    change = cv2.resize(change, (width, height), interpolation=cv2.INTER_CUBIC)
+    found = crisp(mean / total - change * (1 - 1 / total), base) + change
     return cast(np.ndarray, np.rint(np.clip(found, 0, 1) * white).astype(own.dtype))
 
 
+def regional(changes: Sequence[np.ndarray], weights: Sequence[np.ndarray]) -> np.ndarray:
+    """What brightness and color of regions have to change by, hxwx3: the median of all frames.
+
+    ``changes`` are the frames' differences from the present one. A median, for one frame may be
+    altogether wrong; and where a light is switched on, all frames before stay as they are, and all
+    after.
+    """
+    height, width = weights[0].shape
+    step = max(1, round(_region(changes[0])))
+    size = -(-width // step), -(-height // step)
+    coarse = [np.zeros((*size[::-1], 3), np.float32)]
+    for change, weight in zip(changes, weights, strict=True):
+        trusted = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)
+        summed = cv2.resize(change * weight[..., None], size, interpolation=cv2.INTER_AREA)
+        trusted, summed = _blurred(trusted, 1), _blurred(summed, 1)
+        coarse.append(summed.reshape(coarse[0].shape) / (trusted[..., None] + UNKNOWN))
+    found = np.median(coarse, axis=0)
+    return cast(np.ndarray, cv2.resize(found, (width, height), interpolation=cv2.INTER_CUBIC))
+
+
 def agreement(rests: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """How far each frame counts, HxW in [0, 1], by its differences HxWx3 from the present one.
+    """How far each frame counts, hxw in [0, 1], by its differences hxwx3 from the present one.
 
     What flickers differs in all frames; a frame that differs much more than most is wrong, or has
     changed, as when a light is switched on.
     """
-    height, width = rests[0].shape[:2]
-    size = -(-width // COARSE), -(-height // COARSE)
-    squares = [
-        cv2.resize(np.square(rest).sum(axis=2), size, interpolation=cv2.INTER_AREA)
-        for rest in rests
-    ]
+    squares = [np.square(rest).sum(axis=2) for rest in rests]
     usual = DIFFERENT * np.median([np.zeros_like(squares[0]), *squares], axis=0) + SLIGHT
-    shares = [1 / (1 + np.square(each / usual)) for each in squares]
-    return [cv2.resize(each, (width, height), interpolation=cv2.INTER_LINEAR) for each in shares]
+    return [(1 / (1 + np.square(each / usual))).astype(np.float32) for each in squares]
 
 
 def crisp(picture: np.ndarray, own: np.ndarray) -> np.ndarray:
@@ -152,25 +170,6 @@ def crisp(picture: np.ndarray, own: np.ndarray) -> np.ndarray:
     )
     gain = np.sqrt((aim + FAINT) / (found + FAINT))
     return cast(np.ndarray, picture + (np.clip(gain, 1, MOST) - 1)[..., None] * detail)
-
-
-def regional(changes: Sequence[np.ndarray], weights: Sequence[np.ndarray]) -> np.ndarray:
-    """What brightness and color of regions have to change by: the median of the frames' own.
-
-    A median, for one frame may be altogether wrong; and where a light is switched on, all frames
-    before stay as they are, and all after.
-    """
-    height, width = weights[0].shape
-    step = max(1, round(_region(changes[0])))
-    size = -(-width // step), -(-height // step)
-    coarse = []
-    for change, weight in zip(changes, weights, strict=True):
-        trusted = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)
-        summed = cv2.resize(change * weight[..., None], size, interpolation=cv2.INTER_AREA)
-        trusted, summed = _blurred(trusted, 1), _blurred(summed, 1)
-        coarse.append(summed.reshape(*size[::-1], 3) / (trusted[..., None] + 0.02))
-    found = np.median([np.zeros_like(coarse[0]), *coarse], axis=0)
-    return cast(np.ndarray, cv2.resize(found, (width, height), interpolation=cv2.INTER_CUBIC))
 
 
 def _region(picture: np.ndarray) -> float:
