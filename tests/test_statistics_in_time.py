@@ -4,15 +4,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 
+import fakes
 import numpy as np
 import pytest
 import tinyencoder
 import torch
 from stylepipe_plugins.style_swap import SwapStylizer
+from test_pipeline import go
 from test_temporal import texture
 
 import stylepipe
-from stylepipe import Frame, Stylizer
+from stylepipe import Caps, Frame, Masker, Stylizer
 from stylepipe.contracts.film import film
 from stylepipe.nst.recent import Recent
 from stylepipe.nst.steady import averaged, evened, thumbnail
@@ -137,6 +139,27 @@ def test_photos_are_judged_each_by_itself(name, tmp_path):
     together = painted([one, other])
     for picture, found in zip((one, other), together, strict=True):
         np.testing.assert_array_equal(found, painted(picture, statistics_frames=1))
+
+
+def test_a_photo_of_which_nothing_is_painted_is_not_painted(tmp_path):
+    class Nothing(Masker):
+        name = "nothing"
+
+        def mask(self, batch, frames):
+            return torch.zeros_like(batch.images[:, :1])
+
+    class Remembers(fakes.Negative):
+        caps = Caps(needs_style=False, warmup=3)
+
+        def stylize(self, batch):
+            raise AssertionError("there is nothing to paint")
+
+    settings = fakes.settings(masker=Nothing(Nothing.Options()))
+    object.__setattr__(settings, "stylizer", Remembers(Remembers.Options()))
+    np.save(tmp_path / "photo.npy", fakes.array())
+    report, _ = go(tmp_path / "photo.npy", tmp_path / "out.npy", settings)
+    assert report.exit_code == 0, report.failures
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), fakes.array())
 
 
 def test_a_value_out_of_range(tmp_path):

@@ -19,19 +19,19 @@ from stylepipe.temporal.occlusion import inconsistency
 from stylepipe.temporal.warp import enlarge, outside, settle, shrink, warp
 from stylepipe.types import Frame
 
-FINE = 1.5
+FINE = 0.7
 """Standard deviation, in pixels of the result, of the blur that takes the finest detail away."""
 SURROUNDINGS = 5.0
 """Standard deviation, in pixels, of the place at which there is to be as much of it as before."""
 FAINT = 1e-6
 """Squared contrast below which there is none."""
-MOST = 2.5
-"""Most by which it is raised."""
+MOST = 3.0
+"""Most of it that is added."""
 REGION = 24
 """A region of one brightness is a picture's longer side by this."""
 COARSE = 4
 """Pixels of a side that are judged together when frames are compared."""
-DIFFERENT = 4.0
+DIFFERENT = 9.0
 """A frame whose squared difference is so many times the median of all frames counts by half."""
 UNKNOWN = 0.02
 """Trust below which a region is left as it is."""
@@ -159,17 +159,21 @@ def agreement(rests: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def crisp(picture: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """The picture with as much fine detail, place by place, as its own has. HxWx3, float32.
+    """The picture as sharp as its own, place by place: by its Laplacian's energy. HxWx3, float32.
 
     Detail that is not the same in all frames is faint in their mean, and moved pictures are soft.
     """
-    detail, wanted = (each - _blurred(each, FINE) for each in (picture, own))
-    found, aim = (
-        _blurred(cv2.cvtColor(np.square(each), cv2.COLOR_RGB2GRAY), SURROUNDINGS)
-        for each in (detail, wanted)
+    detail = picture - _blurred(picture, FINE)
+    edges, more, wanted = (
+        cv2.Laplacian(cv2.cvtColor(each, cv2.COLOR_RGB2GRAY), cv2.CV_32F)
+        for each in (picture, detail, own)
     )
-    gain = np.sqrt((aim + FAINT) / (found + FAINT))
-    return cast(np.ndarray, picture + (np.clip(gain, 1, MOST) - 1)[..., None] * detail)
+    # (edges + s more)^2 = wanted^2, on average over the surroundings
+    missing = np.maximum(_blurred(np.square(wanted) - np.square(edges), SURROUNDINGS), 0)
+    mixed = np.maximum(_blurred(edges * more, SURROUNDINGS), 0)
+    square = _blurred(np.square(more), SURROUNDINGS)
+    share = (np.sqrt(np.square(mixed) + square * missing) - mixed) / (square + FAINT)
+    return cast(np.ndarray, picture + np.clip(share, 0, MOST)[..., None] * detail)
 
 
 def _region(picture: np.ndarray) -> float:
