@@ -6,11 +6,11 @@ itself takes over from that.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from stylepipe import Caps, Item, StyleRef, Stylizer, UsageError, hookimpl, option
+from stylepipe import Caps, Stylizer, UsageError, hookimpl, option
+from stylepipe.nst.recent import Remember, alone
 from stylepipe.restyling import RestyleOptions, RestyleStylizer
 
 from .decoding import DECODERS
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 LEVELS = ("relu3_1", "relu2_1", "relu1_1")
 """Without wct's relu4_1, which moves light from where it is in the photo."""
-FRAMES = 8
-"""Of a film, that a look is the mean of: what flickers from frame to frame is not seen."""
 LEAST_SIDE = 64
 
 
@@ -62,7 +60,7 @@ class PhotoStylizer(RestyleStylizer):
     name = "photo"
     Options = PhotoOptions
     options: PhotoOptions
-    caps = Caps(strength="native", regions="native", min_side=LEAST_SIDE, warmup=FRAMES - 1)
+    caps = Caps(strength="native", regions="native", min_side=LEAST_SIDE)
     decoder_file = DECODERS / "wct.safetensors"
     trained_as = "wct"
     lossless = True
@@ -81,33 +79,30 @@ class PhotoStylizer(RestyleStylizer):
             )
         return list(LEVELS)
 
-    def prepare(self, styles: Sequence[StyleRef]) -> None:
-        super().prepare(styles)
-        self._recent: deque[torch.Tensor] = deque(maxlen=FRAMES - 1)
-
-    def reset(self, item: Item) -> None:
-        self._recent.clear()
-
-    def paint(
-        self, photo: torch.Tensor, regions: torch.Tensor | None, item: Item, frame: int
+    def restyle(
+        self, photo: torch.Tensor, regions: torch.Tensor | None, remember: Remember = alone
     ) -> torch.Tensor:
+        import torch
+
         from stylepipe.nst.affine_grid import apply, fit, gather
         from stylepipe.nst.budget import NotEnoughMemory
         from stylepipe.nst.optimize import resize
         from stylepipe.nst.paintings import area
+        from stylepipe.nst.steady import evened, thumbnail
 
         options = self.options
+        exposures = remember("exposure", thumbnail(photo))
+        photo = evened(photo, exposures, options.strength)
         size = _working_size(photo.shape[2], photo.shape[3], options.working_side)
         small, planes = resize(photo, size), None if regions is None else area(regions, size)
         try:
-            target = super().paint(small, planes, item, frame)
+            target = super().restyle(small, planes)
         except NotEnoughMemory as error:
             raise NotEnoughMemory(f"{error}, by --working-side", error.needed) from error
         sums = gather(small, target, planes, options.cells)
-        functions = fit(sum(self._recent, sums), options.min_gain, options.max_gain)
-        result = apply(functions, photo, regions)
-        self._recent.append(sums)  # last: a frame that fails may be painted again
-        return result
+        recent = torch.stack(remember(("sums", regions is None), sums))
+        functions = fit(recent.sum(dim=0), options.min_gain, options.max_gain)
+        return apply(functions, photo, regions)
 
 
 def _working_size(height: int, width: int, longest: int) -> tuple[int, int]:

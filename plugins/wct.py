@@ -42,6 +42,10 @@ class WctStylizer(RestyleStylizer):
     caps = Caps(strength="native", regions="native", min_side=64)
     decoder_file = DECODERS / "wct.safetensors"
 
+    def __init__(self, options: WctOptions) -> None:
+        self.means = 1 + len(options.levels)  # each level sees what the one before has made
+        super().__init__(options)
+
     def transform(self) -> FeatureTransform:
         from stylepipe.nst.restyle import MomentTransform
 

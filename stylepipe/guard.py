@@ -160,18 +160,13 @@ def frame(result: Any, index: int, after: Fraction | None, info: Info, reader: R
         raise ItemError(f"{who} transparency as {described(alpha)}, not {shape[:2]} of {dtype}")
     if result.index != index:
         raise ItemError(f"{who} frame {shown(result.index)} where frame {index} was due")
-    now = time_of(result)
+    now = result.time
     if now is not None and after is not None and now <= after:
         raise ItemError(
             f"{who} frame {index} at {float(now):.3f} s, after one at {float(after):.3f} s; "
             "times must grow"
         )
     return result
-
-
-def time_of(frame: Frame) -> Fraction | None:
-    """When a frame is shown, in seconds; None where it has no time."""
-    return frame.pts * frame.time_base if frame.pts is not None and frame.time_base else None
 
 
 def sink(result: Any, writer: Writer) -> Sink:

@@ -120,16 +120,18 @@ class Painter:
         options, caps = stylizer.options, stylizer.caps
         opaque = [fill_transparent(frame) for frame in frames]
         images = to_tensor(opaque, self._device.torch)
+        film = cover is not None
         cover = cover or self._found(images, item, frames)
         planes, regions = (cover.planes, cover.regions) if cover else (None, ())
-        if planes is not None and self._skips(regions, planes):
+        if planes is not None and self._skips(regions, planes, film):
             return [self._untouched(frame) for frame in frames]
         shares = composite.shares(planes) if regions and planes is not None else planes
         strength = self._strength(cover, shares)
         native = guide if caps.temporal == "native" else None
         if native is not None and strength is not None:
             native = replace(native, warped=_unmixed(images, native.warped, strength))
-        batch = Batch(images, item, shares, native, frames[0].index, regions)
+        first = frames[0]
+        batch = Batch(images, item, shares, native, first.index, regions, first.time)
         painted = run_within_memory(stylizer, batch).float().clamp(0, 1)
         sources = [enlarged(frame, caps.scale) for frame in frames]
         if isinstance(strength, torch.Tensor):
@@ -147,6 +149,7 @@ class Painter:
         parts = zip(sources, pixels, self._masks(cover), strict=False)
         return [Painted(source, result, *masks) for source, result, masks in parts]
 
+<<<<<<< HEAD
     def _strength(
         self, cover: Cover | None, shares: torch.Tensor | None
     ) -> float | torch.Tensor | None:
@@ -160,11 +163,15 @@ class Painter:
         return share if self._stylizer.caps.strength == "blend" and share < 1 else None
 
     def _skips(self, regions: Sequence[str], planes: torch.Tensor) -> bool:
+=======
+    def _skips(self, regions: Sequence[str], planes: torch.Tensor, film: bool) -> bool:
+>>>>>>> work-G
         """Whether nothing of a batch is painted, and no other frame depends on what would be."""
         if planes.any() or not self._stylizer.skips_empty:
             return False
-        by_itself = self._stylizer.caps.warmup == 0 and (
-            self.temporal is None or self.temporal.mode == "guide"
+        by_itself = not film or (
+            self._stylizer.caps.warmup == 0
+            and (self.temporal is None or self.temporal.mode == "guide")
         )
         return by_itself or (self._regional and not regions)  # it is an item without a mask
 

@@ -7,12 +7,14 @@ writes; see stylepipe.nst.restyle.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from stylepipe.components import Masker, StyleRef
 from stylepipe.errors import SetupError, UsageError
 from stylepipe.nst.names import VggName
+from stylepipe.nst.recent import Recent, Remember, alone
 from stylepipe.nst.recipe import RestyleSettings
 from stylepipe.options import option
 from stylepipe.stylizers import PaintingOptions, PaintingStylizer, working_memory
@@ -38,6 +40,13 @@ class RestyleOptions(PaintingOptions):
         None,
         "Decoder for that encoder, from stylepipe train; by default the one in the package.",
         metavar="FILE",
+    )
+    statistics_frames: int = option(
+        8,
+        "Films: frames, of one shot, whose mean says what a frame is like, so that the whole "
+        "picture does not pulse; 1 judges each by itself.",
+        min=1,
+        max=64,
     )
 
     def check(self) -> None:
@@ -69,7 +78,19 @@ class RestyleStylizer(PaintingStylizer):
     """The stylizer whose training makes its decoders, where that is another."""
     lossless: ClassVar[bool] = False
     """See RestyleSettings."""
+    means: int = 2
+    """How many means over frames are made of one another, that of exposure among them: a film is
+    resumed as many times as far back. An instance may set it by its options."""
     _restyler: Restyler | None = None
+
+    def __init__(self, options: RestyleOptions) -> None:
+        super().__init__(options)
+        self._recent = Recent(options.statistics_frames)
+        warmup = self.means * (options.statistics_frames - 1)
+        self.caps = replace(self.caps, warmup=warmup)  # type: ignore[misc]
+
+    def reset(self, item: Item) -> None:
+        self._recent.reset()
 
     def transform(self) -> FeatureTransform:
         """What it does to the features."""
@@ -153,8 +174,17 @@ class RestyleStylizer(PaintingStylizer):
     def paint(
         self, photo: torch.Tensor, regions: torch.Tensor | None, item: Item, frame: int
     ) -> torch.Tensor:
+        self._recent.begin()
+        result = self.restyle(photo, regions, self._recent.remember)
+        self._recent.keep()
+        return result
+
+    def restyle(
+        self, photo: torch.Tensor, regions: torch.Tensor | None, remember: Remember = alone
+    ) -> torch.Tensor:
+        """Paint as :meth:`paint`, with what is remembered of a film's last frames."""
         assert self._restyler is not None, "prepare() comes before stylize()"
-        return self._restyler.paint(photo, regions)
+        return self._restyler.paint(photo, regions, remember)
 
     def close(self) -> None:
         super().close()

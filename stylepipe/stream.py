@@ -261,7 +261,7 @@ class Stream:
             if frame is None:
                 return
             yield guard.frame(frame, index, after, work.info, reader)
-            after = guard.time_of(frame)
+            after = frame.time
 
     def _linked(self, work: _Work) -> bool:
         """Whether frames of the item depend on those before them."""

@@ -144,6 +144,11 @@ class Frame:
         return sum(array.nbytes for array in arrays if array is not None)
 
     @property
+    def time(self) -> Fraction | None:
+        """When it is shown, in seconds by the source's clock; None where it has no time."""
+        return self.pts * self.time_base if self.pts is not None and self.time_base else None
+
+    @property
     def white(self) -> int:
         """The integer that means 1.0: 255 or 65535."""
         return 255 if self.pixels.dtype.itemsize == 1 else 65535
@@ -198,6 +203,8 @@ class Batch:
     """Position of the first of these frames in the item, from 0."""
     regions: tuple[str, ...] = ()
     """Names of the planes of ``masks``, in the order of the styles; empty without regions."""
+    time: Fraction | None = None
+    """When the first of them is shown, in seconds by the source's clock; None for photos."""
 
 
 Status = Literal["done", "skipped", "failed"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tinyencoder
 import torch
-from stylepipe_plugins.photo import FRAMES, LEVELS, PhotoStylizer
+from stylepipe_plugins.photo import LEVELS, PhotoStylizer
 from tinyencoder import save
 from torch import Tensor
 
@@ -229,7 +229,7 @@ def test_a_film_remembers_so_many_frames_and_no_more(stylizer: Stylizer) -> None
 
     alone = last(dark)
     assert (last(light, dark) - alone).abs().mean() > 1e-3
-    many = last(light, *[dark] * FRAMES)
+    many = last(light, *[dark] * (1 + stylizer.caps.warmup))
     assert (many - alone).abs().max() < 1e-4
 
 

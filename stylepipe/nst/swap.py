@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -34,6 +34,8 @@ from torch import Tensor
 Precision = Literal["exact", "fast"]
 Found = tuple[Tensor, Tensor]
 """Scores of patches, and their numbers."""
+Recall = Callable[[Tensor], Sequence[Tensor]]
+"""Takes the numbers of a frame's best patches, returns those of the last frames, its own first."""
 
 BLOCK = 5 << 19
 """Entries of P computed at once: the cache keeps so many until they are ranked."""
@@ -48,6 +50,8 @@ DOUBT = 3 * 2.0**-8
 roundings each, of both features and of their product. Nearer ones are compared exactly."""
 CHUNK = 1 << 12
 """Patches that are compared exactly at once."""
+HABIT = 0.05
+"""Share of its score by which a patch gains that was the best in all of the last frames."""
 WORKING = 40 << 20
 """Bytes of the working space, about, whatever the sizes of the maps."""
 
@@ -139,13 +143,19 @@ class StylePatches:
         return self._best(self._opened(content, regions), regions)
 
     @torch.no_grad()
-    def swap(self, content: Tensor, regions: Tensor | None = None) -> Tensor:
+    def swap(
+        self, content: Tensor, regions: Tensor | None = None, recall: Recall | None = None
+    ) -> Tensor:
         """The content 1 C H W made of the style's patches, their mean where they overlap.
 
-        Arguments and errors as for `best`.
+        recall: for a frame of a film, takes the `best` of its patches and returns those of the
+        last frames, its own first. Patches that were found in several of them at one place have an
+        advantage there, see HABIT. Other arguments and errors as for `best`.
         """
         where = self._opened(content, regions)
         best = self._best(where, regions)
+        if recall is not None:
+            best = self._steadied(where, self._owner(where, regions), recall(best))
         # Which pixels of the styles meet in each pixel: one for each place in a patch, or none.
         none = len(self._pixels) - 1
         table = best.new_full((len(where.pixels), self.side**2), none, dtype=torch.int32)
@@ -188,12 +198,45 @@ class StylePatches:
                     F.pad(F.pad(number + first, rest).flatten(), more).to(keys.device),
                 )
 
+    def _steadied(self, content: _Map, owner: Tensor | None, frames: Sequence[Tensor]) -> Tensor:
+        """The best patches of the present frame, the first, among those of all frames. owner: the
+        regions of its patches.
+        """
+        own = frames[0]
+        result = own.clone()
+        votes = torch.stack(list(frames))  # F rows columns
+        undecided = (votes != own).any(dim=0).nonzero()
+        for part in torch.split(undecided, CHUNK):
+            here = part.unbind(1)
+            found = votes[:, here[0], here[1]]
+            shares = (found[:, None] == found).sum(dim=1) / len(frames)
+            scores = self._scored(content, here, found)
+            scores += HABIT * shares * scores.abs()
+            if owner is not None:
+                scores[~self._serves[owner[here], found]] = -torch.inf
+            result[here] = found.gather(0, scores.argmax(dim=0, keepdim=True))[0]
+        return result
+
+    def _scored(self, content: _Map, here: tuple[Tensor, ...], numbers: Tensor) -> Tensor:
+        """The exact scores of patches n P for the content's patches at P places."""
+        corner = content.corner[here]
+        scores = torch.zeros_like(numbers, dtype=self._dtype)
+        for row, column in _places(self.side):
+            own = content.pixels[corner + row * content.width + column]
+            met = self._pixels[self._corner[numbers] + row * self._width[numbers] + column]
+            scores += (own * met).sum(dim=2)
+        return scores * self._inverse[numbers]
+
+    def _owner(self, content: _Map, regions: Tensor | None) -> Tensor | None:
+        """The region of each of the content's patches; None where they may take any patch."""
+        if regions is None or self._regions is None:
+            return None
+        return content.shares(regions).argmax(dim=0)
+
     # -- the search -------------------------------------------------------------------------
 
     def _best(self, content: _Map, regions: Tensor | None) -> Tensor:
-        owner = None
-        if regions is not None and self._regions is not None:
-            owner = content.shares(regions).argmax(dim=0)
+        owner = self._owner(content, regions)
         keys, side = content.keys()
         # Room for all strips: what each leaves behind would lie between blocks that are free again.
         count = 2 if self._fast else 1
@@ -235,14 +278,8 @@ class StylePatches:
         doubt = DOUBT / self._pieces[0].side * score.abs()
         for near in torch.split((score - second <= doubt).nonzero(), CHUNK):
             here = near.unbind(1)
-            corner = content.corner[here]
             both = torch.stack([best[here], other[here]]).sort(dim=0).values  # of equals the first
-            exact = torch.zeros_like(both, dtype=self._dtype)
-            for row, column in _places(self.side):
-                own = content.pixels[corner + row * content.width + column]
-                met = self._pixels[self._corner[both] + row * self._width[both] + column]
-                exact += (own * met).sum(dim=2)
-            exact *= self._inverse[both]
+            exact = self._scored(content, here, both)
             best[here] = torch.where(exact[1] > exact[0], both[1], both[0])
         return best
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+
+from .steady import averaged
 
 EPS = 1e-5
 RANK = 1e-5
@@ -26,10 +28,11 @@ SLAB = 1 << 20
 @dataclass(frozen=True)
 class Moments:
     """Of the features in K regions: mean K C, and covariance K C C or, where the channels count
-    each for itself, variance K C. In float32, or finer."""
+    each for itself, variance K C. In float32, or finer. size: K, how many features there are."""
 
     mean: Tensor
     spread: Tensor
+    size: Tensor
 
 
 def region_moments(features: Tensor, region_masks: Tensor | None = None, *, full: bool) -> Moments:
@@ -58,7 +61,19 @@ def region_moments(features: Tensor, region_masks: Tensor | None = None, *, full
                 spread[k] += centered.square_() @ weights[k]
     spread /= total.unsqueeze(-1) if full else total
     kind = _wide(features.dtype)
-    return Moments(means.to(kind), spread.to(kind))
+    return Moments(means.to(kind), spread.to(kind), total[:, 0].to(kind))
+
+
+def steadied(frames: Sequence[Moments]) -> Moments:
+    """The moments of the first of successive frames, with the mean spread of all; regions count by
+    their size. Its mean is its own: with an older one, what makes a frame brighter shows in all of
+    the result.
+    """
+    present = frames[0]
+    if len(frames) == 1:
+        return present
+    sizes = [frame.size for frame in frames]
+    return replace(present, spread=averaged([frame.spread for frame in frames], sizes))
 
 
 @dataclass(frozen=True)
@@ -103,6 +118,7 @@ def restyled(
     style: StyleStatistics,
     region_masks: Tensor | None = None,
     *,
+    own: Moments | None = None,
     limit: Tensor | None = None,
     out: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -111,7 +127,8 @@ def restyled(
     Of each channel, Huang, Belongie, "Arbitrary Style Transfer in Real-time with Adaptive Instance
     Normalization" (2017), eq. 8; of all together, Li et al., "Universal Style Transfer via Feature
     Transforms" (2017), eq. 2 and 3. region_masks: 1 K H W, how much each feature belongs to each
-    region, which sum to 1. out: 1 C H W that takes the result; it may be the features themselves.
+    region, which sum to 1. own: their statistics, where these are known or steadied. out: 1 C H W
+    that takes the result; it may be the features themselves.
     Returns also, K, what is left of the gain of each region: the limit of the next level.
 
     A departure from both: see MAX_GAIN. Of several levels each sees the picture that the one before
@@ -121,7 +138,7 @@ def restyled(
     the noise of a sky does become strokes, raised by a shallow level with the sky's gradient.
     """
     full = style.root.ndim == 3
-    own = region_moments(features, region_masks, full=full)
+    own = own or region_moments(features, region_masks, full=full)
     turns, left = _turns(own.spread, style.root, limit)
     result = torch.empty_like(features) if out is None else out
     for values, weights, rows in _slabs(features, region_masks):
