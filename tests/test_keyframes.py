@@ -121,7 +121,7 @@ def test_a_keyframe_that_the_film_cannot_have_fails(
     key = save(tmp_path / "other.png", cv2.resize(paint(scene(0)), size))
     words = ["--keyframe", f"{number}={key}", *dry]
     assert keyframes(clip, "-o", tmp_path / "out.mp4", *words) == 1
-    assert message in capsys.readouterr().err
+    assert message in "".join(capsys.readouterr())
     assert not (tmp_path / "out.mp4").exists()
 
 
@@ -223,6 +223,18 @@ def test_frames_count_from_the_start_and_times_from_the_beginning(clip, tmp_path
         result = pictures(tmp_path / when / "clip")
         assert len(result) == 4
         assert (result[2] == paint(scene(4))).all()
+
+
+def test_numbered_frames_are_a_film_whose_first_frame_is_0(tmp_path):
+    (tmp_path / "shot").mkdir()
+    for number in range(3):
+        save(tmp_path / "shot" / f"fr{number + 11:04}.png", scene(number))
+    key = save(tmp_path / "1.png", paint(scene(1)))
+    words = ["--frame-rate", "25", "-o", tmp_path / "out", "--keyframe", f"1={key}"]
+    assert keyframes(tmp_path / "shot", *words) == 0
+    result = pictures(next((tmp_path / "out").rglob("fr0011.png")).parent)
+    assert (result[1] == paint(scene(1))).all()
+    assert (result[0] != scene(0)).mean() > 0.5
 
 
 def test_a_keyframe_of_another_size_is_scaled_and_said_to_be(clip, tmp_path, capsys):

@@ -21,17 +21,29 @@ import numpy as np
 
 PATCH = 5
 """Side of a patch in pixels."""
-_BESIDE = ((1, 0), (0, 1), (-1, 0), (0, -1))
 _OVER = tuple((dx, dy) for dy in range(-2, 3) for dx in range(-2, 3))
-"""Offsets (x, y) of a pixel from its neighbors, and from the middles of the patches over it."""
-Offsets = Sequence[tuple[int, int]]
+"""Offsets (x, y) of a pixel from the middles of the patches over it."""
 _LEAST_SIDE = 40
 """Shortest side in pixels of the coarsest picture."""
-_LEVELS = 3
-_ROUNDS = (2, 2, 3)
-"""Rounds of search and voting at each level, the finest first."""
-_RADII = ((2,), (1, 8), (2, 8, 32))
-"""Pixels around a match at which a round tries random ones, for each level."""
+
+
+@dataclass(frozen=True)
+class _Effort:
+    """How much is searched at a level."""
+
+    rounds: int
+    steps: Sequence[int]
+    """Pixels to the neighbors whose matches a round tries."""
+    radii: Sequence[int]
+    """Pixels around a match at which a round tries random ones."""
+
+
+_EFFORTS = (
+    _Effort(1, (1,), (1, 4)),
+    _Effort(2, (2, 1), (1, 8)),
+    _Effort(4, (8, 4, 2, 1), (1, 4, 16, 64)),
+)
+"""For each level, the finest first; where there are fewer, the last ones."""
 _GAIN = 6.0
 """By how much a random match must be better: what goes with its neighbors is left alone."""
 _CONTINUED = 0.6
@@ -95,11 +107,11 @@ def synthesize(exemplar: Exemplar, target: Target, seed: Sequence[int]) -> Synth
     levels = list(_pyramid(exemplar, target))
     height, width = levels[-1][1].trust.shape
     matches = rng.uniform(0, (width - 1, height - 1), (height, width, 2)).astype(np.float32)
-    for level in reversed(range(len(levels))):
-        source, wanted = levels[level]
+    for level, (source, wanted) in reversed(list(enumerate(levels))):
+        effort = _EFFORTS[level - len(levels)]
         search = _Search(source, wanted, _resized_places(matches, wanted.trust.shape), rng)
-        for _ in range(_ROUNDS[level]):
-            search.improve(_RADII[level])
+        for _ in range(effort.rounds):
+            search.improve(effort)
             search.vote(exact=level == 0)
         matches = search.matches
     return Synthesis(search.picture, search.matches, search.guide_error())
@@ -153,43 +165,51 @@ class _Search:
         np.copyto(self.matches, candidate, where=better[..., None])
         np.copyto(self._cost, cost, where=better)
 
-    def improve(self, radii: tuple[int, ...]) -> None:
+    def improve(self, effort: _Effort) -> None:
         """One round of PatchMatch for all pixels at once."""
-        for offset in _BESIDE:
-            (match,) = _neighbors(self.matches, (offset,))
-            self._try(match + np.array(offset, np.float32))
-        for radius in radii:
+        for step in effort.steps:
+            for dx, dy in ((step, 0), (0, step), (-step, 0), (0, -step)):
+                self._try(_moved(self.matches, dx, dy))
+        for radius in effort.radii:
             # Whole pixels: matches that move by less than one keep doing so.
-            step = self._rng.integers(-radius, radius, self.matches.shape, endpoint=True)
-            self._try(self.matches + step.astype(np.float32), _GAIN)
+            away = self._rng.integers(-radius, radius, self.matches.shape, endpoint=True)
+            self._try(self.matches + away.astype(np.float32), _GAIN)
 
     def vote(self, exact: bool) -> None:
-        """Make the picture anew: each pixel is the mean of what all patches over it say.
+        """Make the picture anew, each pixel from its match; ``exact``: between pixels as well.
 
-        ``exact``: where they come from one place, the pixel itself is taken, between pixels of the
-        exemplar as a rule: the mean of what is almost the same would be blurred.
+        Where neighbors come from different places, a pixel is the mean of what all patches over it
+        say. Elsewhere that would be the mean of almost the same, and blurred.
         """
+        exemplar = self._exemplar.picture
+        how = cv2.INTER_LANCZOS4 if exact else cv2.INTER_NEAREST
+        self.picture = _fetched(exemplar, self.matches, how)
+        share = cv2.blur(self._seams(), (PATCH, PATCH))
+        rows, columns = np.nonzero(share)
         weight = np.exp(-self._cost / _TOLERANCE) + 1e-6
-        total, weights = np.zeros_like(self.picture), np.zeros_like(weight)
-        patches = zip(_neighbors(weight, _OVER), _neighbors(self.matches, _OVER), strict=True)
-        for offset, (vote, match) in zip(_OVER, patches, strict=True):
-            place = match + np.array(offset, np.float32)
-            total += vote[..., None] * _fetched(self._exemplar.picture, place)
+        total = np.zeros((len(rows), exemplar.shape[2]), np.float32)
+        weights = np.zeros((len(rows), 1), np.float32)
+        bottom, right = np.array(weight.shape) - 1
+        for dx, dy in _OVER:
+            middle = np.clip(rows - dy, 0, bottom), np.clip(columns - dx, 0, right)
+            place = np.clip(self.matches[middle] + np.array((dx, dy), np.float32), 0, self._limit)
+            x, y = np.rint(place).astype(np.intp).T
+            vote = weight[middle][:, None]
+            total += vote * exemplar[y, x]
             weights += vote
-        self.picture = total / weights[..., None]
-        if exact:
-            whole = _fetched(self._exemplar.picture, self.matches, cv2.INTER_LANCZOS4)
-            seams = cv2.blur(self._seams(), (PATCH, PATCH))[..., None]
-            self.picture = whole + seams * (self.picture - whole)
+        own, seam = self.picture[rows, columns], share[rows, columns][:, None]
+        self.picture[rows, columns] = own + seam * (total / weights - own)
         self._compare_anew()
 
     def _seams(self) -> np.ndarray:
-        """HxW float32: 1 where a neighbor comes from another place, else 0."""
-        found = np.zeros(self.matches.shape[:2], bool)
-        for offset, match in zip(_BESIDE, _neighbors(self.matches, _BESIDE), strict=True):
-            apart = np.abs(match + np.array(offset, np.float32) - self.matches)
-            found |= (apart[..., 0] > _APART) | (apart[..., 1] > _APART)
-        return found.astype(np.float32)
+        """HxW float32: 1 where the next pixel comes from another place, else 0."""
+        found = np.zeros(self.matches.shape[:2], np.float32)
+        across, down = (np.abs(np.diff(self.matches, axis=axis)) for axis in (1, 0))
+        across[..., 0] = np.abs(np.diff(self.matches[..., 0], axis=1) - 1)
+        down[..., 1] = np.abs(np.diff(self.matches[..., 1], axis=0) - 1)
+        found[:, :-1] = across.max(2) > _APART
+        found[:-1] = np.maximum(found[:-1], down.max(2) > _APART)
+        return found
 
     def guide_error(self) -> np.ndarray:
         """HxW: how much the guides differ."""
@@ -199,7 +219,7 @@ class _Search:
 def _pyramid(exemplar: Exemplar, target: Target) -> Iterator[tuple[Exemplar, Target]]:
     """The finest level first, each half as large as the one before."""
     yield exemplar, target
-    for _ in range(_LEVELS - 1):
+    for _ in range(len(_EFFORTS) - 1):
         size = target.trust.shape[0] // 2, target.trust.shape[1] // 2
         if min(size) < _LEAST_SIDE:
             return
@@ -282,10 +302,11 @@ def _fetched(picture: np.ndarray, matches: np.ndarray, how: int = cv2.INTER_NEAR
     return cast(np.ndarray, found)
 
 
-def _neighbors(values: np.ndarray, offsets: Offsets) -> Iterator[np.ndarray]:
-    """HxW or HxWxC moved right and down by each of the offsets; at the border it is repeated."""
-    height, width = values.shape[:2]
-    reach = PATCH // 2
-    padded = cv2.copyMakeBorder(values, reach, reach, reach, reach, cv2.BORDER_REPLICATE)
-    for dx, dy in offsets:
-        yield padded[reach - dy :, reach - dx :][:height, :width]
+def _moved(matches: np.ndarray, dx: int, dy: int) -> np.ndarray:
+    """For each pixel the match that its neighbor at (-dx, -dy) has, moved along."""
+    height, width = matches.shape[:2]
+    x, y = abs(dx), abs(dy)
+    padded = cv2.copyMakeBorder(matches, y, y, x, x, cv2.BORDER_REPLICATE)
+    there = padded[y - dy :, x - dx :][:height, :width]
+    moved: np.ndarray = there + np.array((dx, dy), np.float32)
+    return moved

@@ -16,12 +16,13 @@ def screened_poisson(
     All are HxWxC float32. ``across`` and ``down`` are the differences to the pixel on the right and
     below; the last column of one and the last row of the other are ignored. ``pull`` is positive:
     what is larger than ``6 / sqrt(pull)`` pixels follows the colors, smaller detail the gradients.
-    Solved exactly, by the discrete cosine transform.
+    Solved by the discrete cosine transform: exactly, but that a picture of odd sides gets one more
+    row or column, which repeats the last.
     """
     height, width = colors.shape[:2]
-    right = pull * _even(colors, cv2.BORDER_REPLICATE)
-    across = _even(across[:, :-1], cv2.BORDER_CONSTANT, columns=1)
-    down = _even(down[:-1], cv2.BORDER_CONSTANT, rows=1)
+    right, across, down = pull * _even(colors), _even(across), _even(down)
+    across[:, width - 1 :] = 0
+    down[height - 1 :] = 0
     right[:, :-1] -= across[:, :-1]
     right[:, 1:] += across[:, :-1]
     right[:-1] -= down[:-1]
@@ -33,12 +34,8 @@ def screened_poisson(
     return np.dstack(solved)[:height, :width]
 
 
-def _even(values: np.ndarray, border: int, rows: int = 0, columns: int = 0) -> np.ndarray:
-    """HxWxC with ``rows`` and ``columns`` more, and yet one where the side is odd, as the cosine
-    transform of OpenCV takes even ones only.
-    """
-    height, width = values.shape[0] + rows, values.shape[1] + columns
-    padded = cv2.copyMakeBorder(
-        values, 0, rows + height % 2, 0, columns + width % 2, border, value=(0, 0, 0, 0)
-    )
+def _even(values: np.ndarray) -> np.ndarray:
+    """A copy with even sides: the cosine transform of OpenCV takes no others."""
+    height, width = values.shape[:2]
+    padded = cv2.copyMakeBorder(values, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
     return cast(np.ndarray, padded)

@@ -16,13 +16,15 @@ import numpy as np
 from stylepipe.nst.patchmatch import Exemplar, Synthesis, Target, synthesize
 from stylepipe.nst.poisson import screened_poisson
 from stylepipe.temporal.guide import FlowBetween, soften, trusted_flow
-from stylepipe.temporal.warp import outside, places, settle, warp
+from stylepipe.temporal.warp import enlarge, outside, places, settle, shrink, warp
 from stylepipe.types import Frame
 
 _BLUR = 1.5
 """Pixels. Noise of the film is no guide."""
 _EDGES = 3.0
 """Pixels within which a guide of edges compares a pixel with its surroundings."""
+_SIDE = 640
+"""Larger frames are scaled down to this side, in pixels, to find the motion."""
 _PULL = 0.02
 """How much of the mixed colors holds: detail below some 40 pixels is that of one keyframe."""
 _SMOOTH = 3.0
@@ -62,21 +64,21 @@ class Carrier:
 
     def carry(self, frame: Frame) -> Carried:
         """Paint the next frame, of 8 bits; ``frame.index`` seeds what is random."""
-        step, steady = trusted_flow(frame, self._before, self._flow)
+        step, steady = self._motion(frame, self._before)
         step = settle(step)
         way = step + warp(self._way, step)
         # What the steps add up to drifts: it is corrected by what the keyframe shows there.
         moved = Frame(warp(self._key.pixels, way))
-        drift, trust = trusted_flow(frame, moved, self._flow)
+        drift, trust = self._motion(frame, moved)
         drift = _beyond(cv2.GaussianBlur(drift, (0, 0), _SMOOTH), _SLACK)
         self._way = drift + warp(way, drift)
         trust[outside(self._way)] = 0
         target = Target(
             guides(frame.pixels),
             self._grid + self._way,
-            soften(trust),
+            trust,
             warp(self._last.matches, step),
-            soften(steady),
+            steady,
         )
         self._last = synthesize(self._exemplar, target, (self._key.index, frame.index))
         self._before = frame
@@ -84,6 +86,13 @@ class Carrier:
         return Carried(
             *(cv2.convertScaleAbs(np.maximum(x, 0)) for x in (self._last.picture, error))
         )
+
+    def _motion(self, frame: Frame, before: Frame) -> tuple[np.ndarray, np.ndarray]:
+        """The way of each pixel back to ``before``, HxWx2, and the trust in it, HxW in [0, 1]."""
+        height, width = frame.pixels.shape[:2]
+        now, then = (Frame(shrink(picture.pixels, _SIDE)) for picture in (frame, before))
+        flow, trust = trusted_flow(now, then, self._flow)
+        return enlarge(flow, width, height), cv2.resize(soften(trust), (width, height))
 
 
 def mixed(before: Carried, after: Carried, time: float) -> np.ndarray:
