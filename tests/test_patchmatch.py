@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from stylepipe.nst.patchmatch import Exemplar, Target, synthesize, texture
+from stylepipe.nst.patchmatch import Exemplar, Target, synthesize
 from stylepipe.nst.poisson import screened_poisson
 
 SIZE = (88, 96)
@@ -74,7 +74,6 @@ def test_opacity_is_carried_along():
     with_it = Exemplar(np.dstack([source.picture, opacity]), source.guide)
     made = synthesize(with_it, target(source.guide, grid(), 1), [0])
     assert (made.picture[..., 3:] == opacity).all()
-    assert texture(with_it.picture).shape[2] == texture(source.picture).shape[2] + 1
 
 
 @pytest.mark.parametrize("size", [(5, 7), (4, 7), (6, 6)])

@@ -129,7 +129,7 @@ class _Search:
     ) -> None:
         """``matches`` are those to start with where none are trusted."""
         self._exemplar, self._target, self._rng = exemplar, target, rng
-        self._source = np.dstack([exemplar.guide, texture(exemplar.picture)])
+        self._source = np.dstack([exemplar.guide, _texture(exemplar.picture)])
         self._limit = np.array(exemplar.guide.shape[1::-1], np.float32) - 1
         self._continued = _fetched(exemplar.picture, target.continued)
         trusted, steady = (t[..., None] >= _TRUSTED for t in (target.trust, target.steady))
@@ -145,7 +145,7 @@ class _Search:
         target = self._target
         weight = (_CONTINUED * target.steady)[..., None]
         wanted = self.picture + weight * (self._continued - self.picture)
-        self._wanted = np.dstack([target.guide, texture(wanted)])
+        self._wanted = np.dstack([target.guide, _texture(wanted)])
         self._overuse = _OVERUSE * np.clip(_uses(self.matches) - 1, 0, _MOST)
         self._cost = self._cost_of(self.matches)
 
@@ -259,7 +259,7 @@ def _uses(matches: np.ndarray) -> np.ndarray:
     return cast(np.ndarray, cv2.blur(used.reshape(height, width), (PATCH, PATCH)))
 
 
-def texture(picture: np.ndarray) -> np.ndarray:
+def _texture(picture: np.ndarray) -> np.ndarray:
     """The patch around each pixel of HxWxC, in [0, 255], by its lowest frequencies: HxWx17 uint8.
 
     Those of the luminance reach further than those of the colors, as the eye does.

@@ -54,7 +54,7 @@ class Carrier:
         """``painted``: HxWxC float32, as :class:`stylepipe.nst.patchmatch.Exemplar` takes it, of
         the film's ``frame``, of 8 bits.
         """
-        self._exemplar = Exemplar(painted, guides(frame.pixels))
+        self._exemplar = Exemplar(painted, _guides(frame.pixels))
         self._flow, self._key, self._before = flow, frame, frame
         self._grid = places(*frame.pixels.shape[:2])
         self._way = np.zeros_like(self._grid)
@@ -74,7 +74,7 @@ class Carrier:
         self._way = drift + warp(way, drift)
         trust[outside(self._way)] = 0
         target = Target(
-            guides(frame.pixels),
+            _guides(frame.pixels),
             self._grid + self._way,
             trust,
             warp(self._last.matches, step),
@@ -114,7 +114,7 @@ def mixed(before: Carried, after: Carried, time: float) -> np.ndarray:
     return screened_poisson(colors, across, down, _PULL)
 
 
-def guides(pixels: np.ndarray) -> np.ndarray:
+def _guides(pixels: np.ndarray) -> np.ndarray:
     """What leads to the patches of a keyframe: colors and edges, HxWx4 uint8, of HxWx3 uint8."""
     colors = cv2.GaussianBlur(pixels, (0, 0), _BLUR)
     gray = cv2.cvtColor(colors, cv2.COLOR_RGB2GRAY).astype(np.float32)
