@@ -14,7 +14,7 @@ from .shots import Shot
 if TYPE_CHECKING:
     import numpy as np
 
-    from stylepipe.temporal.carrying import Carried, Carrier
+    from .carrying import Carried, Carrier
 
 
 class PaintedFilm:
@@ -78,7 +78,7 @@ class PaintedFilm:
 
     def _until(self, before: int | None, first: int, key: int) -> Iterator[tuple[int, np.ndarray]]:
         """The frames before a keyframe, mixed with what is carried from the one ``before``."""
-        from stylepipe.temporal.carrying import mixed
+        from .carrying import mixed
 
         held = list(self._held(first if before is None else before, key))
         start = None if before is None else held.pop(0)
@@ -103,7 +103,7 @@ class PaintedFilm:
         return found
 
     def _carrier(self, frame: Frame) -> Carrier:
-        from stylepipe.temporal.carrying import Carrier
+        from .carrying import Carrier
 
         height, width = frame.pixels.shape[:2]
         return Carrier(frame, self._picture(frame.index, width, height), self._flow)

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from stylepipe import Frame
 from stylepipe.nst.patchmatch import Exemplar, Synthesis, Target, synthesize
 from stylepipe.nst.poisson import screened_poisson
 from stylepipe.temporal.guide import FlowBetween, soften, trusted_flow
 from stylepipe.temporal.warp import enlarge, outside, places, settle, shrink, warp
-from stylepipe.types import Frame
 
 _BLUR = 1.5
 """Pixels. Noise of the film is no guide."""
