@@ -209,26 +209,24 @@ def test_detail_is_as_crisp_as_it_was_painted(carried):
         assert sharpness(carried[number]) > 0.8 * sharpness(paint(number))
 
 
-def test_one_keyframe_serves_both_ways_and_times_name_frames(clip, tmp_path, carried):
+def test_one_keyframe_serves_both_ways(clip, tmp_path):
     middle = save(tmp_path / "2.png", paint(2))
-    for name, when in (("number", "2"), ("time", "0.09s")):
-        words = ["-o", tmp_path / name, "--format", "png/", "--keyframe", f"{when}={middle}"]
-        assert keyframes(clip, *words) == 0
-    number, time = (pictures(tmp_path / name / "clip") for name in ("number", "time"))
-    assert (np.stack(number) == np.stack(time)).all()
+    words = ["-o", tmp_path / "out", "--format", "png/", "--keyframe", f"2={middle}"]
+    assert keyframes(clip, *words) == 0
+    result = pictures(tmp_path / "out" / "clip")
     for frame in (0, 4):
-        apart = np.abs(number[frame] - paint(frame).astype(int)).mean()
+        apart = np.abs(result[frame] - paint(frame).astype(int)).mean()
         assert apart < 0.5 * np.abs(paint(2).astype(int) - paint(frame)).mean()
 
 
 def test_frames_count_from_the_start_and_times_from_the_beginning(clip, tmp_path):
-    key = save(tmp_path / "3.png", paint(3))
-    for name, when in (("number", "2"), ("time", "0.12s")):
-        words = ["-o", tmp_path / name, "--format", "png/", "--start", "0.04", "--end", "0.16"]
+    key = save(tmp_path / "2.png", paint(2))
+    for name, when in (("number", "1"), ("time", "0.09s")):
+        words = ["-o", tmp_path / name, "--format", "png/", "--start", "0.04", "--end", "0.12"]
         assert keyframes(clip, *words, "--keyframe", f"{when}={key}") == 0
         result = pictures(tmp_path / name / "clip")
-        assert len(result) == 3
-        assert (result[2] == paint(3)).all()
+        assert len(result) == 2
+        assert (result[1] == paint(2)).all()
 
 
 def test_numbered_frames_are_a_film_whose_first_frame_is_0(tmp_path):
@@ -244,12 +242,20 @@ def test_numbered_frames_are_a_film_whose_first_frame_is_0(tmp_path):
 
 
 def test_a_keyframe_of_another_size_is_scaled_and_said_to_be(clip, tmp_path, capsys):
-    large = save(tmp_path / "large.png", cv2.resize(paint(0), (320, 224)))
-    words = ["keyframes", str(clip), "-o", str(tmp_path / "out"), "--format", "png/"]
+    large = save(tmp_path / "large.png", paint(0).repeat(2, 0).repeat(2, 1))
+    words = [
+        "keyframes",
+        str(clip),
+        "-o",
+        str(tmp_path / "out"),
+        "--format",
+        "png/",
+        "--end",
+        "0.05",
+    ]
     assert main.run([*words, "--keyframe", f"0={large}", "--device", "cpu"]) == 0
     assert "large.png: scaled from 320x224 to 160x112" in capsys.readouterr().err
-    first = pictures(tmp_path / "out" / "clip")[0].astype(int)
-    assert np.abs(first - paint(0)).mean() < 8
+    assert (pictures(tmp_path / "out" / "clip")[0] == paint(0)).all()
 
 
 def test_the_film_shows_where_a_keyframe_is_transparent(clip, tmp_path):
@@ -257,13 +263,13 @@ def test_the_film_shows_where_a_keyframe_is_transparent(clip, tmp_path):
     opacity[:, :80] = 255
     key = save(tmp_path / "half.png", np.dstack([paint(0), opacity]))
     plain = tmp_path / "plain"
-    words = ["--format", "png/", "--keyframe", f"0={key}"]
+    words = ["--format", "png/", "--end", "0.12", "--keyframe", f"0={key}"]
     assert keyframes(clip, "-o", tmp_path / "out", *words) == 0
     assert (
         main.run(["run", str(clip), "-o", str(plain), "--format", "png/", "--strength", "0"]) == 0
     )
     result, source = (pictures(folder / "clip") for folder in (tmp_path / "out", plain))
-    for number in range(COUNT):
+    for number in range(3):
         right = slice(120, None)
         assert np.abs(result[number][:, right].astype(int) - source[number][:, right]).mean() < 4
     assert np.abs(result[2][:, :20].astype(int) - paint(2)[:, :20]).mean() < 8
@@ -273,7 +279,7 @@ def test_a_mask_keeps_the_film_where_it_is_black(clip, tmp_path):
     mask = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
     mask[:, :80] = 255
     save(tmp_path / "mask.png", mask)
-    words = ["--format", "png/", "--keyframe", f"0={tmp_path / '0.png'}"]
+    words = ["--format", "png/", "--end", "0.05", "--keyframe", f"0={tmp_path / '0.png'}"]
     assert keyframes(clip, "-o", tmp_path / "out", *words, "--mask", tmp_path / "mask.png") == 0
     first = pictures(tmp_path / "out" / "clip")[0].astype(int)
     assert (first[:, :60] == paint(0)[:, :60]).all()

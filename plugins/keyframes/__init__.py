@@ -121,7 +121,7 @@ class KeyframesStylizer(Stylizer):
             if picture is None:
                 painted.append(image)
                 continue
-            values = torch.from_numpy(picture).to(image).permute(2, 0, 1) / 255
+            values = (torch.from_numpy(picture).to(image).permute(2, 0, 1) / 255).clamp(0, 1)
             painted.append(values[:3] + image * (1 - values[3:]) if len(values) > 3 else values)
         return torch.stack(painted)
 
