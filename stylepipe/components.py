@@ -38,6 +38,11 @@ def _no_stage(text: str) -> None:
     """Shows nothing."""
 
 
+def _no_frames(item: Item, start: int = 0) -> Iterator[Frame]:
+    """Stands for the frames of an item where there is no job that reads it."""
+    raise ItemError(f"{item.source.name} is read by no job: its other frames are not at hand")
+
+
 @dataclass(frozen=True)
 class Context:
     """What the engine passes to a component when it opens it."""
@@ -62,6 +67,10 @@ class Context:
     """
     max_pixels: int = MAX_PIXELS
     """Most pixels allowed in a picture that is not an input: a mask, a painting, a map."""
+    frames: Callable[..., Iterator[Frame]] = _no_frames
+    """``frames(item, start=0)`` reads an item once more, from frame number ``start``: the frames
+    as they are painted, with those that are yet to come. For stylizers and maskers that look
+    ahead. Close the iterator if you leave it early. Raises ItemError."""
 
 
 class Component:

@@ -11,7 +11,7 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from stylepipe.components import Component, Context
+from stylepipe.components import Component, Context, Reader
 from stylepipe.damage import Damaged, DamageRule
 from stylepipe.errors import UsageError
 from stylepipe.job import MaskOptions, Settings
@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     from stylepipe.paint import Copier, Painter
 
 Log = Callable[[str], None]
+
+
+def _silent(what: str) -> None:
+    """Tells nobody."""
+
+
 _IN_MEMORY = Item(0, Path("picture"), Path(), Path("picture"))
 """The item that stands for a picture in memory."""
 
@@ -56,8 +62,12 @@ class Opener:
         progress: Callable[[float, str], None] = Context.progress,
         stage: Callable[[str], None] = Context.stage,
         max_pixels: int = MAX_PIXELS,
+        readers: Sequence[Reader] = (),
     ) -> None:
-        """Nothing is opened yet. ``memory``: bytes; None takes half of what is free."""
+        """Nothing is opened yet. ``memory``: bytes; None takes half of what is free.
+
+        ``readers`` are those by which components may look at other frames of an item.
+        """
         self.memory = memory or available_memory() // 2
         self._asked = device, precision
         self._context = _LateContext(
@@ -68,7 +78,9 @@ class Opener:
             stage=stage,
             damaged=damaged,
             max_pixels=max_pixels,
+            frames=self._frames,
         )
+        self._readers = readers
         self._stack = ExitStack()
         self.closed = False
 
@@ -79,6 +91,13 @@ class Opener:
         from stylepipe.device import pick
 
         return pick(*self._asked)
+
+    def _frames(self, item: Item, start: int = 0) -> Iterator[Frame]:
+        """The frames of an item once more. What is damaged is told by who reads it first."""
+        from stylepipe.lookahead import read_again
+
+        quiet = Context(self.device, self.memory, _silent, damaged=_silent)
+        return read_again(item, start, self._readers, quiet)
 
     def open(self, components: Sequence[Component]) -> None:
         """Open the components. Raises SetupError or UsageError."""
@@ -121,7 +140,11 @@ class Session(Opener):
         self.rule = DamageRule(settings.input.on_damage)
         self.missing = MissingRule(settings.mask.missing, log)
         super().__init__(
-            log=log, damaged=self.rule.damaged, max_pixels=settings.max_pixels, **machine
+            log=log,
+            damaged=self.rule.damaged,
+            max_pixels=settings.max_pixels,
+            readers=settings.readers,
+            **machine,
         )
         self._turn = threading.Lock()
 

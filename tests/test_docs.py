@@ -8,6 +8,8 @@ import tomllib
 from itertools import pairwise
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from stylepipe_plugins.fast import FastStylizer
 from stylepipe_plugins.gatys import GatysStylizer
@@ -31,7 +33,8 @@ PAGES = (
       if "generated" not in p.parts),
 )  # fmt: skip
 ENTRIES = ("docs", "examples", "presets")
-YOURS = ("ink.safetensors", "mood.json", "tint.safetensors")
+PAINTED = ("painted_000.png", "painted_036.png")
+YOURS = ("ink.safetensors", "mood.json", "tint.safetensors", *PAINTED)
 """Files in the examples that a reader brings along, or has made by then."""
 
 
@@ -72,6 +75,8 @@ def clone(tmp_path, monkeypatch):
         (tmp_path / entry).symlink_to(ROOT / entry)
     for name in YOURS:
         (tmp_path / name).touch()
+    for name in PAINTED:
+        assert cv2.imwrite(str(tmp_path / name), np.full((360, 640, 3), 90, np.uint8))
     monkeypatch.setattr("click.get_app_dir", lambda name: str(tmp_path / "config"))
     monkeypatch.syspath_prepend(str(DUOTONE))
     monkeypatch.chdir(tmp_path)

@@ -49,7 +49,7 @@ def find_motion(frame: Frame, previous: Frame, flow: FlowBetween, max_side: int)
     now, before = (Frame(shrink(picture.pixels, max_side)) for picture in (frame, previous))
     there, trust = trusted_flow(now, before, flow)
     trust[motion_border(there)] = 0
-    return Motion(settle(there), _soften(trust))
+    return Motion(settle(there), soften(trust))
 
 
 def trusted_flow(now: Frame, before: Frame, flow: FlowBetween) -> tuple[np.ndarray, np.ndarray]:
@@ -88,7 +88,7 @@ def _squared(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return cast(np.ndarray, sum(np.square(difference[..., channel]) for channel in range(3)))
 
 
-def _soften(trust: np.ndarray) -> np.ndarray:
+def soften(trust: np.ndarray) -> np.ndarray:
     """Widen what is not trusted, then soften its edge, so that no seam shows."""
     shrunk = cv2.erode(trust, np.ones((MARGIN, MARGIN), np.uint8))
     return cast(np.ndarray, cv2.blur(shrunk, (MARGIN, MARGIN)))

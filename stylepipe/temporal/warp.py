@@ -19,7 +19,7 @@ def warp(picture: np.ndarray, flow: np.ndarray, *, cubic: bool = False) -> np.nd
     lies beyond the border is the border's value. ``cubic`` keeps detail that bilinear blurs.
     """
     how = cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR
-    grid = _grid(*flow.shape[:2]) + flow
+    grid = places(*flow.shape[:2]) + flow
     moved = cv2.remap(picture, grid, None, how, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
     return cast(np.ndarray, moved)
 
@@ -56,12 +56,13 @@ def enlarge(flow: np.ndarray, width: int, height: int) -> np.ndarray:
 def outside(flow: np.ndarray) -> np.ndarray:
     """HxW bool: pixels whose flow leads beyond the picture's border, by more than half a pixel."""
     h, w = flow.shape[:2]
-    x, y = np.moveaxis(_grid(h, w) + flow, -1, 0)
+    x, y = np.moveaxis(places(h, w) + flow, -1, 0)
     return cast(np.ndarray, (x < -0.5) | (y < -0.5) | (x > w - 0.5) | (y > h - 0.5))
 
 
 @lru_cache(maxsize=2)
-def _grid(h: int, w: int) -> np.ndarray:
+def places(h: int, w: int) -> np.ndarray:
+    """The place (x, y) of each pixel itself, HxWx2 float32; read-only."""
     grid = np.empty((h, w, 2), np.float32)
     grid[..., 0] = np.arange(w, dtype=np.float32)
     grid[..., 1] = np.arange(h, dtype=np.float32)[:, None]
