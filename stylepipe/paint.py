@@ -149,7 +149,6 @@ class Painter:
         parts = zip(sources, pixels, self._masks(cover), strict=False)
         return [Painted(source, result, *masks) for source, result, masks in parts]
 
-<<<<<<< HEAD
     def _strength(
         self, cover: Cover | None, shares: torch.Tensor | None
     ) -> float | torch.Tensor | None:
@@ -162,10 +161,7 @@ class Painter:
         share: float = self._stylizer.options.strength
         return share if self._stylizer.caps.strength == "blend" and share < 1 else None
 
-    def _skips(self, regions: Sequence[str], planes: torch.Tensor) -> bool:
-=======
     def _skips(self, regions: Sequence[str], planes: torch.Tensor, film: bool) -> bool:
->>>>>>> work-G
         """Whether nothing of a batch is painted, and no other frame depends on what would be."""
         if planes.any() or not self._stylizer.skips_empty:
             return False
