@@ -10,6 +10,8 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -151,6 +153,27 @@ class Reader(Component):
     def frames(self, item: Item, info: Info, start: int = 0) -> Iterator[Frame]:
         """Yield the frames in order of presentation, from frame number ``start``."""
         raise NotImplementedError
+
+    def times(self, item: Item, info: Info) -> Sequence[Fraction]:
+        """When each frame of a film is shown, in growing seconds; for ``--frames`` and ``--every``.
+
+        By default all frames are read for it; override it where the file says so more quickly.
+        """
+        rate = info.rate or Fraction(25)
+        return [
+            frame.pts * frame.time_base
+            if frame.pts is not None and frame.time_base
+            else frame.index / rate
+            for frame in self.frames(item, info)
+        ]
+
+    def pick(self, item: Item, info: Info, numbers: Sequence[int]) -> Iterator[Frame]:
+        """Yield the frames of these growing numbers, the same that :meth:`frames` would.
+
+        By default it begins anew at each; override it where the file can be searched.
+        """
+        for number in numbers:
+            yield from islice(self.frames(item, info, number), 1)
 
 
 class PixelLimit(Options):

@@ -15,6 +15,7 @@ from stylepipe.journal import Journal
 from stylepipe.places import obstacle
 from stylepipe.plan import Plan, begin, check_used, decide
 from stylepipe.session import Session
+from stylepipe.tryout import check_sheets, tryout, write_sheets
 from stylepipe.types import Item, Outcome
 
 if TYPE_CHECKING:
@@ -33,7 +34,13 @@ def run(job: Job, plugins: Plugins, report: Report) -> Report:
         if job.skip_existing and (job.overwrite or job.redo):
             other = "redo" if job.redo else "overwrite"
             raise UsageError(f"--{other} and --skip-existing contradict each other; choose one")
+        fingerprint = settings_fingerprint(job.settings, job.precision)
+        sample = job.settings.input.sample
+        if sample is not None:
+            job = tryout(job)
         found = find_items(job.inputs, job.output, job.settings, job.limit)
+        if sample is not None:
+            check_sheets(found.items)
         session = Session(
             job.settings,
             found.items,
@@ -43,7 +50,6 @@ def run(job: Job, plugins: Plugins, report: Report) -> Report:
             log=report.log,
             progress=report.progress,
         )
-        fingerprint = settings_fingerprint(job.settings, job.precision)
         journal = Journal(job.output, found.single, fingerprint)
         report.left_out = found.left_out
         plugins.job_start(job, found.items, report.log)
@@ -52,6 +58,8 @@ def run(job: Job, plugins: Plugins, report: Report) -> Report:
             _rehearse(job, report, found, journal, session)
         else:
             _do(job, plugins, report, found, journal, session)
+            if sample is not None and not report.interrupted:
+                write_sheets(job, found.items, report.log)
         report.job_done()
     except BaseException as error:
         report.job_failed(error)

@@ -254,19 +254,22 @@ class Stream:
     def _decoded(self, work: _Work, reader: Reader, start: int) -> Iterator[Frame]:
         frames: Iterator[Frame] | None = None
         after: Fraction | None = None
-        for index in itertools.count(start):
-            with self.hands.hold("reading", work.item):
-                frames = frames or iter(reader.frames(work.item, work.info, start))
+        item, info = work.item, work.info
+        for index in itertools.count(start) if info.chosen is None else info.chosen[start:]:
+            with self.hands.hold("reading", item):
+                if frames is None and info.chosen is not None:
+                    frames = iter(reader.pick(item, info, info.chosen[start:]))
+                frames = frames or iter(reader.frames(item, info, start))
                 frame = next(frames, None)
             if frame is None:
                 return
-            yield guard.frame(frame, index, after, work.info, reader)
+            yield guard.frame(frame, index, after, info, reader)
             after = guard.time_of(frame)
 
     def _linked(self, work: _Work) -> bool:
         """Whether frames of the item depend on those before them."""
         of_many = self.painter.temporal is not None or self.painter.warmup != 0
-        return of_many and work.info.kind == "video"
+        return of_many and work.info.kind == "video" and work.info.chosen is None
 
     def _first(self, work: _Work, reader: Reader) -> int:
         """The number of the first frame to be painted, be it only to warm up."""
@@ -344,7 +347,7 @@ class Stream:
         self.painted.put(end)
 
     def _batch_size(self, work: _Work) -> int:
-        if self.device.type == "cpu" or work.info.kind == "image":
+        if self.device.type == "cpu" or work.info.kind == "image" or work.info.chosen is not None:
             return 1
         return self.settings.stylizer.caps.batch
 
@@ -359,7 +362,13 @@ class Stream:
     def _paint_batch(self, pictures: Sequence[_Picture]) -> None:
         """Paint pictures of one item and hand them on."""
         work, frames = pictures[0].work, [picture.frame for picture in pictures]
-        self._hand_on(work, lambda: self.painter.paint(work.item, frames))
+
+        def paint() -> list[Frame]:
+            if work.info.chosen is not None:  # frames that do not follow one another
+                self.painter.reset(work.item)
+            return self.painter.paint(work.item, frames)
+
+        self._hand_on(work, paint)
 
     def _paint_next(self, film: Film, picture: _Picture) -> None:
         """Paint a film's next frame and hand on the results that are ready."""

@@ -64,6 +64,8 @@ class Info:
     """Average frames a second, for video."""
     duration: float | None = None
     """Seconds, for video."""
+    chosen: tuple[int, ...] | None = None
+    """Numbers of the frames that are painted, from 0, where the job takes only some."""
     details: Mapping[str, Any] = field(default_factory=dict)
     """Whatever else the reader wants shown by ``stylepipe probe`` or passed to a writer."""
 

@@ -155,6 +155,12 @@ class FramesReader(Reader):
                 duration=following - position,
             )
 
+    def times(self, item: Item, info: Info) -> list[Fraction]:
+        """By the numbers of the pictures; none is opened."""
+        rate = info.rate or Fraction(25)
+        found = sequence.find(item.source, ImageReader.patterns)
+        return [position / rate for position in self._wanted(found, rate)]
+
     def _wanted(self, found: sequence.Sequence, rate: Fraction) -> list[int]:
         """Positions of the frames between ``start`` and ``end``."""
         span = self.options.span()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -129,8 +129,35 @@ class VideoReader(Reader):
             start,
             self._damaged,
             self.options.deinterlace == "auto",
-            lambda note: self._log(f"{item.source.name}: {note}"),
+            self._note(item),
         )
+
+    def times(self, item: Item, info: Info) -> Sequence[Fraction]:
+        """From the index of MP4 and Matroska; other films are decoded for it."""
+        from stylepipe.media import video_read
+
+        if item.source.suffix.lower() in MOVING:
+            return super().times(item, info)
+        return video_read.times(item.source, info, self.options.span())
+
+    def pick(self, item: Item, info: Info, numbers: Sequence[int]) -> Iterator[Frame]:
+        """Searched for from the key frame before, where the container's index allows it."""
+        from stylepipe.media import video_read
+
+        if item.source.suffix.lower() in MOVING:
+            return super().pick(item, info, numbers)
+        return video_read.pick(
+            item.source,
+            info,
+            self.options.span(),
+            numbers,
+            self._damaged,
+            self.options.deinterlace == "auto",
+            self._note(item),
+        )
+
+    def _note(self, item: Item) -> Callable[[str], None]:
+        return lambda note: self._log(f"{item.source.name}: {note}")
 
 
 class VideoWriter(Writer):
