@@ -16,7 +16,7 @@ from stylepipe.places import obstacle
 from stylepipe.plan import Plan, begin, check_used, decide
 from stylepipe.session import Session
 from stylepipe.tryout import check_sheets, tryout, write_sheets
-from stylepipe.types import Item, Outcome
+from stylepipe.types import Info, Item, Outcome
 
 if TYPE_CHECKING:
     from stylepipe.plugins import Plugins
@@ -90,22 +90,23 @@ def _rehearse(job: Job, report: Report, found: Found, journal: Journal, session:
                 component.rehearse()
         for item in plan.items:
             outcome, story = plan.known.get(item.index), plan.stories.get(item.index, "")
+            info: Info | None = None
             session.rule.begin()
             if outcome is None and not story:  # a look may be what the run before died of
-                outcome = _look(item, session)
+                outcome, info = _look(item, session)
             damage = outcome.damage if outcome else session.rule.summary()
-            report.planned(item, outcome, damage, story)
+            report.planned(item, outcome, damage, story, info)
 
 
-def _look(item: Item, session: Session) -> Outcome | None:
-    """How the item would fail; None if nothing is seen that speaks against it."""
+def _look(item: Item, session: Session) -> tuple[Outcome | None, Info | None]:
+    """How the item would fail; or, if nothing is seen that speaks against it, what is in it."""
     try:
-        begin(item, session.settings, session.missing)
+        _, info, _ = begin(item, session.settings, session.missing)
     except (SetupError, UsageError, KeyboardInterrupt):
         raise
     except BaseException as error:  # a codec or plugin may raise anything for one file
-        return session.rule.ended_by(error)
-    return None
+        return session.rule.ended_by(error), None
+    return None, info
 
 
 def _do(
