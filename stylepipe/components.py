@@ -19,7 +19,7 @@ from stylepipe.checks import checked_tensor, named
 from stylepipe.damage import Damaged, refuse
 from stylepipe.errors import ItemError, UsageError, suggest
 from stylepipe.options import Options, option
-from stylepipe.types import MAX_PIXELS, Batch, Frame, Guide, Info, Item, Kind, Painted
+from stylepipe.types import MAX_PIXELS, Batch, Fate, Frame, Guide, Info, Item, Kind, Painted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -554,6 +554,14 @@ class Writer(Component):
     One that ends in a slash, such as ``.exr/``, means a folder, of such files as a rule: users ask
     for it by ``--format exr/``, and the result's name has no suffix.
     """
+
+    def forecast(self, item: Item, info: Info, log: Callable[[str], None]) -> Sequence[Fate]:
+        """What would become of each part of the item, for ``stylepipe probe``; nothing is kept.
+
+        ``log`` is told what a run would say of it. By default there is nothing to tell. Raises
+        ItemError where it cannot be written.
+        """
+        return ()
 
     def open_sink(self, item: Item, info: Info, path: Path, work: Path) -> Sink:
         """Begin to write ``path``: a file with the suffix of ``item.output``, or a folder.

@@ -142,6 +142,13 @@ def begin(item: Item, settings: Settings, missing: MissingRule) -> tuple[Reader,
                 "with --format png/"
             )
         info = sample.of(reader, item, info)
+    writer = choose_writer(item, info, settings)
+    missing.check(settings.painting, item, info)
+    return reader, info, writer
+
+
+def choose_writer(item: Item, info: Info, settings: Settings) -> Writer:
+    """The writer of an item's result. Raises ItemError where none can write it."""
     writer = writer_for(info.kind, item, settings.writers)
     if writer is None:
         raise ItemError(
@@ -149,9 +156,8 @@ def begin(item: Item, settings: Settings, missing: MissingRule) -> tuple[Reader,
             "of these suffixes, in --output or by --format: "
             + " ".join(_able(item, info, settings))
         )
-    missing.check(settings.painting, item, info)
     writer.check_item(item, info.enlarged(settings.stylizer.caps.scale))
-    return reader, info, writer
+    return writer
 
 
 def _able(item: Item, info: Info, settings: Settings) -> Iterator[str]:

@@ -74,6 +74,19 @@ class Info:
         return replace(self, width=scale * self.width, height=scale * self.height)
 
 
+@dataclass(frozen=True)
+class Fate:
+    """What becomes of a part of a source in its result, as ``stylepipe probe`` shows it."""
+
+    part: str
+    """What it is, in a few words: ``audio aac (eng)``."""
+    action: Literal["painted", "copied", "converted", "kept", "left out"]
+    words: str = ""
+    """How, or why."""
+    stream: int | None = None
+    """Its index, where it is a stream."""
+
+
 class Text(NamedTuple):
     """A note in a file, as PNG has them; comments of JPEG and GIF have the keyword ``Comment``."""
 

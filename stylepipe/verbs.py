@@ -3,6 +3,7 @@
 VERBS = {
     "run": "Stylize photos, folders of photos and videos.",
     "masks": "Write masks as pictures, to look at or edit before a long run.",
+    "live": "Paint what a camera sees, as it sees it.",
     "train": "Train a style of your own.",
     "styles": "List the styles at hand.",
     "presets": "List, show and validate presets.",

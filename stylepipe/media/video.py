@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,10 +17,12 @@ from stylepipe.media.limits import check_size
 from stylepipe.options import Options as BaseOptions
 from stylepipe.options import option
 from stylepipe.texts import shown
-from stylepipe.types import Frame, Info, Item
+from stylepipe.types import Fate, Frame, Info, Item
 
 if TYPE_CHECKING:
+    from stylepipe.media.video_encode import Encoding
     from stylepipe.media.video_read import Span
+    from stylepipe.media.video_streams import StreamPlan
 
 MOVING = (*ANIMATIONS, ".avif", ".avifs")
 """Picture files that may hold several frames."""
@@ -91,6 +94,7 @@ class VideoReader(Reader):
         ``details`` holds codec, pix_fmt, color tags (FFmpeg's names), mastering_display,
         content_light and ambient_light of HDR film, rotation (degrees clockwise already applied),
         sample_aspect_ratio, audio, subtitles, variable_rate, interlaced (the first frame is),
+        deinterlaced (and will be rebuilt),
         side_data (what its pictures carry beside and painted ones cannot), and what the writer
         needs: stream, origin, pieces (where clocks start anew), start, end. Formats made for
         broadcasting are read to the end, but not decoded. Reports to :attr:`Context.damaged` a film
@@ -103,7 +107,10 @@ class VideoReader(Reader):
             return animation.probe(path, self.options.span(), self.options.max_pixels)
         info = video_read.probe(path, self.options.span(), self._damaged)
         check_size(info.width, info.height, self.options.max_pixels)
-        return info
+        if not info.details["interlaced"]:
+            return info
+        rebuilt = self.options.deinterlace == "auto"
+        return replace(info, details={**info.details, "deinterlaced": rebuilt})
 
     def frames(self, item: Item, info: Info, start: int = 0) -> Iterator[Frame]:
         """Yield the frames between the options ``start`` and ``end``, from number ``start``.
@@ -225,10 +232,8 @@ class VideoWriter(Writer):
         Raises ItemError if the encoder refuses the clip's size, or the container the codec.
         """
         suffix = path.suffix.lower()
-        if absent := info.details.get("metadata"):
-            self._log(
-                f"{item.source.name}: left out, as {suffix} cannot hold it: {', '.join(absent)}"
-            )
+        for note in _absent(info, suffix):
+            self._log(f"{item.source.name}: {note}")
         if suffix in ANIMATIONS:
             from stylepipe.media.animation import AnimationSink
             from stylepipe.media.video_color import Color
@@ -239,23 +244,54 @@ class VideoWriter(Writer):
                     "use .mp4"
                 )
             return AnimationSink(info, path, work, suffix, item.source.name, self._log)
-        from stylepipe.media import video_encode, video_streams
         from stylepipe.media.video_write import VideoSink
 
-        o = self.options
-        encoding = video_encode.choose(
-            info,
-            suffix,
-            o.codec,
-            o.crf,
-            o.preset_x264,
-            o.pix_fmt,
-            lambda note: self._log(f"{item.source.name}: {note}"),
+        encoding, plan = self._settle(
+            item, info, suffix, lambda note: self._log(f"{item.source.name}: {note}")
         )
+        return VideoSink(item, info, path, work, encoding, plan, self._log)
+
+    def forecast(self, item: Item, info: Info, log: Callable[[str], None]) -> Sequence[Fate]:
+        """Each stream, chapters, timecode and tags, by writing one black picture and reading it."""
+        suffix = item.output.suffix.lower()
+        for note in _absent(info, suffix):
+            log(note)
+        if suffix in ANIMATIONS:
+            codec = info.details.get("codec", info.format)
+            kinds = [
+                ("audio", info.details.get("audio")),
+                ("subtitle", info.details.get("subtitles")),
+            ]
+            return [
+                Fate(f"video {codec}", "painted", f"as an animated picture, {suffix}"),
+                *(Fate(f"{kind} {one}", "left out") for kind, all_ in kinds for one in all_ or ()),
+            ]
+        from stylepipe.media.video_forecast import forecast
+
+        encoding, plan = self._settle(item, info, suffix, log)
+        fates, notes = forecast(item.source, info, suffix, encoding, plan)
+        for note in notes:
+            log(note)
+        return fates
+
+    def _settle(
+        self, item: Item, info: Info, suffix: str, log: Callable[[str], None]
+    ) -> tuple[Encoding, StreamPlan]:
+        """The encoder, and what becomes of the other streams. Raises ItemError."""
+        from stylepipe.media import video_encode, video_streams
+
+        o = self.options
+        encoding = video_encode.choose(info, suffix, o.codec, o.crf, o.preset_x264, o.pix_fmt, log)
         plan = video_streams.plan(item.source, info, suffix)
         for note in plan.notes:
-            self._log(f"{item.source.name}: {note}")
-        return VideoSink(item, info, path, work, encoding, plan, self._log)
+            log(note)
+        return encoding, plan
+
+
+def _absent(info: Info, suffix: str) -> list[str]:
+    """What is told where a film's reader found metadata that no film holds."""
+    absent = info.details.get("metadata")
+    return [f"left out, as {suffix} cannot hold it: {', '.join(absent)}"] if absent else []
 
 
 def _silent(line: str) -> None:

@@ -161,8 +161,8 @@ def probe(path: Path, span: Span, damaged: Damaged) -> Info:
             "variable_rate": not times.steady,
             "interlaced": frame.interlaced_frame,
             "side_data": kept_by_none(frame),
-            "audio": [_describe(s) for s in container.streams.audio],
-            "subtitles": [_describe(s) for s in container.streams.subtitles],
+            "audio": [describe(s) for s in container.streams.audio],
+            "subtitles": [describe(s) for s in container.streams.subtitles],
             "stream": stream.index,
             "origin": str(begin),
             "pieces": times.timeline.spell() or None,
@@ -541,7 +541,8 @@ class _Upright:
         return array
 
 
-def _describe(stream: Any) -> str:
+def describe(stream: Any) -> str:
+    """A stream's codec and language."""
     codec = stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
     language = stream.metadata.get("language", "und")
     return codec if language == "und" else f"{codec} ({printable(language)})"
