@@ -64,10 +64,10 @@ class Info:
     """Average frames a second, for video."""
     duration: float | None = None
     """Seconds, for video."""
-    chosen: tuple[int, ...] | None = None
-    """Numbers of the frames that are painted, from 0, where the job takes only some."""
     details: Mapping[str, Any] = field(default_factory=dict)
     """Whatever else the reader wants shown by ``stylepipe probe`` or passed to a writer."""
+    chosen: tuple[int, ...] | None = None
+    """Numbers of the frames that are painted, from 0, where the job takes only some."""
 
     def enlarged(self, scale: int) -> Info:
         """The same of pictures ``scale`` times as wide and high."""
