@@ -202,10 +202,10 @@ def check_used(
     if sample is not None:
         if "video" not in there:
             log(f"without effect, as no input is a film: {sample.flag}")
-        elif temporal is not None:
+        elif temporal is not None or settings.stylizer.caps.warmup:
             log(
-                f"{sample.flag}: each frame is painted by itself, so how steady --temporal "
-                f"{temporal.name} keeps the film cannot be judged by them"
+                f"{sample.flag}: each frame is painted by itself, so how steady the film will be "
+                "cannot be judged by them"
             )
     absent = [kind for kind in needed if needed[kind] and kind in wanted - there]
     for kind in absent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -13,7 +14,7 @@ from stylepipe.errors import ItemError, SetupError, UsageError
 from stylepipe.inputs import probe
 from stylepipe.job import Job, Settings
 from stylepipe.media.images import ImageWriter
-from stylepipe.media.stills import StillsWriter
+from stylepipe.media.stills import StillsWriter, film_name
 from stylepipe.media.words import spell
 from stylepipe.session import Opener
 from stylepipe.types import Item
@@ -106,7 +107,9 @@ def _write_sheet(job: Job, item: Item, path: Path) -> None:
     from stylepipe.mask_files import opened
     from stylepipe.sheets import evenly, save_sheet, thumbnail
 
-    files = {int(file.stem[-6:]) - 1: file for file in sorted(item.output.iterdir())}
+    ours = re.compile(re.escape(film_name(item.source)) + r"_(\d+)\.\w+")
+    found = ((ours.fullmatch(file.name), file) for file in sorted(item.output.iterdir()))
+    files = {int(match[1]) - 1: file for match, file in found if match}
     reader, info = probe(item.source, job.settings.readers, item.page)
     cells: list[tuple[str, np.ndarray]] = []
     for source in reader.pick(item, info, evenly(list(files))):

@@ -3,11 +3,13 @@
 import sys
 import threading
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from clips import make_clip, picture, read
+from fakes import Negative
 from fakes import settings as fake_settings
 from PIL import Image
 
@@ -168,18 +170,25 @@ def test_keys_quit_pause_save_and_change_the_style(tmp_path, monkeypatch, capsys
 
 def test_a_pause_shows_nothing_until_the_next_space():
     class Patient(Wall):
+        """Pauses after the second picture, and goes on when others came by."""
+
+        presses = waited = 0
+
         def key(self):
-            if self.asked == 2 and len(self.seen) == 2:
-                self.waited = getattr(self, "waited", 0) + 1
+            if len(self.seen) == 2 and self.presses < 2:
                 self.feed.shown.release()
-                return " " if self.waited in (1, 3) else ""
+                self.waited += self.presses
+                if self.presses == 0 or self.waited == 3:
+                    self.presses += 1
+                    return " "
+                return ""
             return super().key()
 
     feed = Pictures([picture(n) for n in range(12)])
     wall = Patient(feed)
-    live = Show(session, (), [wall], None, 640, print, Ticking())
-    live.run(feed)
-    assert wall.waited >= 3 and 3 <= len(wall.seen) < 12
+    Show(session, (), [wall], None, 640, print, Ticking()).run(feed)
+    assert wall.presses == 2 and 2 < len(wall.seen) < 12
+    assert (wall.seen[-1] == 255 - picture(11)).all()
 
 
 def test_a_slow_stylizer_is_told_with_its_time():
@@ -210,27 +219,32 @@ def test_a_camera_that_shows_black_is_told_once():
     assert said == []
 
 
+class Flicker(Negative):
+    """Every second picture is brighter."""
+
+    count = 0
+
+    def stylize(self, batch):
+        self.count += 1
+        return 0.3 + 0.3 * (1 - batch.images) + 0.2 * (self.count % 2)
+
+
 def test_pictures_follow_one_another_for_a_temporal_method():
     from stylepipe_plugins.flow_dis import DisFlow
     from stylepipe_plugins.temporal_warp import WarpTemporal
 
-    def open_(style):
+    def open_(guided):
         flow = DisFlow(DisFlow.Options.build({}))
-        warp = WarpTemporal(WarpTemporal.Options.build({}), flow)
-        return session_with(warp)
+        warp = WarpTemporal(WarpTemporal.Options.build({}), flow) if guided else None
+        asked = replace(fake_settings(temporal=warp), stylizer=Flicker(Flicker.Options.build({})))
+        return Session(asked, log=print, device="cpu").prepare()
 
-    def session_with(temporal):
-        return Session(fake_settings(temporal), log=print, device="cpu").prepare()
-
-    still = picture(3, 64, 48)
-    noisy = np.clip(
-        still.astype(int) + np.random.default_rng(0).integers(-9, 9, still.shape), 0, 255
-    )
-    pictures = [still, noisy.astype(np.uint8)]
-    _, alone, _ = show(pictures)
-    _, guided, _ = show(pictures, open_=open_)
-    change = [abs(w.seen[1].astype(int) - w.seen[0]).mean() for w in (alone, guided)]
-    assert change[1] < 0.8 * change[0]
+    pictures = [picture(3, 96, 64)] * 2
+    change = []
+    for guided in (False, True):
+        _, wall, _ = show(pictures, open_=lambda style, guided=guided: open_(guided))
+        change.append(abs(wall.seen[1].astype(int) - wall.seen[0]).mean())
+    assert change[0] > 40 and change[1] < 0.6 * change[0]
 
 
 # -- recordings -----------------------------------------------------------------------------

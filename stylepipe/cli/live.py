@@ -118,7 +118,7 @@ class _Studio:
         """Raises SetupError, UsageError."""
         from stylepipe.session import Session
 
-        return Session(self.settings(style), log=_say, **self.machine).prepare()
+        return Session(self.settings(style), **self.machine).prepare()
 
 
 @click.pass_context
@@ -140,10 +140,10 @@ def _live(
 ) -> int:
     app = app_of(ctx)
     app.warn_of_broken()
-    machine = {"device": device, "precision": precision, "memory": memory}
+    log = _silent if quiet else _say
+    machine = {"device": device, "precision": precision, "memory": memory, "log": log}
     studio = _Studio(known, app.plugins, machine)
     settings = studio.settings(None)
-    log = _silent if quiet else _say
 
     from stylepipe.memory import tune_allocator
 
