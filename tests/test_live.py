@@ -231,11 +231,11 @@ class Flicker(Negative):
 
 def test_pictures_follow_one_another_for_a_temporal_method():
     from stylepipe_plugins.flow_dis import DisFlow
-    from stylepipe_plugins.temporal_warp import WarpTemporal
+    from stylepipe_plugins.temporal_warp import Warp
 
     def open_(guided):
         flow = DisFlow(DisFlow.Options.build({}))
-        warp = WarpTemporal(WarpTemporal.Options.build({}), flow) if guided else None
+        warp = Warp(Warp.Options.build({}), flow) if guided else None
         asked = replace(fake_settings(temporal=warp), stylizer=Flicker(Flicker.Options.build({})))
         return Session(asked, log=print, device="cpu").prepare()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from fractions import Fraction
 
 import av
 import pytest
@@ -75,20 +76,24 @@ def fates(found):
 
 
 def make_rich(path):
-    """A film with sound, words, an attached file, chapters and tags."""
+    """A film with sound, words, an attached file, chapters and a title."""
     plain = make_clip(path.with_name("plain.mkv"), tuple(range(0, 2000, 40)), sound=True)
+    milli = Fraction(1, 1000)
     with av.open(str(plain)) as source, av.open(str(path), "w") as out:
-        streams = {s.index: out.add_stream_from_template(s) for s in source.streams}
-        words = out.add_mux_stream("ass")
-        words.time_base = "1/1000"
+        targets = {s.index: out.add_stream_from_template(s, opaque=True) for s in source.streams}
+        words = out.add_mux_stream("subrip")
+        words.time_base = milli
         out.add_attachment("font.ttf", "application/x-truetype-font", b"letters")
         out.metadata["title"] = "A title"
-        out.set_chapters(
-            [{"id": 1, "start": 0, "end": 900, "time_base": "1/1000", "metadata": {"title": "a"}}]
-        )
+        chapter = {"id": 1, "start": 0, "end": 900, "time_base": milli, "metadata": {"title": "a"}}
+        out.set_chapters([chapter])
+        line = av.Packet(b"Low water")
+        line.stream, line.time_base, line.duration = words, milli, 300
+        line.pts = line.dts = 100
+        out.mux(line)
         for packet in source.demux():
             if packet.dts is not None:
-                packet.stream = streams[packet.stream.index]
+                packet.stream = targets[packet.stream.index]
                 out.mux(packet)
     return path
 
@@ -118,10 +123,10 @@ def test_each_stream_becomes_what_a_run_makes_of_it(tmp_path, capsys, suffix):
 def test_what_a_container_cannot_hold_is_left_out_or_converted(tmp_path, capsys):
     film = make_rich(tmp_path / "rich.mkv")
     own = fates(result(capsys, film))
-    assert set(own.values()) == {"painted", "copied", "kept"} and own["1 chapters"] == "kept"
+    assert set(own.values()) == {"painted", "copied", "kept"} and own["1 chapter"] == "kept"
     other = fates(result(capsys, film, "-o", tmp_path / "out.mp4"))
     assert other["attached file font.ttf"] == "left out"
-    assert other["subtitle ass"] == "converted" and other["1 chapters"] == "kept"
+    assert other["subtitle subrip"] == "converted" and other["1 chapter"] == "kept"
     pictures = fates(result(capsys, film, "--format", "png/"))
     assert pictures["sound"] == "left out" and "painted" in pictures.values()
     assert {p.name for p in tmp_path.iterdir()} == {"plain.mkv", "rich.mkv"}  # nothing is written

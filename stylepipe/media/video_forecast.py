@@ -79,7 +79,10 @@ def _painted(info: Info, encoding: Encoding) -> Iterator[str]:
 
 def _facts(before: Facts, after: Facts) -> Iterator[Fate]:
     if before.chapters:
-        yield Fate(f"{before.chapters} chapters", "kept" if after.chapters else "left out")
+        number = before.chapters
+        yield Fate(
+            f"{number} chapter{'s' * (number > 1)}", "kept" if after.chapters else "left out"
+        )
     if before.timecode:
         kept = f"begins at {after.timecode}" if after.timecode else ""
         yield Fate(f"timecode {before.timecode}", "kept" if kept else "left out", kept)

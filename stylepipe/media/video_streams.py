@@ -97,7 +97,8 @@ def plan(source: Path, info: Info, suffix: str) -> StreamPlan:
                 continue
             if stream.type == "data" and stream.metadata.get("timecode") == timecode is not None:
                 continue  # the same as the film's own, from which it is written anew
-            part = f"{stream.type} {describe(stream)}"
+            attached = stream.metadata.get("filename") if stream.type == "attachment" else None
+            part = f"{stream.type} {attached or describe(stream)}"
             if _is_cover(stream) and film.covers and _codec(stream) in _COVER_FILES:
                 covers.append(stream)
                 fate = Fate("cover picture", "copied", "", stream.index)
