@@ -158,3 +158,9 @@ def test_a_film_that_cannot_be_written_is_described_all_the_same(tmp_path, capsy
     assert main.run(["probe", str(film), "--format", "jpg"]) == 1
     out = capsys.readouterr().out
     assert "h264" in out and "as .mp4: cannot be written: --format jpg is for photos" in out
+
+
+def test_frames_to_paint_mean_nothing_to_it(tmp_path, capsys):
+    film = make_clip(tmp_path / "in.mp4", (0, 40))
+    assert main.run(["probe", str(film), "--set", "input.frames=3"]) == 2
+    assert "probe paints none; leave it out" in capsys.readouterr().err

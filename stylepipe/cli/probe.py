@@ -12,7 +12,7 @@ import click
 from stylepipe.cli.app import app_of
 from stylepipe.cli.output import complain, print_json, print_table
 from stylepipe.cli.run import parse_sets
-from stylepipe.errors import ItemError, NoInputError
+from stylepipe.errors import ItemError, NoInputError, UsageError
 from stylepipe.inputs import find_items, probe, readers_for
 from stylepipe.job import Settings
 from stylepipe.plan import choose_writer
@@ -73,6 +73,10 @@ def command(
     if format is not None:
         tables.setdefault("output", {})["format"] = format
     settings = draft(app.plugins, "default", tables, os.environ).settings()
+    if sample := settings.input.sample:
+        raise UsageError(
+            f"{sample.flag} chooses frames to paint, and probe paints none; leave it out"
+        )
     with Opener(device="cpu", log=_say, damaged=damages.append) as opener:
         opener.open(settings.readers)
         for path in files:
