@@ -49,8 +49,7 @@ def test_it_is_an_event_too(clock, capsys):
     assert err == ""
 
 
-def test_a_terminal_shows_it_in_the_bar(clock, capsys, monkeypatch):
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+def test_a_terminal_shows_it_in_the_bar(clock, capsys):
     told = Report(bars=True)
     told.job_start(1)
     paint(told, clock, 6)
