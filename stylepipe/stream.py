@@ -118,7 +118,7 @@ class Stream:
         self.film: Film | None = None
         """The film in the calling thread's hand, where its frames depend on each other."""
         self._expected: list[Item] = []
-        """All items of the run, until it was estimated what they are to take."""
+        """Items of the run, until it was estimated what they are to take; none that it may die of."""
         self.stopping = threading.Event()
         self.fatal: BaseException | None = None
 
@@ -128,7 +128,7 @@ class Stream:
         ``alone``: then each of these while nothing else is in hand, as the process may die of it.
         Returns False if an item failed and the user wants no other.
         """
-        self._expected = [*items, *alone]
+        self._expected = list(items)
         for group in (items, *([item] for item in alone)):
             if group and self.fatal is None:
                 self._run(group)
