@@ -118,7 +118,7 @@ class Stream:
         self.film: Film | None = None
         """The film in the calling thread's hand, where its frames depend on each other."""
         self._expected: list[Item] = []
-        """Items of the run, until it was estimated what they are to take; none that it may die of."""
+        """Items of the run, but for those it may die of, until it was estimated what they take."""
         self.stopping = threading.Event()
         self.fatal: BaseException | None = None
 
