@@ -233,7 +233,7 @@ def test_what_cannot_be_honored_is_refused_or_told(run, tmp_path):
     make_clip(tmp_path / "clip.mp4", tuple(range(0, 400, 40)))
     Image.new("RGB", (30, 20)).save(tmp_path / "photo.png")
     for args, code, words in (
-        (["-o", "film.mp4", "--frames", 2], 2, "name a folder"),
+        (["-o", "film.mp4", "--frames", 2], 2, "into a folder"),
         (["-o", "out", "--frames", 2, "--every", "2s"], 2, "leave one out"),
         (["-o", "out", "--frames", 2, "--format", "mp4"], 2, "cannot be mp4"),
         (["-o", "out", "--frames", 2, "--mask", "moving"], 2, "do not follow one another"),
