@@ -56,7 +56,19 @@ from stylepipe.training import (
     read_training_picture,
     run_training,
 )
-from stylepipe.types import Batch, Frame, Guide, Info, Item, Meta, Original, Outcome, Painted, Text
+from stylepipe.types import (
+    Batch,
+    Fate,
+    Frame,
+    Guide,
+    Info,
+    Item,
+    Meta,
+    Original,
+    Outcome,
+    Painted,
+    Text,
+)
 from stylepipe.version import __version__
 
 __all__ = [
@@ -66,6 +78,7 @@ __all__ = [
     "Component",
     "Context",
     "DamageError",
+    "Fate",
     "Flow",
     "Frame",
     "Guide",

@@ -102,7 +102,7 @@ def _reader(path: Path, info: Info, max_pixels: int) -> Reader:
     options: dict[str, object] = {"max_pixels": max_pixels}
     if path.is_dir() and info.kind == "video":
         kind = FramesReader
-        options["frame_rate"] = str(info.rate or _LEAST_RATE)
+        options["fps"] = str(info.rate or _LEAST_RATE)
     return kind(kind.Options.build(options))
 
 

@@ -10,6 +10,8 @@ import math
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -17,7 +19,7 @@ from stylepipe.checks import checked_tensor, named
 from stylepipe.damage import Damaged, refuse
 from stylepipe.errors import ItemError, UsageError, suggest
 from stylepipe.options import Options, option
-from stylepipe.types import MAX_PIXELS, Batch, Frame, Guide, Info, Item, Kind, Painted
+from stylepipe.types import MAX_PIXELS, Batch, Fate, Frame, Guide, Info, Item, Kind, Painted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -169,6 +171,27 @@ class Reader(Component):
     def frames(self, item: Item, info: Info, start: int = 0) -> Iterator[Frame]:
         """Yield the frames in order of presentation, from frame number ``start``."""
         raise NotImplementedError
+
+    def times(self, item: Item, info: Info) -> Sequence[Fraction]:
+        """When each frame of a film is shown, in growing seconds; for ``--frames`` and ``--every``.
+
+        By default all frames are read for it; override it where the file says so more quickly.
+        """
+        rate = info.rate or Fraction(25)
+        return [
+            frame.pts * frame.time_base
+            if frame.pts is not None and frame.time_base
+            else frame.index / rate
+            for frame in self.frames(item, info)
+        ]
+
+    def pick(self, item: Item, info: Info, numbers: Sequence[int]) -> Iterator[Frame]:
+        """Yield the frames of these growing numbers, the same that :meth:`frames` would.
+
+        By default it begins anew at each; override it where the file can be searched.
+        """
+        for number in numbers:
+            yield from islice(self.frames(item, info, number), 1)
 
 
 class PixelLimit(Options):
@@ -562,6 +585,14 @@ class Writer(Component):
     One that ends in a slash, such as ``.exr/``, means a folder, of such files as a rule: users ask
     for it by ``--format exr/``, and the result's name has no suffix.
     """
+
+    def forecast(self, item: Item, info: Info, log: Callable[[str], None]) -> Sequence[Fate]:
+        """What would become of each part of the item, for ``stylepipe probe``; nothing is kept.
+
+        ``log`` is told what a run would say of it. By default there is nothing to tell. Raises
+        ItemError where it cannot be written.
+        """
+        return ()
 
     def open_sink(self, item: Item, info: Info, path: Path, work: Path) -> Sink:
         """Begin to write ``path``: a file with the suffix of ``item.output``, or a folder.

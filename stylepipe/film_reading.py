@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
@@ -134,8 +133,7 @@ class Film:
             self.tell("goes on after the source's last frame: the rest is left out")
 
     def _first_number(self) -> int:
-        found = sequence.find(self.path, ImageReader.patterns)
-        return int(re.findall(r"\d+", found.frames[0].stem)[-1])
+        return sequence.find(self.path, ImageReader.patterns, None).places[0].number
 
     def _peek(self) -> Timed | None:
         if self._ahead is None:
@@ -147,10 +145,9 @@ class Film:
         first: Fraction | None = None
         with self._named():
             for frame in self._reader.frames(item, self.info):
-                if frame.pts is None or not frame.time_base:
+                time = frame.time
+                if time is None:
                     time = frame.index / (self.info.rate or Fraction(25))
-                else:
-                    time = frame.pts * frame.time_base
                 first = time if first is None else first
                 yield time - first, frame
 

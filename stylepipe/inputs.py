@@ -123,6 +123,8 @@ def find_items(
         name, folder = _stem(source, index, page, pages, settings) + pattern, ""
         if pattern.endswith("/"):
             name, folder = name.removesuffix(pattern), pattern
+            if sample := settings.input.sample:
+                name += f"-{sample.label}"
         items.append(Item(index, source, root, output / relative.parent / name, folder, page))
     if not items:
         places = ", ".join(str(p) for p in inputs)
@@ -342,6 +344,8 @@ def _pattern(source: Path, settings: Settings) -> str | None:
     suffix = "" if is_several(source) else source.suffix
     readers = readers_for(source, settings.readers) or settings.readers
     kinds = [r.kind for r in readers]
+    if settings.input.sample and kinds[0] == "video":  # single pictures in a folder
+        return f".{(settings.output.format or 'png').removesuffix('/')}/"
     if settings.output.format is not None:
         wanted = f".{settings.output.format}"
         # A suffix may belong to writers of both kinds: .png is a picture or an animation.

@@ -25,6 +25,7 @@ from stylepipe.masking import Protection, Term, parts_of
 from stylepipe.named_regions import TABLE, Region
 from stylepipe.options import Options, OptionSpec, option
 from stylepipe.places import LONGEST_NAME
+from stylepipe.sampling import Sample
 from stylepipe.types import MAX_PIXELS
 
 TABLES: dict[str, type[Component]] = {
@@ -63,6 +64,30 @@ class InputOptions(Options):
         "refuses them, skip leaves them out; each is counted, and the exit code is 1.",
         affects_output=False,
     )
+    # Names of results tell these two apart, so that photos painted beside stay good for a full run.
+    frames: int | None = option(
+        None,
+        "Try: paint only so many frames of each film, evenly spread, as single pictures in a "
+        "folder, with a sheet that shows them beside the source; photos are painted as always.",
+        min=1, affects_output=False,
+    )  # fmt: skip
+    every: str | None = option(
+        None, "Try: the same of one frame every so many seconds (2s) or frames (50).",
+        metavar="TIME|N", affects_output=False,
+    )  # fmt: skip
+
+    def check(self) -> None:
+        """Raises UsageError for what is no distance, and for both ways to choose frames."""
+        if self.frames is not None and self.every is not None:
+            raise UsageError("frames and every both say which frames to try; leave one out")
+        _ = self.sample
+
+    @property
+    def sample(self) -> Sample | None:
+        """Which frames of films are painted, as single pictures; None: all, as films."""
+        if self.every is not None:
+            return Sample.every(self.every)
+        return Sample(count=self.frames) if self.frames is not None else None
 
 
 class MaskOptions(Options):
@@ -216,7 +241,7 @@ class Settings:
     regions: tuple[Region, ...] = ()
     """Parts of the picture that are painted each in its own way; ``masker`` is None then."""
     input: InputOptions = field(default_factory=lambda: InputOptions.build({}))
-    """The engine's own keys of ``[input]``: ``on_damage``."""
+    """The engine's own keys of ``[input]``: ``on_damage``, ``frames`` and ``every``."""
     plugins: Mapping[str, Options] = field(default_factory=dict)
     """By the plugin's name, the values of what ``stylepipe_options`` of its hooks declares."""
 

@@ -29,4 +29,4 @@ def read_again(
         after: Fraction | None = None
         for index, frame in enumerate(reader.frames(item, info, start), start):
             yield guard.frame(frame, index, after, info, reader)
-            after = guard.time_of(frame)
+            after = frame.time

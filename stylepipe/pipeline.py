@@ -15,7 +15,8 @@ from stylepipe.journal import Journal
 from stylepipe.places import obstacle, place_of
 from stylepipe.plan import Plan, begin, check_used, decide
 from stylepipe.session import Session
-from stylepipe.types import Item, Outcome
+from stylepipe.tryout import check_sheets, tryout, write_sheets
+from stylepipe.types import Info, Item, Outcome
 
 if TYPE_CHECKING:
     from stylepipe.plugins import Plugins
@@ -33,7 +34,13 @@ def run(job: Job, plugins: Plugins, report: Report) -> Report:
         if job.skip_existing and (job.overwrite or job.redo):
             other = "redo" if job.redo else "overwrite"
             raise UsageError(f"--{other} and --skip-existing contradict each other; choose one")
+        fingerprint = settings_fingerprint(job.settings, job.precision)
+        sample = job.settings.input.sample
+        if sample is not None:
+            job = tryout(job)
         found = find_items(job.inputs, job.output, job.settings, job.limit)
+        if sample is not None:
+            check_sheets(found.items)
         session = Session(
             job.settings,
             found.items,
@@ -44,7 +51,6 @@ def run(job: Job, plugins: Plugins, report: Report) -> Report:
             progress=report.progress,
             stage=report.stage,
         )
-        fingerprint = settings_fingerprint(job.settings, job.precision)
         if names := found.items[0].frame_names:
             fingerprint = digest(fingerprint, names)
         journal = Journal(place_of(job.output), found.single, fingerprint)
@@ -55,6 +61,8 @@ def run(job: Job, plugins: Plugins, report: Report) -> Report:
             _rehearse(job, report, found, journal, session)
         else:
             _do(job, plugins, report, found, journal, session)
+            if sample is not None and not report.interrupted:
+                write_sheets(job, found.items, report.log)
         report.job_done()
     except BaseException as error:
         report.job_failed(error)
@@ -85,22 +93,23 @@ def _rehearse(job: Job, report: Report, found: Found, journal: Journal, session:
                 component.rehearse()
         for item in plan.items:
             outcome, story = plan.known.get(item.index), plan.stories.get(item.index, "")
+            info: Info | None = None
             session.rule.begin()
             if outcome is None and not story:  # a look may be what the run before died of
-                outcome = _look(item, session)
+                outcome, info = _look(item, session)
             damage = outcome.damage if outcome else session.rule.summary()
-            report.planned(item, outcome, damage, story)
+            report.planned(item, outcome, damage, story, info)
 
 
-def _look(item: Item, session: Session) -> Outcome | None:
-    """How the item would fail; None if nothing is seen that speaks against it."""
+def _look(item: Item, session: Session) -> tuple[Outcome | None, Info | None]:
+    """How the item would fail; or, if nothing is seen that speaks against it, what is in it."""
     try:
-        begin(item, session.settings, session.missing)
+        _, info, _ = begin(item, session.settings, session.missing)
     except (SetupError, UsageError, KeyboardInterrupt):
         raise
     except BaseException as error:  # a codec or plugin may raise anything for one file
-        return session.rule.ended_by(error)
-    return None
+        return session.rule.ended_by(error), None
+    return None, info
 
 
 def _do(

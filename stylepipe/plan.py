@@ -134,6 +134,21 @@ def begin(item: Item, settings: Settings, missing: MissingRule) -> tuple[Reader,
     """
     check_result(item)
     reader, info = probe(item.source, settings.readers, item.page)
+    sample = settings.input.sample
+    if sample and info.kind == "video":
+        if not item.folder:  # an animated picture, which by its name could be a photo
+            raise ItemError(
+                f"it is animated, and {sample.flag} makes single pictures of it; run it apart, "
+                "with --format png/"
+            )
+        info = sample.of(reader, item, info)
+    writer = choose_writer(item, info, settings)
+    missing.check(settings.painting, item, info)
+    return reader, info, writer
+
+
+def choose_writer(item: Item, info: Info, settings: Settings) -> Writer:
+    """The writer of an item's result. Raises ItemError where none can write it."""
     writer = writer_for(info.kind, item, settings.writers)
     if writer is None:
         raise ItemError(
@@ -141,9 +156,8 @@ def begin(item: Item, settings: Settings, missing: MissingRule) -> tuple[Reader,
             "of these suffixes, in --output or by --format: "
             + " ".join(_able(item, info, settings))
         )
-    missing.check(settings.painting, item, info)
     writer.check_item(item, info.enlarged(settings.stylizer.caps.scale))
-    return reader, info, writer
+    return writer
 
 
 def _able(item: Item, info: Info, settings: Settings) -> Iterator[str]:
@@ -176,8 +190,8 @@ def check_used(
     both = given["image"] & given["video"]
     needed: dict[Kind, set[str]] = {kind: names - both for kind, names in given.items()}
     wanted = {kind for kind, names in needed.items() if names}
-    temporal = settings.temporal
-    if temporal is not None:
+    temporal, sample = settings.temporal, settings.input.sample
+    if temporal is not None or sample is not None:
         wanted.add("video")
     there = _kinds(wanted, items, settings, hands)
     if temporal is not None and "video" not in there:
@@ -185,7 +199,15 @@ def check_used(
             f"--temporal {temporal.name} keeps the frames of a film alike, and no input is a film; "
             "pass --temporal none, or --fps 25 for folders of numbered frames"
         )
-    absent = [kind for kind in needed if kind in wanted - there]
+    if sample is not None:
+        if "video" not in there:
+            log(f"without effect, as no input is a film: {sample.flag}")
+        elif temporal is not None or settings.stylizer.caps.warmup:
+            log(
+                f"{sample.flag}: each frame is painted by itself, so how steady the film will be "
+                "cannot be judged by them"
+            )
+    absent = [kind for kind in needed if needed[kind] and kind in wanted - there]
     for kind in absent:
         log(f"without effect, as no input is a {_NAMES[kind]}: {_flags(needed[kind])}")
     used = {name for part in parts if part not in idle for name in part.options.given()}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylepipe.errors import SetupError, StylepipeError, sentence
+from stylepipe.eta import Eta, duration, frames_of
 from stylepipe.stdio import is_terminal, printable, tell
 from stylepipe.texts import told_kinds
 from stylepipe.types import Info, Item, Outcome
@@ -74,6 +75,9 @@ class Report:
         """The one being painted; the one before it may still be being written."""
         self._stage = ""
         """What stands before the words of progress."""
+        self._eta = Eta()
+        self._sizes: dict[int, int] = {}
+        """Pixels of a frame of the items in hand."""
         self._progress_told = float("-inf")
         self._guard = threading.RLock()
 
@@ -111,12 +115,17 @@ class Report:
             self._files = tqdm(total=items, unit="file", dynamic_ncols=True, position=0)
 
     def planned(
-        self, item: Item, outcome: Outcome | None, damage: str = "", story: str = ""
+        self,
+        item: Item,
+        outcome: Outcome | None,
+        damage: str = "",
+        story: str = "",
+        info: Info | None = None,
     ) -> None:
         """A dry run sees that the item would end like this already; None: it would be done.
 
         ``damage``: what is seen to be torn or missing in the source. ``story``: what it did to an
-        earlier run, for which it would come last.
+        earlier run, for which it would come last. ``info``: what is in it, where that was seen.
         """
         action = outcome.status if outcome else "do"
         failed = action == "failed"
@@ -129,8 +138,15 @@ class Report:
             self.failures.append((item.source, message))
         if self._json:
             told = {"source": item.source, "output": item.output, "action": action}
-            self._event("planned", **told, message=message)
+            size: dict[str, Any] = (
+                {} if info is None else {"width": info.width, "height": info.height}
+            )
+            if info is not None and info.kind == "video":
+                size |= {"frames": frames_of(info), "duration": info.duration}
+            self._event("planned", **told, message=message, **size)
         else:
+            if info is not None and info.kind == "video" and not message:
+                message = _size(info)
             words = (action, str(item.source), str(item.output), *([message] if message else []))
             print(*map(printable, words), sep="\t")
 
@@ -143,6 +159,8 @@ class Report:
         """The item is about to be painted; ``done`` frames are from an earlier run."""
         total = info.frames
         with self._guard:
+            self._sizes[item.index] = size = info.width * info.height
+            self._eta.start(time.perf_counter(), done * size)
             self._current = item
             self._stage = ""
             self._close_steps()
@@ -163,10 +181,18 @@ class Report:
                     position=1,
                 )
 
+    def expect(self, pixels: int | None) -> None:
+        """The job is to paint about so many pixels; None: nobody knows."""
+        with self._guard:
+            self._eta.expect(pixels)
+
     def frame_done(self, item: Item, count: int = 1) -> None:
         """``count`` frames of the item were painted."""
         with self._guard:
             self.frames += count
+            pixels = count * self._sizes.get(item.index, 0)
+            if found := self._eta.painted(pixels, time.perf_counter()):
+                self._tell_eta(*found)
             if item.index in self._frames:
                 self._frames[item.index].update(count)
 
@@ -175,6 +201,14 @@ class Report:
         self._stage = text
         if text:
             self.progress(0.0, "")
+
+    def _tell_eta(self, seconds: float, left: float) -> None:
+        words = f"about {duration(seconds)} in all"
+        if self._files is not None:
+            self._files.set_postfix_str(words)
+        else:
+            self.log(f"this will take {words}, {duration(left)} from now")
+        self._event("estimate", seconds=round(seconds), left=round(left))
 
     def progress(self, share: float, text: str) -> None:
         """A stylizer that takes long over a picture is at ``share``, 0..1, of it."""
@@ -209,6 +243,7 @@ class Report:
         """The item ended."""
         with self._guard:
             self.counts[outcome.status] += 1
+            self._sizes.pop(item.index, None)
             if item == self._current:  # it may have failed on its way
                 self._close_steps()
             if item.index in self._frames:
@@ -296,3 +331,13 @@ class Report:
             else:
                 with suppress(OSError):  # the terminal is gone
                     self._files.write(text, file=sys.stderr)
+
+
+def _size(info: Info) -> str:
+    """What there is to be painted of a film, as far as the container says."""
+    frames = frames_of(info)
+    words = [f"{frames} frame{'s' * (frames != 1)}"] if frames else []
+    words.append(f"{info.width}x{info.height}")
+    if info.duration is not None:
+        words.append(f"{info.duration:.2f}".rstrip("0").rstrip(".") + " s")
+    return ", ".join(words)

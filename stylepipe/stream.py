@@ -26,7 +26,9 @@ from typing import TYPE_CHECKING, Any
 from stylepipe import guard
 from stylepipe.components import Reader, Sink, Writer
 from stylepipe.errors import ItemError, SetupError, StylepipeError, sentence
+from stylepipe.eta import pixels_of
 from stylepipe.inhand import InHand
+from stylepipe.inputs import probe
 from stylepipe.journal import Journal, is_disk_trouble
 from stylepipe.plan import begin
 from stylepipe.queues import ByteQueue, Canceled
@@ -35,6 +37,7 @@ from stylepipe.types import Frame, Info, Item, Outcome
 if TYPE_CHECKING:
     from stylepipe.film import Film, Link
     from stylepipe.report import Report
+    from stylepipe.sampling import Sample
     from stylepipe.session import Session
 
 _MOTION = 4 << 20
@@ -114,6 +117,8 @@ class Stream:
         self.begun: list[_Work] = []
         self.film: Film | None = None
         """The film in the calling thread's hand, where its frames depend on each other."""
+        self._expected: list[Item] = []
+        """Items of the run, but for those it may die of, until it was estimated what they take."""
         self.stopping = threading.Event()
         self.fatal: BaseException | None = None
 
@@ -123,6 +128,7 @@ class Stream:
         ``alone``: then each of these while nothing else is in hand, as the process may die of it.
         Returns False if an item failed and the user wants no other.
         """
+        self._expected = list(items)
         for group in (items, *([item] for item in alone)):
             if group and self.fatal is None:
                 self._run(group)
@@ -194,6 +200,9 @@ class Stream:
     def _read(self, items: Sequence[Item]) -> None:
         flows = ThreadPoolExecutor(1, "flow")
         try:
+            if len(self._expected) > 1:
+                self.report.expect(pixels_of(self._expected, self._seen, self._sample))
+                self._expected = []
             for item in items:
                 if self.stopping.is_set():
                     self.report.interrupted = True
@@ -217,9 +226,26 @@ class Stream:
             raise
         flows.shutdown()  # the last pictures still wait for theirs
 
+    @property
+    def _sample(self) -> Sample | None:
+        return self.settings.input.sample
+
+    def _seen(self, item: Item) -> Info:
+        """What is in an item, at a look ahead. Raises ItemError."""
+        with self.hands.hold("reading", item):
+            try:
+                return probe(item.source, self.settings.readers, item.page)[1]
+            except _ENDS_ALL:
+                raise
+            except BaseException as error:  # whatever is wrong is reported in its turn
+                raise ItemError(sentence(error)) from error
+
     def _begin(self, item: Item) -> tuple[_Work, Reader]:
         started = time.perf_counter()
         reader, info, writer = begin(item, self.settings, self.missing)
+        if self._expected == [item]:
+            self.report.expect(pixels_of([item], lambda _: info, self._sample))
+            self._expected = []
         folder = self.journal.work(item)
         part = folder / ("part" if item.folder else f"part{item.output.suffix}")
         result = info.enlarged(self.settings.stylizer.caps.scale)
@@ -254,19 +280,22 @@ class Stream:
     def _decoded(self, work: _Work, reader: Reader, start: int) -> Iterator[Frame]:
         frames: Iterator[Frame] | None = None
         after: Fraction | None = None
-        for index in itertools.count(start):
-            with self.hands.hold("reading", work.item):
-                frames = frames or iter(reader.frames(work.item, work.info, start))
+        item, info = work.item, work.info
+        for index in itertools.count(start) if info.chosen is None else info.chosen[start:]:
+            with self.hands.hold("reading", item):
+                if frames is None and info.chosen is not None:
+                    frames = iter(reader.pick(item, info, info.chosen[start:]))
+                frames = frames or iter(reader.frames(item, info, start))
                 frame = next(frames, None)
             if frame is None:
                 return
-            yield guard.frame(frame, index, after, work.info, reader)
+            yield guard.frame(frame, index, after, info, reader)
             after = frame.time
 
     def _linked(self, work: _Work) -> bool:
         """Whether frames of the item depend on those before them."""
         of_many = self.painter.temporal is not None or self.painter.warmup != 0
-        return of_many and work.info.kind == "video"
+        return of_many and work.info.kind == "video" and work.info.chosen is None
 
     def _first(self, work: _Work, reader: Reader) -> int:
         """The number of the first frame to be painted, be it only to warm up."""
@@ -344,7 +373,7 @@ class Stream:
         self.painted.put(end)
 
     def _batch_size(self, work: _Work) -> int:
-        if self.device.type == "cpu" or work.info.kind == "image":
+        if self.device.type == "cpu" or work.info.kind == "image" or work.info.chosen is not None:
             return 1
         return self.settings.stylizer.caps.batch
 
@@ -359,7 +388,13 @@ class Stream:
     def _paint_batch(self, pictures: Sequence[_Picture]) -> None:
         """Paint pictures of one item and hand them on."""
         work, frames = pictures[0].work, [picture.frame for picture in pictures]
-        self._hand_on(work, lambda: self.painter.paint(work.item, frames))
+
+        def paint() -> list[Frame]:
+            if work.info.chosen is not None:  # frames that do not follow one another
+                self.painter.reset(work.item)
+            return self.painter.paint(work.item, frames)
+
+        self._hand_on(work, paint)
 
     def _paint_next(self, film: Film, picture: _Picture) -> None:
         """Paint a film's next frame and hand on the results that are ready."""

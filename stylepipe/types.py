@@ -69,10 +69,25 @@ class Info:
     """Seconds, for video."""
     details: Mapping[str, Any] = field(default_factory=dict)
     """Whatever else the reader wants shown by ``stylepipe probe`` or passed to a writer."""
+    chosen: tuple[int, ...] | None = None
+    """Numbers of the frames that are painted, from 0, where the job takes only some."""
 
     def enlarged(self, scale: int) -> Info:
         """The same of pictures ``scale`` times as wide and high."""
         return replace(self, width=scale * self.width, height=scale * self.height)
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What becomes of a part of a source in its result, as ``stylepipe probe`` shows it."""
+
+    part: str
+    """What it is, in a few words: ``audio aac (eng)``."""
+    action: Literal["painted", "copied", "converted", "kept", "left out"]
+    words: str = ""
+    """How, or why."""
+    stream: int | None = None
+    """Its index, where it is a stream."""
 
 
 class Text(NamedTuple):

@@ -6,6 +6,7 @@ VERBS = {
     "sheet": "Show photos in every style, or in many settings, on one sheet.",
     "sweep": "Try every combination of settings, and show and measure the results.",
     "compare": "Show stylizers, presets or finished folders side by side, and measure them.",
+    "live": "Paint what a camera sees, as it sees it.",
     "train": "Train a style of your own.",
     "styles": "List the styles at hand.",
     "presets": "List, show and validate presets.",

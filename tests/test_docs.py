@@ -100,7 +100,7 @@ def test_command_is_understood(args, clone, capsys):
     verb, extra = args[0], []
     if "duotone" in " ".join(args):
         extra += ["--plugin", "stylepipe_duotone"]
-    if verb in ("train", "doctor", "measure") or args[1:2] in (["new"], ["check"]):
+    if verb in ("train", "doctor", "measure", "live") or args[1:2] in (["new"], ["check"]):
         extra.append("--help")  # parses all options, and does nothing
     elif "-o" in args or "--output" in args:
         extra.append("--dry-run")

@@ -234,7 +234,7 @@ def test_numbered_frames_are_a_film_whose_first_frame_is_0(tmp_path):
     for number in range(3):
         save(tmp_path / "shot" / f"fr{number + 11:04}.png", scene(number))
     key = save(tmp_path / "1.png", paint(1))
-    words = ["--frame-rate", "25", "-o", tmp_path / "out", "--keyframe", f"1={key}"]
+    words = ["--fps", "25", "-o", tmp_path / "out", "--keyframe", f"1={key}"]
     assert keyframes(tmp_path / "shot", *words) == 0
     result = pictures(next((tmp_path / "out").rglob("fr0011.png")).parent)
     assert (result[1] == paint(1)).all()

@@ -38,7 +38,8 @@ def steps(page: str) -> Iterator[list[str] | str]:
         for line in block.replace("\\\n", " ").splitlines() if language == "sh" else ():
             for call in shlex.join(shlex.split(line, comments=True)).split(" '&&' "):
                 program, *args = shlex.split(call) or [""]
-                if program == "stylepipe" and args[0] != "doctor":  # which looks, and takes long
+                # Which look, and take long, or need a camera.
+                if program == "stylepipe" and args[0] not in ("doctor", "live"):
                     yield args
 
 

@@ -97,7 +97,7 @@ class KeyframesStylizer(Stylizer):
         if info.kind != "video":
             raise ItemError(
                 "keyframes are carried over a film, and this is a photo; name a film, or pass "
-                "--frame-rate for a folder of numbered frames"
+                "--fps for a folder of numbered frames"
             )
         for keyframe in self._keyframes:
             if why := misfit(keyframe, info.width, info.height):

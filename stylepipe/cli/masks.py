@@ -94,6 +94,8 @@ class MasksCommand(RunCommand):
 
 
 def _counts(table: str, key: str) -> bool:
+    if table == "input" and key in ("frames", "every"):
+        return False
     return table not in _VOID or (table == "output" and key in ("name", "format"))
 
 

@@ -107,7 +107,7 @@ _PANELS = {
     help="Scale larger frames down to this side, in pixels, first; figures depend on the size.",
 )
 @click.option(
-    "--frame-rate",
+    "--fps",
     metavar="RATE",
     help="Frames a second of folders; unset: those of the first film that is named, or "
     f"{DEFAULT_RATE}.",
@@ -139,7 +139,7 @@ def command(
     start: str | None,
     frames: int | None,
     max_side: int | None,
-    frame_rate: str | None,
+    fps: str | None,
     table: Path | None,
     plot: Path | None,
     overwrite: bool,
@@ -148,7 +148,7 @@ def command(
     app = app_of(ctx)
     app.warn_of_broken()
     if photo is not None:
-        _refuse(ctx, ("alone", "start", "frames", "max_side", "frame_rate", "plot"), "films")
+        _refuse(ctx, ("alone", "start", "frames", "max_side", "fps", "plot"), "films")
         if table:
             _check_output("--csv", table, [photo, *files], overwrite)
         from stylepipe.cli.measure_pictures import measure_pictures
@@ -182,10 +182,10 @@ def command(
         complain(str(error))
 
     with ExitStack() as stack:
-        rate = frame_rate or _rate(app, named)
+        rate = fps or _rate(app, named)
 
         def opened(path: Path, **options: str) -> Film:
-            film = _film(app, path, {"frame_rate": rate, **options})
+            film = _film(app, path, {"fps": rate, **options})
             return stack.enter_context(film)
 
         first = opened(source, **({"start": start} if start else {}))

@@ -1,4 +1,4 @@
-"""``stylepipe probe``: what the readers see in a file."""
+"""``stylepipe probe``: what the readers see in a file, and what a run would make of it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from stylepipe.cli.app import app_of
 from stylepipe.cli.output import complain, print_json, print_table
 from stylepipe.cli.run import parse_sets
 from stylepipe.components import Reader
-from stylepipe.errors import ItemError, NoInputError
-from stylepipe.inputs import probe, readers_for
+from stylepipe.errors import ItemError, NoInputError, UsageError
+from stylepipe.inputs import find_items, probe, readers_for
+from stylepipe.job import Settings
 from stylepipe.patterns import Pattern, no_match
 from stylepipe.places import is_several
+from stylepipe.plan import choose_writer
 from stylepipe.presets import draft
 from stylepipe.session import Opener
 from stylepipe.stdio import printable, tell
@@ -32,41 +34,73 @@ from stylepipe.types import Info
     "--set",
     "sets",
     multiple=True,
-    metavar="input.KEY=VALUE",
-    help="Set an option of reading, such as input.fps=25 for numbered frames; repeatable.",
+    metavar="TABLE.KEY=VALUE",
+    help="Set an option of reading or writing, such as input.fps=25 for numbered frames, or "
+    "output.codec=libx265; repeatable.",
+)
+@click.option(
+    "--format",
+    metavar="SUFFIX",
+    help="Say what would become of a film in this format, as of run --format.  [default: its own]",
+)
+@click.option(
+    "-o",
+    "--output",
+    metavar="PATH",
+    type=click.Path(path_type=Path),
+    help="The same of run -o PATH; nothing is written.",
 )
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_context
 def command(
-    ctx: click.Context, files: tuple[Path, ...], sets: tuple[str, ...], as_json: bool
+    ctx: click.Context,
+    files: tuple[Path, ...],
+    sets: tuple[str, ...],
+    format: str | None,
+    output: Path | None,
+    as_json: bool,
 ) -> int:
     """Say what is in photos and videos, without decoding all of them.
 
-    Damage is reported as far as it shows in the headers; the exit code is then 1.
+    Of a film also what a run would make of each of its streams: which is painted, copied, converted
+    or left out, as its writer finds by writing one picture.
+
+    Damage is reported as far as it shows in the headers. The exit code is then 1, and where a film
+    could not be written.
     """
     app = app_of(ctx)
     app.warn_of_broken()
     found: list[dict[str, Any]] = []
     failed = False
     damages: list[str] = []
-    readers = draft(app.plugins, "default", parse_sets(sets), os.environ).settings().readers
+    tables = parse_sets(sets)
+    if format is not None:
+        tables.setdefault("output", {})["format"] = format
+    settings = draft(app.plugins, "default", tables, os.environ).settings()
+    if sample := settings.input.sample:
+        raise UsageError(
+            f"{sample.flag} chooses frames to paint, and probe paints none; leave it out"
+        )
     with Opener(device="cpu", log=_say, damaged=damages.append) as opener:
-        opener.open(readers)
+        opener.open(settings.readers)
         for path in files:
             damages.clear()
             try:
-                facts = _facts(path, readers)
+                facts = _facts(path, settings, output)
             except (ItemError, NoInputError) as error:
                 failed = True
                 complain(f"{path}: {error}")
                 continue
+            failed |= "error" in facts.get("result", {})
             if damages:
                 failed = True
                 facts["damage"] = "; ".join(damages)
             found.append(facts)
             if not as_json:
                 click.echo(click.style(printable(str(path)), bold=True))
-                print_table([(f"  {k}", _words(v)) for k, v in facts.items() if k != "path"])
+                plain = {k: v for k, v in facts.items() if k not in ("path", "result")}
+                print_table([(f"  {k}", _words(v)) for k, v in plain.items()])
+                _print_result(facts.get("result"))
     if as_json:
         print_json(found)
     return ItemError.exit_code if failed else 0
@@ -76,14 +110,52 @@ def _say(line: str) -> None:
     tell(printable(line))
 
 
-def _facts(path: Path, readers: Sequence[Reader]) -> dict[str, Any]:
+def _facts(path: Path, settings: Settings, output: Path | None) -> dict[str, Any]:
+    """What is in a file, and of a film what becomes of it. Raises ItemError, NoInputError."""
+    readers = settings.readers
     if not path.exists() and not is_several(path):
         raise NoInputError(no_match(path) if Pattern.of(path.name) else "no such file")
-    if is_several(path) and not readers_for(path, readers):
-        reader, info = _unclaimed(path, readers)
-    else:
-        reader, info = probe(path, readers)
-    return {"path": str(path), "reader": reader.name, **_plain(info)}
+    claimed = not is_several(path) or bool(readers_for(path, readers))
+    reader, info = probe(path, readers) if claimed else _unclaimed(path, readers)
+    facts = {"path": str(path), "reader": reader.name, **_plain(info)}
+    if info.kind == "video" and claimed:
+        facts["result"] = _result(path, info, settings, output)
+    return facts
+
+
+def _result(path: Path, info: Info, settings: Settings, output: Path | None) -> dict[str, Any]:
+    """What a run would make of a film, or why it could not."""
+    # Without a name only the suffix counts, as in a folder that is not there yet.
+    place = output or path.absolute().with_name(f"{path.name}.painted")
+    found = find_items([path], place, settings)
+    item, notes = found.items[0], list[str]()
+    result: dict[str, Any] = {"format": item.pattern}
+    try:
+        if why := found.refused.get(0):
+            raise ItemError(why)
+        writer = choose_writer(item, info, settings)
+        fates = writer.forecast(item, info, notes.append)
+    except ItemError as error:
+        return {**result, "error": str(error)}
+    told = [{k: v for k, v in vars(fate).items() if v not in ("", None)} for fate in fates]
+    return {**result, "writer": writer.name, "parts": told, "notes": notes}
+
+
+def _print_result(result: dict[str, Any] | None) -> None:
+    if result is None:
+        return
+    if "error" in result:
+        click.echo(f"  as {result['format']}: cannot be written: {printable(result['error'])}")
+        return
+    click.echo(f"  as {result['format']}, by the writer {result['writer']}:")
+    print_table(
+        [
+            (f"    {part.get('stream', '')}", part["part"], part["action"], part.get("words", ""))
+            for part in result["parts"]
+        ]
+    )
+    for note in result["notes"]:
+        click.echo(f"    {printable(note)}")
 
 
 def _unclaimed(path: Path, readers: Sequence[Reader]) -> tuple[Reader, Info]:

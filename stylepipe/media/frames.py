@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -149,17 +149,38 @@ class FramesReader(Reader):
             if left_out := set(frame.meta.lost) - lost:
                 lost |= left_out
                 self._log(f"{item.relative}: left out in reading: {', '.join(sorted(left_out))}")
-            duration = place.duration
-            if index + 1 < len(shown):
-                duration = shown[index + 1].pts - place.pts
-            yield replace(
-                frame,
-                index=index,
-                pts=place.pts,
-                time_base=found.time_base,
-                duration=duration,
-                name=place.path.stem,
-            )
+            yield self._timed(frame, index, shown, found)
+
+    def times(self, item: Item, info: Info) -> list[Fraction]:
+        """By the numbers of the pictures, or as the file beside them says; none is opened."""
+        found = self._find(item.source)
+        base = found.time_base or Fraction(1, 25)
+        return [place.pts * base for place in self._shown(self._wanted(found))]
+
+    def pick(self, item: Item, info: Info, numbers: Sequence[int]) -> Iterator[Frame]:
+        """No others are opened."""
+        found = self._find(item.source)
+        shown = self._shown(self._wanted(found))
+        for number in numbers:
+            place = shown[number]
+            frame = self._read(place, info) or self._nearest(found.places, place, info)
+            yield self._timed(frame, number, shown, found)
+
+    def _timed(
+        self, frame: Frame, index: int, shown: list[Place], found: sequence.Sequence
+    ) -> Frame:
+        place = shown[index]
+        duration = place.duration
+        if index + 1 < len(shown):
+            duration = shown[index + 1].pts - place.pts
+        return replace(
+            frame,
+            index=index,
+            pts=place.pts,
+            time_base=found.time_base,
+            duration=duration,
+            name=place.path.stem,
+        )
 
     def _find(self, source: Path) -> sequence.Sequence:
         return sequence.find(source, ImageReader.patterns, self.options.rate())

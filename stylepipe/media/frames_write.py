@@ -18,7 +18,7 @@ from stylepipe.media.images import ImageWriter, encode_settings
 from stylepipe.media.segments import load_frame, save_frame
 from stylepipe.media.sidecar import Sidecar, Timed
 from stylepipe.patterns import TIMES, Pattern
-from stylepipe.types import Frame, Info, Item
+from stylepipe.types import Fate, Frame, Info, Item
 
 if TYPE_CHECKING:
     from stylepipe.media.encode import EncodeSettings
@@ -49,6 +49,15 @@ class FramesWriter(Writer):
 
     def open(self, context: Context) -> None:
         self._log = context.log
+
+    def forecast(self, item: Item, info: Info, log: Callable[[str], None]) -> list[Fate]:
+        """The pictures, and when each is shown, are all there is."""
+        suffix = item.folder.removesuffix("/")
+        codec = info.details.get("codec", info.format)
+        return [
+            Fate(f"video {codec}", "painted", f"as numbered pictures, {suffix}"),
+            *(Fate(words, "left out") for key, words in _MISSED if info.details.get(key)),
+        ]
 
     def open_sink(self, item: Item, info: Info, path: Path, work: Path) -> Sink:
         """Make the folder ``path``, or resume with what is in it."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,10 +18,12 @@ from stylepipe.options import Options as BaseOptions
 from stylepipe.options import option
 from stylepipe.places import is_several
 from stylepipe.texts import shown
-from stylepipe.types import Frame, Info, Item
+from stylepipe.types import Fate, Frame, Info, Item
 
 if TYPE_CHECKING:
+    from stylepipe.media.video_encode import Encoding
     from stylepipe.media.video_read import Span
+    from stylepipe.media.video_streams import StreamPlan
 
 MOVING = (*ANIMATIONS, ".avif", ".avifs")
 """Picture files that may hold several frames."""
@@ -92,6 +95,7 @@ class VideoReader(Reader):
         ``details`` holds codec, pix_fmt, color tags (FFmpeg's names), mastering_display,
         content_light and ambient_light of HDR film, rotation (degrees clockwise already applied),
         sample_aspect_ratio, audio, subtitles, variable_rate, interlaced (the first frame is),
+        deinterlaced (and will be rebuilt),
         side_data (what its pictures carry beside and painted ones cannot), and what the writer
         needs: stream, origin, pieces (where clocks start anew), start, end. Formats made for
         broadcasting are read to the end, but not decoded. Reports to :attr:`Context.damaged` a film
@@ -104,7 +108,10 @@ class VideoReader(Reader):
             return animation.probe(path, self.options.span(), self.options.max_pixels)
         info = video_read.probe(path, self.options.span(), self._damaged)
         check_size(info.width, info.height, self.options.max_pixels)
-        return info
+        if not info.details["interlaced"]:
+            return info
+        rebuilt = self.options.deinterlace == "auto"
+        return replace(info, details={**info.details, "deinterlaced": rebuilt})
 
     def frames(self, item: Item, info: Info, start: int = 0) -> Iterator[Frame]:
         """Yield the frames between the options ``start`` and ``end``, from number ``start``.
@@ -130,8 +137,35 @@ class VideoReader(Reader):
             start,
             self._damaged,
             self.options.deinterlace == "auto",
-            lambda note: self._log(f"{item.source.name}: {note}"),
+            self._note(item),
         )
+
+    def times(self, item: Item, info: Info) -> Sequence[Fraction]:
+        """From the index of MP4 and Matroska; other films are decoded for it."""
+        from stylepipe.media import video_read
+
+        if item.source.suffix.lower() in MOVING:
+            return super().times(item, info)
+        return video_read.times(item.source, info, self.options.span())
+
+    def pick(self, item: Item, info: Info, numbers: Sequence[int]) -> Iterator[Frame]:
+        """Searched for from the key frame before, where the container's index allows it."""
+        from stylepipe.media import video_read
+
+        if item.source.suffix.lower() in MOVING:
+            return super().pick(item, info, numbers)
+        return video_read.pick(
+            item.source,
+            info,
+            self.options.span(),
+            numbers,
+            self._damaged,
+            self.options.deinterlace == "auto",
+            self._note(item),
+        )
+
+    def _note(self, item: Item) -> Callable[[str], None]:
+        return lambda note: self._log(f"{item.source.name}: {note}")
 
 
 class VideoWriter(Writer):
@@ -200,10 +234,8 @@ class VideoWriter(Writer):
         Raises ItemError if the encoder refuses the clip's size, or the container the codec.
         """
         suffix = path.suffix.lower()
-        if absent := info.details.get("metadata"):
-            self._log(
-                f"{item.source.name}: left out, as {suffix} cannot hold it: {', '.join(absent)}"
-            )
+        for note in _absent(info, suffix):
+            self._log(f"{item.source.name}: {note}")
         if suffix in ANIMATIONS:
             from stylepipe.media.animation import AnimationSink
             from stylepipe.media.video_color import Color
@@ -214,23 +246,54 @@ class VideoWriter(Writer):
                     "use .mp4"
                 )
             return AnimationSink(info, path, work, suffix, item.source.name, self._log)
-        from stylepipe.media import video_encode, video_streams
         from stylepipe.media.video_write import VideoSink
 
-        o = self.options
-        encoding = video_encode.choose(
-            info,
-            suffix,
-            o.codec,
-            o.crf,
-            o.preset_x264,
-            o.pix_fmt,
-            lambda note: self._log(f"{item.source.name}: {note}"),
+        encoding, plan = self._settle(
+            item, info, suffix, lambda note: self._log(f"{item.source.name}: {note}")
         )
+        return VideoSink(item, info, path, work, encoding, plan, self._log)
+
+    def forecast(self, item: Item, info: Info, log: Callable[[str], None]) -> Sequence[Fate]:
+        """Each stream, chapters, timecode and tags, by writing one black picture and reading it."""
+        suffix = item.output.suffix.lower()
+        for note in _absent(info, suffix):
+            log(note)
+        if suffix in ANIMATIONS:
+            codec = info.details.get("codec", info.format)
+            kinds = [
+                ("audio", info.details.get("audio")),
+                ("subtitle", info.details.get("subtitles")),
+            ]
+            return [
+                Fate(f"video {codec}", "painted", f"as an animated picture, {suffix}"),
+                *(Fate(f"{kind} {one}", "left out") for kind, all_ in kinds for one in all_ or ()),
+            ]
+        from stylepipe.media.video_forecast import forecast
+
+        encoding, plan = self._settle(item, info, suffix, log)
+        fates, notes = forecast(item.source, info, suffix, encoding, plan)
+        for note in notes:
+            log(note)
+        return fates
+
+    def _settle(
+        self, item: Item, info: Info, suffix: str, log: Callable[[str], None]
+    ) -> tuple[Encoding, StreamPlan]:
+        """The encoder, and what becomes of the other streams. Raises ItemError."""
+        from stylepipe.media import video_encode, video_streams
+
+        o = self.options
+        encoding = video_encode.choose(info, suffix, o.codec, o.crf, o.preset_x264, o.pix_fmt, log)
         plan = video_streams.plan(item.source, info, suffix)
         for note in plan.notes:
-            self._log(f"{item.source.name}: {note}")
-        return VideoSink(item, info, path, work, encoding, plan, self._log)
+            log(note)
+        return encoding, plan
+
+
+def _absent(info: Info, suffix: str) -> list[str]:
+    """What is told where a film's reader found metadata that no film holds."""
+    absent = info.details.get("metadata")
+    return [f"left out, as {suffix} cannot hold it: {', '.join(absent)}"] if absent else []
 
 
 def _silent(line: str) -> None:

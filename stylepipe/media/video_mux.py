@@ -39,9 +39,12 @@ def assemble(
     source: Path,
     plan: StreamPlan,
     info: Info,
+    *,
+    streams: bool = True,
 ) -> list[str]:
     """Write the file ``path`` from finished segments and the source's streams in ``plan``.
 
+    Without ``streams`` those are announced, but not copied: for a look at what the file can hold.
     Returns notes for the user. Raises ItemError if it cannot be written.
     """
     import av
@@ -76,10 +79,11 @@ def assemble(
                     video.metadata["timecode"] = timecode
                 _copy_chapters(container, out, times.cut)
                 timeline = Timeline.parse(info.details.get("pieces") or ())
-                streams = Streams(container, out, plan, timeline, suffix)
-                notes = streams.notes
+                others = Streams(container, out, plan, timeline, suffix)
+                notes = others.notes
                 notes += [why] if why else []
-                packets.append(streams.packets(times.cut))
+                if streams:
+                    packets.append(others.packets(times.cut))
             facts = Facts.of(out)
             for _, packet in heapq.merge(*packets, key=lambda pair: pair[0]):
                 out.mux_one(packet)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -160,8 +161,8 @@ def probe(path: Path, span: Span, damaged: Damaged) -> Info:
             "variable_rate": not times.steady,
             "interlaced": frame.interlaced_frame,
             "side_data": kept_by_none(frame),
-            "audio": [_describe(s) for s in container.streams.audio],
-            "subtitles": [_describe(s) for s in container.streams.subtitles],
+            "audio": [describe(s) for s in container.streams.audio],
+            "subtitles": [describe(s) for s in container.streams.subtitles],
             "stream": stream.index,
             "origin": str(begin),
             "pieces": times.timeline.spell() or None,
@@ -190,11 +191,13 @@ def frames(
     damaged: Damaged,
     deinterlace: bool,
     log: Callable[[str], None],
-) -> Iterator[Frame]:
+    wanted: Collection[int] | None = None,
+) -> Generator[Frame]:
     """Yield the frames of ``span`` from number ``first``, upright, with the source's times.
 
     All are as large as the first of the file, and whole pictures if ``deinterlace``; what was done
-    for it is told to ``log``. ``damaged`` hears what cannot be decoded, with its time.
+    for it is told to ``log``. ``damaged`` hears what cannot be decoded, with its time. ``wanted``:
+    the numbers of those to yield; None: all.
     """
     from numpy import ascontiguousarray
 
@@ -232,7 +235,7 @@ def frames(
             upright = upright or _Upright.of(frame)
             if time < span.start:
                 continue
-            if index >= first:
+            if index >= first and (wanted is None or index in wanted):
                 pixels, alpha = to_rgb(frame)
                 pixels, alpha = upright(pixels), None if alpha is None else upright(alpha)
                 size = pixels.shape[1], pixels.shape[0]
@@ -256,6 +259,89 @@ def frames(
             if span and clock.last is not None
             else "holds no video frames"
         )
+
+
+def times(path: Path, info: Info, span: Span) -> list[Fraction]:
+    """When each frame of ``span`` is shown, in seconds of the source's clock. Raises ItemError."""
+    with open_video(path) as container:
+        base = base_of(video_stream(container))
+        indexed = _indexed(container, info, span)
+    if indexed is not None:
+        return [pts * base for pts in indexed]
+    ignore: Callable[[str], None] = lambda words: None  # noqa: E731 (told when they are painted)
+    found = frames(path, info, span, 0, ignore, False, ignore)
+    return [
+        frame.pts * frame.time_base for frame in found if frame.pts is not None and frame.time_base
+    ]
+
+
+def pick(
+    path: Path,
+    info: Info,
+    span: Span,
+    numbers: Sequence[int],
+    damaged: Damaged,
+    deinterlace: bool,
+    log: Callable[[str], None],
+) -> Iterator[Frame]:
+    """Yield the frames of these growing numbers, as :func:`frames` would.
+
+    Each is searched for from the key frame before it. Where the container's times are not those of
+    its pictures, all are decoded on the way to the last.
+    """
+    told: set[str] = set()
+
+    def once(note: str) -> None:
+        if note not in told:
+            told.add(note)
+            log(note)
+
+    with open_video(path) as container:
+        base = base_of(video_stream(container))
+        indexed = _indexed(container, info, span)
+    begin = Fraction(info.details["origin"])
+    for place, number in enumerate(numbers):
+        frame = None
+        if indexed is not None:
+            part = Span(indexed[number] * base - begin, span.end)
+            found = frames(path, info, part, 0, damaged, deinterlace, once)
+            with closing(found), suppress(ItemError):  # which reading all of it meets again
+                frame = next(found, None)
+        if indexed is None or frame is None or frame.pts != indexed[number]:
+            rest = numbers[place:]
+            rest_of = frames(path, info, span, 0, damaged, deinterlace, once, rest)
+            yield from islice(rest_of, len(rest))  # what comes after them is not decoded
+            return
+        yield replace(frame, index=number)
+
+
+def _indexed(container: InputContainer, info: Info, span: Span) -> list[int] | None:
+    """When each frame of ``span`` is shown, in ticks, as the packets say; nothing is decoded.
+
+    None where a search by these times may not lead to exactly that picture.
+    """
+    import av
+
+    begin = Fraction(info.details["origin"])
+    exact = any(name in container.format.name for name in _SEEKABLE)
+    if not exact or begin < 0 or info.details["pieces"]:
+        return None
+    stream = container.streams[info.details["stream"]]
+    base, found = base_of(stream), []
+    try:
+        for packet in container.demux([stream]):
+            if packet.size and not packet.is_discard:
+                if packet.pts is None:
+                    return None
+                found.append(packet.pts)
+    except (av.FFmpegError, OSError):
+        return None
+    inside = [
+        pts
+        for pts in sorted(found)
+        if pts * base - begin >= span.start and (span.end is None or pts * base - begin < span.end)
+    ]
+    return inside if inside and len(set(inside)) == len(inside) else None
 
 
 def _scaled(array: np.ndarray, info: Info) -> np.ndarray:
@@ -455,7 +541,8 @@ class _Upright:
         return array
 
 
-def _describe(stream: Any) -> str:
+def describe(stream: Any) -> str:
+    """A stream's codec and language."""
     codec = stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
     language = stream.metadata.get("language", "und")
     return codec if language == "und" else f"{codec} ({printable(language)})"

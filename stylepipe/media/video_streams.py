@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 from stylepipe.media.containers import FILMS
 from stylepipe.media.pyav import base_of
 from stylepipe.media.timeline import Timeline
-from stylepipe.media.video_read import open_video
+from stylepipe.media.video_read import describe, open_video
 from stylepipe.media.video_timecode import find_timecode
 from stylepipe.media.words import reason, spell
-from stylepipe.types import Info
+from stylepipe.types import Fate, Info
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -62,6 +62,8 @@ class StreamPlan:
     """Index to codec."""
     notes: list[str] = field(default_factory=list)
     """What is not copied untouched, and why; a sentence each."""
+    fates: list[Fate] = field(default_factory=list)
+    """What becomes of each stream."""
 
 
 @dataclass(frozen=True)
@@ -95,21 +97,30 @@ def plan(source: Path, info: Info, suffix: str) -> StreamPlan:
                 continue
             if stream.type == "data" and stream.metadata.get("timecode") == timecode is not None:
                 continue  # the same as the film's own, from which it is written anew
+            attached = stream.metadata.get("filename") if stream.type == "attachment" else None
+            part = f"{stream.type} {attached or describe(stream)}"
             if _is_cover(stream) and film.covers and _codec(stream) in _COVER_FILES:
                 covers.append(stream)
-                continue
-            if stream.type not in _KINDS or (stream.type == "attachment" and not film.attachments):
+                fate = Fate("cover picture", "copied", "", stream.index)
+            elif stream.type not in _KINDS or (
+                stream.type == "attachment" and not film.attachments
+            ):
                 left_out.append(_name(stream, chapters))
-                continue
-            if _holds(source, stream.index, suffix):
+                fate = Fate(left_out[-1], "left out", "", stream.index)
+            elif _holds(source, stream.index, suffix):
                 result.copied.append(stream.index)
+                fate = Fate(part, "copied", "", stream.index)
             else:
                 kind, codec = _KINDS[stream.type], _codec(stream)
+                why = f"{suffix} cannot hold {kind} in {codec}"
                 if target := _conversion(stream, suffix):
                     result.converted[stream.index] = target
-                    result.notes.append(f"{suffix} cannot hold {kind} in {codec}: made {target}")
+                    result.notes.append(f"{why}: made {target}")
+                    fate = Fate(part, "converted", f"to {target}, as {why}", stream.index)
                 else:
-                    result.notes.append(f"{suffix} cannot hold {kind} in {codec}: left out")
+                    result.notes.append(f"{why}: left out")
+                    fate = Fate(part, "left out", why, stream.index)
+            result.fates.append(fate)
         result.covers = list(_covers(container, covers))
     if left_out:
         result.notes.append(f"left out: {', '.join(left_out)}")

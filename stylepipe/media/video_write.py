@@ -51,7 +51,7 @@ class VideoSink(Sink):
         self._item, self._info, self._path, self._work = item, info, path, work
         self._encoding, self._plan, self._log = encoding, plan, log
         self._settings = encoding.settings()
-        self._segment: _Segment | None = None
+        self._segment: Segment | None = None
         self._finished, self.done, self.last = self._resume()
         self._spooled = 0
         while kept := load_frame(self._spool(self._spooled)):
@@ -126,7 +126,7 @@ class VideoSink(Sink):
         """Open the encoder of a segment, if none is, and feed it what an earlier run has kept."""
         if self._segment is not None:
             return
-        self._segment = _Segment(
+        self._segment = Segment(
             self._encoding, SegmentFile(self._name("segment", self._finished, ".seg")), self._info
         )
         for position in range(self._spooled):
@@ -163,7 +163,7 @@ class VideoSink(Sink):
             path.unlink(missing_ok=True)
 
 
-class _Segment:
+class Segment:
     """The encoder of one segment and the file it fills."""
 
     def __init__(self, encoding: Encoding, file: SegmentFile, info: Info) -> None:

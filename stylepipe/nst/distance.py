@@ -39,7 +39,8 @@ def gram_distances(features: Tensor, wanted: Tensor) -> Tensor:
 
 def _apart(found: Tensor, wanted: Tensor) -> Tensor:
     change: Tensor = torch.linalg.vector_norm(found - wanted, dim=(1, 2))
-    return change / torch.linalg.vector_norm(wanted, dim=(1, 2)).clamp_min(1e-12)
+    size: Tensor = torch.linalg.vector_norm(wanted, dim=(1, 2))
+    return change / size.clamp_min(1e-12)
 
 
 def _gram(features: Tensor) -> Tensor:

@@ -90,7 +90,7 @@ class Painter:
         output, report = self._folder / f"{self._count:03}", Timed()
         chosen = {"use": stylizer, **({"style": self._style} if self._style else {})}
         settings = {
-            "input": {"frame_rate": "25"},
+            "input": {"fps": "25"},
             "stylizer": chosen,
             "output": {"format": "png/"},
         }
@@ -151,7 +151,7 @@ def clip_table(clips: dict[str, list[np.ndarray]], painter: Painter, args: argpa
 
 def measured(source: Path, results: dict[str, Path]) -> list[Comparison]:
     def film(path: Path) -> Film:
-        reader = FramesReader(FramesReader.Options(frame_rate="25"))
+        reader = FramesReader(FramesReader.Options(fps="25"))
         return Film(path, [reader], lambda line: print(line, file=sys.stderr))
 
     films = {preset: film(path) for preset, path in results.items()}

@@ -1,0 +1,113 @@
+"""How long a job will take: told once, when its first pictures show how fast it goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from math import ceil
+from typing import TYPE_CHECKING
+
+from stylepipe.errors import ItemError
+
+if TYPE_CHECKING:
+    from stylepipe.sampling import Sample
+    from stylepipe.types import Info, Item
+
+_SETTLED = 4.0
+"""Seconds of painting after which the pace counts."""
+_WORTH = 10.0
+"""Seconds to go from which on it is worth a word."""
+_PROBED = 32
+"""Inputs of a job that are looked at; of more, as many are taken, evenly spread."""
+_PATIENCE = 1.0
+"""Seconds that looking at them may take."""
+
+
+class Eta:
+    """Counts painted pixels, and says once what the rest will take."""
+
+    def __init__(self) -> None:
+        self._total: int | None = None
+        self._done = 0
+        self._began: float | None = None
+        self._first: tuple[float, int] | None = None
+        """When the first pictures were painted, and their pixels: they take longer than others."""
+        self._told = False
+
+    def expect(self, pixels: int | None) -> None:
+        """So many pixels are to be painted in all; None: nobody knows."""
+        self._total = pixels
+
+    def start(self, now: float, known: int = 0) -> None:
+        """Painting begins at an item, of which an earlier run has painted ``known`` pixels."""
+        self._began = now if self._began is None else self._began
+        if self._total is not None:
+            self._total -= known
+
+    def painted(self, pixels: int, now: float) -> tuple[float, float] | None:
+        """Take note of painted pixels. Returns, once, the seconds in all and those to go."""
+        self._done += pixels
+        if self._began is None or self._total is None or self._told:
+            return None
+        if self._first is None:
+            self._first = now, self._done
+        seconds, done = now - self._began, self._done
+        if seconds < _SETTLED:
+            return None
+        if done > self._first[1]:
+            pace = (now - self._first[0]) / (done - self._first[1])
+        else:
+            pace = seconds / done
+        left = pace * (self._total - done)
+        if left < _WORTH:
+            return None
+        self._told = True
+        return seconds + left, left
+
+
+def duration(seconds: float) -> str:
+    """In words, as coarse as an estimate is: ``40 s``, ``12 min``, ``2 h 10 min``."""
+    if seconds < 90:
+        return f"{ceil(seconds / 5) * 5} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, minutes = divmod(round(minutes / 10) * 10, 60)
+    return f"{hours} h {minutes} min" if minutes and hours < 10 else f"{hours} h"
+
+
+def frames_of(info: Info, sample: Sample | None = None) -> int | None:
+    """How many frames of a film are to be painted, as far as the container says."""
+    if info.kind == "image" or info.chosen is not None:
+        return info.frames
+    known = info.duration is not None and info.rate
+    frames = info.frames or (round(info.duration * info.rate) if known else None)  # type: ignore[operator]
+    if sample is None or frames is None:
+        return frames
+    if sample.count is not None:
+        return min(sample.count, frames)
+    if sample.step is not None:
+        return ceil(frames / sample.step)
+    return int((info.duration or 0) // float(sample.seconds or 1)) + 1
+
+
+def pixels_of(
+    items: Sequence[Item], look: Callable[[Item], Info], sample: Sample | None
+) -> int | None:
+    """Pixels to be painted of all items, judging by some of them; None where that says nothing.
+
+    ``look`` describes one; what it cannot read counts as nothing.
+    """
+    looked, pixels, until = 0, 0, time.monotonic() + _PATIENCE
+    for item in items[:: ceil(len(items) / _PROBED)]:
+        with suppress(ItemError):
+            info = look(item)
+            frames = frames_of(info, sample)
+            if frames is None:
+                return None
+            pixels += frames * info.width * info.height
+        looked += 1
+        if time.monotonic() > until:
+            break
+    return pixels * len(items) // looked if looked else None

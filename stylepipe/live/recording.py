@@ -1,0 +1,104 @@
+"""What was shown live, as a film; it is complete whenever it is closed."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stylepipe.components import Sink, Writer
+from stylepipe.errors import SetupError, UsageError
+from stylepipe.inputs import writer_for
+from stylepipe.types import Frame, Info, Item
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_TICKS = 1000
+"""Of the clock of a recording, a second."""
+
+
+class Recording:
+    """A film of the pictures as they were shown, at their own times."""
+
+    def __init__(
+        self, path: Path, writers: list[Writer], rate: float, log: Callable[[str], None]
+    ) -> None:
+        """Raises UsageError where there is such a file, or no writer for it."""
+        self._path, self._rate, self._log = path, rate, log
+        self._item = Item(0, Path("live"), Path(), path)
+        writer = writer_for("video", self._item, writers)
+        if writer is None:
+            known = sorted({s for w in writers if w.kind == "video" for s in w.patterns})
+            raise UsageError(
+                f"a recording cannot be written as {path.suffix or path.name}; give it one of "
+                f"these suffixes: {' '.join(s for s in known if not s.endswith('/'))}"
+            )
+        if path.exists():
+            raise UsageError(f"{path} exists; choose another --record")
+        if not path.parent.is_dir():
+            raise UsageError(f"there is no folder {path.parent} to record into")
+        self._writer = writer
+        self._sink: Sink | None = None
+        self._size: tuple[int, int] | None = None
+        self._frames = 0
+        self._last = -1
+        self._work: tempfile.TemporaryDirectory[str] | None = None
+
+    def add(self, picture: np.ndarray, seconds: float) -> None:
+        """Take HxWx3 uint8 RGB, shown ``seconds`` after the first. Raises ItemError, SetupError.
+
+        Pictures of another size than the first are scaled to it.
+        """
+        import cv2
+        import numpy as np
+
+        height, width = picture.shape[:2]
+        if self._sink is None:
+            self._open(width, height)
+        if self._size is not None and (width, height) != self._size:
+            self._log(
+                f"the picture becomes {width}x{height}: recorded as {self._size[0]}x"
+                f"{self._size[1]}, the size it began with"
+            )
+            picture = cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA)
+        time = max(round(seconds * _TICKS), self._last + 1)
+        frame = Frame(np.ascontiguousarray(picture), None, self._frames, time, Fraction(1, _TICKS))
+        assert self._sink is not None
+        self._sink.write(frame)
+        self._last, self._frames = time, self._frames + 1
+
+    def close(self) -> bool:
+        """Complete the film; False if there is nothing in it. Raises ItemError, SetupError."""
+        sink, self._sink = self._sink, None
+        if sink is None or self._work is None:
+            return False
+        try:
+            sink.close()
+            self._part.replace(self._path)
+        except OSError as error:
+            raise SetupError(f"cannot write {self._path}: {error.strerror or error}") from error
+        finally:
+            self._work.cleanup()
+        return True
+
+    @property
+    def _part(self) -> Path:
+        assert self._work is not None
+        return Path(self._work.name, f"part{self._path.suffix}")
+
+    def _open(self, width: int, height: int) -> None:
+        info = Info(
+            "video", "camera", width, height, None,
+            rate=Fraction(self._rate).limit_denominator(1001), details={"variable_rate": True},
+        )  # fmt: skip
+        self._writer.check_item(self._item, info)
+        try:  # beside the result, so that it can be moved there in one go
+            self._work = tempfile.TemporaryDirectory(dir=self._path.parent, prefix=".stylepipe-")
+        except OSError as error:
+            raise SetupError(f"cannot write to {self._path.parent}: {error.strerror}") from error
+        work = Path(self._work.name)
+        self._sink = self._writer.open_sink(self._item, info, self._part, work)
+        self._size = width, height
