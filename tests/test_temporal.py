@@ -15,7 +15,7 @@ from stylepipe_plugins.temporal_warp import Warp, WarpOptions
 import stylepipe.temporal
 from stylepipe import Flow, ItemError, Options
 from stylepipe.temporal.carry import COLORS
-from stylepipe.temporal.guide import trusted_flow
+from stylepipe.temporal.guide import find_motion, trusted_flow
 from stylepipe.temporal.metrics import warping_error
 from stylepipe.temporal.occlusion import occluded
 from stylepipe.temporal.scenes import is_cut
@@ -191,6 +191,17 @@ def test_what_came_in_over_the_border_is_occluded(axis, way):
     along = hidden.swapaxes(0, 1) if axis else hidden
     along = along if way > 0 else along[:, ::-1]
     assert along[:, -5:].all() and not along[:, :-7].any()
+
+
+def test_borders_of_moving_things_are_trusted_less():
+    """The right half moves down, by less than what counts as inconsistent."""
+    there = np.zeros((H, W, 2), np.float32)
+    there[:, W // 2 :, 1] = 0.5
+    flows = iter((there, -there))
+    plain = Frame(np.full((H, W, 3), 128, np.uint8))
+    trust = find_motion(plain, plain, lambda a, b: next(flows), 640).trust[10:-10]
+    assert trust[:, W // 2 - 2 : W // 2 + 1].max() < 0.5
+    assert trust[:, : W // 2 - 6].min() == 1 and trust[:, W // 2 + 6 :].min() == 1
 
 
 @pytest.mark.parametrize("step", [0, 10, 25, 50])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 import cv2
 import numpy as np
 
-from stylepipe.temporal.occlusion import inconsistency
+from stylepipe.temporal.occlusion import inconsistency, motion_border
 from stylepipe.temporal.warp import advect, enlarge, outside, settle, shrink, warp
 from stylepipe.types import Frame, Guide
 
@@ -25,7 +25,7 @@ CONSTANCY = 50.0
 is said to come from (Lai et al. 2018, eq. 2)."""
 _GRAIN = 1.0
 """Pixels over which colors are averaged before they are compared, so that noise costs no trust."""
-_DOUBT, _BELIEF = 0.3, 0.7
+_DOUBT, _BELIEF = 0.5, 0.9
 """Trust up to the one is none, from the other on it is full: strokes are carried or painted anew,
 since a mean of both would be blurred."""
 
@@ -51,6 +51,7 @@ def find_motion(frame: Frame, previous: Frame, flow: FlowBetween, max_side: int)
     """
     now, before = (Frame(shrink(picture.pixels, max_side)) for picture in (frame, previous))
     there, trust = trusted_flow(now, before, flow)
+    trust[motion_border(there)] = 0
     return Motion(settle(there), _decided(trust))
 
 
