@@ -36,12 +36,11 @@ def carry(painted: np.ndarray, moved: np.ndarray, trust: np.ndarray, share: floa
     stays from frame to frame, 0 to 1. The result, HxWx3 float32, may exceed [0, 1] a little. Its
     strokes are as strong as those of ``painted``.
     """
-    weight = trust[..., None]
-    moved = painted + weight * (moved - painted)  # so that nothing untrusted reaches beyond it
+    moved = painted + _times(trust, moved - painted)  # so that nothing untrusted reaches beyond it
     new_rest, old_rest = (cv2.GaussianBlur(p, (0, 0), _FINEST) for p in (painted, moved))
     rest = _coarser(new_rest, old_rest, share, LEVELS)
     result = _sharpened(painted, rest, painted - new_rest, share * (moved - old_rest))
-    return cast(np.ndarray, painted + weight * (result - painted))
+    return cast(np.ndarray, painted + _times(trust, result - painted))
 
 
 def _coarser(new: np.ndarray, old: np.ndarray, share: float, levels: int) -> np.ndarray:
@@ -84,9 +83,9 @@ def _joined(
     lacking = _mean(target, target) - _mean(there, there)
     added = _amount(np.maximum(lacking, 0), strokes, there)
     kept = 1 + _amount(np.minimum(lacking, 0), carried, there)
-    result = np.maximum(kept, 0)[..., None] * old_band
-    result += np.minimum(added, 1)[..., None] * new_band
-    return cast(np.ndarray, result)
+    result = _times(np.maximum(kept, 0), old_band)
+    result += _times(np.minimum(added, 1), new_band)
+    return result
 
 
 def _amount(energy: np.ndarray, strokes: np.ndarray, there: np.ndarray) -> np.ndarray:
@@ -104,6 +103,11 @@ def _split(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _enlarged(picture: np.ndarray, like: np.ndarray) -> np.ndarray:
     return cast(np.ndarray, cv2.pyrUp(picture, dstsize=like.shape[1::-1]))
+
+
+def _times(plane: np.ndarray, picture: np.ndarray) -> np.ndarray:
+    """Each channel times the plane; NumPy takes several times as long to broadcast it."""
+    return cast(np.ndarray, cv2.multiply(picture, cv2.merge([plane] * 3)))
 
 
 def _gray(picture: np.ndarray) -> np.ndarray:
