@@ -376,9 +376,22 @@ def test_every_shipped_preset_works_with_the_shipped_components(name):
 def test_the_shipped_presets_do_what_their_names_say():
     plugins = Plugins()
     assert resolve(plugins, "default").stylizer.options.style == ("starry-night",)
-    fast, smooth = resolve(plugins, "video-fast"), resolve(plugins, "video-smooth")
-    assert fast.stylizer.options.quality == "auto" and fast.flow.options.quality == "ultrafast"
-    assert smooth.stylizer.options.quality == "auto" and smooth.temporal.options.blend >= 0.7
+    fast, smooth, best = (resolve(plugins, f"video-{n}") for n in ("fast", "smooth", "max"))
+    sides = [settings.temporal.options.max_side for settings in (fast, smooth, best)]
+    assert sides == sorted(set(sides)) and fast.flow.options.quality == "fast"
+    assert smooth.temporal.options.blend < best.temporal.options.blend == 1
     assert resolve(plugins, "background").mask.invert is True
     assert resolve(plugins, "subject").mask.invert is False
     assert resolve(plugins, "keep-colors").stylizer.options.keep_colors is True
+
+
+@pytest.mark.parametrize("name", ["video-fast", "video-smooth", "video-max"])
+def test_presets_of_video_set_nothing_of_the_stylizer(name):
+    plugins = Plugins()
+    path = available(plugins)[name][1]
+    assert set(load(path).tables) == {"temporal"}
+    fast = resolve(plugins, name, {"stylizer": {"style": ["scream"]}})
+    assert fast.stylizer.options.style == ("scream",) and fast.stylizer.options.quality == "auto"
+    gatys = resolve(plugins, name, {"stylizer": {"use": "gatys", "style": ["a.jpg"]}})
+    assert gatys.stylizer.options == gatys.stylizer.Options(style=("a.jpg",))
+    assert gatys.temporal.name == "warp" and gatys.flow.name == "dis"

@@ -14,7 +14,8 @@ from stylepipe_plugins.temporal_warp import Warp, WarpOptions
 
 import stylepipe.temporal
 from stylepipe import Flow, ItemError, Options
-from stylepipe.temporal.guide import find_motion
+from stylepipe.temporal.carry import COLORS
+from stylepipe.temporal.guide import find_motion, trusted_flow
 from stylepipe.temporal.metrics import warping_error
 from stylepipe.temporal.occlusion import occluded
 from stylepipe.temporal.scenes import is_cut
@@ -192,15 +193,14 @@ def test_what_came_in_over_the_border_is_occluded(axis, way):
     assert along[:, -5:].all() and not along[:, :-7].any()
 
 
-def test_borders_of_moving_things_are_not_trusted():
+def test_borders_of_moving_things_are_trusted_less():
     """The right half moves down, by less than what counts as inconsistent."""
     there = np.zeros((H, W, 2), np.float32)
     there[:, W // 2 :, 1] = 0.5
     flows = iter((there, -there))
     plain = Frame(np.full((H, W, 3), 128, np.uint8))
     trust = find_motion(plain, plain, lambda a, b: next(flows), 640).trust[10:-10]
-    edge = trust[:, W // 2 - 3 : W // 2 + 1]
-    assert edge.max() < 0.5 and edge.min() == 0
+    assert trust[:, W // 2 - 2 : W // 2 + 1].max() < 0.5
     assert trust[:, : W // 2 - 6].min() == 1 and trust[:, W // 2 + 6 :].min() == 1
 
 
@@ -208,7 +208,7 @@ def test_borders_of_moving_things_are_not_trusted():
 def test_trust_falls_with_the_change_of_color_as_published(step):
     """Lai et al. 2018, eq. 2: exp(-50 |I - warped I|^2)."""
     before, now = (Frame(np.full((H, W, 3), value, np.uint8)) for value in (100, 100 + step))
-    trust = warping(Still(Options())).motion(now, before).trust
+    _, trust = trusted_flow(now, before, still_flow)
     assert trust.mean() == pytest.approx(np.exp(-50 * 3 * (step / 255) ** 2), rel=1e-3)
 
 
@@ -379,7 +379,8 @@ def test_any_flow_will_do():
     white = Frame(np.full_like(frame.pixels, 255))
     found = method.guide(method.motion(frame, frame), white, CPU)
     result = method.blend(torch.zeros(1, 3, H, W), found)
-    assert torch.allclose(result, torch.full_like(result, 0.5), atol=1e-5)
+    expected = torch.full_like(result, 0.5 * COLORS)  # there are no strokes to carry
+    assert torch.allclose(result, expected, atol=1e-5)
 
 
 # -- the measure -----------------------------------------------------------------------
@@ -439,4 +440,4 @@ def test_the_mathematics_know_no_job_component_or_file():
         re.MULTILINE,
     )
     own = {name for name in found if name.startswith("stylepipe.temporal.")}
-    assert set(found) - own == {"stylepipe.types", "stylepipe.tensors"}
+    assert set(found) - own == {"stylepipe.types"}

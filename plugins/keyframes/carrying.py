@@ -9,6 +9,7 @@ carried to a frame, and mixed by their gradients.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from stylepipe import Frame
 from stylepipe.nst.patchmatch import Exemplar, Synthesis, Target, synthesize
 from stylepipe.nst.poisson import screened_poisson
-from stylepipe.temporal.guide import FlowBetween, soften, trusted_flow
+from stylepipe.temporal.guide import FlowBetween, trusted_flow
 from stylepipe.temporal.warp import enlarge, outside, places, settle, shrink, warp
 
 _BLUR = 1.5
@@ -27,6 +28,8 @@ _SIDE = 640
 """Larger frames are scaled down to this side, in pixels, to find the motion."""
 _PULL = 0.02
 """How much of the mixed colors holds: detail below some 40 pixels is that of one keyframe."""
+_MARGIN = 5
+"""Width in pixels by which untrusted areas grow, and then of their soft edge."""
 _SMOOTH = 3.0
 """Pixels over which errors and corrections are averaged."""
 _SLACK = 0.5
@@ -92,7 +95,7 @@ class Carrier:
         height, width = frame.pixels.shape[:2]
         now, then = (Frame(shrink(picture.pixels, _SIDE)) for picture in (frame, before))
         flow, trust = trusted_flow(now, then, self._flow)
-        return enlarge(flow, width, height), cv2.resize(soften(trust), (width, height))
+        return enlarge(flow, width, height), cv2.resize(_softened(trust), (width, height))
 
 
 def mixed(before: Carried, after: Carried, time: float) -> np.ndarray:
@@ -133,3 +136,9 @@ def _differences(picture: np.ndarray, axis: int) -> np.ndarray:
     """From each pixel to the next one; 0 at the last."""
     last = picture.take([-1], axis)
     return np.diff(picture, axis=axis, append=last)
+
+
+def _softened(trust: np.ndarray) -> np.ndarray:
+    """What is not trusted widened, and its edge softened, so that no seam shows."""
+    shrunk = cv2.erode(trust, np.ones((_MARGIN, _MARGIN), np.uint8))
+    return cast(np.ndarray, cv2.blur(shrunk, (_MARGIN, _MARGIN)))

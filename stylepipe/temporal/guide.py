@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from stylepipe.temporal.occlusion import inconsistency, motion_border
-from stylepipe.temporal.warp import enlarge, outside, settle, shrink, warp
+from stylepipe.temporal.warp import advect, enlarge, outside, settle, shrink, warp
 from stylepipe.types import Frame, Guide
 
 if TYPE_CHECKING:
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 CONSTANCY = 50.0
 """How fast trust falls with the squared difference, RGB in [0, 1], between a pixel and the one it
 is said to come from (Lai et al. 2018, eq. 2)."""
-MARGIN = 5
-"""Width in pixels by which untrusted areas grow, and then of their soft edge."""
+_GRAIN = 1.0
+"""Pixels over which colors are averaged before they are compared, so that noise costs no trust."""
+_DOUBT, _BELIEF = 0.5, 0.9
+"""Trust up to the one is none, from the other on it is full: strokes are carried or painted anew,
+since a mean of both would be blurred."""
 
 FlowBetween = Callable[[Frame, Frame], np.ndarray]
 """(a, b) -> HxWx2 float32: the optical flow from a to b in pixels."""
@@ -49,7 +52,7 @@ def find_motion(frame: Frame, previous: Frame, flow: FlowBetween, max_side: int)
     now, before = (Frame(shrink(picture.pixels, max_side)) for picture in (frame, previous))
     there, trust = trusted_flow(now, before, flow)
     trust[motion_border(there)] = 0
-    return Motion(settle(there), soften(trust))
+    return Motion(settle(there), _decided(trust))
 
 
 def trusted_flow(now: Frame, before: Frame, flow: FlowBetween) -> tuple[np.ndarray, np.ndarray]:
@@ -69,14 +72,12 @@ def follow(motion: Motion, result: Frame, device: torch.device) -> Guide:
     """Move the previous result, as it was written, to the present frame."""
     import torch
 
-    from stylepipe.tensors import to_tensor
-
     h, w = result.pixels.shape[:2]
     flow = enlarge(motion.flow, w, h)
-    warped = to_tensor([Frame(warp(result.pixels, flow, cubic=True))], device)
+    moved = advect(result.pixels.astype(np.float32) / np.float32(result.white), flow)
     trust = cv2.resize(motion.trust, (w, h), interpolation=cv2.INTER_LINEAR)
     return Guide(
-        warped,
+        torch.from_numpy(moved).permute(2, 0, 1)[None].to(device),
         torch.from_numpy(trust)[None, None].to(device),
         torch.from_numpy(flow).permute(2, 0, 1)[None].to(device),
     )
@@ -84,11 +85,11 @@ def follow(motion: Motion, result: Frame, device: torch.device) -> Guide:
 
 def _squared(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """HxW: squared distance of two uint8 pictures, RGB in [0, 1]."""
-    difference = cv2.absdiff(a, b).astype(np.float32) / 255
+    difference = cv2.GaussianBlur((a.astype(np.float32) - b) / 255, (0, 0), _GRAIN)
     return cast(np.ndarray, sum(np.square(difference[..., channel]) for channel in range(3)))
 
 
-def soften(trust: np.ndarray) -> np.ndarray:
-    """Widen what is not trusted, then soften its edge, so that no seam shows."""
-    shrunk = cv2.erode(trust, np.ones((MARGIN, MARGIN), np.uint8))
-    return cast(np.ndarray, cv2.blur(shrunk, (MARGIN, MARGIN)))
+def _decided(trust: np.ndarray) -> np.ndarray:
+    """Trust or none, where the pixels around agree; with a narrow edge, so that no seam shows."""
+    decided = np.clip((cv2.blur(trust, (3, 3)) - _DOUBT) / (_BELIEF - _DOUBT), 0, 1)
+    return cast(np.ndarray, cv2.blur(cv2.erode(decided, np.ones((3, 3), np.uint8)), (3, 3)))

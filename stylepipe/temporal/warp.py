@@ -11,6 +11,8 @@ import numpy as np
 STILL = 0.1
 """Pixels. Motion smaller than this is flow noise: following it would only blur the picture."""
 
+_BORDER = cv2.BORDER_REPLICATE
+
 
 def warp(picture: np.ndarray, flow: np.ndarray, *, cubic: bool = False) -> np.ndarray:
     """Fetch, for each pixel p of the result, the value of ``picture`` at ``p + flow(p)``.
@@ -20,8 +22,26 @@ def warp(picture: np.ndarray, flow: np.ndarray, *, cubic: bool = False) -> np.nd
     """
     how = cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR
     grid = places(*flow.shape[:2]) + flow
-    moved = cv2.remap(picture, grid, None, how, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+    moved = cv2.remap(picture, grid, None, how, borderMode=_BORDER)  # type: ignore[call-overload]
     return cast(np.ndarray, moved)
+
+
+def advect(picture: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    """Move a picture HxWx3 float32 as :func:`warp` does, but almost without loss of detail.
+
+    What moving it there and back would cost is known, and half of it made up for, within the range
+    of the pixels around each (MacCormack's method: Selle et al., "An Unconditionally Stable
+    MacCormack Method", 2008). It amplifies nothing, however often it is repeated.
+    """
+    moved = warp(picture, flow, cubic=True)
+    loss = picture - warp(moved, -flow, cubic=True)
+    moved += warp(loss, flow) / 2
+    grid, around = places(*flow.shape[:2]) + flow, np.ones((3, 3), np.uint8)
+    least, most = (
+        cv2.remap(limit(picture, around), grid, None, cv2.INTER_NEAREST, borderMode=_BORDER)  # type: ignore[call-overload]
+        for limit in (cv2.erode, cv2.dilate)
+    )
+    return np.clip(moved, least, most, out=moved)
 
 
 def settle(flow: np.ndarray) -> np.ndarray:
