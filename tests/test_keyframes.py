@@ -287,12 +287,12 @@ def test_a_mask_keeps_the_film_where_it_is_black(clip, tmp_path):
 
 
 def test_an_interrupted_film_resumes_to_the_same_bytes(clip, tmp_path, monkeypatch, carried):
-    from stylepipe.media import frames
+    from stylepipe.media import frames_write
 
     words = ["--format", "png/"]
     for number in (0, 4):
         words += ["--keyframe", f"{number}={tmp_path / f'{number}.png'}"]
-    write = frames._FramesSink.write
+    write = frames_write._FramesSink.write
 
     def broken(self, frame):
         if frame.index == 2:
@@ -300,7 +300,7 @@ def test_an_interrupted_film_resumes_to_the_same_bytes(clip, tmp_path, monkeypat
         write(self, frame)
 
     with monkeypatch.context() as patch:
-        patch.setattr(frames._FramesSink, "write", broken)
+        patch.setattr(frames_write._FramesSink, "write", broken)
         assert keyframes(clip, "-o", tmp_path / "out", *words) == 1
     assert keyframes(clip, "-o", tmp_path / "out", *words) == 0
     assert (np.stack(pictures(tmp_path / "out" / "clip")) == np.stack(carried)).all()

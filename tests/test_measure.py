@@ -187,11 +187,11 @@ def test_one_result_that_cannot_be_measured_costs_the_others_nothing(tmp_path, f
         assert any(line.startswith(f"error: {name}") and reason in line for line in lines), said
 
 
-def test_a_film_torn_in_the_middle_costs_itself(tmp_path, films, capsys):
+def test_a_frame_that_cannot_be_read_is_told(tmp_path, films, capsys):
     folder(tmp_path / "torn", films[1])
     (tmp_path / "torn" / "f_0003.png").write_bytes(b"torn")
     found, said = measured(capsys, "source", "torn", "alone", code=1)
-    assert list(found) == ["source", "alone"] and "f_0003.png" in said
+    assert list(found) == ["source", "torn", "alone"] and "f_0003.png" in said
 
 
 def test_sources_that_cannot_be_measured(tmp_path, films, capsys):

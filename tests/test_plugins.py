@@ -301,7 +301,8 @@ BUNDLED = Path(stylepipe.__file__).parents[1] / "plugins"
 PUBLIC = {
     "stylepipe",
     *("stylepipe.stylizers", "stylepipe.restyling", "stylepipe.encoders"),
-    *("stylepipe.mask_files", "stylepipe.region_maps", "stylepipe.temporal"),
+    *("stylepipe.mask_files", "stylepipe.region_maps", "stylepipe.companion"),
+    "stylepipe.temporal",
     *("stylepipe.nst", "stylepipe.weights", "stylepipe.testing"),
 }
 

@@ -440,4 +440,4 @@ def test_the_mathematics_know_no_job_component_or_file():
         re.MULTILINE,
     )
     own = {name for name in found if name.startswith("stylepipe.temporal.")}
-    assert set(found) - own == {"stylepipe.types"}
+    assert set(found) - own == {"stylepipe.types", "stylepipe.tensors"}

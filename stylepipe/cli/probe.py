@@ -126,7 +126,7 @@ def _facts(path: Path, settings: Settings, output: Path | None) -> dict[str, Any
 def _result(path: Path, info: Info, settings: Settings, output: Path | None) -> dict[str, Any]:
     """What a run would make of a film, or why it could not."""
     # Without a name only the suffix counts, as in a folder that is not there yet.
-    place = output or path.absolute().with_name(f"{path.name}.painted")
+    place = output or path.absolute().with_name("stylepipe.painted")
     found = find_items([path], place, settings)
     item, notes = found.items[0], list[str]()
     result: dict[str, Any] = {"format": item.pattern}

@@ -55,14 +55,16 @@ def find_motion(frame: Frame, previous: Frame, flow: FlowBetween, max_side: int)
     return Motion(settle(there), _decided(trust))
 
 
-def trusted_flow(now: Frame, before: Frame, flow: FlowBetween) -> tuple[np.ndarray, np.ndarray]:
+def trusted_flow(
+    now: Frame, before: Frame, flow: FlowBetween, grain: float = _GRAIN
+) -> tuple[np.ndarray, np.ndarray]:
     """The flow HxWx2 from a frame of uint8 back to the one before it, and trust in it.
 
     The trust is HxW float32 in [0, 1]: how far the way back misses its start, and how far the
-    colors differ, takes from it.
+    colors differ, averaged over ``grain`` pixels, takes from it.
     """
     there, back = flow(now, before), flow(before, now)
-    change = _squared(now.pixels, warp(before.pixels, there))
+    change = _squared(now.pixels, warp(before.pixels, there), grain)
     trust = np.maximum(0, 1 - inconsistency(there, back)) * np.exp(-CONSTANCY * change)
     trust[outside(there)] = 0
     return there, trust
@@ -83,9 +85,11 @@ def follow(motion: Motion, result: Frame, device: torch.device) -> Guide:
     )
 
 
-def _squared(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """HxW: squared distance of two uint8 pictures, RGB in [0, 1]."""
-    difference = cv2.GaussianBlur((a.astype(np.float32) - b) / 255, (0, 0), _GRAIN)
+def _squared(a: np.ndarray, b: np.ndarray, grain: float) -> np.ndarray:
+    """HxW: squared distance of two uint8 pictures, RGB in [0, 1], averaged over so many pixels."""
+    difference = (a.astype(np.float32) - b) / 255
+    if grain:
+        difference = cv2.GaussianBlur(difference, (0, 0), grain)
     return cast(np.ndarray, sum(np.square(difference[..., channel]) for channel in range(3)))
 
 

@@ -59,7 +59,7 @@ class Steadier:
         """The planes KxHxW, float32 in [0, 1], of the next frame, averaged."""
         now = Frame(shrink(frame.pixels, _SIDE))
         if self._before is not None:
-            flow, trust = trusted_flow(now, self._before, self._flow)
+            flow, trust = trusted_flow(now, self._before, self._flow, grain=0)
             step = Motion(settle(flow), trust)
             moved = [past.before(step) for past in self._past]
             self._past.clear()
