@@ -16,6 +16,7 @@ from stylepipe.cli.run import parse_sets
 from stylepipe.components import Reader
 from stylepipe.errors import ItemError, NoInputError
 from stylepipe.inputs import probe, readers_for
+from stylepipe.places import is_folder
 from stylepipe.presets import draft
 from stylepipe.session import Opener
 from stylepipe.stdio import printable, tell
@@ -76,12 +77,12 @@ def _say(line: str) -> None:
 
 
 def _facts(path: Path, readers: Sequence[Reader]) -> dict[str, Any]:
-    if path.is_dir() and not readers_for(path, readers):
+    if is_folder(path) and not readers_for(path, readers):
         raise NoInputError(
             "is a folder; name the files in it, or pass --set input.frame_rate=25 if it holds the "
             "numbered frames of a film"
         )
-    if not path.exists():
+    if not os.path.exists(path):  # noqa: PTH110 (raises nothing)
         raise NoInputError("no such file")
     reader, info = probe(path, readers)
     return {"path": str(path), "reader": reader.name, **_plain(info)}
