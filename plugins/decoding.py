@@ -16,6 +16,7 @@ from stylepipe import (
     option,
     read_training_picture,
     run_training,
+    user_path,
 )
 from stylepipe.nst.names import VggName
 from stylepipe.restyling import BUNDLED_FOR
@@ -133,7 +134,7 @@ class DecoderTraining(Training):
             torch.manual_seed(seed)
             return {layer: mirror(encoder, layer, options.widen) for layer in layers}
         bundled = DECODERS / f"{self.name}.safetensors"
-        path = bundled if options.init == "bundled" else Path(options.init).expanduser()
+        path = bundled if options.init == "bundled" else user_path(options.init)
         file = load_decoders(path)
         file.check(encoder, path)
         missing = [layer for layer in layers if layer not in file.decoders]

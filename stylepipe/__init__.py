@@ -46,6 +46,7 @@ from stylepipe.hookspecs import hookimpl
 from stylepipe.job import Job, Settings
 from stylepipe.memory import is_out_of_memory
 from stylepipe.options import Options, option
+from stylepipe.paths import user_path
 from stylepipe.pictures import PICTURE_SUFFIXES, open_picture, read_cutout, read_picture
 from stylepipe.report import Report
 from stylepipe.styles import parse_style
@@ -131,6 +132,7 @@ __all__ = [
     "run_training",
     "stamp",
     "suggest",
+    "user_path",
 ]
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from stylepipe.discovery import is_path
 from stylepipe.errors import SetupError, UsageError, suggest
+from stylepipe.paths import user_path
 from stylepipe.plugins import Plugins
 
 _TEST = """\
@@ -44,9 +45,9 @@ def check_plugin(plugin: str, samples: Sequence[Path] = (), sets: Sequence[str] 
     if importlib.util.find_spec("pytest") is None:
         raise SetupError("checking a plugin needs pytest: python -m pip install pytest")
     if is_path(plugin):
-        if not Path(plugin).expanduser().exists():
+        if not user_path(plugin).exists():
             raise UsageError(f"no plugin file or folder {plugin!r}")
-        plugin = str(Path(plugin).expanduser().resolve())
+        plugin = str(user_path(plugin).resolve())
     plugins = Plugins([plugin])
     record = plugins.record(plugin)
     if record.error and not (is_path(plugin) or _is_module(plugin.partition(".")[0])):

@@ -19,6 +19,7 @@ from stylepipe.checks import checked_tensor, named
 from stylepipe.damage import Damaged, refuse
 from stylepipe.errors import ItemError, UsageError, suggest
 from stylepipe.options import Options, option
+from stylepipe.paths import user_path
 from stylepipe.types import MAX_PIXELS, Batch, Fate, Frame, Guide, Info, Item, Kind, Painted
 
 if TYPE_CHECKING:
@@ -219,6 +220,8 @@ class Masker(Component):
     warmup: ClassVar[int] = 0
     """How many frames before a frame its mask depends on, for a masker that keeps a state. Where a
     film is resumed, the engine shows it that many frames first. Frames then come one by one."""
+    if_nothing: str = "so the mask is empty"
+    """What follows where it finds nothing, to say so; the engine knows what the mask is for."""
     regions: Sequence[str] | None = None
     """Names of the regions, one a plane of :meth:`mask`: of letters, digits, ``-``, ``_``, ``#``.
     None: there is one plane, where to paint. Empty: :meth:`regions_of` names them for each item."""
@@ -387,8 +390,8 @@ class StyleRef:
 
     @property
     def path(self) -> Path:
-        """The name as a path."""
-        return Path(os.path.expanduser(self.name))  # noqa: PTH111
+        """The name as a path. Raises UsageError if it is too long for one."""
+        return user_path(self.name)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from importlib.metadata import Distribution, EntryPoint
 from pathlib import Path
 from types import ModuleType
 
+from stylepipe.paths import user_path
+
 GROUP = "stylepipe"
 VARIABLE = "STYLEPIPE_PLUGINS"
 
@@ -39,7 +41,7 @@ def from_environment(environ: Mapping[str, str]) -> tuple[list[str], set[str]]:
 
 def without_repeats(specs: Iterable[str]) -> list[str]:
     """The plugins that the user gave, each once, however its path is written."""
-    paths = {Path(s).expanduser().resolve() if is_path(s) else s: s for s in reversed([*specs])}
+    paths = {user_path(s).resolve() if is_path(s) else s: s for s in reversed([*specs])}
     return [*reversed(paths.values())]
 
 
@@ -47,7 +49,7 @@ def plugin_name(spec: str) -> str:
     """The name of a plugin that the user gave: of its file, its entry point or its module."""
     if not is_path(spec):
         return spec
-    path = Path(spec).expanduser()
+    path = user_path(spec)
     points = _points(path)
     return next(iter(points)) if len(points) == 1 else path.resolve().stem
 
@@ -56,7 +58,7 @@ def is_path(spec: str) -> bool:
     """Whether a plugin is given as a file or folder rather than as a module."""
     if spec.endswith(".py") or "/" in spec or "\\" in spec:
         return True
-    return not spec.replace(".", "").isidentifier() and Path(spec).is_dir()
+    return not spec.replace(".", "").isidentifier() and user_path(spec).is_dir()
 
 
 def load(spec: str) -> ModuleType:
@@ -66,7 +68,7 @@ def load(spec: str) -> ModuleType:
     """
     if not is_path(spec):
         return importlib.import_module(spec)
-    path = Path(spec).expanduser()
+    path = user_path(spec)
     if path.is_dir():
         return _load_folder(path.resolve())
     if not path.is_file():

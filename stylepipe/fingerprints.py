@@ -20,6 +20,7 @@ from stylepipe.components import Component, is_bundled
 from stylepipe.job import Settings
 from stylepipe.masking import parts_of
 from stylepipe.options import Options
+from stylepipe.paths import expanded
 from stylepipe.patterns import TIMES, files_of
 from stylepipe.styles import parse_styles
 from stylepipe.types import Item
@@ -89,10 +90,10 @@ def _described(value: Any, stamps: Mapping[Path, str]) -> Any:
     if isinstance(value, Path):  # one that no result depends on is a place to write to
         return stamps.get(value, value.name)
     if isinstance(value, str):
-        if (path := Path(value).expanduser()) in stamps:
+        if (path := expanded(value)) in stamps:
             return stamps[path]
         file, mark, part = value.rpartition("#")  # one part of a file: mine.safetensors#wave
-        if mark and (path := Path(file).expanduser()) in stamps:
+        if mark and (path := expanded(file)) in stamps:
             return f"{stamps[path]}#{part}"
     return value
 

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import ReferenceType, ref
 
 from stylepipe.components import Context, Masker
 from stylepipe.errors import UsageError, suggest
@@ -35,6 +36,11 @@ class Term:
     masker: str
     argument: str | None = None
     inverted: bool = False
+
+    @property
+    def what(self) -> tuple[str, str | None]:
+        """The masker and its argument, inverted or not."""
+        return self.masker, self.argument
 
 
 Make = Callable[[Term], Masker]
@@ -182,6 +188,38 @@ class Joined(Masker):
         self._opened.close()
 
 
+class Shared(Joined):
+    """A masker that several expressions name: opened once, and asked once a batch."""
+
+    def __init__(self, masker: Masker) -> None:
+        super().__init__(masker.name, [masker])
+        self.masker, self.regions = masker, masker.regions
+        self.plugin = masker.plugin  # type: ignore[misc]
+        self._users = 0
+        self._asked: tuple[ReferenceType[Batch], torch.Tensor] | None = None
+        """The last batch, and the answer."""
+
+    def open(self, context: Context) -> None:
+        self._users += 1
+        if self._users == 1:
+            super().open(context)
+
+    def close(self) -> None:
+        self._users -= 1
+        if not self._users:
+            super().close()
+
+    def mask(self, batch: Batch, frames: Sequence[Frame]) -> torch.Tensor:
+        if self._asked is None or self._asked[0]() is not batch:
+            self._asked = None
+            found = self.masker.mask(batch, frames)
+            self._asked = ref(batch, self._forget), found
+        return self._asked[1]
+
+    def _forget(self, batch: ReferenceType[Batch]) -> None:
+        self._asked = None
+
+
 class Union(Joined):
     """Several masks as one: the largest of their values, some of them inverted first."""
 
@@ -202,6 +240,15 @@ class Union(Joined):
         return union
 
 
+def say_what_follows(masker: Masker | None, empty: str, full: str) -> None:
+    """What a masker that is all of an expression says where it finds nothing, which leaves that
+    empty or, inverted, full."""
+    parts = masker.parts if isinstance(masker, Union) else [masker] if masker else []
+    if len(parts) == 1 and not isinstance(parts[0], Shared):  # that one serves several purposes
+        inverted = isinstance(masker, Union) and masker.terms[0].inverted
+        parts[0].if_nothing = full if inverted else empty
+
+
 class Everywhere(Masker):
     """Paints the whole picture."""
 
@@ -218,6 +265,8 @@ def parts_of(masker: Masker | None) -> list[tuple[Masker, Term]]:
     """The maskers that a masker asks, each with its term."""
     if masker is None:
         return []
+    parts, terms = [masker], [Term(masker.name)]
     if isinstance(masker, Union):
-        return list(zip(masker.parts, masker.terms, strict=True))
-    return [(masker, Term(masker.name))]
+        parts, terms = [*masker.parts], [*masker.terms]
+    plain = [part.masker if isinstance(part, Shared) else part for part in parts]
+    return list(zip(plain, terms, strict=True))

@@ -21,6 +21,8 @@ TABLE = "region"
 """The table of presets that holds a table for each region."""
 REST = "rest"
 """The region of all that is in no other."""
+NO_REGIONS = "none"
+"""In the table, it drops the regions of weaker layers."""
 
 
 @dataclass(frozen=True)

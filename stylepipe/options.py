@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, TypeVar, dataclass_transform
 
 from stylepipe.errors import UsageError, suggest
+from stylepipe.paths import user_path
 from stylepipe.texts import shown
 
 D = TypeVar("D")
@@ -285,7 +286,7 @@ def _to_str(value: Any) -> str:
 
 
 def _to_path(value: Any) -> Path:
-    return Path(os.path.expanduser(_to_str(value)))  # noqa: PTH111
+    return user_path(_to_str(value))
 
 
 _CONVERT: dict[type, Any] = {

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from stylepipe.errors import ItemError, UsageError
+from stylepipe.paths import user_path
 from stylepipe.patterns import Pattern, files_of, no_match
 from stylepipe.types import Item
 
@@ -20,8 +21,9 @@ def check_output(output: Path) -> None:
         raise UsageError(
             "results cannot be written to standard output; name a file or a folder with --output"
         )
-    if (address := _address(output)) and not output.parent.exists():
+    if (address := _address(output)) and not os.path.exists(output.parent):  # noqa: PTH110
         raise UsageError(f"results cannot be written to {address}; name a file or a folder")
+    user_path(output)  # whose name may be too long for any disk
 
 
 def place_of(output: Path) -> Path:

@@ -25,7 +25,8 @@ is taken from the current folder.
 from __future__ import annotations
 
 import importlib.resources
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -45,9 +46,20 @@ from stylepipe.job import (
     Settings,
     option_keys,
 )
-from stylepipe.masking import Protection, Term, amount_of, beside, masker_of, terms_of, union_of
-from stylepipe.named_regions import REST, TABLE, Region, keys_of
+from stylepipe.masking import (
+    Protection,
+    Shared,
+    Term,
+    amount_of,
+    beside,
+    masker_of,
+    say_what_follows,
+    terms_of,
+    union_of,
+)
+from stylepipe.named_regions import NO_REGIONS, REST, TABLE, Region, keys_of
 from stylepipe.options import Options, OptionSpec, convert
+from stylepipe.paths import user_path
 from stylepipe.plugins import TRACE, Plugins
 from stylepipe.texts import read_toml, shown
 
@@ -114,12 +126,12 @@ def is_path(preset: str | Path) -> bool:
 def find(plugins: Plugins, preset: str | Path, seen: Sequence[Path] = ()) -> Path:
     """The file of a preset, none of ``seen``. Raises UsageError that lists the known names."""
     if is_path(preset):
-        path = Path(preset).expanduser()
+        path = user_path(preset)
         if not path.is_file():
             raise UsageError(f"no preset file {str(path)!r}")
         candidates = [path]
     else:
-        places = [folder / f"{preset}.toml" for _, folder in folders(plugins)]
+        places = [user_path(folder / f"{preset}.toml") for _, folder in folders(plugins)]
         candidates = [path for path in places if path.is_file()]
         if not candidates:
             known = sorted(available(plugins))
@@ -226,6 +238,10 @@ def chain(plugins: Plugins, preset: str | Path) -> list[Preset]:
 # -- merging ----------------------------------------------------------------------------------
 
 
+_Make = Callable[[Term, Value], Masker]
+"""Makes the masker of a term; the value is the expression that it stands in."""
+
+
 @dataclass(frozen=True)
 class _RegionDraft:
     """A region, its values not yet validated."""
@@ -281,8 +297,17 @@ class Draft:
         output = _options(OutputOptions, for_engine["output"], "output")
         mask = _options(MaskOptions, for_engine["mask"], "mask")
         self._check_arguments(given["mask"])
-        masker, protection = self._masker(given["mask"]), self._protection(given["mask"])
-        regions = tuple(self._region(region, given["mask"]) for region in self.regions)
+        make = self._makes(given["mask"])
+        masker, protection = self._masker(make), self._protection(make)
+        regions = tuple(self._region(region, make) for region in self.regions)
+        painted = ["so nothing of it is painted", "so all of it is painted"]
+        say_what_follows(masker, *(reversed(painted) if mask.invert else painted))
+        if protection:
+            whole = "so nothing of it is protected", "so all of it is protected"
+            say_what_follows(protection.masker, *whole)
+        for region in regions:
+            part = f"so region {region.name!r} is"
+            say_what_follows(region.masker, f"{part} empty", f"{part} all of it")
         if not (masker or regions) and (idle := sorted(mask.shaping())):
             raise UsageError(_no_masker(idle[0], for_engine["mask"][idle[0]]))
         made: dict[str, list[Any]] = {}
@@ -314,29 +339,27 @@ class Draft:
             },
         )
 
-    def _masker(self, given: Mapping[str, Value]) -> Masker | None:
+    def _masker(self, make: _Make) -> Masker | None:
         terms = self.terms["use"]
         if not terms:
             return None
         use = self.uses["mask"]
-        return masker_of(terms, use.value, lambda term: self._made(term, given, use))
+        return masker_of(terms, use.value, lambda term: make(term, use))
 
-    def _protection(self, given: Mapping[str, Value]) -> Protection | None:
+    def _protection(self, make: _Make) -> Protection | None:
         terms = self.terms["protect"]
         if not terms:
             return None
         protect = self.values["mask"]["protect"]
         text, amount = amount_of(protect.value)
-        made = union_of(terms, text, lambda term: self._made(term, given, protect))
+        made = union_of(terms, text, lambda term: make(term, protect))
         return Protection(made, amount)
 
-    def _region(self, region: _RegionDraft, given: Mapping[str, Value]) -> Region:
+    def _region(self, region: _RegionDraft, make: _Make) -> Region:
         terms, masker = self.terms[f"{TABLE}.{region.name}"], None
         stylizer: Any = None
         if terms:
-            masker = union_of(
-                terms, region.expression, lambda term: self._made(term, given, region.origin)
-            )
+            masker = union_of(terms, region.expression, lambda term: make(term, region.origin))
         strength = 1.0
         if region.stylizer is not None:
             options = self._region_options(region, region.stylizer)
@@ -360,6 +383,20 @@ class Draft:
                 f"{region.name}=keep"
             )
         return options
+
+    def _makes(self, given: Mapping[str, Value]) -> _Make:
+        """Makes the maskers of the expressions: of one that is named more than once, only one."""
+        named = Counter(term.what for terms in self.terms.values() for term in terms)
+        shared: dict[tuple[str, str | None], Shared] = {}
+
+        def make(term: Term, origin: Value) -> Masker:
+            if named[term.what] == 1:
+                return self._made(term, given, origin)
+            if term.what not in shared:
+                shared[term.what] = Shared(self._made(term, given, origin))
+            return shared[term.what]
+
+        return make
 
     def _made(self, term: Term, given: Mapping[str, Value], named: Value) -> Masker:
         """The masker of a term; ``named`` is the expression."""
@@ -551,8 +588,8 @@ def _chosen(plugins: Plugins, preset: str, layers: dict[str, dict[str, Value]]) 
             if regions and terms["use"] and chosen:
                 raise UsageError(
                     f"regions were named ({regions[0].origin.where}), and a mask or map of regions "
-                    f"was ({chosen.where}): leave out one of --region and --mask or --regions; "
-                    "--mask none overrides a preset"
+                    f"was ({chosen.where}), of which neither wins: --region none drops the "
+                    "regions, and --mask none the mask"
                 )
             terms |= _region_terms(plugins, regions)
             components[table] = _named_maskers(plugins, terms)
@@ -703,8 +740,12 @@ def _overlay(
 
 def _overlaid_regions(below: dict[str, Value], above: dict[str, Value]) -> dict[str, Value]:
     """The regions of both layers, those of the stronger one first. What it says of a region that
-    both have replaces the keys that it names; ``keep``, or another stylizer, all of them."""
+    both have replaces the keys that it names; ``keep``, or another stylizer, all of them.
+    NO_REGIONS drops those of the weaker one."""
     found = dict(above)
+    if NO_REGIONS in found and found[NO_REGIONS].value is True:
+        del found[NO_REGIONS]
+        return found
     for name, value in below.items():
         if name not in above:
             found[name] = value

@@ -64,8 +64,15 @@ def region_planes(
 def _read(file: Path, max_pixels: int) -> NDArray[np.uint32]:
     """The colors of a map as numbers 0xRRGGBB, H W; what is transparent lies on white."""
     with opened(file, max_pixels, WHAT) as picture:
-        red, green, blue = np.moveaxis(rgb_of(picture).astype(np.uint32), 2, 0)
-    labels: NDArray[np.uint32] = red << 16 | green << 8 | blue
+        return packed(rgb_of(picture))
+
+
+def packed(pixels: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """The colors of pixels ... 3 as numbers 0xRRGGBB."""
+    labels: NDArray[np.uint32] = pixels[..., 0].astype(np.uint32)
+    for channel in (1, 2):
+        labels <<= 8
+        labels |= pixels[..., channel]
     return labels
 
 

@@ -19,6 +19,7 @@ from stylepipe.errors import ItemError, SetupError, UsageError
 from stylepipe.nst.names import Border, ColorMatch, EncoderName, Pooling
 from stylepipe.nst.recipe import StyleUse
 from stylepipe.options import option
+from stylepipe.paths import user_path
 from stylepipe.pictures import read_picture
 from stylepipe.styles import parse_style
 from stylepipe.types import Batch, Guide, Item
@@ -80,7 +81,7 @@ class PaintingOptions(StylizerOptions):
     def inputs(self) -> list[Path]:
         """The files that the job reads besides its photos."""
         files = [self.encoder_weights] if self.encoder_weights else []
-        return [*files, *self.style_regions, *(Path(p).expanduser() for p in self.paintings())]
+        return [*files, *self.style_regions, *map(user_path, self.paintings())]
 
 
 class PaintingStylizer(Stylizer):

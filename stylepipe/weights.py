@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from stylepipe.errors import SetupError, UsageError, suggest
+from stylepipe.paths import expanded
 
 _CHUNK = 1 << 20
 
@@ -114,14 +115,14 @@ def cache_folder() -> Path:
     """``$STYLEPIPE_CACHE``, or ``stylepipe`` in the folder that the platform has for caches."""
     own = os.environ.get("STYLEPIPE_CACHE")
     if own:
-        return Path(own).expanduser()
+        return expanded(own)
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA", "~/AppData/Local")
     elif sys.platform == "darwin":
         base = "~/Library/Caches"
     else:
         base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "stylepipe"
+    return expanded(base) / "stylepipe"
 
 
 def fetch(weights: Weights) -> Path:

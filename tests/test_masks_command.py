@@ -168,7 +168,7 @@ def test_the_sheet_shows_the_mask_over_the_photo_and_is_no_mask(stylepipe, make_
 def test_an_empty_mask_is_black_and_not_the_photo(stylepipe, photos):
     nothing = ("--mask", "luminance", "--mask-lightness", "0.998-0.999", "--mask-softness", "0")
     code, _, err = stylepipe("masks", photos / "a.jpg", "-o", "mask.png", *nothing)
-    assert code == 0 and "the mask is empty" in err
+    assert code == 0 and "lightness, so nothing of it is painted" in err
     assert pixels("mask.png").max() == 0
 
 
@@ -277,3 +277,12 @@ def test_named_regions_become_a_map_whatever_their_strength(stylepipe, photos):
     assert map_[:, 48:].max() == 0
     assert "1 skipped" in made("0,0,50%,100%")[0]
     assert "not made from this source by these settings" in made("0,0,25%,100%", 2)[0]
+
+
+def test_masks_that_were_inverted_say_how_to_give_them_back(stylepipe, photos):
+    box = ("--mask", "box:0,0,50%,100%")
+    code, _, err = stylepipe("masks", photos, "-o", "turned", *box, "--mask-invert")
+    assert (
+        code == 0 and "--mask turned gives them back, without --mask-invert: it is in them" in err
+    )
+    assert "gives them back" not in stylepipe("masks", photos, "-o", "plain", *box)[2]

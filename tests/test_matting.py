@@ -148,7 +148,7 @@ def test_a_batch_is_its_photos_one_by_one() -> None:
 
 def test_chunks_do_not_change_it(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = applied(COLORS)
-    monkeypatch.setitem(matting.CHUNK, "cpu", 1)
+    monkeypatch.setattr(matting, "CPU_CHUNK", 1)
     torch.testing.assert_close(applied(COLORS), whole)
 
 
@@ -382,3 +382,35 @@ def test_alpha_of_trimaps_that_say_little_or_all() -> None:
         photo, trimap.index_fill(3, torch.tensor([0]), value), tolerance=1e-6
     )
     assert float(make(0.0).max()) < 1e-3 and float(make(1.0).min()) > 0.999
+
+
+# -- devices without float64 -----------------------------------------------------------------------
+
+
+class OnMps(torch.Tensor):
+    """Says that it is on MPS, which has no float64."""
+
+    @property
+    def device(self) -> torch.device:  # type: ignore[override]
+        return torch.device("mps")
+
+    def double(self) -> torch.Tensor:
+        raise TypeError("MPS has no float64")
+
+    def cpu(self) -> torch.Tensor:
+        return self.as_subclass(torch.Tensor)
+
+    def to(self, *args: object, **more: object) -> torch.Tensor:
+        return self.cpu() if args == (torch.device("cpu"),) else super().to(*args, **more)
+
+
+def test_a_device_without_float64_gets_the_same() -> None:
+    photo, picture = random(1, 3, 12, 9, seed=3), random(1, 3, 12, 9, seed=4)
+    there = MattingLaplacian(photo.as_subclass(OnMps)) @ picture.as_subclass(OnMps)
+    assert isinstance(there, OnMps)
+    torch.testing.assert_close(there.cpu(), MattingLaplacian(photo) @ picture)
+    trimap = torch.full((1, 1, 12, 9), 0.5)
+    trimap[..., 0], trimap[..., -1] = 0, 1
+    found = closed_form_alpha(photo.as_subclass(OnMps), trimap.as_subclass(OnMps))
+    assert isinstance(found, OnMps)
+    torch.testing.assert_close(found.cpu(), closed_form_alpha(photo, trimap))

@@ -63,9 +63,9 @@ def paint(regions, source=None, preset="default", **tables):
         (["left=keep"], "all regions are kept, so nothing would be painted"),
         (["left=drak"], "no style 'drak' (did you mean 'dark'?)"),
         (["left=dark@sky"], "the styles of regions are for them alone: leave out @sky"),
-        (["left=dark", "--mask", "right"], "leave out one of --region and --mask or --regions"),
-        (["left=dark", "--regions", "map.png"], "leave out one of --region and --mask or --region"),
-        (["left=dark", "--set", "mask.use=right"], "--mask none overrides a preset"),
+        (["left=dark", "--mask", "right"], "neither wins: --region none drops the regions"),
+        (["left=dark", "--regions", "map.png"], "neither wins: --region none drops the regions"),
+        (["left=dark", "--set", "mask.use=right"], "and --mask none the mask"),
         (["left=dark", "--style", "light"], "--style paints no region, as each has its own style"),
         (["left=dark", "--mask-invert"], "--mask-invert inverts a mask, and there are regions"),
         (["left=dark", "--mask-missing", "paint"], "--mask-missing paint does not say in which"),
@@ -73,7 +73,7 @@ def paint(regions, source=None, preset="default", **tables):
         (["~nobodyhere/x=dark"], "'~nobodyhere/x' is neither a file or folder that exists nor"),
         (["x" * 300 + "=dark"], "is neither a file or folder that exists nor a masker"),
         (["left=~nobodyhere/x:0.5"], "no style '~nobodyhere/x'"),
-        (["left=" + "x" * 300 + ":0.5"], "no style 'xxx"),
+        (["left=" + "x" * 300 + ":0.5"], "xxx' is too long for the name of a file"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused_in_a_sentence(capsys, flags, words):

@@ -29,6 +29,7 @@ from stylepipe import (
     option,
     parse_style,
     suggest,
+    user_path,
 )
 
 from .bundled import (
@@ -215,8 +216,8 @@ def _split(text: str) -> tuple[Path, str | None]:
     """The file of ``FILE.safetensors#NAME``, and the style's name in it (None: its only one)."""
     file, _, name = text.rpartition("#")
     if file.lower().endswith(".safetensors"):
-        return Path(file).expanduser(), name
-    return Path(text).expanduser(), None
+        return user_path(file), name
+    return user_path(text), None
 
 
 def _family(path: Path) -> str:

@@ -18,6 +18,7 @@ from stylepipe import (
     read_training_picture,
     run_training,
     suggest,
+    user_path,
 )
 from stylepipe.nst.names import VggName
 from stylepipe.nst.training.options import StyleOptions
@@ -173,7 +174,7 @@ def _network(options: FastTrainingOptions, count: int, seed: int) -> tuple[Style
         torch.manual_seed(seed)
         net = StyleNetwork(SPECS[options.quality], count)
         return net, tensors_digest(net.state_dict())[:16]
-    path = _start(options.quality) if options.init == "bundled" else Path(options.init).expanduser()
+    path = _start(options.quality) if options.init == "bundled" else user_path(options.init)
     net, _, metadata = load_styles(path)
     if options.init == "bundled":
         net = net.select([0] * count)

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from stylepipe import Item, UsageError, option
+from stylepipe import Item, UsageError, option, user_path
 from stylepipe.nst.names import GramScale, Optimizer, Pooling, Schedule, Start, StyleDistance
 from stylepipe.nst.recipe import TUNABLE, LoopOptions, Recipe
 from stylepipe.nst.terms import ContentTerm, StyleTerm, Term, losses
@@ -110,7 +110,7 @@ class GatysBase(PaintingOptions):
             self.weights[term.name] for kind in (ContentTerm, StyleTerm) for term in losses(kind)
         ):
             raise UsageError("all weights are zero: there is nothing to paint towards")
-        if self.init not in STARTS and not Path(self.init).expanduser().is_file():
+        if self.init not in STARTS and not user_path(self.init).is_file():
             raise UsageError(
                 f"no start {self.init!r}: neither {', '.join(STARTS)} nor a picture file"
             )
@@ -175,7 +175,7 @@ class GatysBase(PaintingOptions):
     @property
     def start(self) -> Path | None:
         """The picture file to start from, if it is one."""
-        return None if self.init in STARTS else Path(self.init).expanduser()
+        return None if self.init in STARTS else user_path(self.init)
 
     def inputs(self) -> list[Path]:
         return [*super().inputs(), *([self.start] if self.start else [])]
@@ -237,7 +237,7 @@ def _with(terms: tuple[type[Term], ...]) -> type[GatysBase]:
 
 
 def _real(path: Path | str) -> Path:
-    return Path(os.path.realpath(Path(path).expanduser()))
+    return Path(os.path.realpath(user_path(path)))
 
 
 def shares(texts: Sequence[str], default: Mapping[str, float]) -> dict[str, float]:

@@ -85,7 +85,7 @@ class ClassesMasker(PlaneMasker):
     def __init__(self, options: ClassesOptions) -> None:
         super().__init__(options)
         joined = " or ".join(options.chosen())
-        self.nothing = f"no {joined} was found in it, so the mask is empty"
+        self.nothing = f"no {joined} was found in it"
         self._model: Any = None
 
     def files(self) -> Iterable[Path]:

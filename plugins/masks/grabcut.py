@@ -37,7 +37,7 @@ class GrabCutMasker(PlaneMasker):
 
     name = "grabcut"
     argument: ClassVar[str] = "box"
-    nothing = "grabcut found no subject in the box, so the mask is empty"
+    nothing = "grabcut found no subject in the box"
     Options: ClassVar[type[Options]] = GrabCutOptions
 
     def check_item(self, item: Item, info: Info) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from stylepipe import (
     Context,
@@ -32,6 +32,8 @@ NO_CLASS = "none"
 _WHAT = "label map"
 _NEAR = 48
 """How far, in 8-bit steps of red, green and blue together, JPEG moves the color of an area."""
+_AT_ONCE = 1 << 20
+"""Pixels of a map that are looked at at once."""
 _CORE = 9
 """Side of the square, in pixels, that an area must hold somewhere: soft edges are thinner."""
 
@@ -66,7 +68,7 @@ class LabelsMasker(PlaneMasker):
     name = "labels"
     argument: ClassVar[str] = "maps"
     by_file = True
-    nothing = "none of the classes is in its label map, so the mask is empty"
+    nothing = "none of the classes is in its label map"
     Options: ClassVar[type[Options]] = LabelsOptions
 
     def __init__(self, options: Any) -> None:
@@ -135,10 +137,13 @@ class LabelsMasker(PlaneMasker):
         indices, names = self._indices(file), list(self._legend)
         groups: list[list[str]] = [[name] for name in self.regions or ()]
         groups = groups or [self.options.chosen()]
-        found = (np.isin(indices, [names.index(n) for n in group]) for group in groups)
-        return np.stack([fitted(plane.astype(np.float32), size, file, _WHAT) for plane in found])
+        planes = np.empty((len(groups), *size), np.float32)
+        for plane, group in zip(planes, groups, strict=True):
+            wanted = np.isin(range(len(names)), [names.index(n) for n in group])
+            plane[:] = fitted(wanted.astype(np.float32)[indices], size, file, _WHAT)
+        return planes
 
-    def _read(self, file: Path) -> NDArray[np.intp]:
+    def _read(self, file: Path) -> NDArray[np.unsignedinteger[Any]]:
         from stylepipe.region_maps import rgb_of
 
         with opened(file, self._max_pixels, _WHAT) as picture:
@@ -147,41 +152,98 @@ class LabelsMasker(PlaneMasker):
 
 def label_indices(
     pixels: NDArray[np.uint8], legend: Mapping[str, int], file: Path
-) -> NDArray[np.intp]:
+) -> NDArray[np.unsignedinteger[Any]]:
     """For each pixel, H W, which color of the legend it has, from a map H W 3.
 
     Colors that JPEG moved a little are taken for the nearest one. What is unlike all of them, as
     soft edges are, belongs to the area beside it: halfway between two colors may lie a third.
     Raises ItemError for areas of a color that the legend does not have.
     """
+    import numpy as np
+
+    kind = np.min_scalar_type(len(legend))
+    unsure = kind.type(len(legend))
+    """What stands where no color of the legend does."""
+    found = np.empty(pixels.shape[:2], kind)
+    rows = max(1, _AT_ONCE // pixels.shape[1])
+    for top in range(0, len(pixels), rows):
+        strip = slice(top, top + rows)
+        found[strip] = _nearest(pixels[strip], legend, unsure)
+    if not (found == unsure).any():
+        return found
+    _refuse_areas(found == unsure, pixels, legend, file)
+    settled = np.empty_like(found)
+    for top in range(0, len(pixels), rows):
+        # What is unsure is thin, so what settles it lies near.
+        first, stop = max(0, top - _CORE), top + rows
+        settled[top:stop] = _filled(found[first : stop + _CORE], unsure)[top - first :][:rows]
+    return settled
+
+
+def _channels(legend: Mapping[str, int]) -> NDArray[np.int64]:
+    """The colors of a legend, K 3."""
+    import numpy as np
+
+    return np.array([[c >> 16, c >> 8 & 255, c & 255] for c in legend.values()], np.int64)
+
+
+def _nearest(
+    pixels: NDArray[np.uint8], legend: Mapping[str, int], unsure: np.unsignedinteger[Any]
+) -> NDArray[np.unsignedinteger[Any]]:
+    """The number of the color in the legend nearest to each pixel of H W 3; ``unsure`` where none
+    is near."""
+    import numpy as np
+
+    from stylepipe.region_maps import packed
+
+    # Each color once: a large map has many pixels, but few colors.
+    colors, place = np.unique(packed(pixels), return_inverse=True)
+    own = np.stack([colors >> 16, colors >> 8 & 255, colors & 255], axis=1).astype(np.int64)
+    far = ((own[:, None] - _channels(legend)) ** 2).sum(axis=2)
+    numbers = far.argmin(axis=1).astype(unsure.dtype)
+    numbers[far.min(axis=1) > _NEAR**2] = unsure
+    nearest: NDArray[np.unsignedinteger[Any]] = numbers[place].reshape(pixels.shape[:2])
+    return nearest
+
+
+def _refuse_areas(
+    unsure: NDArray[np.bool_], pixels: NDArray[np.uint8], legend: Mapping[str, int], file: Path
+) -> None:
+    """Raises ItemError where the unsure pixels fill an area, or all of the map."""
     import cv2
     import numpy as np
 
-    channels = np.array([[c >> 16, c >> 8 & 255, c & 255] for c in legend.values()], np.int64)
-    packed = pixels.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
-    # Each color once: a large map has many pixels, but few colors.
-    colors, place = np.unique(packed, return_inverse=True)
-    own = np.stack([colors >> 16, colors >> 8 & 255, colors & 255], axis=1).astype(np.int64)
-    far = ((own[:, None] - channels) ** 2).sum(axis=2)
-    nearest = far.argmin(axis=1)[place].reshape(packed.shape)
-    sure = (far.min(axis=1) <= _NEAR**2)[place].reshape(packed.shape)
-    if sure.all():
-        return cast("NDArray[np.intp]", nearest)
-    side = min(_CORE, *packed.shape)
+    from stylepipe.region_maps import packed
+
+    side = min(_CORE, *unsure.shape)
     # Border pixels are not eroded from outside: an area may well lie there.
-    area = cv2.erode((~sure).astype(np.uint8), np.ones((side, side), np.uint8)).astype(bool)
-    if area.any() or not sure.any():
-        among, counts = np.unique(packed[area] if area.any() else packed, return_counts=True)
-        color = int(among[counts.argmax()])
-        name = list(legend)[int(far[np.searchsorted(colors, color)].argmin())]
-        raise ItemError(
-            f"the label map {file} has areas in #{color:06x}, which the legend does not name; add "
-            f"a class for it, or is it {name}, #{legend[name]:06x}?"
-        )
-    _, owners = cv2.distanceTransformWithLabels(
-        (~sure).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    area = cv2.erode(unsure.astype(np.uint8), np.ones((side, side), np.uint8)).astype(bool)
+    if not area.any() and not unsure.all():
+        return
+    among, counts = np.unique(packed(pixels[area if area.any() else unsure]), return_counts=True)
+    color = int(among[counts.argmax()])
+    own = np.array([color >> 16, color >> 8 & 255, color & 255])
+    name = list(legend)[int(((_channels(legend) - own) ** 2).sum(axis=1).argmin())]
+    raise ItemError(
+        f"the label map {file} has areas in #{color:06x}, which the legend does not name; add "
+        f"a class for it, or is it {name}, #{legend[name]:06x}?"
     )
-    of_owner = np.zeros(int(owners.max()) + 1, np.intp)
-    of_owner[owners[sure]] = nearest[sure]
-    found: NDArray[np.intp] = of_owner[owners]
-    return found
+
+
+def _filled(
+    numbers: NDArray[np.unsignedinteger[Any]], unsure: np.unsignedinteger[Any]
+) -> NDArray[np.unsignedinteger[Any]]:
+    """Numbers H W, in which those that are unsure become those of the nearest sure pixel."""
+    import cv2
+    import numpy as np
+
+    open_ = numbers == unsure
+    if not open_.any():
+        return numbers
+    _, owners = cv2.distanceTransformWithLabels(
+        open_.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    of_owner = np.zeros(int(owners.max()) + 1, numbers.dtype)
+    of_owner[owners[~open_]] = numbers[~open_]
+    filled: NDArray[np.unsignedinteger[Any]] = of_owner[owners]
+    return filled

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stylepipe import UsageError, read_toml
+from stylepipe import UsageError, read_toml, user_path
 
 SUFFIXES = (".toml", ".csv")
 """Files that a legend can be read from."""
@@ -20,7 +20,7 @@ _MOST = 1 << 20
 
 def legend_files(texts: Sequence[str]) -> list[Path]:
     """The files among what the option ``legend`` was given."""
-    return [Path(text).expanduser() for text in texts if _is_file(text)]
+    return [user_path(text) for text in texts if _is_file(text)]
 
 
 def read_legend(texts: Sequence[str]) -> dict[str, int]:
@@ -55,7 +55,7 @@ def _is_file(text: str) -> bool:
 def _entries(texts: Sequence[str]) -> Iterator[tuple[str, int, str]]:
     for text in texts:
         if _is_file(text):
-            path = Path(text).expanduser()
+            path = user_path(text)
             where = f"the legend {path}"
             for name, color in _read(path, where):
                 yield name, _color(color, name, where), where

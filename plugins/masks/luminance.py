@@ -48,7 +48,7 @@ class LuminanceMasker(PlaneMasker):
 
     name = "luminance"
     argument: ClassVar[str] = "lightness"
-    nothing = "nothing in it has that lightness, so the mask is empty"
+    nothing = "nothing in it has that lightness"
     Options: ClassVar[type[Options]] = LuminanceOptions
 
     def planes(self, item: Item, frame: Frame) -> NDArray[np.float32]:

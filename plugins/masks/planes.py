@@ -17,7 +17,8 @@ class PlaneMasker(Masker):
     """Returns what :meth:`planes` finds in each frame, and reports where that is nothing."""
 
     nothing: str = ""
-    """What is reported, once an item, where nothing was found in a frame; empty: nothing is."""
+    """What is reported, once an item, where nothing was found in a frame, with ``if_nothing`` after
+    it; empty: nothing is."""
 
     def __init__(self, options: Any) -> None:
         super().__init__(options)
@@ -38,7 +39,9 @@ class PlaneMasker(Masker):
 
         found = [self.planes(batch.item, frame) for frame in frames]
         self._report_empty(batch.item, frames, [bool(planes.any()) for planes in found])
-        return torch.from_numpy(np.stack(found)).to(batch.images.device)
+        # Of a single frame, as all large ones are, no copy is made.
+        planes = np.stack(found) if len(found) > 1 else found[0][None]
+        return torch.from_numpy(planes).to(batch.images.device)
 
     def _report_empty(self, item: Item, frames: Sequence[Frame], found: Sequence[bool]) -> None:
         """Report the first frame of an item in which nothing was found."""
@@ -47,7 +50,7 @@ class PlaneMasker(Masker):
         self._told = item
         frame = frames[found.index(False)]
         where = f"frame {frame.index + 1}: " if of_film(frame) else ""
-        self._log(f"{item.relative}: {where}{self.nothing}")
+        self._log(f"{item.relative}: {where}{self.nothing}, {self.if_nothing}")
 
 
 def of_film(frame: Frame) -> bool:

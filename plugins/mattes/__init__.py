@@ -53,27 +53,27 @@ class _Found(PlaneMasker):
 class PersonMasker(_Found):
     """People, with their hair: all of them, of any size."""
 
-    name, nothing = "person", "there is nobody in it, so the mask is empty"
+    name, nothing = "person", "there is nobody in it"
     Options: ClassVar[type[Options]] = DetailOptions
 
 
 class FacesMasker(_Found):
     """Faces, as soft ellipses from chin to hairline."""
 
-    name, nothing = "faces", "there is no face in it, so the mask is empty"
+    name, nothing = "faces", "there is no face in it"
 
 
 class SubjectMasker(_Found):
     """What the picture is of: an animal, a car, a flower, a person."""
 
-    name, nothing = "subject", "there is no subject that stands out, so the mask is empty"
+    name, nothing = "subject", "there is no subject that stands out"
     Options: ClassVar[type[Options]] = DetailOptions
 
 
 class SkyMasker(_Found):
     """The sky."""
 
-    name, nothing = "sky", "there is no sky in it, so the mask is empty"
+    name, nothing = "sky", "there is no sky in it"
     Options: ClassVar[type[Options]] = DetailOptions
 
 

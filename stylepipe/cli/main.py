@@ -11,8 +11,10 @@ from contextlib import suppress
 from typing import NoReturn
 
 import click
+from click.shell_completion import add_completion_class
 
 from stylepipe.cli.app import App, app_of, help_unless_completing, look_ahead, unexpected
+from stylepipe.cli.bash import Bash
 from stylepipe.cli.flags import verbosity_flags
 from stylepipe.cli.output import complain, sentence_of
 from stylepipe.errors import SetupError, StylepipeError, sentence, suggest
@@ -96,6 +98,7 @@ class Cli(click.Group):
 
 def make_cli() -> Cli:
     """The command line; its plugin commands are found at the first look."""
+    add_completion_class(Bash)
 
     @click.group(
         cls=Cli,

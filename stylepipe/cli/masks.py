@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("png", "png/")
 """What masks are written as: lossless, and read by every program that can edit them."""
+_NOT_IN_MASKS = {"edges"}
+"""Shaping that is no matter of the masks as they are written."""
 _VOID = ("stylizer", "temporal", "output")
 """Tables of a preset that masks do not depend on, but for how results are named."""
 
@@ -86,6 +88,12 @@ class MasksCommand(RunCommand):
                 report.log(f"names of the regions: {legend}")
             if count := write_sheet(job, path):
                 report.log(f"overlay of {count} picture{'s' * (count > 1)}: {_short(path)}")
+            if count and (shaped := sorted(job.settings.mask.shaping() - _NOT_IN_MASKS)):
+                flags = " and ".join(f"--mask-{key.replace('_', '-')}" for key in shaped)
+                report.log(
+                    f"--mask {_short(job.output)} gives them back, without {flags}: it is in them, "
+                    "so leave out the flag or preset that sets it"
+                )
         except OSError as error:
             raise SetupError(
                 f"the masks are written, but not what goes with them: {error.strerror or error}: "

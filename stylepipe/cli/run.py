@@ -21,6 +21,7 @@ from stylepipe.components import Component, Flow, Masker, Stylizer
 from stylepipe.errors import StylepipeError, UsageError, suggest
 from stylepipe.job import DEFAULT, DEFAULT_FLOW, ENGINE, TABLES, Job, option_keys
 from stylepipe.masking import DEFAULT_AMOUNT
+from stylepipe.named_regions import NO_REGIONS, REST
 from stylepipe.options import OptionSpec
 
 if TYPE_CHECKING:
@@ -133,10 +134,14 @@ class RunCommand(click.Command):
         if values.get("protect"):
             tables.setdefault("mask", {})["protect"] = values["protect"]
         for text in values.get("region") or ():
+            if text == NO_REGIONS:
+                tables.setdefault("region", {})[text] = True
+                continue
             name, equals, how = text.partition("=")
             if not (name and equals):
                 raise UsageError(
-                    f"--region takes NAME=STYLE, NAME=STYLE:STRENGTH or NAME=keep, not {text!r}"
+                    "--region takes NAME=STYLE, NAME=STYLE:STRENGTH or NAME=keep, not "
+                    f"{text!r}; or none, which drops the regions of a preset"
                 )
             if name in tables.get("region", {}):
                 raise UsageError(f"--region names {name!r} twice; leave one out")
@@ -271,6 +276,29 @@ def _complete_masks(ctx: click.Context, param: click.Parameter, start: str) -> l
     return [CompletionItem(before + n) for n in names] or [CompletionItem(start, type="file")]
 
 
+def _complete_regions(
+    ctx: click.Context, param: click.Parameter, start: str
+) -> list[CompletionItem]:
+    """A mask, rest or none; after = a bundled style or keep, or the path of a style."""
+    name, equals, style = start.partition("=")
+    if not equals:
+        names = [w for w in (REST, NO_REGIONS) if w.startswith(start)]
+        found = _complete_masks(ctx, param, start)
+        masks = [item for item in found if item.type == "plain"]
+        return [*map(CompletionItem, names), *masks] or found
+    words = ["keep", *(style.name for cls in _stylizers(ctx) for style in cls.styles())]
+    found = [CompletionItem(f"{name}={w}") for w in dict.fromkeys(words) if w.startswith(style)]
+    return found or [CompletionItem(start, type="file")]
+
+
+def _stylizers(ctx: click.Context) -> list[type[Stylizer]]:
+    """The stylizer of a command, or all where a preset chooses."""
+    command = ctx.command
+    known = app_of(ctx).plugins.components(Stylizer)
+    own = command.stylizer if isinstance(command, RunCommand) else None
+    return [known[own]] if own in known else [*known.values()]
+
+
 def _engine_flags() -> list[click.Parameter]:
     option = click.Option
     return [
@@ -316,10 +344,10 @@ def _engine_flags() -> list[click.Parameter]:
             ["--region"],
             multiple=True,
             metavar="NAME=keep|STYLE[:STRENGTH]",
-            shell_complete=_complete_masks,
+            shell_complete=_complete_regions,
             help="Paint what a mask shows in its own style and strength, or keep it, as in "
             "'!alpha=keep'; repeatable. Of regions that overlap the first one wins, and rest is "
-            "what none covers.",
+            "what none covers. none drops the regions of a preset.",
         ),
         option(
             ["--regions"],

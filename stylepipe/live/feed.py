@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from stylepipe.components import Reader
 from stylepipe.errors import ItemError, SetupError, UsageError
 from stylepipe.inputs import probe
+from stylepipe.paths import user_path
 from stylepipe.types import Frame, Info, Item
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def open_feed(text: str, readers: Sequence[Reader]) -> Feed:
         return CameraFeed(int(text))
     if re.match(r"[a-z][a-z0-9+.-]+://", text, re.IGNORECASE):
         return CameraFeed(text)
-    path = Path(text).expanduser()
+    path = user_path(text)
     if path.is_char_device():
         return CameraFeed(str(path))
     if not path.exists():

@@ -26,8 +26,10 @@ SHIFTS = [(row, column) for row in range(SIDE) for column in range(SIDE)]
 """A window's pixels, seen from its first."""
 LINKS = [(0, 1), (0, 2), *((row, column) for row in (1, 2) for column in range(-2, 3))]
 """From a pixel to those after it with which it shares a window: rows down, columns right."""
-CHUNK = {"cpu": 1 << 15, "cuda": 1 << 19}
-"""Pixels worked on at once: as many as stay in the cache, or as take little memory."""
+CHUNK, CPU_CHUNK = 1 << 19, 1 << 15
+"""Pixels worked on at once: as many as take little memory, or, on a CPU, as stay in its cache."""
+NO_FLOAT64 = ("mps",)
+"""Devices that have only shorter numbers."""
 FEW = 1 << 10
 """Unknown pixels of which alpha is found at once, without a guess from half the size."""
 PAPER_SIDE = 700
@@ -57,7 +59,7 @@ class MattingLaplacian:
         self.variance = photo.new_zeros(len(photo))
         """Of the photo's colors within its windows, N: a mean over windows and channels."""
         for first, last in _chunks(rows, photo):
-            strip = photo[..., first : last + REACH, :].double()
+            strip = _exact(photo[..., first : last + REACH, :])
             views = [strip[..., r : r + last - first, c : c + columns] for r, c in SHIFTS]
             centered, whitened = _whitened(torch.stack(views).transpose(1, 2), eps)
             self.variance += centered.square().mean(dim=(0, 1, 4)).sum(dim=1).to(photo) / rows
@@ -137,7 +139,8 @@ def closed_form_alpha(
     if photo.shape[-2:] != trimap.shape[-2:]:
         raise ValueError(f"a trimap {tuple(trimap.shape)} for a photo {tuple(photo.shape)}")
     _windows(photo)
-    values = trimap.detach().double().flatten()
+    values = _exact(trimap.detach()).flatten()
+    photo = photo.to(values.device)
     unknown = ((values > 0) & (values < 1)).nonzero()[:, 0]
     if not len(unknown):
         return trimap.clone()
@@ -149,7 +152,7 @@ def closed_form_alpha(
     if len(unknown) > FEW and min(photo.shape[-2:]) >= 2 * SIDE:
         guess = _coarse_alpha(photo, trimap, eps, tolerance, max_steps)
         if guess is not None:
-            values[unknown] = guess.double().flatten()[unknown]
+            values[unknown] = guess.to(values).flatten()[unknown]
     weights, neighbors = _links_of(photo, unknown, place, eps)
     degree = weights.sum(dim=0)
     given = values.clone()
@@ -162,7 +165,7 @@ def closed_form_alpha(
 
     alpha = _conjugate_gradients(apply, told, degree, values[unknown], tolerance, max_steps)
     values[unknown] = alpha.clamp(0.0, 1.0)
-    return values.view_as(trimap).to(trimap.dtype)
+    return values.view(trimap.shape).to(trimap)
 
 
 def _coarse_alpha(
@@ -233,9 +236,18 @@ def _windows(photo: Tensor) -> tuple[int, int]:
     return height - REACH, width - REACH
 
 
+def _exact(picture: Tensor) -> Tensor:
+    """In float64: on the CPU where the device has none."""
+    return (picture.cpu() if picture.device.type in NO_FLOAT64 else picture).double()
+
+
+def _chunk(picture: Tensor) -> int:
+    return CPU_CHUNK if picture.device.type == "cpu" else CHUNK
+
+
 def _chunks(rows: int, picture: Tensor) -> Iterator[tuple[int, int]]:
     """Rows to be worked on at once: first, and first after them."""
-    step = max(1, CHUNK[picture.device.type] // (len(picture) * picture.shape[-1]))
+    step = max(1, _chunk(picture) // (len(picture) * picture.shape[-1]))
     for first in range(0, rows, step):
         yield first, min(first + step, rows)
 
@@ -296,7 +308,7 @@ def _links_of(photo: Tensor, chosen: Tensor, place: Tensor, eps: float) -> tuple
     wanted = (place < len(chosen)).to(photo).view(1, 1, height, width)
     rows, columns = F.max_pool2d(wanted, SIDE, 1)[0, 0].nonzero().unbind(dim=1)
     shifts = torch.tensor([row * width + column for row, column in SHIFTS], device=photo.device)
-    step = CHUNK[photo.device.type]
+    step = _chunk(photo)
     for first in range(0, len(rows), step):
         corners = rows[first : first + step] * width + columns[first : first + step]
         pixels = corners + shifts[:, None]

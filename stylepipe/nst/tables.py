@@ -15,18 +15,25 @@ _SLAB = 1 << 18
 
 
 @dataclass(frozen=True)
-class Table:
-    """A color for each point of an n x n x n grid, with straight lines between (trilinear)."""
+class Grade:
+    """A color for each color: known at even steps, with straight lines between."""
 
     values: torch.Tensor
-    """n n n 3, float32, by blue, green and red: red is the last before the colors."""
+    """float32: n n n 3 of a table, n 3 of curves."""
     low: Sequence[float] = (0.0, 0.0, 0.0)
     """The red, green and blue of the first point."""
     high: Sequence[float] = (1.0, 1.0, 1.0)
-    """Those of the last; colors beyond are taken for the nearest in the table."""
+    """Those of the last; colors beyond are taken for the nearest that is known."""
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """The colors for ``images``, N3HW; both are of float32."""
+        raise NotImplementedError
+
+
+class Table(Grade):
+    """By a grid of n x n x n points: blue, green and red, red the last before the colors."""
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
         result = torch.empty_like(images)
         volume = self.values.to(images).permute(3, 0, 1, 2)[None]
         rows = max(1, _SLAB // images.shape[3])
@@ -38,17 +45,10 @@ class Table:
         return result
 
 
-@dataclass(frozen=True)
-class Curves:
-    """A curve each for red, green and blue: n points with straight lines between."""
-
-    values: torch.Tensor
-    """n 3, float32."""
-    low: Sequence[float] = (0.0, 0.0, 0.0)
-    high: Sequence[float] = (1.0, 1.0, 1.0)
+class Curves(Grade):
+    """By a curve each for red, green and blue."""
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """The colors for ``images``, N3HW; both are of float32."""
         last = len(self.values) - 1
         result = torch.empty_like(images)
         for channel, curve in enumerate(self.values.to(images).T):
@@ -57,9 +57,6 @@ class Curves:
             below = place.long().clamp_(max=last - 1)
             result[:, span] = torch.lerp(curve[below], curve[below + 1], place - below)
         return result
-
-
-Grade = Table | Curves
 
 
 def grid(points: int = POINTS) -> torch.Tensor:
