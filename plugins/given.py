@@ -1,4 +1,4 @@
-"""The ``given`` stylizer: another tool's result, for all that the engine adds to one."""
+"""The ``given`` stylizer: another tool's result, with all that the engine adds to results."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class GivenOptions(StylizerOptions):
     painted: Path | None = option(
         None,
         "What another tool made of the input: a film or a folder of numbered frames, of the same "
-        "size and length, or a picture. Without it the input itself is taken.",
+        "size and length, or a picture; unset: the input itself.",
         metavar="FILE",
     )
 
@@ -61,7 +61,7 @@ class GivenStylizer(Stylizer):
         if self.options.painted is not None and len(items) > 1:
             raise UsageError(
                 f"--painted {self.options.painted} is the result of one input, and there are "
-                f"{len(items)}; do them one by one"
+                f"{len(items)}; run them one by one"
             )
 
     def check_item(self, item: Item, info: Info) -> None:

@@ -1,4 +1,4 @@
-"""Flicker taken out of what any stylizer, or any other tool, has painted."""
+"""Flicker removed from what any stylizer, or any other tool, has painted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 class DeflickerOptions(Options):
-    frames: int = option(4, "Frames before and after each that it is compared with.", min=1, max=16)
+    frames: int = option(
+        4, "Frames before and after each frame that it is compared with.", min=1, max=16
+    )
     max_side: int = option(
         640, "Larger frames are scaled down to this side, in pixels, to find the motion.", min=64
     )

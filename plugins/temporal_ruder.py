@@ -1,4 +1,4 @@
-"""Temporal consistency over whole shots, for stylizers that continue from what was painted."""
+"""Temporal consistency over whole shots, for stylizers that continue from the frame before."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 class RuderOptions(Options):
     passes: int = option(
         1,
-        "How often each shot is gone through, forward and backward in turn: steadier, but softer.",
+        "Passes over each shot, forward and backward in turn: more are steadier, but softer.",
         min=1,
         max=100,
     )
     reach: int = option(
-        4, "How far back frames are compared: with those 1, 2, 4 ... frames before.", min=1
+        4, "Each frame is compared with those 1, 2, 4 ... frames before it, up to this.", min=1
     )
     max_side: int = option(
         640, "Larger frames are scaled down to this side, in pixels, to find the motion.", min=64
@@ -43,7 +43,7 @@ class RuderOptions(Options):
 
 
 class Ruder(Temporal):
-    """Looks several frames back, and goes through a shot several times; for ``gatys``.
+    """Paints whole shots, and compares each frame with several before it; for ``gatys``.
 
     Ruder, Dosovitskiy, Brox, "Artistic Style Transfer for Videos" (2016), and "... for Videos and
     Spherical Images" (2018).
@@ -76,7 +76,7 @@ class Ruder(Temporal):
 
     @property
     def _keeps_motions(self) -> bool:
-        """The third pass needs those of the first again."""
+        """The third pass needs those of the first again, the fourth those of the second."""
         return bool(self.options.passes > 2)
 
     def paint_shot(self, frames: Sequence[Frame], paint: PaintFrame) -> Iterable[np.ndarray]:
@@ -128,7 +128,7 @@ class Ruder(Temporal):
         other: int,
         known: dict[tuple[int, int], Motion],
     ) -> Motion:
-        """How one frame follows from another; in half the bits, as many of them are kept."""
+        """How one frame follows from another; in 16 bits, since many are kept."""
         from stylepipe.temporal.guide import find_motion
 
         motion = known.get((at, other))

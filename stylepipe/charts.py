@@ -13,7 +13,7 @@ _WIDTH, _HEIGHT = 1000, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 90, 20, 30, 40
 _LEGEND = 20
 _COLORS = ("#4d4d4d", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Of the curves in their order (Okabe and Ito 2008, which all people tell apart)."""
+"""Of the curves, in order (Okabe and Ito 2008, which color-blind people can tell apart)."""
 _INK, _GRID = "black", "#dddddd"
 
 
@@ -58,7 +58,7 @@ def _draw_panel(
     draw: ImageDraw.ImageDraw, panel: Panel, top: int, marks: Sequence[float], end: float
 ) -> None:
     values = [v for curve in panel.curves for _, v in curve.points if not math.isnan(v)]
-    # from zero, so that heights can be compared; below it only what is negative
+    # from zero, so that heights can be compared; lower only for negative values
     ticks = _ticks(min([0.0, *values]), max([0.0, *values]))
     low, high = ticks[0], ticks[-1]
 

@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     from stylepipe.components import Reader
 
 _LEAST_RATE = 25
-"""Frames a second of a source that does not say."""
+"""Frames a second of a source that does not say its rate."""
 
 
 class Companion:
     """The frames of a file, or of a folder of numbered pictures, by the times of an item's frames.
 
-    Both begin at 0, whatever their clocks say. Frames come fastest in order.
+    Both begin at 0, whatever their clocks say. Asking in order is fastest.
     """
 
-    def __init__(self, path: Path, item: Item, info: Info, max_pixels: int = MAX_PIXELS) -> None:
+    def __init__(self, path: Path, item: Item, info: Info) -> None:
         """``info`` is the item's. Raises ItemError where what ``path`` holds cannot belong to it:
         another size or length, a picture for a film.
         """
         self._path = path
         self._still = info.kind == "image"
-        self._reader = _reader(path, info, max_pixels)
+        self._reader = _reader(path, info)
         self._item = Item(0, path, path.parent, path)
         self._tolerance = 1 / (2 * (info.rate or Fraction(_LEAST_RATE)))
         self._origin, self._own_origin = _origin(info), Fraction(0)
@@ -38,6 +38,8 @@ class Companion:
             own = self._reader.probe(path)
         except ItemError as error:
             raise ItemError(f"cannot read {path}: {error}") from error
+        if own is None and path.is_dir():
+            raise ItemError(f"the folder {path} holds no numbered pictures (shot_0001.png ...)")
         if own is None:
             what, need = ("moves", "picture") if self._still else ("is a picture", "film")
             raise ItemError(f"{path} {what}, and {item.source.name} is a {need}; name a {need}")
@@ -92,17 +94,20 @@ class Companion:
         return (frame.time or Fraction(0)) - self._own_origin
 
 
-def _reader(path: Path, info: Info, max_pixels: int) -> Reader:
-    """What reads it. Raises ItemError for a folder beside a film that has no rate."""
+def _reader(path: Path, info: Info) -> Reader:
+    """What reads it."""
     from stylepipe.media.frames import FramesReader
     from stylepipe.media.images import ImageReader
+    from stylepipe.media.sequence import is_sequence
     from stylepipe.media.video import VideoReader
 
     kind: type[Reader] = ImageReader if info.kind == "image" else VideoReader
-    options: dict[str, object] = {"max_pixels": max_pixels}
+    # It has to be of the item's size, which the job has allowed.
+    options: dict[str, object] = {"max_pixels": max(MAX_PIXELS, info.width * info.height)}
     if path.is_dir() and info.kind == "video":
         kind = FramesReader
-        options["fps"] = str(info.rate or _LEAST_RATE)
+        if not is_sequence(path, ImageReader.patterns, timed=False):
+            options["fps"] = str(info.rate or _LEAST_RATE)
     return kind(kind.Options.build(options))
 
 

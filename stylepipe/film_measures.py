@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 NAN = float("nan")
 SHOT_BEGINS = 5
-"""Frames at the beginning of each shot whose sharpness is told apart: there methods pop."""
+"""Frames at the beginning of each shot whose sharpness is listed: methods pop there."""
 
 
 @dataclass(frozen=True)
 class FrameMeasures:
-    """One frame of a film. What is of a pair belongs to its later frame. nan: it has none."""
+    """One frame of a film. The measures of a pair belong to its later frame. nan: it has none."""
 
     time: float
     """Seconds since the first frame of the source."""
@@ -47,7 +47,7 @@ class FrameMeasures:
     sharpness: float
     """Variance of the Laplacian of the luminance, 0 to 255."""
     style_distance: float
-    """Relative distance of Gram matrices to the same frame painted alone; nan for that itself."""
+    """Relative distance of Gram matrices to the same frame painted alone; nan for that frame."""
     flicker: float
     """Mean absolute change, in levels of 255, where the source is static."""
     texture_fixed: float
@@ -155,9 +155,9 @@ def measure_films(
 
     Films are read once and together; two frames of each are held. Those longer than ``max_side``
     pixels are scaled down before, and all to the source's size; of the source ``limit`` frames at
-    most are looked at. ``failed`` is told of a result that cannot be read to its end or has too
-    few frames of the source's times: it is left out. Raises ItemError, which names the file, where
-    the source or ``alone`` cannot be measured.
+    most are looked at. A result that cannot be read to its end, or has too few frames at the
+    source's times, is reported to ``failed`` and left out. Raises ItemError, which names the file,
+    where the source or ``alone`` cannot be measured.
     """
     own, base = _Meter(source), _Meter(alone) if alone else None
     meters = [_Meter(result) for result in results]
@@ -222,7 +222,7 @@ class _Meter:
         )
 
     def finish(self, source: _Meter, whole: bool) -> None:
-        """Tell what was left out. Raises ItemError for a film without any pair to measure."""
+        """Report what was left out. Raises ItemError for a film without any pair to measure."""
         count, wanted = len(self.found.frames), len(source.found.frames)
         if self is not source:
             self.film.tell_left_out(wanted, whole)
@@ -273,7 +273,7 @@ class _Style:
 
 
 def mean(values: Iterable[float]) -> float:
-    """Of those that are numbers; nan if none is."""
+    """The mean of those that are not nan; nan if all are."""
     known = [value for value in values if not np.isnan(value)]
     return float(np.mean(known)) if known else NAN
 

@@ -29,8 +29,8 @@ class Film:
     """A film, or a folder of numbered frames, that is read once, from its first frame on."""
 
     def __init__(self, path: Path, readers: Sequence[Reader], log: Callable[[str], None]) -> None:
-        """Look at the file; ``log`` is told what is damaged or left out. Raises ItemError, which
-        names the file as all errors here do, if it is no film."""
+        """Look at the file; what is damaged or left out is reported to ``log``. Raises ItemError,
+        which names the file, as all errors here do, if it is no film."""
         self.path, self.damaged = path, False
         self._log = log
         self._opened = Opener(device="cpu", log=self.tell, damaged=self._tell_damage)
@@ -52,7 +52,7 @@ class Film:
         """The frames not read yet. Raises ItemError."""
 
     def tell(self, line: str) -> None:
-        """Tell one line of this film."""
+        """Report one line about this film."""
         self._log(f"{self.path}: {line}")
 
     def close(self) -> None:
@@ -66,7 +66,7 @@ class Film:
         self.close()
 
     def check_against(self, source: Film) -> None:
-        """Raises ItemError if its rate or its proportions are not the source's; tells of another
+        """Raises ItemError if its rate or its proportions are not the source's; reports another
         size."""
         with self._named():
             self._check_rate(source)
@@ -94,13 +94,13 @@ class Film:
             )
 
     def tell_other_numbers(self, source: Film) -> None:
-        """Tell of folders whose frames are numbered from different numbers: is one missing?"""
+        """Report folders whose frames begin with different numbers: one may be missing."""
         if self.path.is_dir() and source.path.is_dir():
             own, other = self._first_number(), source._first_number()
             if own != other:
                 self.tell(
-                    f"begins with frame {own}, and {source.path} with {other}: these two are taken "
-                    "for the same; if it begins later, say --start"
+                    f"begins with frame {own}, and {source.path} with {other}: these two are "
+                    "compared; if it begins later, pass --start"
                 )
 
     def at(self, time: Fraction, tolerance: Fraction) -> Frame | None:
@@ -120,8 +120,8 @@ class Film:
         return None
 
     def tell_left_out(self, count: int, whole: bool) -> None:
-        """Tell which of ``count`` times asked for had no frame, and which frames no time, if
-        ``whole`` those at the end too. Raises ItemError."""
+        """Report which of ``count`` times asked for had no frame, and which frames no time; if
+        ``whole``, those at the end too. Raises ItemError."""
         if self._missed:
             self.tell(
                 f"has no frame for {len(self._missed)} of the source's {count} frames (the first "
@@ -130,7 +130,7 @@ class Film:
         if self._left_out:
             self.tell(f"has {self._left_out} frames at times between the source's: left out")
         if whole and self._peek():
-            self.tell("goes on after the source's last frame: the rest is left out")
+            self.tell("continues after the source's last frame: the rest is left out")
 
     def _first_number(self) -> int:
         return sequence.find(self.path, ImageReader.patterns, None).places[0].number

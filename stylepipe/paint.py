@@ -124,7 +124,9 @@ class Painter:
         cover = cover or self._found(images, item, frames)
         planes, regions = (cover.planes, cover.regions) if cover else (None, ())
         if planes is not None and self._skips(regions, planes, film):
-            return [self._untouched(frame) for frame in frames]
+            kept = [enlarged(frame, self.scale) for frame in frames]
+            masks = zip(kept, self._masks(cover), strict=False)
+            return [Painted(source, source.pixels.copy(), *own) for source, own in masks]
         shares = composite.shares(planes) if regions and planes is not None else planes
         strength = self._strength(cover, shares)
         native = guide if caps.temporal == "native" else None
@@ -171,15 +173,9 @@ class Painter:
         )
         return by_itself or (self._regional and not regions)  # it is an item without a mask
 
-    def _untouched(self, frame: Frame) -> Painted:
-        source = enlarged(frame, self.scale)
-        return Painted(source, source.pixels.copy())
-
     def masked(self, frame: Frame, pixels: np.ndarray, cover: Cover | None) -> Painted:
         """The frame with pixels that were not painted by :meth:`stylize`, or later changed."""
-        return Painted(
-            enlarged(frame, self._stylizer.caps.scale), pixels, *next(self._masks(cover))
-        )
+        return Painted(enlarged(frame, self.scale), pixels, *next(self._masks(cover)))
 
     @torch.no_grad()
     def cover(self, item: Item, frame: Frame) -> Cover | None:

@@ -43,8 +43,8 @@ class RestyleOptions(PaintingOptions):
     )
     statistics_frames: int = option(
         8,
-        "Films: frames, of one shot, whose mean says what a frame is like, so that the whole "
-        "picture does not pulse; 1 judges each by itself.",
+        "For films: frames of a shot over which statistics are averaged, so that the whole "
+        "picture does not pulse; 1 takes each frame alone.",
         min=1,
         max=64,
     )
@@ -79,8 +79,8 @@ class RestyleStylizer(PaintingStylizer):
     lossless: ClassVar[bool] = False
     """See RestyleSettings."""
     means: int = 2
-    """How many means over frames are made of one another, that of exposure among them: a film is
-    resumed as many times as far back. An instance may set it by its options."""
+    """How many means over frames build on one another, including that of exposure: a resumed film
+    warms up for as many times their frames. An instance may set it by its options."""
     _restyler: Restyler | None = None
 
     def __init__(self, options: RestyleOptions) -> None:
@@ -174,7 +174,7 @@ class RestyleStylizer(PaintingStylizer):
     def paint(
         self, photo: torch.Tensor, regions: torch.Tensor | None, item: Item, frame: int
     ) -> torch.Tensor:
-        self._recent.begin()
+        self._recent.begin(frame)
         result = self.restyle(photo, regions, self._recent.remember)
         self._recent.keep()
         return result
@@ -182,7 +182,7 @@ class RestyleStylizer(PaintingStylizer):
     def restyle(
         self, photo: torch.Tensor, regions: torch.Tensor | None, remember: Remember = alone
     ) -> torch.Tensor:
-        """Paint as :meth:`paint`, with what is remembered of a film's last frames."""
+        """:meth:`paint`, with what is remembered of a film's last frames."""
         assert self._restyler is not None, "prepare() comes before stylize()"
         return self._restyler.paint(photo, regions, remember)
 

@@ -29,7 +29,7 @@ Log = Callable[[str], None]
 
 
 def _silent(what: str) -> None:
-    """Tells nobody."""
+    """Report nothing."""
 
 
 _IN_MEMORY = Item(0, Path("picture"), Path(), Path("picture"))
@@ -93,7 +93,7 @@ class Opener:
         return pick(*self._asked)
 
     def _frames(self, item: Item, start: int = 0) -> Iterator[Frame]:
-        """The frames of an item once more. What is damaged is told by who reads it first."""
+        """The frames of an item once more. Damage is reported by whoever reads it first."""
         from stylepipe.lookahead import read_again
 
         quiet = Context(self.device, self.memory, _silent, damaged=_silent)
@@ -128,7 +128,7 @@ class Session(Opener):
     def __init__(
         self, settings: Settings, items: Sequence[Item] = (), *, log: Log, **machine: Any
     ) -> None:
-        """Raises UsageError if the stylizer cannot take the styles, or serve with the temporal
+        """Raises UsageError if the stylizer cannot take the styles, or work with the temporal
         method; nothing is opened yet.
 
         ``items`` are those of a job. ``machine``: ``device``, ``precision``, ``memory``,

@@ -286,7 +286,7 @@ class PaintingStylizer(Stylizer):
 
 
 def _guide_of(guide: Guide, index: int) -> Guide:
-    """What gradients may flow past of a frame's guide."""
+    """One frame's guide, of tensors that may be used where gradients are computed."""
     warped, trust = (t[index : index + 1] for t in (guide.warped, guide.trust))
     return Guide(*(t.clone() if t.is_inference() else t for t in (warped, trust)))
 

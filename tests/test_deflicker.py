@@ -1,6 +1,8 @@
 """Flicker taken out of results: by how much, at what sharpness, and what must not be touched."""
 
+import threading
 from itertools import pairwise
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,9 +13,24 @@ from stylepipe_plugins.temporal_deflicker import Deflicker
 from stylepipe_plugins.temporal_warp import Warp
 from test_temporal import H, W, pan, texture
 
-from stylepipe import Caps, Flow, Frame, Stylizer, StylizerOptions
+from stylepipe import (
+    Caps,
+    Flow,
+    Frame,
+    Item,
+    Masker,
+    NoMask,
+    Options,
+    Stylizer,
+    StylizerOptions,
+)
 from stylepipe.contracts.film import film
 from stylepipe.contracts.temporal import TemporalContract
+from stylepipe.device import pick
+from stylepipe.film import Film, Link
+from stylepipe.job import OutputOptions, Settings
+from stylepipe.missing import MissingRule
+from stylepipe.paint import Painter
 
 
 class Given(Stylizer):
@@ -219,3 +236,35 @@ def test_flows_are_found_once():
 
 class TestDeflicker(TemporalContract):
     component = Deflicker
+
+
+class Regional(Given):
+    """Has something for each region."""
+
+    def assign(self, styles, regions):
+        return list(range(len(regions or ())))
+
+
+class Nowhere(Masker):
+    """Has a map of regions for no film."""
+
+    name, regions = "nowhere", ("sky", "ground")
+
+    def mask(self, batch, frames):
+        raise NoMask("it has no map")
+
+
+def test_a_film_without_a_map_of_regions_is_kept_to_the_bit():
+    sources = [Frame(pixels, index=k) for k, pixels in enumerate(pulsing(still(4)))]
+    masker, painter = Nowhere(Options()), Regional(StylizerOptions())
+    painter.pictures = {}  # a frame that is painted fails
+    settings = Settings("", (), masker, painter, made(), (), OutputOptions.build({}))
+    item = Item(0, Path("clip.mp4"), Path(), Path("out.mp4"))
+    painting = Painter(settings, pick("cpu", "full"), MissingRule("keep", lambda line: None))
+    made_film = Film(painting, item, 0, None, 1 << 30, threading.Event())
+    results = list(made_film.add(sources[0], None))
+    for before, frame in pairwise(sources):
+        results += made_film.add(frame, Link(before, False))
+    results += made_film.end_shot()
+    for source, result in zip(sources, results, strict=True):
+        np.testing.assert_array_equal(result.pixels, source.pixels)

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from stylepipe import companion
 from stylepipe.cli import main
 
 TIMES = tuple(range(0, 400, 40))
@@ -119,12 +120,19 @@ def test_a_photo_and_its_painting(tmp_path):
     assert np.abs(found - 127.5).max() <= 1
 
 
+def test_a_painting_may_be_as_large_as_the_photo(tmp_path, monkeypatch):
+    """--max-pixels, raised for the photo, counts for its painting too."""
+    monkeypatch.setattr(companion, "MAX_PIXELS", 100)
+    test_a_photo_and_its_painting(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
         (lambda p: painted(p, tuple(range(0, 240, 40))), "lasts 0.24 s, and source.mp4 0.40 s"),
         (lambda p: clips.make_clip(p, TIMES, size=(80, 48)), "has 80x48 pixels, and source.mp4 64"),
         (lambda p: p.write_bytes(b"no film"), "cannot read"),
+        (lambda p: p.mkdir(), "holds no numbered pictures"),
     ],
 )
 def test_what_cannot_belong_to_the_source_is_told_in_one_sentence(
@@ -154,3 +162,17 @@ def test_flags_that_cannot_be_honored(source, tmp_path, capsys):
     call = ["given", str(source), str(other), "-o", str(tmp_path / "outs"), "--painted", str(film)]
     assert main.run(call) == 2
     assert "one by one" in capsys.readouterr().err
+
+
+def test_a_folder_of_frames_keeps_its_own_times(tmp_path):
+    """Those of a film with a variable frame rate, written by stylepipe, painted in place."""
+    source = clips.make_clip(tmp_path / "source.mkv", (0, 40, 80, 200, 240), options={"crf": "1"})
+    call = ["run", str(source), "-o", str(tmp_path / "out"), "--format", "png/", "-q"]
+    assert main.run([*call, "--strength", "0", "--device", "cpu"]) == 0
+    folder = tmp_path / "out" / "source"
+    for number in range(5):
+        cv2.imwrite(str(folder / f"{number + 1:06}.png"), negative(number)[..., ::-1])
+    code, output = run(source, "--painted", str(folder))
+    assert code == 0
+    frames = clips.read(output)[1]
+    assert len(frames) == 5 and max(apart(f, n) for n, f in enumerate(frames)) < 6

@@ -14,6 +14,7 @@ from PIL import Image
 from test_temporal import flickering, pan, texture
 
 from stylepipe.cli import main
+from stylepipe.errors import SetupError
 from stylepipe.temporal.dis import Search
 from stylepipe.temporal.metrics import warping_error
 
@@ -54,6 +55,12 @@ def refused(capsys, *args, code):
     said = capsys.readouterr()
     assert not said.out
     return said.err
+
+
+def failed(capsys, *args):
+    """What is said of a failure after the measuring."""
+    assert main.run(["measure", *map(str, args)]) == SetupError.exit_code
+    return capsys.readouterr().err
 
 
 def test_a_film_is_measured_beside_its_source(films, capsys):
@@ -119,6 +126,14 @@ def test_files_of_measures_replace_nothing_unasked(films, capsys):
     assert Path("mine.csv").read_text().startswith("film,frame,time")
     assert ".png" in refused(capsys, "source", "alone", "--plot", "p.jpg", code=2)
     assert "folder that exists" in refused(capsys, "source", "alone", "--csv", "no/x.csv", code=2)
+    both = "--csv", "one.png", "--plot", "../" + Path.cwd().name + "/one.png"
+    assert "two files" in refused(capsys, "source", "alone", *both, code=2)
+    Path("style.png").write_bytes(b"mine")
+    flags = "--photo", "source", "--style", "style.png", "--csv", "style.png", "--overwrite"
+    assert "to be read" in refused(capsys, "alone", *flags, code=2)
+    assert Path("style.png").read_bytes() == b"mine"
+    Path(".mine.csv.part").mkdir()
+    assert "cannot write" in failed(capsys, "source", "alone", "--csv", "mine.csv", "--overwrite")
 
 
 def test_only_the_first_frames_scaled_down(films, capsys):
@@ -127,6 +142,16 @@ def test_only_the_first_frames_scaled_down(films, capsys):
     small = [cv2.resize(f.pixels, (80, 60), interpolation=cv2.INTER_AREA) for f in films[1][:3]]
     wanted = np.mean([cv2.Laplacian(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY), 5).var() for f in small])
     assert found["alone"]["sharp"] == pytest.approx(wanted, rel=1e-5)
+
+
+def test_frames_written_by_stylepipe_keep_their_times(tmp_path, capsys):
+    source = make_clip(tmp_path / "source.mkv", (0, 40, 80, 200, 240))
+    call = ["run", str(source), "-o", str(tmp_path / "out"), "--format", "png/", "-q"]
+    assert main.run([*call, "--strength", "0", "--device", "cpu"]) == 0
+    capsys.readouterr()
+    path = tmp_path / "out" / "source"
+    found, said = measured(capsys, source, path)
+    assert found[str(path)]["frames"] == 5 and not said
 
 
 def test_frames_are_paired_by_their_times(tmp_path, films, capsys):
@@ -147,7 +172,7 @@ def test_a_shorter_and_a_longer_film_are_told(tmp_path, films, capsys):
     folder(tmp_path / "long", [*films[1], films[1][0]])
     found, said = measured(capsys, "source", "short", "long")
     assert "short: has no frame for 2 of the source's 6" in said
-    assert "long: goes on after the source's last frame" in said
+    assert "long: continues after the source's last frame" in said
     assert (found["short"]["pairs"], found["long"]["pairs"]) == (3, 5)
 
 
@@ -187,11 +212,14 @@ def test_one_result_that_cannot_be_measured_costs_the_others_nothing(tmp_path, f
         assert any(line.startswith(f"error: {name}") and reason in line for line in lines), said
 
 
-def test_a_frame_that_cannot_be_read_is_told(tmp_path, films, capsys):
-    folder(tmp_path / "torn", films[1])
-    (tmp_path / "torn" / "f_0003.png").write_bytes(b"torn")
-    found, said = measured(capsys, "source", "torn", "alone", code=1)
-    assert list(found) == ["source", "torn", "alone"] and "f_0003.png" in said
+def test_a_torn_frame_is_reported_and_the_one_before_measured_in_its_place(films, capsys):
+    for path in (folder(Path("torn"), films[1]), folder(Path("held"), films[1])):
+        (path / "f_0003.png").write_bytes((path / "f_0002.png").read_bytes())
+    Path("torn/f_0003.png").write_bytes(b"torn")
+    found, said = measured(capsys, "source", "torn", "held", "alone", code=1)
+    assert "torn: f_0003.png: " in said and "the frame before takes its place" in said
+    torn, held = ({**found[name], "film": ""} for name in ("torn", "held"))
+    assert torn == held != {**found["alone"], "film": ""}
 
 
 def test_sources_that_cannot_be_measured(tmp_path, films, capsys):

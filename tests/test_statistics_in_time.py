@@ -173,13 +173,24 @@ def test_a_value_out_of_range(tmp_path):
 def test_so_many_frames_are_remembered_and_none_that_failed():
     recent = Recent(3)
     for number in range(5):
-        recent.begin()
+        recent.begin(number)
         assert recent.remember("a", -1)[0] == -1  # this attempt fails
-        recent.begin()
+        recent.begin(number)
         assert recent.remember("a", number) == list(range(number, max(-1, number - 3), -1))
         recent.keep()
     recent.reset()
     assert recent.remember("a", 9) == [9]
+
+
+def test_frames_that_were_not_painted_count_as_frames():
+    """Otherwise a resumed film, which looks at the last frames only, would differ."""
+    recent = Recent(3)
+    found = []
+    for number in (0, 1, 3, 7, 8):
+        recent.begin(number)
+        found.append(recent.remember("a", number))
+        recent.keep()
+    assert found == [[0], [1, 0], [3, 1], [7], [8, 7]]
 
 
 def test_older_frames_count_less_and_regions_by_their_size():

@@ -242,7 +242,7 @@ def test_finished_folders_need_no_painting(stylepipe, photos):
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (("photos/a.png",), "name the source and what was painted of it"),
+        (("photos/a.png",), "name the source and what was painted from it"),
         (("a", "b", "--style", "photos/a.png"), "--style is for pictures, whose photo --photo"),
         (("photos/a.png", "--photo", "photos"), "name a picture and its photo, or a folder"),
         (("empty", "--photo", "photos"), "no picture below empty has the name of a photo"),
@@ -255,6 +255,13 @@ def test_pictures_that_cannot_be_measured(stylepipe, photos, args, said):
     Path("no.png").write_bytes(b"no picture")
     code, _, err = stylepipe("measure", *args)
     assert code == 2 and said in err
+
+
+def test_a_picture_that_is_too_small_to_measure_leaves_the_others(stylepipe, photos):
+    Image.new("RGB", (8, 8)).save("photos/tiny.png")
+    code, out, err = stylepipe("measure", photos, "--photo", photos, "--csv", "table.csv")
+    assert code == 1 and "tiny.png: a picture of 8x8 pixels is too small" in err
+    assert "a.png" in out and "tiny.png" not in Path("table.csv").read_text()
 
 
 def test_pictures_are_measured_by_name(stylepipe, photos):

@@ -26,15 +26,15 @@ DEFAULT_RATE = "25"
 """Of folders where no film beside them has a rate; only the order of their frames counts then."""
 
 HELP = """\
-Measure how steady and how crisp painted films are, beside their source, or how near pictures come
-to a painting, and what of the photo they keep (--photo).
+Measure how steady and how crisp painted films are, beside their source; or how near pictures come
+to a painting, and what they keep of the photo (--photo).
 
-SOURCE is a film, or a folder of numbered frames, and each RESULT one that was painted of it. The
-table has one row a film:
+SOURCE is a film, or a folder of numbered frames, and each RESULT one that was painted from it. The
+table has one row for each film:
 
 \b
-  e_warp    warping error: what changes between consecutive frames besides what moves;
-            RGB in 0..1, squared. Blur lowers it: judge it beside "kept"
+  e_warp    warping error: change between consecutive frames beyond their motion; RGB in
+            0..1, squared. Blur lowers it: judge it beside "kept"
   source    the source's own e_warp over the same pairs, the floor
   excess    e_warp less source
   gone      share of the excess of --alone that is gone
@@ -109,8 +109,8 @@ _PANELS = {
 @click.option(
     "--fps",
     metavar="RATE",
-    help="Frames a second of folders; unset: those of the first film that is named, or "
-    f"{DEFAULT_RATE}.",
+    help="Frames a second of folders; unset: as the file of times in the folder says, or those of "
+    f"the first film that is named, or {DEFAULT_RATE}.",
 )
 @click.option(
     "--csv",
@@ -150,7 +150,8 @@ def command(
     if photo is not None:
         _refuse(ctx, ("alone", "start", "frames", "max_side", "fps", "plot"), "films")
         if table:
-            _check_output("--csv", table, [photo, *files], overwrite)
+            read = [path for path in (photo, style, reference, *files) if path]
+            _check_output("--csv", table, read, overwrite)
         from stylepipe.cli.measure_pictures import measure_pictures
 
         code, lines = measure_pictures(files, photo, style, reference, as_json)
@@ -160,7 +161,7 @@ def command(
     _refuse(ctx, ("style", "reference"), "pictures, whose photo --photo names")
     if len(files) < 2:
         raise UsageError(
-            "name the source and what was painted of it: stylepipe measure SOURCE RESULT; for "
+            "name the source and what was painted from it: stylepipe measure SOURCE RESULT; for "
             "pictures: stylepipe measure RESULT --photo PHOTO"
         )
     source, *results = files
@@ -168,6 +169,8 @@ def command(
     for flag, path in (("--csv", table), ("--plot", plot)):
         if path:
             _check_output(flag, path, named, overwrite)
+    if table and plot and table.resolve() == plot.resolve():
+        raise UsageError(f"--csv and --plot both name {table}; name two files")
     for path in named:
         if not path.exists():
             raise NoInputError(no_file(path))
@@ -185,8 +188,9 @@ def command(
         rate = fps or _rate(app, named)
 
         def opened(path: Path, **options: str) -> Film:
-            film = _film(app, path, {"fps": rate, **options})
-            return stack.enter_context(film)
+            if fps or not _says_times(path):
+                options["fps"] = rate
+            return stack.enter_context(_film(app, path, options))
 
         first = opened(source, **({"start": start} if start else {}))
 
@@ -234,10 +238,18 @@ def _film(app: App, path: Path, options: Mapping[str, str]) -> Film:
     return Film(path, readers, lambda line: tell(printable(line)))
 
 
+def _says_times(path: Path) -> bool:
+    """Whether it is a film, or a folder of pictures with a file that says when each is shown."""
+    from stylepipe.media.images import ImageReader
+    from stylepipe.media.sequence import is_sequence
+
+    return path.is_file() or is_sequence(path, ImageReader.patterns, timed=False)
+
+
 def _rate(app: App, named: Sequence[Path]) -> str:
-    """The rate of folders: that of the first film that is a file."""
+    """The rate of folders that do not say theirs: that of the first film that does."""
     for path in named:
-        if path.is_file():
+        if _says_times(path):
             with suppress(ItemError), _film(app, path, {}) as film:  # reported in its turn
                 if film.info.rate:
                     return str(film.info.rate)
@@ -247,7 +259,7 @@ def _rate(app: App, named: Sequence[Path]) -> str:
 def _check_output(flag: str, path: Path, inputs: Sequence[Path], overwrite: bool) -> None:
     """Raises UsageError where a file cannot or must not be written."""
     if path.resolve() in [one.resolve() for one in inputs]:
-        raise UsageError(f"{flag} {path} is one of the films; name another file")
+        raise UsageError(f"{flag} {path} is one of the files to be read; name another")
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise UsageError(f"{flag} {path}: name a file in a folder that exists")
     if path.exists() and not overwrite:
@@ -255,7 +267,7 @@ def _check_output(flag: str, path: Path, inputs: Sequence[Path], overwrite: bool
 
 
 def _summary(one: Comparison) -> dict[str, Any]:
-    """What is told of a film; None for what does not apply."""
+    """What is printed of a film; None for what does not apply."""
     film, kept = one.film, one.kept
     values: dict[str, Any] = {
         "film": str(film.path),
@@ -279,7 +291,7 @@ def _summary(one: Comparison) -> dict[str, Any]:
 
 
 def _known(value: Any) -> Any:
-    """None in place of nan, which JSON has not."""
+    """None in place of nan, which JSON does not have."""
     return None if isinstance(value, float) and isnan(value) else value
 
 
@@ -359,4 +371,6 @@ def _write(path: Path, data: bytes) -> None:
         part.write_bytes(data)
         part.replace(path)
     except OSError as error:
+        with suppress(OSError):  # the first error counts
+            part.unlink(missing_ok=True)
         raise SetupError(f"cannot write {path}: {error.strerror or error}") from error

@@ -48,12 +48,12 @@ def measure_pictures(
     for pair in pairs:
         try:
             result, original = read_picture(pair.result), read_picture(pair.photo)
-        except ItemError as error:
-            complain(str(error))
+            figures = measured(result, original, judge, painting, beside)
+            layers = by_layer(fitted(result, original), original, judge, painting)
+        except (ItemError, ValueError) as error:  # ValueError: too small for the encoder
+            complain(str(error) if isinstance(error, ItemError) else f"{pair.result}: {error}")
             failed = True
             continue
-        figures = measured(result, original, judge, painting, beside)
-        layers = by_layer(fitted(result, original), original, judge, painting)
         lines.append({"result": str(pair.result), **figures, **layers})
     if not lines:
         return ItemError.exit_code, b""

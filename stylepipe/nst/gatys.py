@@ -54,9 +54,9 @@ OPTIMIZER_BYTES_PER_PIXEL = {"adam": 24, "adamw": 36, "lbfgs": 340}
 """And by the optimizer: moments; the start too; the least history of steps and gradients, what it
 makes of them on its way, and the best picture."""
 GUIDE_COPIES = 3
-"""Of a guide: the caller's, extended by the margin, and in the size to paint."""
+"""Of a guide: the caller's, one extended by the margin, and one in the size to paint."""
 TRUSTED = 0.5
-"""Trust from which a frame begins with nothing but what was painted before."""
+"""Trust from which on a frame begins with nothing but what was painted before."""
 BYTES_PER_STRIP_PIXEL = 120
 """Bytes by pixel of a strip, on which the terms of the pixels are evaluated."""
 BYTES_PER_PAINTING_PIXEL = 48

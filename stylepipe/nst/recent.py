@@ -7,8 +7,8 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 Remember = Callable[[Hashable, Any], list[Any]]
-"""Takes what one thing is like in the present frame, by a key, and returns the same of the last
-frames of its shot, the present one first."""
+"""Takes, by a key, what one thing is like in the present frame, and returns the same of the last
+frames of the shot, the present one first."""
 
 
 def alone(key: Hashable, found: Any) -> list[Any]:
@@ -19,30 +19,33 @@ def alone(key: Hashable, found: Any) -> list[Any]:
 class Recent:
     """Remembers what frames were like, for as many as ``frames``; nothing older has any influence.
 
-    A frame counts when :meth:`keep` is called: one that fails on the way may be painted again.
+    A frame counts when :meth:`keep` is called: one that fails may be painted again.
     """
 
     def __init__(self, frames: int) -> None:
-        """``frames``: 1 or more, the present one among them."""
-        self._most = frames - 1
+        """``frames``: 1 or more, including the present one."""
+        self._frames = frames
         self.reset()
 
     def reset(self) -> None:
         """Another photo, film or scene begins."""
-        self._kept: dict[Hashable, deque[Any]] = {}
-        self.begin()
+        self._kept: dict[Hashable, deque[tuple[int, Any]]] = {}
+        self.begin(0)
 
-    def begin(self) -> None:
-        """The next frame begins: what was not kept is forgotten."""
+    def begin(self, number: int) -> None:
+        """The frame of this number begins: what was not kept is forgotten."""
+        self._number = number
         self._present: dict[Hashable, Any] = {}
 
     def remember(self, key: Hashable, found: Any) -> list[Any]:
         """See :data:`Remember`."""
         self._present[key] = found
-        return [found, *self._kept.get(key, ())]
+        # A frame in between may not have had this thing, or may not have been painted at all.
+        oldest = self._number - self._frames + 1
+        return [found, *(value for n, value in self._kept.get(key, ()) if n >= oldest)]
 
     def keep(self) -> None:
         """The frame is painted."""
         for key, found in self._present.items():
-            self._kept.setdefault(key, deque(maxlen=self._most)).appendleft(found)
-        self.begin()
+            kept = self._kept.setdefault(key, deque(maxlen=self._frames - 1))
+            kept.appendleft((self._number, found))

@@ -36,8 +36,8 @@ from .transforms import (
 )
 
 ENOUGH = 40
-"""Features, for each channel, from which on frames share a covariance. One of fewer fits its own
-frame alone: with a mean over eight the warping error of wct grew by 8 % at 320 pixels."""
+"""Features per channel from which on frames share a covariance. One of fewer features fits only its
+own frame: with a mean over eight, the warping error of wct grew by 8 % at 320 pixels."""
 KEPT = 8
 """What the paintings teach is kept for other sizes of photos in this part of the memory."""
 BYTES_PER_PIXEL = 42
@@ -253,7 +253,8 @@ class Restyler:
         self, photo: Tensor, regions: Tensor | None = None, remember: Remember = alone
     ) -> Tensor:
         """photo: 1 3 H W in [0,1]. regions: 1 K H W in [0,1], how far a pixel belongs to each.
-        remember: for films, which one frame's statistics would have pulse; see recent.Remember.
+        remember: for films, which would pulse by the statistics of each frame alone; see
+        recent.Remember.
         Returns 1 3 H W in [0,1]; with strength 0 the photo itself. Raises NotEnoughMemory, before
         anything is painted; Diverged where the way back does; ValueError for regions that do not
         fit and for a photo that is too small.
@@ -268,7 +269,7 @@ class Restyler:
         result = photo = evened(photo, exposures, self.settings.strength)
         limit: Tensor | None = None
         for layer, inverse in self.inverses.items():
-            # What is like what depends on the paintings, which regions may divide.
+            # Patch numbers and moments depend on whether there are regions.
             own = _under(remember, (layer, regions is None))
             result, limit = self._passed(
                 result, layer, inverse, paintings, regions, limit, tile, own

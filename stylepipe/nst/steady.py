@@ -1,4 +1,4 @@
-"""Statistics of a film's frames that hold still: means over the last ones, and even exposure."""
+"""Statistics of films that hold still: means over the last frames, and even exposure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SAMPLE = 1 << 14
-"""Pixels, at most, by which a frame's colors are known."""
+"""Most pixels of a frame by which its colors are judged."""
 CELLS = 24
 """Parts of a side of the picture by which exposures are compared."""
 DARK = 0.02
-"""Added to what is compared: the ratio of two blacks says nothing."""
+"""Added to both sides of a comparison: the ratio of two blacks says nothing."""
 MOST = 1.5
 """Most by which a frame is made brighter or darker."""
 
@@ -27,8 +27,8 @@ def evened(picture: Tensor, frames: Sequence[Tensor], share: float) -> Tensor:
     """The picture 1 3 H W in the mean exposure of the last frames, whose thumbnails are given, its
     own first. share: 0 to 1, how far.
 
-    A frame is brighter than another by the median of its parts: what merely enters or moves is not
-    more than half of them.
+    A frame is brighter than another if the median of its parts is: what merely enters or moves
+    covers less than half of them.
     """
     if len(frames) == 1:
         return picture
@@ -38,8 +38,8 @@ def evened(picture: Tensor, frames: Sequence[Tensor], share: float) -> Tensor:
 
 
 def averaged(frames: Sequence[Tensor], sizes: Sequence[Tensor] | None = None) -> Tensor:
-    """The mean of values K ... of successive frames, the present one first: the older, the less a
-    frame counts, so that none leaves with a jump. sizes: K of each, by which it counts besides.
+    """The mean of values K ... of successive frames, the present one first: the older a frame, the
+    less it counts, so that none leaves abruptly. sizes: K of each, which weight it as well.
     """
     ages = torch.arange(len(frames), 0, -1).to(frames[0])[:, None]
     weights = ages if sizes is None else ages * torch.stack(list(sizes))

@@ -35,7 +35,7 @@ Precision = Literal["exact", "fast"]
 Found = tuple[Tensor, Tensor]
 """Scores of patches, and their numbers."""
 Recall = Callable[[Tensor], Sequence[Tensor]]
-"""Takes the numbers of a frame's best patches, returns those of the last frames, its own first."""
+"""Takes the numbers of a frame's best patches; returns those of the last frames, its own first."""
 
 BLOCK = 5 << 19
 """Entries of P computed at once: the cache keeps so many until they are ranked."""
@@ -51,7 +51,7 @@ roundings each, of both features and of their product. Nearer ones are compared 
 CHUNK = 1 << 12
 """Patches that are compared exactly at once."""
 HABIT = 0.05
-"""Share of its score by which a patch gains that was the best in all of the last frames."""
+"""Share of its score that a patch gains if it was the best in all of the last frames."""
 WORKING = 40 << 20
 """Bytes of the working space, about, whatever the sizes of the maps."""
 

@@ -28,7 +28,7 @@ SLAB = 1 << 20
 @dataclass(frozen=True)
 class Moments:
     """Of the features in K regions: mean K C, and covariance K C C or, where the channels count
-    each for itself, variance K C. In float32, or finer. size: K, how many features there are."""
+    each for itself, variance K C. In float32, or finer. size: K, the number of features."""
 
     mean: Tensor
     spread: Tensor
@@ -66,8 +66,8 @@ def region_moments(features: Tensor, region_masks: Tensor | None = None, *, full
 
 def steadied(frames: Sequence[Moments]) -> Moments:
     """The moments of the first of successive frames, with the mean spread of all; regions count by
-    their size. Its mean is its own: with an older one, what makes a frame brighter shows in all of
-    the result.
+    their size. The mean stays its own: with an older one, what brightens a frame would show in all
+    of the result.
     """
     present = frames[0]
     if len(frames) == 1:

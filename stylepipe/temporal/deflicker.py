@@ -1,8 +1,8 @@
-"""Flicker taken out of results, whoever painted them.
+"""Flicker removed from results, whatever painted them.
 
-Each frame is compared with those around it, moved along the optical flow of their *sources*.
-Brightness and color of its regions become the median of all, what is finer their mean. As a mean of
-moved pictures is soft, it gets as much of the finest detail back as the frame itself has.
+Each frame is compared with those around it, moved along the optical flow of their *sources*. The
+brightness and color of its regions become the median of all of these frames, and finer detail their
+mean. A mean of moved pictures is soft, so its finest detail is raised to what the frame itself has.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from stylepipe.types import Frame
 FINE = 0.7
 """Standard deviation, in pixels of the result, of the blur that takes the finest detail away."""
 SURROUNDINGS = 5.0
-"""Standard deviation, in pixels, of the place at which there is to be as much of it as before."""
+"""Standard deviation, in pixels, of the neighborhood in which there is as much of it as before."""
 FAINT = 1e-6
-"""Squared contrast below which there is none."""
+"""Added to a squared contrast that something is divided by."""
 MOST = 3.0
-"""Most of it that is added."""
+"""How many times the finest detail is added at most."""
 REGION = 24
-"""A region of one brightness is a picture's longer side by this."""
+"""The longer side of a picture divided by this is the width of a region."""
 COARSE = 4
-"""Pixels of a side that are judged together when frames are compared."""
+"""Frames are compared in cells of this many pixels a side."""
 DIFFERENT = 9.0
-"""A frame whose squared difference is so many times the median of all frames counts by half."""
+"""A frame whose squared difference is this many times the median of all frames counts half."""
 UNKNOWN = 0.02
-"""Trust below which a region is left as it is."""
+"""Trust in a region at which half of its change is made; with less trust, less of it."""
 SLIGHT = 1e-3
 """Squared difference, RGB in [0, 1], that is always allowed."""
 
@@ -64,10 +64,10 @@ def _motion(a: Frame, b: Frame, flow: np.ndarray, back: np.ndarray) -> Motion:
 
 
 class Motions:
-    """The motion between neighboring frames, found once and kept while they are asked for."""
+    """The motion between neighboring frames, found once and kept as long as it is needed."""
 
     def __init__(self, max_side: int) -> None:
-        """``max_side``: longest side, in pixels, at which they are looked for."""
+        """``max_side``: longest side, in pixels, of the frames in which motion is looked for."""
         self._max_side = max_side
         self._kept: list[tuple[Frame, Frame, tuple[Motion, Motion]]] = []
 
@@ -76,10 +76,10 @@ class Motions:
         self._kept = [(a, b, self._between(a, b, flow)) for a, b in pairwise(frames)]
         steps = [both for _, _, both in self._kept]
         found: list[Motion | None] = [None] * len(frames)
-        for side, direction in ((range(at + 1, len(frames)), 0), (range(at - 1, -1, -1), 1)):
+        for side, back in ((range(at + 1, len(frames)), 0), (range(at - 1, -1, -1), 1)):
             motion: Motion | None = None
             for k in side:
-                step = steps[min(k, k - 1 + 2 * direction)][direction]
+                step = steps[k - 1 + back][back]
                 motion = found[k] = step if motion is None else chained(motion, step)
         return found
 
@@ -95,7 +95,7 @@ def steadied(results: Sequence[np.ndarray], around: Sequence[Motion | None], at:
     """``results[at]`` without flicker: HxWx3, its dtype.
 
     ``results`` are of successive frames; ``around`` leads from this one to each, None to itself.
-    Frames count the less the farther they are, so that none comes or goes with a jump.
+    The farther away a frame is, the less it counts, so that none enters or leaves abruptly.
     """
     own = results[at]
     white = np.float32(np.iinfo(own.dtype).max)
@@ -128,11 +128,11 @@ def steadied(results: Sequence[np.ndarray], around: Sequence[Motion | None], at:
 
 
 def regional(changes: Sequence[np.ndarray], weights: Sequence[np.ndarray]) -> np.ndarray:
-    """What brightness and color of regions have to change by, hxwx3: the median of all frames.
+    """How much the brightness and color of regions must change, hxwx3: the median of all frames.
 
-    ``changes`` are the frames' differences from the present one. A median, for one frame may be
-    altogether wrong; and where a light is switched on, all frames before stay as they are, and all
-    after.
+    ``changes`` are the frames' differences from the present one. It is a median because one frame
+    may be altogether wrong, and because frames before and after a light is switched on keep their
+    own brightness.
     """
     height, width = weights[0].shape
     step = max(1, round(_region(changes[0])))
@@ -148,10 +148,10 @@ def regional(changes: Sequence[np.ndarray], weights: Sequence[np.ndarray]) -> np
 
 
 def agreement(rests: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """How far each frame counts, hxw in [0, 1], by its differences hxwx3 from the present one.
+    """How much each frame counts, hxw in [0, 1], by its differences hxwx3 from the present one.
 
-    What flickers differs in all frames; a frame that differs much more than most is wrong, or has
-    changed, as when a light is switched on.
+    Flicker differs in all frames; a frame that differs much more than most is wrong, or the scene
+    has changed, as when a light is switched on.
     """
     squares = [np.square(rest).sum(axis=2) for rest in rests]
     usual = DIFFERENT * np.median([np.zeros_like(squares[0]), *squares], axis=0) + SLIGHT
@@ -159,7 +159,7 @@ def agreement(rests: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def crisp(picture: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """The picture as sharp as its own, place by place: by its Laplacian's energy. HxWx3, float32.
+    """``picture`` as sharp as ``own``, place by place: by the Laplacian's energy. HxWx3, float32.
 
     Detail that is not the same in all frames is faint in their mean, and moved pictures are soft.
     """

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 LEAST = 1e-6
-"""Added to the weights of the mean, so that there is one where nothing is trusted."""
+"""Added to the weights of the mean, so that it exists where nothing is trusted."""
 
 
 def still(result: Frame, device: torch.device) -> Guide:
@@ -29,8 +29,8 @@ def still(result: Frame, device: torch.device) -> Guide:
 
 
 def long_term(guides: Sequence[Guide]) -> list[Guide]:
-    """Guides from frames further and further away, the nearest first: what is far counts where
-    nothing nearer is trusted (Ruder, Dosovitskiy, Brox 2016, eq. 8).
+    """Guides from frames farther and farther away, the nearest first: a far one counts only where
+    no nearer one is trusted (Ruder, Dosovitskiy, Brox 2016, eq. 8).
     """
     trusts = [guide.trust for guide in guides]
     return [
@@ -40,7 +40,7 @@ def long_term(guides: Sequence[Guide]) -> list[Guide]:
 
 
 def joined(guides: Sequence[Guide], most: float = 1.0) -> Guide:
-    """One guide with the same slope as all; ``most``: what their trusts sum to, which becomes 1."""
+    """One guide with the slope of all of them. ``most``: the sum of trusts that becomes 1."""
     import torch
 
     weights = torch.stack([guide.trust for guide in guides])

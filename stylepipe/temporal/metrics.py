@@ -1,7 +1,7 @@
 """How steady a film is over time, and how crisp its frames are.
 
 Each measure is of one frame, or of one pair of consecutive frames, so that a film of any length can
-be measured in little memory. None is a verdict alone: each says what improves it falsely.
+be measured in little memory. None is a verdict alone: each says what improves it misleadingly.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MOVING = 1.0
 LEAST_SHARE = 0.01
 """Share of a picture's pixels below which a mean over them says nothing."""
 _GRAIN = 2.0
-"""Pixels: standard deviation of the Gaussian whose result is taken off, to leave the texture."""
+"""Pixels: standard deviation of the Gaussian blur that is subtracted, to leave the texture."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Step:
     flow: np.ndarray
     """HxWx2 float32: for each pixel the way (dx, dy), in pixels, to the next frame."""
     visible: np.ndarray
-    """HxW bool: the pixel is seen in both frames, and its motion is certain."""
+    """HxW bool: the pixel is visible in both frames, and its motion is certain."""
     static: np.ndarray
     """HxW bool: the source neither moves (by ``STILL`` pixels) nor changes (``UNCHANGED``) here."""
 

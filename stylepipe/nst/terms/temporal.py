@@ -1,4 +1,4 @@
-"""What was painted before stays as it was."""
+"""Keep what was painted before."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 @register
 class Temporal(PictureTerm):
-    """Squared difference to the result before, moved to where things are now, times the trust in
-    it; over the variance of that result, so that a weight means the same for every picture.
+    """Squared difference from the previous result, moved to where things are now, times the trust
+    in it; over the variance of that result, so that a weight means the same for every picture.
 
     Ruder, Dosovitskiy, Brox, "Artistic Style Transfer for Videos" (2016), eq. 7. The mean is one
     over all positions: what is not trusted does not make the rest count more.
@@ -22,7 +22,7 @@ class Temporal(PictureTerm):
 
     name = "temporal"
     default = 20.0
-    help = "Weight of the previous frame's result, where a temporal method trusts in it."
+    help = "Weight of the previous frame's result, where a temporal method trusts it."
 
     def __init__(self, warped: Tensor, trust: Tensor, weight: float = 1.0) -> None:
         """warped: N 3 H W in [0,1]. trust: N 1 H W in [0,1]."""
