@@ -453,8 +453,9 @@ def test_probe_tells_of_a_sequence_with_and_without_its_rate(cli, capsys, path):
     assert (found["frames"], found["width"], found["depth"]) == (11, 32, 8)
     assert "rate" not in found and "a film with --fps RATE; without, each is a photo" in said.err
     assert main.run(["probe", path, "--set", "input.fps=24"]) == 1
-    said = capsys.readouterr().out.split()
-    assert "24" in said and "0.5" in said and "1001-1012" in said
+    said = capsys.readouterr().out
+    assert {"24", "0.5", "1001-1012"} <= set(said.split())
+    assert "as .png/, by the writer frames:" in said
 
 
 def test_probe_of_what_is_no_sequence(cli, capsys):

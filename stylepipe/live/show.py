@@ -21,7 +21,7 @@ from stylepipe.live.recording import Recording
 from stylepipe.live.screens import Screen
 from stylepipe.paint import Copier
 from stylepipe.session import Session
-from stylepipe.types import Frame, Item
+from stylepipe.types import Frame, Info, Item
 
 if TYPE_CHECKING:
     from stylepipe.paint import Painter
@@ -73,6 +73,7 @@ class LivePainter:
         if not isinstance(self._painter, Copier):
             never = threading.Event()
             self._film = Film(self._painter, LIVE, 0, None, session.memory, never)
+        self._session = session
         self._painter.reset(LIVE)
         self._previous: Frame | None = None
         self._count = 0
@@ -80,6 +81,9 @@ class LivePainter:
     def paint(self, picture: np.ndarray) -> np.ndarray:
         """HxWx3 uint8 RGB, painted. Raises ItemError."""
         frame = Frame(np.ascontiguousarray(picture), None, self._count)
+        if not self._count:
+            info = Info("video", "camera", picture.shape[1], picture.shape[0], None)
+            self._session.missing.check(self._session.settings.painting, LIVE, info)
         self._count += 1
         if self._film is None:
             return self._painter.paint(LIVE, [frame])[0].pixels
