@@ -206,7 +206,9 @@ def test_a_slow_stylizer_is_told_with_its_time():
 
     feed = Pictures([picture(n, 8, 6) for n in range(3)])
     Show(session, (), [Wall(feed)], None, 640, said.append, Slow()).run(feed)
-    assert len(said) == 1 and said[0].startswith("negative takes ") and "not live" in said[0]
+    assert (
+        len(said) == 1 and said[0].startswith("negative takes ") and "too slow for live" in said[0]
+    )
 
 
 def test_a_camera_that_shows_black_is_told_once():

@@ -30,7 +30,7 @@ class Feed(Protocol):
 
     def pictures(self) -> Iterator[np.ndarray]:
         """Yield HxWx3 uint8 RGB, each when it is there. Ends where a film does; raises ItemError
-        where a camera goes away. Called in a thread of its own.
+        where a camera goes away. Called in its own thread.
         """
 
     def close(self) -> None:
