@@ -13,6 +13,7 @@ from stylepipe import (
     Context,
     Info,
     Item,
+    ItemError,
     Masker,
     StyleRef,
     Stylizer,
@@ -66,6 +67,8 @@ class GivenStylizer(Stylizer):
 
     def check_item(self, item: Item, info: Info) -> None:
         if self.options.painted is not None:
+            if info.format == "camera":
+                raise ItemError("--painted is the result of a film, and a camera shows none")
             from stylepipe.companion import Companion
 
             self._companion = Companion(self.options.painted, item, info)

@@ -1,4 +1,4 @@
-"""How long a job will take: told once, when its first pictures show how fast it goes."""
+"""How long a job will take: said once, when its first pictures show the pace."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _SETTLED = 4.0
 """Seconds of painting after which the pace counts."""
 _WORTH = 10.0
-"""Seconds to go from which on it is worth a word."""
+"""An estimate is reported if at least this many seconds remain."""
 _PROBED = 32
 """Inputs of a job that are looked at; of more, as many are taken, evenly spread."""
 _PATIENCE = 1.0
@@ -25,7 +25,7 @@ _PATIENCE = 1.0
 
 
 class Eta:
-    """Counts painted pixels, and says once what the rest will take."""
+    """Counts painted pixels, and estimates once how long the rest will take."""
 
     def __init__(self) -> None:
         self._total: int | None = None
@@ -33,22 +33,22 @@ class Eta:
         self._began: float | None = None
         self._first: tuple[float, int] | None = None
         """When the first pictures were painted, and their pixels: they take longer than others."""
-        self._told = False
+        self._reported = False
 
     def expect(self, pixels: int | None) -> None:
-        """So many pixels are to be painted in all; None: nobody knows."""
+        """Set how many pixels are to be painted in total; None: unknown."""
         self._total = pixels
 
     def start(self, now: float, known: int = 0) -> None:
-        """Painting begins at an item, of which an earlier run has painted ``known`` pixels."""
+        """Start an item, of which an earlier run has painted ``known`` pixels."""
         self._began = now if self._began is None else self._began
         if self._total is not None:
             self._total -= known
 
     def painted(self, pixels: int, now: float) -> tuple[float, float] | None:
-        """Take note of painted pixels. Returns, once, the seconds in all and those to go."""
+        """Count painted pixels. Returns, once, the total seconds and the seconds left."""
         self._done += pixels
-        if self._began is None or self._total is None or self._told:
+        if self._began is None or self._total is None or self._reported:
             return None
         if self._first is None:
             self._first = now, self._done
@@ -62,7 +62,7 @@ class Eta:
         left = pace * (self._total - done)
         if left < _WORTH:
             return None
-        self._told = True
+        self._reported = True
         return seconds + left, left
 
 

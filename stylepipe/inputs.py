@@ -191,7 +191,7 @@ def _numbered(inputs: Sequence[Path], output: Path, settings: Settings) -> Found
         raise UsageError(
             f"{output} names the frames of one film, but a folder of inputs may hold several; name "
             f"one input (with --fps the folder of a film's frames itself), or write --output "
-            f"{folder} --format {pattern[1:]}, and each film gets a folder of its own"
+            f"{folder} --format {pattern[1:]}, and each film gets its own folder"
         )
     _check_said_once(output, settings)
     if folder.resolve() in (Path.cwd(), *inputs[0].resolve().parents):

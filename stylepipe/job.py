@@ -72,7 +72,7 @@ class InputOptions(Options):
         min=1, affects_output=False,
     )  # fmt: skip
     every: str | None = option(
-        None, "Try: the same of one frame every so many seconds (2s) or frames (50).",
+        None, "Try: the same, with one frame every so many seconds (2s) or frames (50).",
         metavar="TIME|N", affects_output=False,
     )  # fmt: skip
 

@@ -63,7 +63,7 @@ def _thumbnail(job: Job, item: Item) -> np.ndarray:
     if not files:
         raise ItemError("it has no masks")
     at = len(files) // 2
-    frame = next(reader.frames(item, info, at), None)
+    frame = next(iter(reader.pick(item, info, [at])), None)
     if frame is None:
         raise ItemError("it has fewer frames than masks")
     photo = sheets.thumbnail(frame.pixels, _BOX).astype(np.float32)

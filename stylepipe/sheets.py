@@ -1,4 +1,4 @@
-"""Sheets of captioned thumbnails, which show many results at one look."""
+"""Sheets of captioned thumbnails, which show many results at a glance."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def save_sheet(
 ) -> None:
     """Save cells, each a caption and a thumbnail no larger than ``box``, as a JPEG.
 
-    ``mark`` becomes its comment, by which a later run knows the sheet for its own.
+    ``mark`` becomes its comment, by which a later run recognizes the sheet.
     """
     width, height = box
     columns = min(max(1, 1280 // width), len(cells))

@@ -545,4 +545,4 @@ class Stream:
 
 
 class _Aborted(Exception):
-    """An item failed and the user wants no other."""
+    """An item failed, and the job stops at the first failure."""

@@ -124,5 +124,6 @@ def _write_sheet(job: Job, item: Item, path: Path) -> None:
         cells.append((f"frame {source.index + 1}{when}", np.hstack([left, right])))
     if cells:
         part = path.with_name(f".{path.name}.part")
-        save_sheet(part, cells, (2 * _BOX[0], _BOX[1]), _MARK)
+        height, width = np.max([pair.shape[:2] for _, pair in cells], axis=0).tolist()
+        save_sheet(part, cells, (width, height), _MARK)
         part.replace(path)

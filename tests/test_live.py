@@ -206,7 +206,9 @@ def test_a_slow_stylizer_is_told_with_its_time():
 
     feed = Pictures([picture(n, 8, 6) for n in range(3)])
     Show(session, (), [Wall(feed)], None, 640, said.append, Slow()).run(feed)
-    assert len(said) == 1 and said[0].startswith("negative takes ") and "not live" in said[0]
+    assert (
+        len(said) == 1 and said[0].startswith("negative takes ") and "too slow for live" in said[0]
+    )
 
 
 def test_a_camera_that_shows_black_is_told_once():
@@ -271,11 +273,13 @@ def test_what_was_recorded_is_kept_when_the_camera_goes_away(tmp_path):
 def test_a_camera_that_changes_size_is_recorded_at_the_first(tmp_path):
     said = []
     film = recording(tmp_path / "out.mp4", said)
-    show([picture(0), picture(1, 32, 24)], recording=film)
+    show([picture(0), picture(1, 32, 24), picture(2, 32, 24)], recording=film)
     film.close()
     info, frames = read(tmp_path / "out.mp4")
-    assert (info.width, info.height, len(frames)) == (64, 48, 2)
-    assert any("recorded as 64x48" in line for line in said)
+    assert (info.width, info.height, len(frames)) == (64, 48, 3)
+    assert [line for line in said if "recorded as 64x48" in line] == [
+        "the picture becomes 32x24: recorded as 64x48, the size it began with"
+    ]
 
 
 def test_recordings_never_replace_a_file_and_know_their_formats(tmp_path):
@@ -286,6 +290,18 @@ def test_recordings_never_replace_a_file_and_know_their_formats(tmp_path):
             recording(tmp_path / name)
     assert (tmp_path / "there.mp4").read_bytes() == b"mine"
     assert recording(tmp_path / "empty.mp4").close() is False
+
+
+def test_a_recording_that_cannot_begin_leaves_nothing_behind(tmp_path, monkeypatch):
+    def fail(*args):
+        raise SetupError("no encoder")
+
+    monkeypatch.setattr(VideoWriter, "open_sink", fail)
+    film = recording(tmp_path / "out.mp4")
+    with pytest.raises(SetupError, match="no encoder"):
+        film.add(picture(0), 0.0)
+    assert film.close() is False
+    assert list(tmp_path.iterdir()) == []
 
 
 # -- cameras --------------------------------------------------------------------------------
@@ -349,6 +365,8 @@ def test_what_is_no_camera_is_refused(tmp_path):
     np.save(tmp_path / "photo.npy", picture(0))
     with pytest.raises(ItemError, match="is a photo, and a camera shows a film"):
         open_feed(str(tmp_path / "photo.npy"), readers)
+    with pytest.raises(UsageError, match="is a folder whose pictures have no times"):
+        open_feed(str(tmp_path), readers)
 
 
 # -- screens --------------------------------------------------------------------------------
@@ -386,6 +404,13 @@ def test_a_window_shows_pictures_and_tells_keys(monkeypatch):
     assert window.key() == "q"
     code[0], visible[0] = 255, 0.0
     assert window.key() == "q"  # it was closed
+
+    def gone(*args):
+        raise cv2.error("NULL window")
+
+    for name in ("setWindowTitle", "imshow", "destroyWindow"):
+        monkeypatch.setattr(cv2, name, gone)
+    window.show(picture(0), "closed while this was painted")
     window.close()
 
 
@@ -451,6 +476,22 @@ def test_a_film_is_painted_live_and_recorded(live, tmp_path):
     _, frames = read(tmp_path / "out.mp4")
     _, source = read(tmp_path / "in.mp4")
     assert abs(frames[0].pixels.astype(int) + source[0].pixels - 255).mean() < 8
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["stylizer.use=given", "stylizer.painted=in.mp4"],
+        ["stylizer.use=keyframes", "stylizer.keyframe=0=in.png"],
+    ],
+)
+def test_what_was_painted_of_a_film_is_not_taken_for_a_camera(live, tmp_path, args):
+    make_clip(tmp_path / "in.mp4", (0, 40))
+    Image.fromarray(picture(0)).save("in.png")
+    sets = [word for arg in args for word in ("--set", arg)]
+    code, err = live("--camera", "in.mp4", "--record", "out.mp4", *sets)
+    assert code == 1 and "a camera shows none" in err, err
+    assert not (tmp_path / "out.mp4").exists()
 
 
 def test_a_camera_that_goes_away_ends_it_with_exit_code_1(live, tmp_path, monkeypatch):

@@ -164,3 +164,8 @@ def test_frames_to_paint_mean_nothing_to_it(tmp_path, capsys):
     film = make_clip(tmp_path / "in.mp4", (0, 40))
     assert main.run(["probe", str(film), "--set", "input.frames=3"]) == 2
     assert "probe paints none; leave it out" in capsys.readouterr().err
+
+
+def test_a_name_that_no_disk_holds_is_told_in_a_sentence(capsys):
+    assert main.run(["probe", "a" * 300 + ".mp4"]) == 1
+    assert "cannot be read: File name too long" in capsys.readouterr().err

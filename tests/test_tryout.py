@@ -163,6 +163,18 @@ def test_pictures_and_a_sheet_are_written_for_each_film(run, tmp_path):
     assert abs(left + right - 255).max() < 12
 
 
+def test_frames_that_a_pattern_names_are_called_by_what_they_have_in_common(run, tmp_path):
+    (tmp_path / "in").mkdir()
+    for number in range(1, 7):
+        Image.new("RGB", (30, 20), (40 * number, 0, 0)).save(tmp_path / "in" / f"fr_{number}.png")
+    code, _, err = run("in/fr_%d.png", "-o", "try", "--fps", 25, "--frames", 2)
+    assert code == 0, err
+    assert names(tmp_path / "try") == ["fr-2-frames", "fr-2-frames-sheet.jpg"]
+    assert names(tmp_path / "try" / "fr-2-frames") == ["fr_000001.png", "fr_000006.png"]
+    with Image.open(tmp_path / "try" / "fr-2-frames-sheet.jpg") as sheet:
+        assert sheet.size == (1280, 213 + 18), "wide pictures leave no empty space"
+
+
 def test_a_full_run_and_other_tries_go_into_the_same_folder(run, tmp_path):
     make_clip(tmp_path / "clip.mp4", tuple(range(0, 400, 40)))
     Image.new("RGB", (30, 20), (200, 0, 0)).save(tmp_path / "photo.png")

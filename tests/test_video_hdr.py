@@ -118,7 +118,7 @@ def test_avi_cannot_tell_and_that_is_told(tmp_path, color, what):
     log = Log()
     convert(hdr_clip(tmp_path / "in.mp4", color), tmp_path / "out.avi", log)
     assert log.lines == [
-        f"in.mp4: .avi with mpeg4 cannot tell that {what}: it will look pale; use .mp4"
+        f"in.mp4: .avi with mpeg4 cannot indicate that {what}: it will look pale; use .mp4"
     ]
 
 
@@ -231,6 +231,7 @@ def test_what_white_means(color, light, signal):
 def test_an_animated_picture_cannot_be_hdr_and_that_is_told(tmp_path, suffix):
     log = Log()
     convert(hdr_clip(tmp_path / "in.mp4"), tmp_path / f"out{suffix}", log)
-    assert f"in.mp4: {suffix} cannot tell that the film is HDR: it will look pale; use .mp4" in (
-        log.lines
+    assert (
+        f"in.mp4: {suffix} cannot indicate that the film is HDR: it will look pale; use .mp4"
+        in (log.lines)
     )

@@ -99,6 +99,8 @@ class KeyframesStylizer(Stylizer):
                 "keyframes are carried over a film, and this is a photo; name a film, or pass "
                 "--fps for a folder of numbered frames"
             )
+        if info.format == "camera":
+            raise ItemError("keyframes are carried over a film, and a camera shows none")
         for keyframe in self._keyframes:
             if why := misfit(keyframe, info.width, info.height):
                 raise ItemError(why)

@@ -186,7 +186,7 @@ def _screens(virtual: bool, recording: Recording | None, log: Any) -> list[Scree
 
     screens: list[Screen] = [VirtualCamera(_RATE)] if virtual else []
     if (why := no_window()) and (screens or recording):
-        log(f"no window, as {why}: Ctrl-C ends it")
+        log(f"no window, as {why}: Ctrl-C stops")
         return screens
     return [Window(), *screens]
 

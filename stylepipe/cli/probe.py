@@ -113,7 +113,11 @@ def _say(line: str) -> None:
 def _facts(path: Path, settings: Settings, output: Path | None) -> dict[str, Any]:
     """What is in a file, and of a film what becomes of it. Raises ItemError, NoInputError."""
     readers = settings.readers
-    if not os.path.exists(path) and not is_several(path):  # noqa: PTH110
+    try:
+        there = path.exists()
+    except OSError as error:  # a name that is too long
+        raise NoInputError(f"cannot be read: {error.strerror}") from error
+    if not there and not is_several(path):
         raise NoInputError(no_match(path) if Pattern.of(path.name) else "no such file")
     claimed = not is_several(path) or bool(readers_for(path, readers))
     reader, info = probe(path, readers) if claimed else _unclaimed(path, readers)
@@ -126,7 +130,7 @@ def _facts(path: Path, settings: Settings, output: Path | None) -> dict[str, Any
 def _result(path: Path, info: Info, settings: Settings, output: Path | None) -> dict[str, Any]:
     """What a run would make of a film, or why it could not."""
     # Without a name only the suffix counts, as in a folder that is not there yet.
-    place = output or path.absolute().with_name("stylepipe.painted")
+    place = output or path.absolute().with_name(".stylepipe-probe")
     found = find_items([path], place, settings)
     item, notes = found.items[0], list[str]()
     result: dict[str, Any] = {"format": item.pattern}

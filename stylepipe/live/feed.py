@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from stylepipe.components import Reader
 from stylepipe.errors import ItemError, SetupError, UsageError
-from stylepipe.inputs import probe
+from stylepipe.inputs import probe, readers_for
 from stylepipe.paths import user_path
+from stylepipe.places import is_several
 from stylepipe.types import Frame, Info, Item
 
 if TYPE_CHECKING:
@@ -30,11 +31,11 @@ class Feed(Protocol):
 
     def pictures(self) -> Iterator[np.ndarray]:
         """Yield HxWx3 uint8 RGB, each when it is there. Ends where a film does; raises ItemError
-        where a camera goes away. Called in a thread of its own.
+        where a camera goes away. Called in its own thread.
         """
 
     def close(self) -> None:
-        """Let go of the camera."""
+        """Release the camera."""
 
 
 def open_feed(text: str, readers: Sequence[Reader]) -> Feed:
@@ -55,6 +56,11 @@ def open_feed(text: str, readers: Sequence[Reader]) -> Feed:
             f"no camera {text!r}: name its number, such as 0, the URL of a stream, or a film that "
             "exists"
         )
+    if is_several(path) and not readers_for(path, readers):
+        raise UsageError(
+            f"{path} is a folder whose pictures have no times; name a film, or make it one by "
+            f"stylepipe run {path} --fps 25 --strength 0 -o film.mp4"
+        )
     return FilmFeed(path, readers)
 
 
@@ -65,9 +71,7 @@ class CameraFeed:
         """Raises SetupError if it cannot be opened."""
         import cv2
 
-        cv2.utils.logging.setLogLevel(
-            0
-        )  # what it has to say of cameras is said in one sentence, below
+        cv2.utils.logging.setLogLevel(0)  # its errors are reported in one sentence, below
         self.name = f"camera {source}" if isinstance(source, int) else str(source)
         self._capture = cv2.VideoCapture(source)
         if not self._capture.isOpened():
@@ -136,7 +140,7 @@ class FilmFeed:
             yield eight(frame.pixels)
 
     def close(self) -> None:
-        """The reader lets go of the file by itself."""
+        """The reader closes the file."""
 
 
 def _seconds(frame: Frame, info: Info) -> float:

@@ -43,6 +43,8 @@ class Recording:
         self._writer = writer
         self._sink: Sink | None = None
         self._size: tuple[int, int] | None = None
+        self._before: tuple[int, int] | None = None
+        """The size of the last picture, as it was shown."""
         self._frames = 0
         self._last = -1
         self._work: tempfile.TemporaryDirectory[str] | None = None
@@ -58,24 +60,28 @@ class Recording:
         height, width = picture.shape[:2]
         if self._sink is None:
             self._open(width, height)
-        if self._size is not None and (width, height) != self._size:
-            self._log(
-                f"the picture becomes {width}x{height}: recorded as {self._size[0]}x"
-                f"{self._size[1]}, the size it began with"
-            )
+        assert self._sink is not None and self._size is not None
+        if (width, height) != self._size:
+            if (width, height) != self._before:
+                self._log(
+                    f"the picture becomes {width}x{height}: recorded as {self._size[0]}x"
+                    f"{self._size[1]}, the size it began with"
+                )
             picture = cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA)
+        self._before = width, height
         time = max(round(seconds * _TICKS), self._last + 1)
         frame = Frame(np.ascontiguousarray(picture), None, self._frames, time, Fraction(1, _TICKS))
-        assert self._sink is not None
         self._sink.write(frame)
         self._last, self._frames = time, self._frames + 1
 
     def close(self) -> bool:
         """Complete the film; False if there is nothing in it. Raises ItemError, SetupError."""
         sink, self._sink = self._sink, None
-        if sink is None or self._work is None:
+        if self._work is None:
             return False
         try:
+            if sink is None:  # it could not be opened
+                return False
             sink.close()
             self._part.replace(self._path)
         except OSError as error:

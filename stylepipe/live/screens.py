@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from stylepipe.errors import SetupError
@@ -65,6 +66,8 @@ class Window:
     def show(self, picture: np.ndarray, title: str) -> None:
         import cv2
 
+        if self._is_closed():
+            return  # the next key says so
         if picture.shape != self._sized:
             self._sized = picture.shape
             cv2.resizeWindow(_TITLE, picture.shape[1], picture.shape[0])
@@ -75,16 +78,21 @@ class Window:
         import cv2
 
         code = cv2.waitKey(1) & 0xFF
-        if self._sized and cv2.getWindowProperty(_TITLE, cv2.WND_PROP_VISIBLE) < 1:
-            return "q"
-        if code == _ESCAPE:
+        if code == _ESCAPE or self._is_closed():
             return "q"
         return chr(code) if code < 128 else ""
 
     def close(self) -> None:
         import cv2
 
-        cv2.destroyWindow(_TITLE)
+        with suppress(cv2.error):  # the user has closed it
+            cv2.destroyWindow(_TITLE)
+
+    def _is_closed(self) -> bool:
+        """Whether the user has closed the window."""
+        import cv2
+
+        return bool(self._sized) and cv2.getWindowProperty(_TITLE, cv2.WND_PROP_VISIBLE) < 1
 
 
 class VirtualCamera:

@@ -1,4 +1,4 @@
-"""The loop of ``stylepipe live``: take the newest picture, paint it, show it, heed the keys."""
+"""The loop of ``stylepipe live``: take the newest picture, paint it, show it, handle the keys."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from stylepipe.live.recording import Recording
 from stylepipe.live.screens import Screen
 from stylepipe.paint import Copier
 from stylepipe.session import Session
-from stylepipe.types import Frame, Item
+from stylepipe.types import Frame, Info, Item
 
 if TYPE_CHECKING:
     from stylepipe.paint import Painter
@@ -31,11 +31,11 @@ _PATIENCE = 0.1
 _RECENT = 30
 """Pictures whose pace the title shows."""
 _SLOW = 1.0
-"""Seconds a picture from which on what is shown is no live picture any more."""
+"""Seconds a picture from which on what is shown is no longer live."""
 _DARK = 16
 """Of 255: what is nowhere brighter is black."""
 _DARK_FOR = 30
-"""Black pictures from the beginning after which that is said."""
+"""So many black pictures at the beginning are reported."""
 LIVE = Item(0, Path("live"), Path(), Path("live"))
 """The item that stands for a camera."""
 
@@ -73,6 +73,7 @@ class LivePainter:
         if not isinstance(self._painter, Copier):
             never = threading.Event()
             self._film = Film(self._painter, LIVE, 0, None, session.memory, never)
+        self._session = session
         self._painter.reset(LIVE)
         self._previous: Frame | None = None
         self._count = 0
@@ -80,6 +81,9 @@ class LivePainter:
     def paint(self, picture: np.ndarray) -> np.ndarray:
         """HxWx3 uint8 RGB, painted. Raises ItemError."""
         frame = Frame(np.ascontiguousarray(picture), None, self._count)
+        if not self._count:
+            info = Info("video", "camera", picture.shape[1], picture.shape[0], None)
+            self._session.missing.check(self._session.settings.painting, LIVE, info)
         self._count += 1
         if self._film is None:
             return self._painter.paint(LIVE, [frame])[0].pixels
@@ -131,7 +135,7 @@ class Show:
         self._times: deque[float] = deque(maxlen=_RECENT)
         self._first: float | None = None
         self._dark = 0
-        self._told_slow = False
+        self._warned_slow = False
         self.tally = Tally()
 
     def run(self, feed: Feed) -> str:
@@ -204,13 +208,14 @@ class Show:
     def _watch_pace(self, session: Session, seconds: float) -> None:
         """Say once that a stylizer is too slow, after the second picture; of minutes at once."""
         shown = len(self.tally.latencies)
-        if self._told_slow or shown > 2 or seconds < (_SLOW if shown == 2 else 10 * _SLOW):
+        least = _SLOW if shown == 2 else 10 * _SLOW
+        if self._warned_slow or shown > 2 or seconds < least:
             return
-        self._told_slow = True
+        self._warned_slow = True
         name = session.settings.stylizer.name
         self._log(
-            f"{name} takes {seconds:.1f} s a picture here, which is not live; take a smaller "
-            "--size, or a stylizer that paints at once, such as fast with --quality light"
+            f"{name} takes {seconds:.1f} s a picture here, which is too slow for live; take a "
+            "smaller --size, or a stylizer that paints at once, such as fast with --quality light"
         )
 
     def _watch_for_dark(self, picture: np.ndarray) -> None:

@@ -189,7 +189,7 @@ class AnimationSink(Sink):
 
     def write(self, frame: Frame) -> None:
         """Quantize where the format asks for it, and encode."""
-        from stylepipe.media.video_write import told
+        from stylepipe.media.video_write import in_a_sentence
 
         if frame.pts is None or not frame.time_base:
             start = frame.index / (self._info.rate or Fraction(25))
@@ -202,7 +202,7 @@ class AnimationSink(Sink):
             length = frame.duration * frame.time_base
         else:
             length = 1 / (self._info.rate or Fraction(25))
-        with told():
+        with in_a_sentence():
             picture = self._picture(frame)
             picture.pts, picture.time_base = time, clock
             self._times.append(time)
@@ -214,9 +214,9 @@ class AnimationSink(Sink):
 
     def close(self) -> None:
         """Write the file."""
-        from stylepipe.media.video_write import told
+        from stylepipe.media.video_write import in_a_sentence
 
-        with told():
+        with in_a_sentence():
             self._keep(self._context.encode(None))
             self._file.finish(
                 settings="",

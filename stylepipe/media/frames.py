@@ -23,12 +23,12 @@ from stylepipe.types import Frame, Info, Item
 
 
 class FramesReader(Reader):
-    """Numbered pictures, a folder or a pattern (shots/fr%04d.png) of them, each as one film.
+    """Numbered pictures, each folder or pattern (shots/fr%04d.png) as one film.
 
-    They are a film where --fps is given, or where a file beside them tells when each is shown, as
+    They are a film where --fps is given, or where a file beside them says when each is shown, as
     the writer of frames leaves one. All must be frames of one sequence, ``shot_0001.png`` and so
-    on, alike in size, depth and transparency. What becomes of missing frames is --gaps; one that
-    cannot be read is reported as damage, and the frame before takes its place.
+    on, alike in size, depth and transparency. --gaps says what to do about missing frames; one
+    that cannot be read is reported as damage, and the frame before takes its place.
     """
 
     name = "frames"
@@ -51,7 +51,7 @@ class FramesReader(Reader):
         )
 
         def check(self) -> None:
-            """Raises UsageError for what is no rate."""
+            """Raises UsageError if ``fps`` is not a rate."""
             super().check()
             self.rate()
 
@@ -100,7 +100,7 @@ class FramesReader(Reader):
         wanted = self._wanted(found)
         gone = spelled(wanted)
         if gone:
-            self._tell_missing(gone, wanted)
+            self._report_missing(gone, wanted)
         info = self._headers(wanted)
         shown = self._shown(wanted)
         details = {
@@ -199,7 +199,7 @@ class FramesReader(Reader):
         hold = self.options.gaps == "hold"
         return [place for place in wanted if hold or not place.missing]
 
-    def _tell_missing(self, gone: str, wanted: list[Place]) -> None:
+    def _report_missing(self, gone: str, wanted: list[Place]) -> None:
         count = sum(place.missing for place in wanted)
         what = f"{count} of its {len(wanted)} frames are missing ({gone})"
         if self.options.gaps == "fail":
@@ -236,9 +236,9 @@ class FramesReader(Reader):
 
         if place.missing:
             return None
-        told = lambda what: self._damaged(f"{place.path.name}: {what}")  # noqa: E731
+        report = lambda what: self._damaged(f"{place.path.name}: {what}")  # noqa: E731
         try:
-            frame = decode.read(place.path, self.options.max_pixels, told)
+            frame = decode.read(place.path, self.options.max_pixels, report)
         except DamageError:
             raise
         except ItemError as error:

@@ -32,7 +32,7 @@ class FramesWriter(Writer):
 
     The frames of a folder keep their names, those of a film are ``000001.png`` and so on; a pattern
     as the output, ``out/%05d.png``, names them otherwise. Sixteen bits and transparency stay where
-    the format can hold them. A file beside them tells when each is shown, so that they can be
+    the format can hold them. A file beside them says when each is shown, so that they can be
     made a film again. A film that was interrupted resumes after its last whole picture.
     """
 
@@ -63,22 +63,22 @@ class FramesWriter(Writer):
         """Make the folder ``path``, or resume with what is in it."""
         from stylepipe.media.video_color import Color
 
-        told = set[str]()
+        seen = set[str]()
 
         def log(line: str) -> None:
-            if line not in told:
-                told.add(line)
+            if line not in seen:
+                seen.add(line)
                 self._log(f"{item.relative}: {line}")
 
         suffix = item.folder.removesuffix("/")
         if missed := [words for key, words in _MISSED if info.details.get(key)]:
             log(f"left out, as pictures cannot hold it: {', '.join(missed)}")
         if pale := Color.parse(info.details).pale:
-            log(f"{suffix} cannot tell that {pale}: it will look pale; use .mp4")
+            log(f"{suffix} cannot indicate that {pale}: it will look pale; use .mp4")
         return _FramesSink(path, work, suffix, item, info, self.encoding(info, log))
 
     def encoding(self, info: Info, log: Callable[[str], None]) -> EncodeSettings:
-        """How a result of ``info`` is encoded; ``log`` is told what is left out."""
+        """How a result of ``info`` is encoded; ``log`` reports what is left out."""
         return encode_settings(self.options, info, log)
 
 
@@ -115,7 +115,7 @@ class _FramesSink(Sink):
             raise ItemError(f"the output cannot be written: {error.strerror or error}") from error
 
     def close(self) -> None:
-        """Write when the pictures are shown beside them."""
+        """Write beside the pictures when each is shown."""
         rows = self._times.rows
         clocks = {base for _, _, _, base in rows}
         if len(clocks) != 1 or "" in clocks:

@@ -17,7 +17,7 @@ from stylepipe.patterns import TIMES, Pattern, files_of
 
 _NUMBERED = re.compile(r"(.*?)([0-9]+)(\.\w+)", re.DOTALL)
 _MOST_MISSING = 100_000
-"""More are no gap: the numbers are dates, or the like."""
+"""More are no gap: the numbers are dates, or similar."""
 _NAMED = 5
 """Runs of missing frames that a message lists."""
 
@@ -46,7 +46,7 @@ class Sequence:
     others: list[str]
     """Names of files beside them, which are no pictures."""
     time_base: Fraction | None
-    """Seconds a unit of times; None where nothing tells the rate."""
+    """Seconds a unit of times; None where the rate is unknown."""
     rate: Fraction | None
     """Frames a second, on average."""
     details: Mapping[str, Any]
@@ -55,7 +55,7 @@ class Sequence:
 
 def is_sequence(path: Path, suffixes: Collection[str], timed: bool) -> bool:
     """Whether a folder directly holds a picture whose name ends in a number, or a pattern names
-    one; and whether it is known when they are shown: ``timed``, or by a file beside them."""
+    one, and their times are known: ``timed``, or from a file beside them."""
     named = files_of(path)
     try:
         if not (timed or ((path.parent if named else path) / TIMES).is_file()):
@@ -68,8 +68,8 @@ def is_sequence(path: Path, suffixes: Collection[str], timed: bool) -> bool:
 
 
 def find(source: Path, suffixes: Collection[str], rate: Fraction | None) -> Sequence:
-    """The frames of a folder or of a pattern; pictures are told by ``suffixes``, hidden files do
-    not count. ``rate``: frames a second; None: as a file beside them says, if there is one.
+    """The frames of a folder or of a pattern; pictures have one of ``suffixes``, hidden files
+    do not count. ``rate``: frames a second; None: as a file beside them says, if there is one.
 
     Raises ItemError if they are not all of one sequence, if there are folders beside them, or if
     that file does not fit.
@@ -121,7 +121,7 @@ def _in_folder(
         if path.is_dir():
             raise ItemError(
                 f"a folder lies beside its frames ({path.name}); move it elsewhere, and name it as "
-                "an input of its own"
+                "a separate input"
             )
         if path.suffix.lower() not in suffixes:
             others += [path.name] if path.name != TIMES else []
@@ -168,7 +168,7 @@ def _listed(sidecar: Sidecar, numbers: dict[int, Path], pattern: Pattern) -> lis
     if new := [name for name in there if name not in listed]:
         more = f" and {len(new) - 1} more" if len(new) > 1 else ""
         raise ItemError(
-            f"{TIMES} tells when its frames are shown, but not of {new[0]}{more}; delete that file "
+            f"{TIMES} says when its frames are shown, but not {new[0]}{more}; delete that file "
             "and pass --fps, or move what was added elsewhere"
         )
     folder = next(iter(numbers.values())).parent

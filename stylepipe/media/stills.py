@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from stylepipe.components import Context, Sink, Writer
 from stylepipe.errors import ItemError
 from stylepipe.media.images import ImageWriter, encode_settings
+from stylepipe.patterns import title
 from stylepipe.types import Frame, Info, Item
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class StillsWriter(Writer):
 
 def film_name(source: Path) -> str:
     """What the pictures of a film are named after."""
-    return source.name if source.is_dir() else source.stem
+    return source.name if source.is_dir() else title(source)
 
 
 class _StillsSink(Sink):

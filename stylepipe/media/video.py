@@ -242,7 +242,7 @@ class VideoWriter(Writer):
 
             if pale := Color.parse(info.details).pale:
                 self._log(
-                    f"{item.source.name}: {suffix} cannot tell that {pale}: it will look pale; "
+                    f"{item.source.name}: {suffix} cannot indicate that {pale}: it will look pale; "
                     "use .mp4"
                 )
             return AnimationSink(info, path, work, suffix, item.source.name, self._log)
@@ -291,7 +291,7 @@ class VideoWriter(Writer):
 
 
 def _absent(info: Info, suffix: str) -> list[str]:
-    """What is told where a film's reader found metadata that no film holds."""
+    """What to report where a film's reader found metadata that no film holds."""
     absent = info.details.get("metadata")
     return [f"left out, as {suffix} cannot hold it: {', '.join(absent)}"] if absent else []
 

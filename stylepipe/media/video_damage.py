@@ -1,4 +1,4 @@
-"""Damage in films: what index, header, decoder and FFmpeg's complaints tell of missing pictures."""
+"""Damage in films: what index, header, decoder and FFmpeg's log say of missing pictures."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _HALVED = (("yuv4mpegpipe", True), ("dv", False))
 _OGG_PAGE = 65_307
 """Bytes of the largest page of an Ogg file."""
 _ONE_PLACE = 1
-"""Seconds within which damages are told as one."""
+"""Seconds within which damages are reported as one."""
 
 
 def cut_off(container: InputContainer, stream: VideoStream) -> Fraction | None:
@@ -67,7 +67,7 @@ def watching(
     """Watch what is decoded of a film.
 
     ``begin`` is the time that counts as its beginning; only damage between ``start`` and ``end``,
-    counted from there, is told. ``joined``: its clock starts anew on the way, and with it the
+    counted from there, is reported. ``joined``: its clock starts anew on the way, and with it the
     counters by which FFmpeg finds that packets are missing.
     """
     codec = stream.codec_context
@@ -78,7 +78,7 @@ def watching(
 
 
 class Watch:
-    """Compares what comes of a film with what was promised, and tells of the difference.
+    """Compares what comes of a film with what was promised, and reports the difference.
 
     Times are in seconds of the container's clock.
     """
@@ -160,7 +160,7 @@ class Watch:
         """Nothing follows."""
         container, promised = self._container, self._promised()
         if self.cut is not None or (self._end is not None and self._reach >= self._end):
-            return  # told from the index, or of no concern
+            return  # reported from the index, or harmless
         if promised is not None and promised - self._reach > _SHORT:
             self._damaged(
                 f"cut short: it ends at {spell(self._reach - self._begin)} of "

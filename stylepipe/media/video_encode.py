@@ -132,7 +132,7 @@ class Encoding:
 
 
 def check_encoder(name: str, crf: int | None = None) -> None:
-    """Raise UsageError if no video encoder of that name works here, or it takes no ``crf``."""
+    """Raises UsageError if no video encoder of that name works here, or it takes no ``crf``."""
     if name == "auto":
         return
     if is_encoder(codec := ALIASES.get(name, name)):
@@ -150,7 +150,7 @@ def check_encoder(name: str, crf: int | None = None) -> None:
 
 
 def check_pix_fmt(name: str) -> None:
-    """Raise UsageError if FFmpeg knows no such pixel format."""
+    """Raises UsageError if FFmpeg knows no such pixel format."""
     if name == "auto":
         return
     from av.video.format import VideoFormat
@@ -221,7 +221,7 @@ def choose(
 ) -> Encoding:
     """Settle the encoder for a clip; the first pixel format that the encoder accepts is taken.
 
-    Where the encoder is chosen here and knows no ``crf``, that is told and left out. Raises
+    Where the encoder is chosen here and knows no ``crf``, that is reported and left out. Raises
     ItemError if no pixel format is accepted or the container cannot hold the codec, UsageError
     if a chosen encoder knows no ``crf``.
     """
@@ -293,7 +293,10 @@ def choose(
             other = "leave --codec away" if film.alpha_codec else ".mov can"
             log(f"{suffix} with {name} cannot be transparent: shown on white; {other}")
         if tagless and color.pale:
-            log(f"{suffix} with {name} cannot tell that {color.pale}: it will look pale; use .mp4")
+            log(
+                f"{suffix} with {name} cannot indicate that {color.pale}: it will look pale; "
+                "use .mp4"
+            )
         return encoding
     raise refusal or ItemError(f"the encoder {name} takes no pixel format that can be made here")
 

@@ -22,7 +22,7 @@ def whole_pictures(
     """Yield the frames; those flagged as interlaced are rebuilt around their first field.
 
     A frame for a frame, with their times. Progressive ones pass untouched, and all of them without
-    ``deinterlace``. That a film is interlaced is told to ``log``, once.
+    ``deinterlace``. That a film is interlaced is logged once.
     """
     bwdif: _Bwdif | None = None
     told = False

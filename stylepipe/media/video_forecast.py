@@ -17,7 +17,7 @@ from stylepipe.media.video_encode import Encoding
 from stylepipe.media.video_facts import Facts
 from stylepipe.media.video_read import open_video
 from stylepipe.media.video_streams import StreamPlan
-from stylepipe.media.video_write import Segment, told
+from stylepipe.media.video_write import Segment, in_a_sentence
 from stylepipe.types import Fate, Frame, Info
 
 
@@ -31,7 +31,7 @@ def forecast(
     fates = [Fate(f"video {info.details.get('codec', info.format)}", "painted",
                   ", ".join(_painted(info, encoding)), stream)]  # fmt: skip
     fates += plan.fates
-    with tempfile.TemporaryDirectory() as folder, told():
+    with tempfile.TemporaryDirectory() as folder, in_a_sentence():
         path = Path(folder, f"film{suffix}")
         segment = Path(folder, "picture.seg")
         _write_picture(segment, info, encoding)

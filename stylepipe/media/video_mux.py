@@ -119,7 +119,7 @@ def _lost(path: Path, encoding: Encoding, facts: Facts) -> Iterator[str]:
     wanted = Fraction((encoding.aspect or "1:1").replace(":", "/"))
     if aspect != wanted:
         yield (
-            f"{teller} cannot tell that pixels are {encoding.aspect} and not square; "
+            f"{teller} cannot indicate that pixels are {encoding.aspect} and not square; "
             "a .mp4 output can"
         )
     if picture is not None:
@@ -130,7 +130,7 @@ def _lost(path: Path, encoding: Encoding, facts: Facts) -> Iterator[str]:
 
 def _lost_light(teller: str, encoding: Encoding, picture: Any) -> Iterator[str]:
     if encoding.color.hdr and not Color.of(picture).hdr:
-        yield f"{teller} cannot tell that the film is HDR: it will look pale; use .mp4"
+        yield f"{teller} cannot indicate that the film is HDR: it will look pale; use .mp4"
     wanted, said = encoding.light.names(), Light.of(picture).names()
     lost = [k.replace("_", " ") for k, v in wanted.items() if v and not said[k]]
     if lost:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _SEEKABLE = ("mp4", "matroska")
 """Formats whose index leads exactly to key frames."""
 _ROUNDING = Fraction(2, 1000)
-"""Seconds by which the lengths that a file tells may differ."""
+"""Seconds by which the lengths that a file states may differ."""
 _RUN_UP = 5
 """Seconds decoded before the wanted time, so that the picture rests on whole key frames only."""
 _FORMATS = (
@@ -124,7 +124,7 @@ def _origin(container: InputContainer, begin: Fraction) -> Fraction:
 
 
 def probe(path: Path, span: Span, damaged: Damaged) -> Info:
-    """Describe a video after decoding one frame of it; ``damaged`` hears if it is cut off.
+    """Describe a video after decoding one frame of it; reports to ``damaged`` if it is cut off.
 
     Raises ItemError for a file without video, or of which nothing can be decoded.
     """
@@ -135,7 +135,7 @@ def probe(path: Path, span: Span, damaged: Damaged) -> Info:
     with open_video(path) as container:
         stream = video_stream(container)
         begin = _origin(container, times.begin)
-        torn: list[str] = []  # which frames() will tell
+        torn: list[str] = []  # which frames() will report
         with watching(container, stream, torn.append, begin, joined=bool(times.timeline)) as watch:
             frame = next(_decode(container, stream, times.timeline, watch), None)
         if frame is None:
@@ -196,7 +196,7 @@ def frames(
     """Yield the frames of ``span`` from number ``first``, upright, with the source's times.
 
     All are as large as the first of the file, and whole pictures if ``deinterlace``; what was done
-    for it is told to ``log``. ``damaged`` hears what cannot be decoded, with its time. ``wanted``:
+    for it goes to ``log``; what cannot be decoded, with its time, to ``damaged``. ``wanted``:
     the numbers of those to yield; None: all.
     """
     from numpy import ascontiguousarray
@@ -220,7 +220,7 @@ def frames(
         index = 0
         upright = None
         told: set[tuple[int, ...]] = set()
-        held: Frame | None = None  # until the next one tells how long it stays
+        held: Frame | None = None  # until the next one shows how long it stays
         decoded = _whole(path, container, stream, pieces, watch, clock)
         for frame in whole_pictures(decoded, deinterlace, log):
             pts = clock.stamp(frame)
@@ -388,7 +388,7 @@ def _decode(
     watch: Watch,
     clock: Clock | None = None,
 ) -> Iterator[av.VideoFrame]:
-    """Decode what can be, with its times on the timeline; ``watch`` is told of the rest, and
+    """Decode what can be, with its times on the timeline; ``watch`` learns of the rest, and
     ``clock`` of what is given to the decoder.
     """
     import av
@@ -453,7 +453,7 @@ def _decoder(stream: VideoStream) -> VideoCodecContext:
 
 
 def _stay(container: InputContainer, stream: VideoStream, clock: Clock, last: Frame) -> int:
-    """How long the last frame stays, in ticks: as the container tells, else the least there is.
+    """How long the last frame stays, in ticks: as the container says, else the least there is.
 
     MP4 adds up decoding times: where B-frames are, its frames' own durations belong to others, and
     its length may end where the last of irregular frames begins.
@@ -474,7 +474,7 @@ def _stay(container: InputContainer, stream: VideoStream, clock: Clock, last: Fr
 
 
 def _knows_length(container: InputContainer, stream: VideoStream) -> bool:
-    """Whether the container tells how long the stream is, or FFmpeg estimates it from its bytes."""
+    """Whether the container says how long the stream is, or FFmpeg estimates it from its bytes."""
     if is_live(container):
         return False
     # An AVI's index gives the one, its header the other; without either there is a guess.

@@ -1,4 +1,4 @@
-"""Side data of decoded frames: what FFmpeg tells beside the pixels."""
+"""Side data of decoded frames: what FFmpeg says beside the pixels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NAMES = {
 
 
 def kept_by_none(frame: av.VideoFrame) -> list[str]:
-    """What a frame tells that cannot be kept, by the names people have for it."""
+    """What a frame says that cannot be kept, by its usual names."""
     return list(dict.fromkeys(name for kind, name in _NAMES.items() if side_data(frame, kind)))
 
 

@@ -288,7 +288,7 @@ class Streams:
         if not self._film.has_preroll or packet.stream.type != "audio" or context is None:
             return 0
         samples: int = context.delay
-        if not samples and context.codec.canonical_name == "opus":  # an encoder does not tell
+        if not samples and context.codec.canonical_name == "opus":  # an encoder does not say
             header = context.extradata or b""
             samples = int.from_bytes(header[10:12], "little")  # RFC 7845: pre-skip
         return samples / context.sample_rate + _CLOCK_OF_MKV if samples else 0
@@ -381,7 +381,7 @@ def _sound(
     def feed(packet: Any) -> Iterator[Any]:
         nonlocal resampler, heard
         if resampler is None:
-            out.start_encoding()  # opens the encoder, which then tells its frame size
+            out.start_encoding()  # opens the encoder, which then knows its frame size
             context = target.codec_context
             resampler = AudioResampler(
                 context.format, context.layout, context.rate, context.frame_size or None

@@ -1,6 +1,6 @@
 """Writing video: frames are encoded in short independent segments, joined when the clip is done.
 
-A killed run loses the segment in hand only, and a run that goes on makes the same bytes as one
+A killed run loses the segment in hand only, and a run that resumes makes the same bytes as one
 that was never disturbed, since segment borders depend on frame numbers alone. Where frames come
 slowly, each is kept on disk until its segment is complete, and not even that is lost.
 """
@@ -62,13 +62,13 @@ class VideoSink(Sink):
 
     def write(self, frame: Frame) -> None:
         """Encode the next frame."""
-        with told():
+        with in_a_sentence():
             self._begin()
             self._add(frame)
 
     def close(self) -> None:
         """Encode what is left and join everything into the file."""
-        with told():
+        with in_a_sentence():
             if self._spooled:
                 self._begin()
             if self._segment is not None and self._segment.count:
@@ -87,7 +87,7 @@ class VideoSink(Sink):
             self._log(f"{self._item.source.name}: {note}")
 
     def abort(self) -> None:
-        """Let go of the encoder; finished segments and kept frames stay for a later run."""
+        """Release the encoder; finished segments and kept frames stay for a later run."""
         if self._segment is not None:
             self._segment.file.drop()
             self._segment = None
@@ -234,7 +234,7 @@ class Segment:
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def in_a_sentence() -> Iterator[None]:
     """Turn trouble with the disk or the encoder into one sentence."""
     import av
 
