@@ -48,12 +48,12 @@ def measure_pictures(
     for pair in pairs:
         try:
             result, original = read_picture(pair.result), read_picture(pair.photo)
+            figures = measured(result, original, judge, painting, beside)
+            layers = by_layer(fitted(result, original), original, judge, painting)
         except ItemError as error:
             complain(str(error))
             failed = True
             continue
-        figures = measured(result, original, judge, painting, beside)
-        layers = by_layer(fitted(result, original), original, judge, painting)
         lines.append({"result": str(pair.result), **figures, **layers})
     if not lines:
         return ItemError.exit_code, b""
