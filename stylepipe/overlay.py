@@ -17,9 +17,9 @@ from stylepipe.places import place_of
 from stylepipe.session import Opener
 from stylepipe.types import Item
 
-_MARK = b"stylepipe masks"
+_MARK = "stylepipe masks"
 """Comment of the sheets, by which they are recognized."""
-_BOX = 320, 240
+_BOX, _COLUMNS = (320, 240), 4
 _PAINTED = (255, 0, 110)
 """Color of what is painted, which is rare in photos."""
 _TINT = 0.6
@@ -35,7 +35,7 @@ def sheet_path(output: Path) -> Path:
 
 def check_sheet(path: Path) -> None:
     """Raises UsageError where the sheet would replace a file that is not one."""
-    sheets.check_sheet(path, _MARK, "overlay sheet")
+    sheets.check_replaceable(path, _MARK, "overlay sheet")
 
 
 def write_sheet(job: Job, path: Path) -> int:
@@ -48,9 +48,10 @@ def write_sheet(job: Job, path: Path) -> int:
         opener.open(job.settings.readers)
         for item in sheets.evenly(items):
             with suppress(ItemError):  # the run has reported it
-                cells.append((item.relative.as_posix(), _thumbnail(job, item)))
+                cells.append(sheets.Cell(item.relative.as_posix(), _thumbnail(job, item)))
     if cells:
-        sheets.save_sheet(path, cells, _BOX, _MARK)
+        rows = sheets.wrapped(cells, min(_COLUMNS, len(cells)))
+        sheets.save_sheet(path, sheets.contact_sheet(rows, _BOX[0]), _MARK)
     return len(cells)
 
 

@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from stylepipe.errors import ItemError, SetupError, UsageError
 from stylepipe.inputs import probe
@@ -19,12 +18,9 @@ from stylepipe.media.words import spell
 from stylepipe.session import Opener
 from stylepipe.types import Item
 
-if TYPE_CHECKING:
-    import numpy as np
-
-_MARK = b"stylepipe try"
+_MARK = "stylepipe try"
 """Comment of the sheets, by which they are recognized."""
-_BOX = 320, 240
+_BOX, _COLUMNS = (320, 240), 2
 """Pixels that source and result take side by side, each."""
 
 
@@ -68,11 +64,11 @@ def sheet_path(item: Item) -> Path:
 
 def check_sheets(items: Sequence[Item]) -> None:
     """Raises UsageError where a sheet would replace a file that is none."""
-    from stylepipe.sheets import check_sheet
+    from stylepipe.sheets import check_replaceable
 
-    for path in [sheet_path(item) for item in items if item.folder]:
-        if path.exists():
-            check_sheet(path, _MARK, "sheet")
+    for item in items:
+        if item.folder:
+            check_replaceable(sheet_path(item), _MARK, "sheet")
 
 
 def write_sheets(job: Job, items: Sequence[Item], log: Callable[[str], None]) -> None:
@@ -104,13 +100,13 @@ def _write_sheet(job: Job, item: Item, path: Path) -> None:
     import numpy as np
 
     from stylepipe.mask_files import opened
-    from stylepipe.sheets import evenly, save_sheet, thumbnail
+    from stylepipe.sheets import Cell, contact_sheet, evenly, save_sheet, thumbnail, wrapped
 
     ours = re.compile(re.escape(film_name(item.source)) + r"_(\d+)\.\w+")
     found = ((ours.fullmatch(file.name), file) for file in sorted(item.output.iterdir()))
     files = {int(match[1]) - 1: file for match, file in found if match}
     reader, info = probe(item.source, job.settings.readers, item.page)
-    cells: list[tuple[str, np.ndarray]] = []
+    cells: list[Cell] = []
     for source in reader.pick(item, info, evenly(list(files))):
         with opened(files[source.index], job.settings.max_pixels, "picture") as picture:
             result = np.asarray(picture.convert("RGB"))
@@ -121,9 +117,7 @@ def _write_sheet(job: Job, item: Item, path: Path) -> None:
         time = source.time
         begin = Fraction(info.details.get("origin") or 0)
         when = "" if time is None else f", {spell(time - begin)}"
-        cells.append((f"frame {source.index + 1}{when}", np.hstack([left, right])))
+        cells.append(Cell(f"frame {source.index + 1}{when}", np.hstack([left, right])))
     if cells:
-        part = path.with_name(f".{path.name}.part")
-        height, width = np.max([pair.shape[:2] for _, pair in cells], axis=0).tolist()
-        save_sheet(part, cells, (width, height), _MARK)
-        part.replace(path)
+        rows = wrapped(cells, min(_COLUMNS, len(cells)))
+        save_sheet(path, contact_sheet(rows, 2 * _BOX[0]), _MARK)

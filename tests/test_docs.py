@@ -33,7 +33,7 @@ PAGES = (
       if "generated" not in p.parts),
 )  # fmt: skip
 ENTRIES = ("docs", "examples", "presets")
-PAINTED = ("painted_000.png", "painted_036.png")
+PAINTED = ("painted_000001.png", "painted_000037.png")
 YOURS = ("ink.safetensors", "mood.json", "tint.safetensors", *PAINTED)
 """Files in the examples that a reader brings along, or has made by then."""
 

@@ -79,7 +79,7 @@ def carried(tmp_path_factory: pytest.TempPathFactory) -> list[np.ndarray]:
     for number in (0, COUNT - 1):
         save(folder / f"{number}.png", paint(number))
     source = film(folder / "clip.mp4", [scene(number) for number in range(COUNT)])
-    first, last = (f"{n}={folder / f'{n}.png'}" for n in (0, COUNT - 1))
+    first, last = (f"{n + 1}={folder / f'{n}.png'}" for n in (0, COUNT - 1))
     out = folder / "out"
     assert not keyframes(
         source, "-o", out, "--format", "png/", "--keyframe", first, "--keyframe", last
@@ -92,20 +92,20 @@ def carried(tmp_path_factory: pytest.TempPathFactory) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("text", ["painted.png", "one=a.png", "2.5=a.png", "-1=a.png", "3="])
 def test_what_is_no_keyframe_is_refused(text):
-    with pytest.raises(UsageError, match=r"such as 12=painted\.png or 2\.5s=painted\.png"):
+    with pytest.raises(UsageError, match=r"such as 13=painted\.png or 2\.5s=painted\.png"):
         parse(text)
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "pass --keyframe 12=painted.png"),
-        (["--keyframe", "0={0}/0.png", "--keyframe", "00={0}/4.png"], "0 is given twice"),
-        (["--keyframe", "0={0}/absent.png"], "--keyframe 0: there is no file"),
-        (["--keyframe", "0={0}/clip.mp4"], "--keyframe 0: cannot read"),
-        (["--keyframe", "0={0}/0.png", "--style", "scream"], "leave --style out"),
-        (["--keyframe", "0={0}/0.png", "--temporal", "warp"], "pass --temporal none"),
-        (["--keyframe", "0={0}/0.png", "{0}/4.png"], "painted for one film"),
+        ([], "pass --keyframe 13=painted.png"),
+        (["--keyframe", "1={0}/0.png", "--keyframe", "01={0}/4.png"], "1 is given twice"),
+        (["--keyframe", "1={0}/absent.png"], "--keyframe 1: there is no file"),
+        (["--keyframe", "1={0}/clip.mp4"], "--keyframe 1: cannot read"),
+        (["--keyframe", "1={0}/0.png", "--style", "scream"], "leave --style out"),
+        (["--keyframe", "1={0}/0.png", "--temporal", "warp"], "pass --temporal none"),
+        (["--keyframe", "1={0}/0.png", "{0}/4.png"], "painted for one film"),
     ],
 )
 def test_a_wrong_request_is_refused_at_once(clip, tmp_path, capsys, words, message):
@@ -118,8 +118,9 @@ def test_a_wrong_request_is_refused_at_once(clip, tmp_path, capsys, words, messa
 @pytest.mark.parametrize(
     ("number", "size", "message"),
     [
-        (COUNT, SIZE, f"--keyframe {COUNT} is beyond the film's end: its frames are 0 to 4"),
-        (0, (64, 64), "has 64x64 pixels and the film 160x112"),
+        (COUNT + 1, SIZE, "--keyframe 6 is no frame of the film: its frames are 1 to 5"),
+        (0, SIZE, "--keyframe 0 is no frame of the film: its frames are 1 to 5"),
+        (1, (64, 64), "has 64x64 pixels and the film 160x112"),
     ],
 )
 def test_a_keyframe_that_the_film_cannot_have_fails(
@@ -134,7 +135,7 @@ def test_a_keyframe_that_the_film_cannot_have_fails(
 
 def test_a_photo_is_refused(tmp_path, capsys):
     photo = save(tmp_path / "photo.png", scene(0))
-    words = ["--keyframe", f"0={photo}"]
+    words = ["--keyframe", f"1={photo}"]
     assert keyframes(photo, "-o", tmp_path / "out.png", *words) == 1
     assert "keyframes are carried over a film, and this is a photo" in capsys.readouterr().err
 
@@ -144,18 +145,18 @@ def test_times_outside_of_the_film_and_two_for_one_frame_are_refused():
     frames = [Frame(scene(n), index=n, pts=n, time_base=second) for n in range(3)]
     with pytest.raises(ItemError, match="4s is outside of the film, whose frames go from 0s to"):
         find_shots(frames, [parse("4s=a.png")], 0)
-    with pytest.raises(ItemError, match=r"--keyframe 1 and 1\.5s are both frame 1"):
-        find_shots(frames, [parse("1=a.png"), parse("1.5s=b.png")], 0)
+    with pytest.raises(ItemError, match=r"--keyframe 2 and 1\.5s are both frame 2"):
+        find_shots(frames, [parse("2=a.png"), parse("1.5s=b.png")], 0)
 
 
 def test_a_shot_without_a_keyframe_fails_or_stays_as_it_is(tmp_path, capsys):
     frames = [scene(n) for n in range(3)] + [scene(n, flip=True) for n in range(3)]
     source = film(tmp_path / "clip.mp4", frames)
     key = save(tmp_path / "1.png", paint(1))
-    words = ["-o", tmp_path / "out", "--format", "png/", "--keyframe", f"1={key}"]
+    words = ["-o", tmp_path / "out", "--format", "png/", "--keyframe", f"2={key}"]
     assert keyframes(source, *words) == 1
     said = capsys.readouterr().err
-    assert "the shot of frames 3 to 5 has no keyframe: paint one of its frames" in said
+    assert "the shot of frames 4 to 6 has no keyframe: paint one of its frames" in said
     assert not (tmp_path / "out" / "clip").exists()
     assert keyframes(source, *words, "--keyframe-missing", "keep") == 0
     result = pictures(tmp_path / "out" / "clip")
@@ -172,7 +173,7 @@ def test_frames_that_do_not_fit_into_the_memory_are_named(clip, tmp_path, capsys
     from stylepipe import Context, Item
     from stylepipe.device import pick
 
-    keys = {number: parse(f"{number}={tmp_path / f'{number}.png'}") for number in (0, 4)}
+    keys = {number: parse(f"{number + 1}={tmp_path / f'{number}.png'}") for number in (0, 4)}
     frames = [Frame(scene(n), index=n) for n in range(COUNT)]
     shots, _ = find_shots(frames, list(keys.values()), 0)
     context = Context(
@@ -180,7 +181,7 @@ def test_frames_that_do_not_fit_into_the_memory_are_named(clip, tmp_path, capsys
     )
     item = Item(0, clip, tmp_path, tmp_path / "out.mp4")
     held = PaintedFilm(item, shots, keys, context, 3 * 3 * frames[0].nbytes)
-    with pytest.raises(ItemError, match="keyframe 4 do not fit into the memory, which holds 3"):
+    with pytest.raises(ItemError, match="keyframe 5 do not fit into the memory, which holds 3"):
         held.painted(2, *SIZE)
 
 
@@ -211,7 +212,7 @@ def test_detail_is_as_crisp_as_it_was_painted(carried):
 
 def test_one_keyframe_serves_both_ways(clip, tmp_path):
     middle = save(tmp_path / "2.png", paint(2))
-    words = ["-o", tmp_path / "out", "--format", "png/", "--keyframe", f"2={middle}"]
+    words = ["-o", tmp_path / "out", "--format", "png/", "--keyframe", f"3={middle}"]
     assert keyframes(clip, *words) == 0
     result = pictures(tmp_path / "out" / "clip")
     for frame in (0, 4):
@@ -221,7 +222,7 @@ def test_one_keyframe_serves_both_ways(clip, tmp_path):
 
 def test_frames_count_from_the_start_and_times_from_the_beginning(clip, tmp_path):
     key = save(tmp_path / "2.png", paint(2))
-    for name, when in (("number", "1"), ("time", "0.09s")):
+    for name, when in (("number", "2"), ("time", "0.09s")):
         words = ["-o", tmp_path / name, "--format", "png/", "--start", "0.04", "--end", "0.12"]
         assert keyframes(clip, *words, "--keyframe", f"{when}={key}") == 0
         result = pictures(tmp_path / name / "clip")
@@ -229,13 +230,35 @@ def test_frames_count_from_the_start_and_times_from_the_beginning(clip, tmp_path
         assert (result[1] == paint(2)).all()
 
 
-def test_numbered_frames_are_a_film_whose_first_frame_is_0(tmp_path):
+def test_an_exported_frame_is_a_keyframe_by_its_number(clip, tmp_path):
+    words = ["--format", "png/", "--start", "0.04", "--end", "0.16"]
+    assert main.run(["run", str(clip), "-o", str(tmp_path), *words, "--strength", "0", "-q"]) == 0
+    exported = tmp_path / "clip" / "000003.png"
+    save(exported, paint(3))
+    assert keyframes(clip, "-o", tmp_path / "out", *words, "--keyframe", f"3={exported}") == 0
+    assert (pictures(tmp_path / "out" / "clip")[2] == paint(3)).all()
+
+
+def test_numbers_are_those_of_the_film_where_few_frames_are_tried(clip, tmp_path):
+    key = save(tmp_path / "4.png", paint(4))
+    words = ["-o", tmp_path / "out", "--frames", "2", "--keyframe", f"5={key}"]
+    assert keyframes(clip, *words) == 0
+    first, last = pictures(tmp_path / "out" / "clip-2-frames")
+    assert (last == paint(4)).all()
+    assert np.abs(first - paint(0).astype(int)).mean() < np.abs(first - scene(0).astype(int)).mean()
+
+
+def test_numbered_frames_have_the_numbers_of_their_names(tmp_path, capsys):
     (tmp_path / "shot").mkdir()
     for number in range(3):
         save(tmp_path / "shot" / f"fr{number + 11:04}.png", scene(number))
     key = save(tmp_path / "1.png", paint(1))
-    words = ["--fps", "25", "-o", tmp_path / "out", "--keyframe", f"1={key}"]
-    assert keyframes(tmp_path / "shot", *words) == 0
+    words = ["--fps", "25", "-o", tmp_path / "out"]
+    assert keyframes(tmp_path / "shot", *words, "--keyframe", f"2={key}") == 1
+    assert (
+        "--keyframe 2 is no frame of the film: its frames are 11 to 13" in capsys.readouterr().err
+    )
+    assert keyframes(tmp_path / "shot", *words, "--keyframe", f"12={key}") == 0
     result = pictures(next((tmp_path / "out").rglob("fr0011.png")).parent)
     assert (result[1] == paint(1)).all()
     assert (result[0] != scene(0)).mean() > 0.5
@@ -253,7 +276,7 @@ def test_a_keyframe_of_another_size_is_scaled_and_said_to_be(clip, tmp_path, cap
         "--end",
         "0.05",
     ]
-    assert main.run([*words, "--keyframe", f"0={large}", "--device", "cpu"]) == 0
+    assert main.run([*words, "--keyframe", f"1={large}", "--device", "cpu"]) == 0
     assert "large.png: scaled from 320x224 to 160x112" in capsys.readouterr().err
     assert (pictures(tmp_path / "out" / "clip")[0] == paint(0)).all()
 
@@ -263,7 +286,7 @@ def test_the_film_shows_where_a_keyframe_is_transparent(clip, tmp_path):
     opacity[:, :80] = 255
     key = save(tmp_path / "half.png", np.dstack([paint(0), opacity]))
     plain = tmp_path / "plain"
-    words = ["--format", "png/", "--end", "0.12", "--keyframe", f"0={key}"]
+    words = ["--format", "png/", "--end", "0.12", "--keyframe", f"1={key}"]
     assert keyframes(clip, "-o", tmp_path / "out", *words) == 0
     assert (
         main.run(["run", str(clip), "-o", str(plain), "--format", "png/", "--strength", "0"]) == 0
@@ -279,7 +302,7 @@ def test_a_mask_keeps_the_film_where_it_is_black(clip, tmp_path):
     mask = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
     mask[:, :80] = 255
     save(tmp_path / "mask.png", mask)
-    words = ["--format", "png/", "--end", "0.05", "--keyframe", f"0={tmp_path / '0.png'}"]
+    words = ["--format", "png/", "--end", "0.05", "--keyframe", f"1={tmp_path / '0.png'}"]
     assert keyframes(clip, "-o", tmp_path / "out", *words, "--mask", tmp_path / "mask.png") == 0
     first = pictures(tmp_path / "out" / "clip")[0].astype(int)
     assert (first[:, :60] == paint(0)[:, :60]).all()
@@ -291,7 +314,7 @@ def test_an_interrupted_film_resumes_to_the_same_bytes(clip, tmp_path, monkeypat
 
     words = ["--format", "png/"]
     for number in (0, 4):
-        words += ["--keyframe", f"{number}={tmp_path / f'{number}.png'}"]
+        words += ["--keyframe", f"{number + 1}={tmp_path / f'{number}.png'}"]
     write = frames_write._FramesSink.write
 
     def broken(self, frame):

@@ -9,9 +9,9 @@ from PIL import Image
 
 from stylepipe.encoders import open_encoder
 from stylepipe.errors import UsageError
+from stylepipe.sheets import Cell, contact_sheet
 from stylepipe.studies import measures
 from stylepipe.studies.charts import chart
-from stylepipe.studies.contact import Cell, contact_sheet
 from stylepipe.studies.page import Figure, Group, page
 from stylepipe.studies.variants import Dimension, dimension, grid
 

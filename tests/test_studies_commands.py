@@ -62,7 +62,7 @@ def test_a_sheet_that_cannot_be_made_is_refused(stylepipe, photos, args, said):
 def test_a_sheet_replaces_only_sheets(stylepipe, photos):
     Path("s.png").write_bytes((photos / "a.png").read_bytes())
     code, _, err = stylepipe("sheet", photos, "-o", "s.png", *POSTERIZE, "--vary", LEVELS)
-    assert code == 2 and "s.png is there already, and no sheet of ours" in err
+    assert code == 2 and "the sheet would replace s.png, which is another file" in err
     for name in ("t.png", "t.jpg", "t.html"):
         for _ in range(2):
             code, _, err = stylepipe("sheet", photos, "-o", name, *POSTERIZE, "--vary", LEVELS)
@@ -174,7 +174,7 @@ def test_a_sweep_replaces_no_page_of_others(stylepipe, photos):
     Path("study").mkdir()
     Path("study/index.html").write_text("my page")
     code, _, err = sweep(stylepipe, photos, "--vary", LEVELS)
-    assert code == 2 and "is there already, and not ours" in err
+    assert code == 2 and "the page would replace study/index.html, which is another file" in err
     assert Path("study/index.html").read_text() == "my page"
 
 
@@ -262,6 +262,12 @@ def test_a_picture_that_is_too_small_to_measure_leaves_the_others(stylepipe, pho
     code, out, err = stylepipe("measure", photos, "--photo", photos, "--csv", "table.csv")
     assert code == 1 and "tiny.png: a picture of 8x8 pixels is too small" in err
     assert "a.png" in out and "tiny.png" not in Path("table.csv").read_text()
+
+
+def test_a_picture_too_small_for_the_encoder_has_no_figures(stylepipe, photos):
+    Image.new("RGB", (4, 4)).save(photos / "tiny.png")
+    code, _, err = sweep(stylepipe, photos / "tiny.png", "--vary", LEVELS)
+    assert code == 0 and "2 variants of 1 photo" in err
 
 
 def test_pictures_are_measured_by_name(stylepipe, photos):

@@ -27,7 +27,7 @@ from stylepipe import (
 )
 
 from .asked import Keyframe, misfit, parse_all
-from .shots import Shot, check_number, find_shots
+from .shots import Shot, check_number, find_shots, numbers_of
 
 if TYPE_CHECKING:
     import torch
@@ -38,14 +38,15 @@ if TYPE_CHECKING:
 class KeyframesOptions(StylizerOptions):
     keyframe: tuple[str, ...] = option(
         (),
-        "A painted frame: its number (0 is the first, at --start) or its time in the film, and the "
-        "picture, as in 12=painted.png or 2.5s=painted.png; repeatable. Where the picture is "
-        "transparent, the film shows.",
+        "A painted frame: its number or its time in the film, and the picture, as in "
+        "13=painted.png or 2.5s=painted.png; repeatable. The number is that in the name of the "
+        "exported frame: 1 is the first, at --start. Where the picture is transparent, the film "
+        "shows.",
         metavar="FRAME=FILE",
     )
     keyframe_missing: Literal["fail", "keep"] = option(
         "fail",
-        "What becomes of a film that has shots without a keyframe: it fails before any of it is "
+        "What happens to a film that has shots without a keyframe: it fails before any of it is "
         "painted, or those shots stay as they are.",
     )
 
@@ -80,7 +81,7 @@ class KeyframesStylizer(Stylizer):
         if styles:
             raise UsageError("keyframes takes its style from the painted frames; leave --style out")
         if not self._keyframes:
-            raise UsageError("keyframes needs painted frames: pass --keyframe 12=painted.png")
+            raise UsageError("keyframes needs painted frames: pass --keyframe 13=painted.png")
         if len(items) > 1:
             raise UsageError(
                 f"keyframes are painted for one film, and there are {len(items)} inputs; name one"
@@ -104,9 +105,9 @@ class KeyframesStylizer(Stylizer):
         for keyframe in self._keyframes:
             if why := misfit(keyframe, info.width, info.height):
                 raise ItemError(why)
-            if keyframe.number is not None and info.frames is not None:
-                check_number(keyframe, info.frames)
-        self._origin = Fraction(info.details.get("origin", 0))
+            if keyframe.number is not None and (numbers := numbers_of(info)):
+                check_number(keyframe, numbers)
+        self._origin = Fraction(info.details.get("origin") or 0)
 
     def open(self, context: Context) -> None:
         self._context = context
@@ -116,7 +117,7 @@ class KeyframesStylizer(Stylizer):
 
         height, width = batch.images.shape[2:]
         if self._film is None or self._film.item != batch.item:
-            self._film = self._looked_at(batch.item, width, height)
+            self._film = self._film_of(batch.item, width, height)
         painted = []
         for index, image in enumerate(batch.images):
             picture = self._film.painted(batch.first + index, width, height)
@@ -130,8 +131,8 @@ class KeyframesStylizer(Stylizer):
     def close(self) -> None:
         self._film = None
 
-    def _looked_at(self, item: Item, width: int, height: int) -> PaintedFilm:
-        """The film, before its first frame is painted. Raises ItemError."""
+    def _film_of(self, item: Item, width: int, height: int) -> PaintedFilm:
+        """Look at the whole film, before its first frame is painted. Raises ItemError."""
         from .film import PaintedFilm
 
         frames = self._context.frames(item)
@@ -156,7 +157,7 @@ class KeyframesStylizer(Stylizer):
 
 def _named(shots: Sequence[Shot]) -> str:
     """The shots as the subject of a sentence, with its verb."""
-    first = f"the shot of frames {shots[0].first} to {shots[0].last}"
+    first = f"the shot of frames {shots[0].numbers[0]} to {shots[0].numbers[1]}"
     return f"{first} (and {len(shots) - 1} more) has" if len(shots) > 1 else f"{first} has"
 
 

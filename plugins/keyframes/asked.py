@@ -1,4 +1,4 @@
-"""Keyframes as users ask for them: ``12=painted.png``, ``2.5s=painted.png``."""
+"""Keyframes as users ask for them: ``13=painted.png``, ``2.5s=painted.png``."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Keyframe:
     """A painted frame."""
 
     when: str
-    """As it was written, such as ``12`` or ``2.5s``."""
+    """As it was written, such as ``13`` or ``2.5s``."""
     path: Path
 
     @property
     def number(self) -> int | None:
-        """Number of the frame, from 0; None where a time was given."""
+        """Number of the frame, as its exported picture has it; None where a time was given."""
         return None if self.when.endswith("s") else int(self.when)
 
     @property
@@ -51,17 +51,17 @@ def parse(text: str) -> Keyframe:
     if found is None or (found[2] and not found[3]):
         raise UsageError(
             f"--keyframe takes the number of a frame, or a time, and its picture, such as "
-            f"12=painted.png or 2.5s=painted.png, not {text!r}"
+            f"13=painted.png or 2.5s=painted.png, not {text!r}"
         )
     whole, part, unit, file = found.groups()
     return Keyframe(f"{int(whole)}{part or ''}{unit}", Path(os.path.expanduser(file)))  # noqa: PTH111
 
 
 def parse_all(texts: Iterable[str]) -> Sequence[Keyframe]:
-    """Read several. Raises UsageError, for two of one frame as well."""
+    """Read several. Raises UsageError, also for two of the same frame."""
     keyframes = [parse(text) for text in texts]
-    for number, keyframe in enumerate(keyframes):
-        for other in keyframes[:number]:
+    for place, keyframe in enumerate(keyframes):
+        for other in keyframes[:place]:
             if other.when == keyframe.when:
                 raise UsageError(
                     f"--keyframe {keyframe.when} is given twice, as {other.path} and as "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from stylepipe import Context, Frame, Item, ItemError
 
 from .asked import Keyframe
-from .shots import Shot
+from .shots import Shot, number_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +21,7 @@ class PaintedFilm:
     """Paints the frames of one film, each from the keyframes on either side of it.
 
     What is made of a frame follows from the film and the keyframes alone, so that a film that
-    was interrupted goes on from there. Frames that are asked for in order are quick.
+    was interrupted resumes from there. Frames that are asked for in order are quick.
     """
 
     def __init__(
@@ -40,27 +40,27 @@ class PaintedFilm:
         self._opaque = all(keyframe.pixels[1] is None for keyframe in keyframes.values())
         self._ahead: Iterator[tuple[int, np.ndarray]] = iter(())
         self._range = range(0)
-        """Numbers of the frames that ``_ahead`` still gives."""
+        """Indices of the frames that ``_ahead`` still yields."""
 
-    def painted(self, number: int, width: int, height: int) -> np.ndarray | None:
-        """Frame ``number``, HxWxC float32 in [0, 255]: RGB, or RGB times opacity and the opacity.
+    def painted(self, index: int, width: int, height: int) -> np.ndarray | None:
+        """A frame, HxWxC float32 in [0, 255]: RGB, or RGB times opacity and the opacity.
 
         None where its shot has no keyframe. Raises ItemError.
         """
-        shot = next(shot for shot in self._shots if shot.first <= number <= shot.last)
+        shot = next(shot for shot in self._shots if shot.first <= index <= shot.last)
         if not shot.keys:
             return None
-        if number in shot.keys:
-            return self._picture(number, width, height)
-        if number not in self._range:
-            self._begin(shot, number)
-        found, picture = next(pair for pair in self._ahead if pair[0] == number)
+        if index in shot.keys:
+            return self._picture(index, width, height)
+        if index not in self._range:
+            self._begin(shot, index)
+        found, picture = next(pair for pair in self._ahead if pair[0] == index)
         self._range = range(found + 1, self._range.stop)
         return picture
 
-    def _begin(self, shot: Shot, number: int) -> None:
-        """Make ready to paint the frames between two keyframes, or at the shot's begin or end."""
-        before, after = shot.around(number)
+    def _begin(self, shot: Shot, index: int) -> None:
+        """Prepare to paint the frames between two keyframes, or at the start or end of the shot."""
+        before, after = shot.around(index)
         first = shot.first if before is None else before + 1
         self._range = range(first, shot.last + 1 if after is None else after)
         if after is None:
@@ -94,12 +94,12 @@ class PaintedFilm:
 
     def _carried_back(self, held: Sequence[Frame]) -> dict[int, Carried]:
         """What the last of the frames, a keyframe, makes of those before it."""
-        carrier, key = self._carrier(held[-1]), held[-1].index
+        carrier, when = self._carrier(held[-1]), self._keyframes[held[-1].index].when
         found: dict[int, Carried] = {}
         for frame in reversed(held[:-1]):
             found[frame.index] = carrier.carry(frame)
             share = len(found) / (len(held) - 1)
-            self._context.progress(share, f"frame {frame.index} from keyframe {key}")
+            self._context.progress(share, f"frame {number_of(frame)} from keyframe {when}")
         return found
 
     def _carrier(self, frame: Frame) -> Carrier:
@@ -114,7 +114,7 @@ class PaintedFilm:
 
         read = self._context.frames(self.item, first)
         for frame in takewhile(lambda frame: frame.index <= last, read):
-            yield Frame(eight_bits(frame.pixels), index=frame.index)
+            yield Frame(eight_bits(frame.pixels), index=frame.index, name=frame.name)
 
     def _held(self, first: int, key: int) -> Iterator[Frame]:
         """The frames up to a keyframe. Raises ItemError where the memory does not hold them."""
@@ -123,17 +123,17 @@ class PaintedFilm:
             room -= 3 * frame.pixels.nbytes  # with what is carried back to it
             if room < 0:
                 raise ItemError(
-                    f"{key - first} frames before keyframe {key} do not fit into the memory, which "
-                    f"holds {frame.index - first}; paint another keyframe between them, or pass "
-                    "a larger --memory"
+                    f"{key - first} frames before keyframe {self._keyframes[key].when} do not fit "
+                    f"into the memory, which holds {frame.index - first}; paint another keyframe "
+                    "between them, or pass a larger --memory"
                 )
             yield frame
 
-    def _picture(self, number: int, width: int, height: int) -> np.ndarray:
+    def _picture(self, index: int, width: int, height: int) -> np.ndarray:
         """The painted picture of a keyframe, in the film's size, as :meth:`painted` gives it."""
         import numpy as np
 
-        pixels, alpha = self._keyframes[number].pixels
+        pixels, alpha = self._keyframes[index].pixels
         picture = _scaled(pixels, width, height)
         if self._opaque:
             return picture.astype(np.float32)
@@ -145,8 +145,7 @@ class PaintedFilm:
 def _scaled(picture: np.ndarray, width: int, height: int) -> np.ndarray:
     import cv2
 
-    shrinks = picture.shape[0] > height
-    kind = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
     if picture.shape[:2] == (height, width):
         return picture
+    kind = cv2.INTER_AREA if picture.shape[0] > height else cv2.INTER_CUBIC
     return cv2.resize(picture, (width, height), interpolation=kind)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from stylepipe import Frame, ItemError
+from stylepipe import Frame, Info, ItemError
 
 from .asked import Keyframe
 
@@ -18,48 +19,84 @@ class Shot:
     first: int
     last: int
     keys: Sequence[int]
-    """Numbers of its keyframes, in order."""
+    """Indices of its keyframes, in order."""
+    numbers: tuple[int, int]
+    """Of its first and last frame, as :func:`number_of` gives them."""
 
-    def around(self, number: int) -> tuple[int | None, int | None]:
+    def around(self, index: int) -> tuple[int | None, int | None]:
         """The keyframe at or before a frame, and the next one after it, where there are any."""
-        before = max((key for key in self.keys if key <= number), default=None)
-        return before, min((key for key in self.keys if key > number), default=None)
+        before = max((key for key in self.keys if key <= index), default=None)
+        return before, min((key for key in self.keys if key > index), default=None)
+
+
+def number_of(frame: Frame) -> int:
+    """The number of a frame as its exported picture has it: that in its name, or else from 1."""
+    digits = re.search(r"[0-9]+$", frame.name)
+    return int(digits[0]) if digits else frame.index + 1
+
+
+def numbers_of(info: Info) -> range | None:
+    """The numbers that the frames of a film have, some perhaps missing; None: not known yet."""
+    if found := re.fullmatch("([0-9]+)-([0-9]+)", info.details.get("numbers") or ""):
+        return range(int(found[1]), int(found[2]) + 1)
+    if info.frames is None or info.chosen is not None:
+        return None
+    return range(1, info.frames + 1)
 
 
 def find_shots(
     frames: Iterable[Frame], keyframes: Sequence[Keyframe], origin: Fraction
 ) -> tuple[list[Shot], dict[int, Keyframe]]:
-    """Look at a whole film: its shots, and the keyframes by the numbers of their frames.
+    """Look at a whole film: its shots, and the keyframes by the indices of their frames.
 
     ``origin``: the time stamp, in seconds, at which times begin. Raises ItemError for a keyframe
     that the film does not have.
     """
     from stylepipe.temporal.scenes import is_cut
 
-    begins, times = [0], []
+    begins, times, numbers = [0], [], []
     previous: Frame | None = None
     for frame in frames:
         if previous is not None and is_cut(frame.pixels, previous.pixels):
             begins.append(frame.index)
         times.append(_time(frame, origin))
+        numbers.append(number_of(frame))
         previous = frame
     if previous is None:
         raise ItemError("it has no frames")
     found: dict[int, Keyframe] = {}
     for keyframe in keyframes:
-        number = _number(keyframe, times, _time(previous, origin, end=True))
-        if number in found:
+        if keyframe.number is None:
+            index = _at(keyframe, times, _time(previous, origin, end=True))
+        else:
+            check_number(keyframe, numbers)
+            index = numbers.index(keyframe.number)
+        if index in found:
             raise ItemError(
-                f"--keyframe {found[number].when} and {keyframe.when} are both frame {number}; "
-                "leave one out"
+                f"--keyframe {found[index].when} and {keyframe.when} are both frame "
+                f"{numbers[index]}; leave one out"
             )
-        found[number] = keyframe
+        found[index] = keyframe
     ends = [*(begin - 1 for begin in begins[1:]), previous.index]
     shots = [
-        Shot(first, last, sorted(n for n in found if first <= n <= last))
+        Shot(
+            first,
+            last,
+            sorted(n for n in found if first <= n <= last),
+            (numbers[first], numbers[last]),
+        )
         for first, last in zip(begins, ends, strict=True)
     ]
     return shots, found
+
+
+def check_number(keyframe: Keyframe, numbers: Sequence[int]) -> None:
+    """Raises ItemError for a number that no frame of the film has."""
+    if keyframe.number not in numbers:
+        raise ItemError(
+            f"--keyframe {keyframe.when} is no frame of the film: its frames are {numbers[0]} to "
+            f"{numbers[-1]}"
+        )
 
 
 def _time(frame: Frame, origin: Fraction, end: bool = False) -> Fraction | None:
@@ -70,10 +107,8 @@ def _time(frame: Frame, origin: Fraction, end: bool = False) -> Fraction | None:
     return pts * frame.time_base - origin
 
 
-def _number(keyframe: Keyframe, times: Sequence[Fraction | None], end: Fraction | None) -> int:
-    """The number of a keyframe's frame. Raises ItemError."""
-    if keyframe.number is not None:
-        return check_number(keyframe, len(times))
+def _at(keyframe: Keyframe, times: Sequence[Fraction | None], end: Fraction | None) -> int:
+    """The index of the frame that is shown at the time of a keyframe. Raises ItemError."""
     begin = times[0]
     if begin is None or end is None:
         raise ItemError(
@@ -86,13 +121,3 @@ def _number(keyframe: Keyframe, times: Sequence[Fraction | None], end: Fraction 
             f"{float(begin):g}s to {float(end):g}s"
         )
     return max(n for n, time in enumerate(times) if time is not None and time <= keyframe.seconds)
-
-
-def check_number(keyframe: Keyframe, count: int) -> int:
-    """The number of a frame that a film of ``count`` frames has. Raises ItemError."""
-    assert keyframe.number is not None
-    if keyframe.number >= count:
-        raise ItemError(
-            f"--keyframe {keyframe.when} is beyond the film's end: its frames are 0 to {count - 1}"
-        )
-    return keyframe.number

@@ -347,7 +347,7 @@ def _csv(found: Sequence[Comparison]) -> bytes:
 
 
 def _drawn(found: Sequence[Comparison]) -> bytes:
-    from stylepipe.charts import Curve, Panel, draw_chart
+    from stylepipe.film_plot import Curve, Panel, draw_chart
 
     panels = []
     for name, label in _PANELS.items():

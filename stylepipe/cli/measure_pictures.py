@@ -46,12 +46,14 @@ def measure_pictures(
     judge, failed = Judge(open_encoder("auto")), False
     lines: list[dict[str, str | float]] = []
     for pair in pairs:
+        what = ""  # errors of reading name their file
         try:
             result, original = read_picture(pair.result), read_picture(pair.photo)
+            what = f"{pair.result}: "
             figures = measured(result, original, judge, painting, beside)
             layers = by_layer(fitted(result, original), original, judge, painting)
-        except (ItemError, ValueError) as error:  # ValueError: too small for the encoder
-            complain(str(error) if isinstance(error, ItemError) else f"{pair.result}: {error}")
+        except ItemError as error:
+            complain(f"{what}{error}")
             failed = True
             continue
         lines.append({"result": str(pair.result), **figures, **layers})

@@ -1,4 +1,4 @@
-"""Line charts as SVG, of one figure against a number that was varied."""
+"""The SVG charts of a page: one figure against a number that was varied."""
 
 from __future__ import annotations
 

@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from stylepipe.errors import ItemError
+
 if TYPE_CHECKING:
     import torch
 
@@ -177,15 +179,19 @@ class Judge:
         self.style, self.content = list(encoder.default_style), list(encoder.default_content)
 
     def features(self, picture: Picture) -> dict[str, torch.Tensor]:
-        """Of a picture no side of which is longer than JUDGED."""
+        """Of a picture no side of which is longer than JUDGED. Raises ItemError for one that is too
+        small for the encoder."""
         import torch
 
         from stylepipe.nst.photos import to_tensor
 
-        with torch.inference_mode():
-            found: dict[str, torch.Tensor] = self._encoder(
-                to_tensor(picture)[None], [*self.style, *self.content]
-            )
+        try:
+            with torch.inference_mode():
+                found: dict[str, torch.Tensor] = self._encoder(
+                    to_tensor(picture)[None], [*self.style, *self.content]
+                )
+        except ValueError as error:
+            raise ItemError(str(error)) from error
         return found
 
     def style_distances(self, result: Picture, painting: Picture) -> dict[str, float]:
@@ -237,7 +243,8 @@ def measured(
 ) -> dict[str, float]:
     """The figures of MEASURES by name; style_distance and color_distance need the painting.
 
-    The result is scaled to the size of the photo, and of the reference.
+    The result is scaled to the size of the photo, and of the reference. Raises ItemError for
+    pictures that are too small for the encoder.
     """
     own = fitted(result, photo)
     found: dict[str, float] = {}
@@ -253,7 +260,7 @@ def measured(
     near = fitted(result, beside)
     found["perceptual"] = judge.perceptual(near, beside)
     found |= {"mse": mse(near, beside), "psnr": psnr(near, beside)}
-    with suppress(ImportError):  # it is told once, by absent()
+    with suppress(ImportError):  # absent() reports it, once
         found["ssim"] = ssim(near, beside)
     return found
 

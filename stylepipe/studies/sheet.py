@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import PngImagePlugin
-
 from stylepipe.errors import UsageError
 from stylepipe.nst.files import write_atomically
-from stylepipe.studies.contact import Cell, contact_sheet, wrapped
+from stylepipe.sheets import Cell, check_replaceable, contact_sheet, save_sheet, wrapped
 from stylepipe.studies.page import Figure, Group, page
 from stylepipe.studies.painting import Painting, Photo
 from stylepipe.studies.variants import Variant
@@ -32,10 +29,7 @@ def check_output(path: Path) -> None:
         )
     if path.is_dir():
         raise UsageError(f"{path} is a folder; name a file for the sheet")
-    if path.exists() and _MARK.encode() not in path.read_bytes()[:4096]:
-        raise UsageError(
-            f"{path} is there already, and no sheet of ours; move it, or choose another --output"
-        )
+    check_replaceable(path, _MARK, "sheet")
 
 
 def write_sheet(
@@ -51,14 +45,7 @@ def write_sheet(
         write_atomically(path, _page(photos, variants, results).encode())
         return
     side = max(max(photo.frame.pixels.shape[:2]) for photo in photos)
-    sheet, file = contact_sheet(_rows(photos, variants, results), side), io.BytesIO()
-    if path.suffix.lower() == ".png":
-        info = PngImagePlugin.PngInfo()
-        info.add_text("Comment", _MARK)
-        sheet.save(file, "PNG", pnginfo=info)
-    else:
-        sheet.save(file, "JPEG", quality=92, comment=_MARK.encode())
-    write_atomically(path, file.getvalue())
+    save_sheet(path, contact_sheet(_rows(photos, variants, results), side), _MARK)
 
 
 def _rows(

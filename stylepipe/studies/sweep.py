@@ -13,6 +13,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,9 +25,9 @@ from stylepipe.nst.files import write_atomically
 from stylepipe.pictures import read_picture
 from stylepipe.pipeline import run
 from stylepipe.report import Report
+from stylepipe.sheets import Cell, check_replaceable, contact_sheet, save_sheet, wrapped
 from stylepipe.studies import peak
 from stylepipe.studies.charts import chart
-from stylepipe.studies.contact import Cell, contact_sheet, wrapped
 from stylepipe.studies.measures import Judge, Picture, limited, measured
 from stylepipe.studies.page import Figure, Group, page
 from stylepipe.studies.variants import Variant
@@ -82,10 +83,8 @@ def check_output(output: Path) -> None:
     """Raises UsageError where the page would replace something that is not ours."""
     if output.is_file():
         raise UsageError(f"{output} is a file; name a folder for the sweep")
-    for name in ("index.html", "sheet.jpg"):
-        path = output / name
-        if path.exists() and _MARK.encode() not in path.read_bytes()[:4096]:
-            raise UsageError(f"{path} is there already, and not ours; choose another --output")
+    check_replaceable(output / "index.html", _MARK, "page")
+    check_replaceable(output / "sheet.jpg", _MARK, "sheet")
 
 
 def run_variants(
@@ -144,11 +143,9 @@ def measure(done: Done, settings: Settings, judge: Judge, reference: Picture | N
     for item in done.items:
         figures: dict[str, float] = {}
         if item.source not in done.failures and not item.folder:
-            try:
+            # a film, for which `stylepipe measure` has figures, or a picture of a few pixels
+            with suppress(ItemError):
                 result, photo = read_picture(item.output), read_picture(item.source)
-            except ItemError:  # a film: `stylepipe measure` has figures for it
-                pass
-            else:
                 figures = measured(result, photo, judge, painting, reference)
         done.figures.append(figures)
 
@@ -187,9 +184,7 @@ def write_results(output: Path, done: Sequence[Done], title: str, note: str) -> 
     # JSON has no infinity, which is the PSNR of equal pictures
     plain = [{k: None if v == float("inf") else v for k, v in line.items()} for line in lines]
     write_atomically(output / "table.json", json.dumps(plain, indent=1, allow_nan=False).encode())
-    sheet, file = contact_sheet(_rows(done), _THUMBNAIL), io.BytesIO()
-    sheet.save(file, "JPEG", quality=90, comment=_MARK.encode())
-    write_atomically(output / "sheet.jpg", file.getvalue())
+    save_sheet(output / "sheet.jpg", contact_sheet(_rows(done), _THUMBNAIL), _MARK)
     write_atomically(output / "index.html", _page(done, title, note).encode())
 
 

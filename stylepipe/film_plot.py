@@ -1,4 +1,4 @@
-"""Charts of values over time, drawn by Pillow."""
+"""The PNG of ``measure --plot``: what was measured of films, over time."""
 
 from __future__ import annotations
 
