@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from stylepipe.types import Info, Item
 
 _SETTLED = 4.0
-"""Seconds of painting after which the pace counts."""
+"""Seconds after the first pictures at which the pace counts."""
 _WORTH = 10.0
 """An estimate is reported if at least this many seconds remain."""
 _PROBED = 32
@@ -32,7 +32,8 @@ class Eta:
         self._done = 0
         self._began: float | None = None
         self._first: tuple[float, int] | None = None
-        """When the first pictures were painted, and their pixels: they take longer than others."""
+        """When the first pictures came out, and their pixels: no part of the pace, as they take
+        longer than others, and wait where frames are held back."""
         self._reported = False
 
     def expect(self, pixels: int | None) -> None:
@@ -47,23 +48,22 @@ class Eta:
 
     def painted(self, pixels: int, now: float) -> tuple[float, float] | None:
         """Count painted pixels. Returns, once, the total seconds and the seconds left."""
+        if not pixels:  # painted, but held back
+            return None
         self._done += pixels
         if self._began is None or self._total is None or self._reported:
             return None
         if self._first is None:
             self._first = now, self._done
-        seconds, done = now - self._began, self._done
+            return None
+        seconds = now - self._first[0]
         if seconds < _SETTLED:
             return None
-        if done > self._first[1]:
-            pace = (now - self._first[0]) / (done - self._first[1])
-        else:
-            pace = seconds / done
-        left = pace * (self._total - done)
+        left = seconds / (self._done - self._first[1]) * (self._total - self._done)
         if left < _WORTH:
             return None
         self._reported = True
-        return seconds + left, left
+        return now - self._began + left, left
 
 
 def duration(seconds: float) -> str:

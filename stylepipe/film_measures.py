@@ -155,14 +155,20 @@ def measure_films(
 
     Films are read once and together; two frames of each are held. Those longer than ``max_side``
     pixels are scaled down before, and all to the source's size; of the source ``limit`` frames at
-    most are looked at. A result that cannot be read to its end, or has too few frames at the
-    source's times, is reported to ``failed`` and left out. Raises ItemError, which names the file,
-    where the source or ``alone`` cannot be measured.
+    most are looked at, and none after the last of the results. A result that cannot be read to its
+    end, or has too few frames at the source's times, is reported to ``failed`` and left out.
+    Raises ItemError, which names the file, where the source or ``alone`` cannot be measured.
     """
     own, base = _Meter(source), _Meter(alone) if alone else None
     meters = [_Meter(result) for result in results]
     style = _Style() if alone else None
     for moment in _moments(source, max_side, limit):
+        if (base is None or base.film.ended()) and _ended(meters, failed):
+            source.tell(
+                f"continues after the last frame of its results: measured up to "
+                f"{float(moment.time):.3f} s"
+            )
+            break
         own.add(moment, moment.frame)
         if base and style:
             painted = base.look(moment)
@@ -238,6 +244,18 @@ class _Meter:
                 "follow one another in one scene; is it a result of this film?"
             )
         raise ItemError(f"{self.film.path}: {problem}")
+
+
+def _ended(meters: list[_Meter], failed: Callable[[ItemError], None]) -> bool:
+    """Whether no film has a frame left. One that cannot be read on is reported, and removed."""
+    for meter in list(meters):
+        try:
+            if not meter.film.ended():
+                return False
+        except ItemError as error:
+            meters.remove(meter)
+            failed(error)
+    return True
 
 
 class _Style:

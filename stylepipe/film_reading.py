@@ -119,6 +119,10 @@ class Film:
         self._missed.append(time)
         return None
 
+    def ended(self) -> bool:
+        """Whether all its frames were asked for. Raises ItemError."""
+        return self._peek() is None
+
     def tell_left_out(self, count: int, whole: bool) -> None:
         """Report which of ``count`` times asked for had no frame, and which frames no time; if
         ``whole``, those at the end too. Raises ItemError."""
@@ -129,7 +133,7 @@ class Film:
             )
         if self._left_out:
             self.tell(f"has {self._left_out} frames at times between the source's: left out")
-        if whole and self._peek():
+        if whole and not self.ended():
             self.tell("continues after the source's last frame: the rest is left out")
 
     def _first_number(self) -> int:

@@ -44,7 +44,7 @@ def test_it_is_an_event_too(clock, capsys):
     out, err = capsys.readouterr()
     events = [json.loads(line) for line in out.splitlines()]
     assert [e for e in events if e["event"] == "estimate"] == [
-        {"event": "estimate", "seconds": 103, "left": 99}
+        {"event": "estimate", "seconds": 103, "left": 96}
     ]
     assert err == ""
 
@@ -68,7 +68,19 @@ def test_what_an_earlier_run_painted_is_not_to_come():
     eta = Eta()
     eta.expect(1000)
     eta.start(0, known=900)
-    assert eta.painted(10, 5) == (50, 45)
+    assert eta.painted(10, 5) is None
+    assert eta.painted(10, 10) == (50, 40)
+
+
+def test_pictures_that_are_held_back_are_no_pace():
+    """A method that waits for later frames, or carries them backward, gives many out at once."""
+    eta = Eta()
+    eta.expect(1000)
+    eta.start(0)
+    assert eta.painted(0, 9) is None
+    for n in range(10):
+        assert eta.painted(10, 60 + 0.01 * n) is None
+    assert eta.painted(10, 65) == pytest.approx((65 + 890 * 5 / 100, 890 * 5 / 100))
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,15 @@ def test_a_shorter_and_a_longer_film_are_told(tmp_path, films, capsys):
     assert (found["short"]["pairs"], found["long"]["pairs"]) == (3, 5)
 
 
+def test_what_the_source_has_after_its_results_is_not_measured(tmp_path, films, capsys):
+    for name in ("a", "b"):
+        folder(tmp_path / name, films[1][:4])
+    found, said = measured(capsys, "source", "a", "b", "--alone", "b")
+    assert "source: continues after the last frame of its results: measured up to 0.160 s" in said
+    assert "has no frame" not in said and found["source"]["frames"] == 4
+    assert found["source"]["e_warp"] == found["a"]["source"]
+
+
 def test_a_folder_that_lacks_its_first_frame_is_told_of(tmp_path, films, capsys):
     folder(tmp_path / "late", films[1][1:], range(1, COUNT))
     assert "late: begins with frame 1, and source with 0" in measured(capsys, "source", "late")[1]

@@ -13,6 +13,7 @@ from PIL import Image
 from stylepipe_plugins.fast.training import FastTraining
 from test_docs import (
     DUOTONE,
+    PAINTED,
     ROOT,
     losses_as_before,  # noqa: F401
     text,
@@ -57,7 +58,8 @@ def follow(page: str) -> None:
         for before, value in pairwise(step):
             if before in ("-o", "--output"):
                 outputs.add(value)
-                assert Path(value).exists(), value
+                place = Path(value).parent if "%" in value else Path(value)
+                assert place.exists(), value
     assert outputs
 
 
@@ -82,7 +84,9 @@ def folder(small_clone, tmp_path, monkeypatch, make_clip, page):
     """That clone, with small clips where the page has any."""
     shutil.copytree(small_clone, tmp_path, dirs_exist_ok=True)
     for name in ("clip", "cut") if ".mp4" in text(page) else ():
-        make_clip(f"examples/{name}.mp4", frames=12, rate=4, sound=True, cut=6)
+        film = make_clip(f"examples/{name}.mp4", frames=12, rate=4, sound=True, cut=6)
+        for painted in PAINTED:
+            cv2.imwrite(str(tmp_path / painted), cv2.VideoCapture(str(film)).read()[1])
     monkeypatch.setattr("click.get_app_dir", lambda name: str(tmp_path / "config"))
     monkeypatch.syspath_prepend(str(DUOTONE))
     monkeypatch.chdir(tmp_path)

@@ -97,7 +97,7 @@ def command(
     from stylepipe.memory import tune_allocator
     from stylepipe.studies.finished import taken
     from stylepipe.studies.measures import Judge
-    from stylepipe.studies.sweep import check_output, measure, run_variants
+    from stylepipe.studies.sweep import check_output, check_photos, measure, run_variants
 
     check_output(output)
     if twice := next((w for i, w in enumerate(what) if w in what[:i]), None):
@@ -118,6 +118,7 @@ def command(
         limit=limit,
     )
     items = find_items(photos, output / "none", plain, limit).items
+    check_photos(items)
     there = [taken(Path(folder), items) for folder in folders]
 
     def log(line: str) -> None:
@@ -128,7 +129,7 @@ def command(
     judge, hidden = Judge(open_encoder("auto")), quiet or not is_terminal(sys.stderr)
     for one in there:
         measure(one, plain, judge, None)
-    runs = run_variants(job, variants, app.plugins, log)
+    runs = run_variants(job, variants, app.plugins, log, verbose)
     done = []
     try:
         for (_, settings), one in tqdm(

@@ -68,7 +68,6 @@ def command(
     device: str,
     precision: str,
     memory: int | None,
-    verbose: int,
     quiet: bool,
 ) -> int:
     app = app_of(ctx)
@@ -114,4 +113,4 @@ def command(
     return 1 if failed else 0
 
 
-command.params += [*machine_flags(), *verbosity_flags()]
+command.params += [*machine_flags(), *(f for f in verbosity_flags() if f.name == "quiet")]

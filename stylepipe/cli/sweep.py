@@ -103,7 +103,7 @@ def command(
     done = []
     hidden = quiet or not is_terminal(sys.stderr)
     judge = Judge(open_encoder("auto"))
-    runs = run_variants(job, variants, app.plugins, log)
+    runs = run_variants(job, variants, app.plugins, log, verbose)
     try:
         for (_, settings), one in tqdm(
             zip(variants, runs, strict=True), total=len(variants), unit="variant", disable=hidden

@@ -74,7 +74,9 @@ def variants_of(
     known = tables_of(plugins)
     base = draft(plugins, preset, parse_sets(sets, known=known), os.environ)
     base = base.over(plugins, fixed)
-    varied = [dimension(text, known) for text in vary]
+    # all variants are of the same photos, and lie in folders of their own
+    shown = [table for table in known if table not in ("input", "output")]
+    varied = [dimension(text, shown) for text in vary]
     names = {(d.table, d.key) for d in varied}
     if styles:
         if ("stylizer", "style") in names:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from stylepipe.errors import ItemError, SetupError, UsageError
 from stylepipe.inputs import find_items
 from stylepipe.job import Job, Settings
+from stylepipe.media.containers import FILMS
 from stylepipe.nst.files import write_atomically
 from stylepipe.pictures import read_picture
 from stylepipe.pipeline import run
@@ -87,15 +88,26 @@ def check_output(output: Path) -> None:
     check_replaceable(output / "sheet.jpg", _MARK, "sheet")
 
 
+def check_photos(items: Sequence[Item]) -> None:
+    """Raises UsageError for a film among them."""
+    for item in items:
+        if item.source.suffix.lower() in FILMS:
+            raise UsageError(
+                f"{item.source} is a film, and photos are compared here; try settings on a film by "
+                "stylepipe run --frames 6, or take frames out by run --format png/"
+            )
+
+
 def run_variants(
     template: Job,
     variants: Sequence[tuple[Variant, Settings]],
     plugins: Plugins,
     log: Callable[[str], None],
+    verbose: int = 0,
 ) -> Iterator[Done]:
     """Run the variants one after the other. A variant that cannot be run at all has that as the
-    failure of each item. Raises KeyboardInterrupt where the user stops, and SetupError or
-    UsageError where none of the variants could be run.
+    failure of each item. Raises KeyboardInterrupt where the user stops, UsageError for films, and
+    SetupError or UsageError where none of the variants could be run.
     """
     notes, broken = _notes(template.output), 0
     for variant, settings in variants:
@@ -104,8 +116,9 @@ def run_variants(
         if output.format is None:  # what JPEG loses is no matter of the variant
             output = replace(output, format="png")
         own = replace(settings, output=output)
-        report = Report(quiet=True)
+        report = Report(quiet=not verbose, verbose=verbose, bars=False)
         items = find_items(template.inputs, folder, own, template.limit).items
+        check_photos(items)
         failures: dict[Path, str] = {}
         known = peak.begin()
         try:
