@@ -74,10 +74,12 @@ def _finer(
         cv2.Laplacian(plane, cv2.CV_32F)
         for plane in (planes[0], planes[0] - rests[0], carried, rests[2] + carried)
     ))  # fmt: skip
-    change = cv2.subtract(old, _enlarged(old_rest, old))
-    cv2.multiply(change, cv2.merge([share * kept] * 3), change)
-    strokes = cv2.subtract(new, _enlarged(new_rest, new))
-    cv2.multiply(strokes, cv2.merge([more - 1] * 3), strokes)
+    # in place: a picture of new memory takes longer than the arithmetic
+    change, strokes = _enlarged(old_rest, old), _enlarged(new_rest, new)
+    amounts = cv2.merge([share * kept] * 3)
+    cv2.multiply(cv2.subtract(old, change, change), amounts, change)
+    cv2.merge([more - 1] * 3, amounts)
+    cv2.multiply(cv2.subtract(new, strokes, strokes), amounts, strokes)
     return cast(np.ndarray, cv2.add(change, strokes, change))
 
 

@@ -35,10 +35,10 @@ def strangeness(now: np.ndarray, moved: np.ndarray) -> np.ndarray:
     around = np.ones((3, 3), np.uint8)
     above = cv2.subtract(moved, cv2.dilate(now, around))  # saturates at 0
     below = cv2.subtract(cv2.erode(now, around), moved)
-    beyond = (
-        cv2.subtract(cv2.max(above, below), (_SLACK, _SLACK, _SLACK, 0)).astype(np.float32) / 255
+    beyond = np.maximum(cv2.max(above, below), _SLACK) - _SLACK
+    return cast(
+        np.ndarray, cv2.dilate(np.square(beyond.astype(np.float32) / 255).sum(axis=2), around)
     )
-    return cast(np.ndarray, cv2.dilate(np.square(beyond).sum(axis=2), around))
 
 
 def motion_border(flow: np.ndarray) -> np.ndarray:
