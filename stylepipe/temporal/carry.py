@@ -13,17 +13,14 @@ from typing import cast
 import cv2
 import numpy as np
 
-LEVELS = 2
-"""Octaves of strokes coarser than the finest details: about 3 and 6 pixels wide."""
 COLORS = 0.7
 """Share of the carried picture in what is coarser than strokes: colors follow the new painting
 within a few frames, so that they cannot drift."""
-_NEIGHBORHOOD = 31
-"""Side in pixels, of each band's own size, over which the strength of strokes is compared: in
-smaller ones it differs by chance, and what is added there by chance makes the whole too crisp."""
-_FINEST = 1.0
-"""Pixels: the blur that takes away the finest details. They are not scaled down, which would let
-them appear where they are not."""
+_CELL = 4
+"""Side, in pixels, of the squares of which strength is measured as a whole, to save time."""
+_NEIGHBORHOOD = 7
+"""Squares, on a side, over which the strength of strokes is compared: in smaller neighborhoods it
+differs by chance, and what is added there by chance makes the whole too crisp."""
 _NOTHING = 1e-12
 """Keeps a division by the strength of no strokes from failing."""
 
@@ -36,78 +33,79 @@ def carry(painted: np.ndarray, moved: np.ndarray, trust: np.ndarray, share: floa
     stays from frame to frame, 0 to 1. The result, HxWx3 float32, may exceed [0, 1] a little. Its
     strokes are as strong as those of ``painted``.
     """
-    moved = painted + _times(trust, moved - painted)  # so that nothing untrusted reaches beyond it
-    new_rest, old_rest = (cv2.GaussianBlur(p, (0, 0), _FINEST) for p in (painted, moved))
-    rest = _coarser(new_rest, old_rest, share, LEVELS)
-    result = _sharpened(painted, rest, painted - new_rest, share * (moved - old_rest))
-    return cast(np.ndarray, painted + _times(trust, result - painted))
+    weights = cv2.merge([trust] * 3)
+    moved = cv2.subtract(moved, painted)
+    cv2.multiply(moved, weights, moved)
+    cv2.add(moved, painted, moved)  # so that nothing untrusted reaches beyond it
+    new_rest, old_rest = cv2.pyrDown(painted), cv2.pyrDown(moved)
+    coarse = _coarser(new_rest, old_rest, share)
+    change = _finer(painted, moved, share, new_rest, old_rest, new_rest + coarse)
+    cv2.add(change, _enlarged(coarse, painted), change)
+    cv2.multiply(change, weights, change)
+    return cast(np.ndarray, cv2.add(change, painted, change))
 
 
-def _coarser(new: np.ndarray, old: np.ndarray, share: float, levels: int) -> np.ndarray:
-    """What is coarser than the finest details, octave by octave (Burt, Adelson 1983)."""
-    if levels == 0 or min(new.shape[:2]) < 2:
-        return cast(np.ndarray, new + share * COLORS * (old - new))
-    (new_band, new_rest), (old_band, old_rest) = _split(new), _split(old)
-    rest = _enlarged(_coarser(new_rest, old_rest, share, levels - 1), new)
-    old_band *= share
-    strokes, carried = _gray(new_band), _gray(old_band)
-    joined = _joined(new_band, old_band, strokes, strokes, carried, carried)
-    return cast(np.ndarray, rest + joined)
+def _coarser(new: np.ndarray, old: np.ndarray, share: float) -> np.ndarray:
+    """What carrying changes in an octave of strokes, and in all that is coarser."""
+    new_rest, old_rest = cv2.pyrDown(new), cv2.pyrDown(old)
+    change = _enlarged(share * COLORS * (old_rest - new_rest), new)
+    new_band, old_band = new - _enlarged(new_rest, new), share * (old - _enlarged(old_rest, new))
+    more, kept = _amounts(new_band, new_band, old_band, old_band)
+    change += kept * old_band + (more - 1) * new_band
+    return change
 
 
-def _sharpened(
-    painted: np.ndarray, rest: np.ndarray, new_band: np.ndarray, old_band: np.ndarray
+def _finer(
+    new: np.ndarray,
+    old: np.ndarray,
+    share: float,
+    new_rest: np.ndarray,
+    old_rest: np.ndarray,
+    rest: np.ndarray,
 ) -> np.ndarray:
-    """Put the finest details on the rest: the whole is to be as sharp as ``painted``."""
-    target, strokes, carried, there = (
-        cv2.Laplacian(_gray(picture), cv2.CV_32F)
-        for picture in (painted, new_band, old_band, rest + old_band)
-    )
-    joined = _joined(new_band, old_band, target, strokes, carried, there)
-    return cast(np.ndarray, rest + joined)
+    """What carrying changes in the finest octave: with it the whole is to be as sharp as ``new``.
+
+    The rests, at half the size, are what is coarser in both pictures, and in the result.
+    """
+    planes = [_gray(picture) for picture in (new, old)]
+    rests = [_enlarged(_gray(picture), planes[0]) for picture in (new_rest, old_rest, rest)]
+    carried = share * (planes[1] - rests[1])
+    more, kept = _amounts(*(
+        cv2.Laplacian(plane, cv2.CV_32F)
+        for plane in (planes[0], planes[0] - rests[0], carried, rests[2] + carried)
+    ))  # fmt: skip
+    # in place: a picture of new memory takes longer than the arithmetic
+    change, strokes = _enlarged(old_rest, old), _enlarged(new_rest, new)
+    amounts = cv2.merge([share * kept] * 3)
+    cv2.multiply(cv2.subtract(old, change, change), amounts, change)
+    cv2.merge([more - 1] * 3, amounts)
+    cv2.multiply(cv2.subtract(new, strokes, strokes), amounts, strokes)
+    return cast(np.ndarray, cv2.add(change, strokes, change))
 
 
-def _joined(
-    new_band: np.ndarray,
-    old_band: np.ndarray,
-    target: np.ndarray,
-    strokes: np.ndarray,
-    carried: np.ndarray,
-    there: np.ndarray,
-) -> np.ndarray:
-    """The carried band with as much of the new one as is lacking, or less of itself: HxWx3.
-
-    HxW: ``there`` is to be as strong as ``target``; ``strokes`` and ``carried`` are what the bands
-    add to it. The carried band is never amplified: what is wrong in it would grow frame by frame.
+def _amounts(
+    target: np.ndarray, new: np.ndarray, old: np.ndarray, there: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """How much of the new strokes to add to what is there, and of the old ones to keep in it, so
+    that it is as strong as ``target``. All are HxW, or HxWxC and compared by channel; both amounts
+    are 0 to 1: what is amplified would grow frame by frame with all that is wrong in it.
     """
     lacking = _mean(target, target) - _mean(there, there)
-    added = _amount(np.maximum(lacking, 0), strokes, there)
-    kept = 1 + _amount(np.minimum(lacking, 0), carried, there)
-    result = _times(np.maximum(kept, 0), old_band)
-    result += _times(np.minimum(added, 1), new_band)
-    return result
+    more = np.minimum(_amount(np.maximum(lacking, 0), new, there), 1)
+    kept = np.maximum(1 + _amount(np.minimum(lacking, 0), old, there), 0)
+    size = target.shape[1::-1]
+    return cv2.resize(more, size), cv2.resize(kept, size)
 
 
 def _amount(energy: np.ndarray, strokes: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """Of ``strokes``, how much must be added to what is there to add so much energy, HxW."""
+    """Of ``strokes``, how much must be added to what is there to add so much energy."""
     strength, common = _mean(strokes, strokes), _mean(strokes, there)
     root = np.sqrt(np.maximum(common * common + strength * energy, 0))
     return cast(np.ndarray, (root - common) / (strength + _NOTHING))
 
 
-def _split(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The finest octave of a picture, and the rest at half its size."""
-    rest = cv2.pyrDown(picture)
-    return picture - _enlarged(rest, picture), rest
-
-
 def _enlarged(picture: np.ndarray, like: np.ndarray) -> np.ndarray:
     return cast(np.ndarray, cv2.pyrUp(picture, dstsize=like.shape[1::-1]))
-
-
-def _times(plane: np.ndarray, picture: np.ndarray) -> np.ndarray:
-    """Each channel times the plane; NumPy takes several times as long to broadcast it."""
-    return cast(np.ndarray, cv2.multiply(picture, cv2.merge([plane] * 3)))
 
 
 def _gray(picture: np.ndarray) -> np.ndarray:
@@ -115,5 +113,7 @@ def _gray(picture: np.ndarray) -> np.ndarray:
 
 
 def _mean(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The mean of a product around each pixel."""
-    return cast(np.ndarray, cv2.blur(a * b, (_NEIGHBORHOOD, _NEIGHBORHOOD)))
+    """The mean of a product around each square."""
+    size = -(-a.shape[1] // _CELL), -(-a.shape[0] // _CELL)
+    cells = cv2.resize(a * b, size, interpolation=cv2.INTER_AREA)
+    return cast(np.ndarray, cv2.blur(cells, (_NEIGHBORHOOD, _NEIGHBORHOOD)))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 import cv2
 import numpy as np
 
-from stylepipe.temporal.occlusion import inconsistency, motion_border
+from stylepipe.temporal.occlusion import inconsistency, strangeness
 from stylepipe.temporal.warp import advect, enlarge, outside, settle, shrink, warp
 from stylepipe.types import Frame, Guide
 
@@ -25,6 +25,8 @@ CONSTANCY = 50.0
 is said to come from (Lai et al. 2018, eq. 2)."""
 _GRAIN = 1.0
 """Pixels over which colors are averaged before they are compared, so that noise costs no trust."""
+_STRANGE = 800.0
+"""How fast trust falls with the squared strangeness, RGB in [0, 1]: no ghost shows."""
 _DOUBT, _BELIEF = 0.5, 0.9
 """Trust up to the one is none, from the other on it is full: strokes are carried or painted anew,
 since a mean of both would be blurred."""
@@ -50,8 +52,11 @@ def find_motion(frame: Frame, previous: Frame, flow: FlowBetween, max_side: int)
     find it, and the time it takes does not grow with the size of the video.
     """
     now, before = (Frame(shrink(picture.pixels, max_side)) for picture in (frame, previous))
-    there, trust = trusted_flow(now, before, flow)
-    trust[motion_border(there)] = 0
+    there, back = flow(now, before), flow(before, now)
+    strange = strangeness(now.pixels, warp(before.pixels, there))
+    # up to half of what counts as occluded, the flow is but inexact: strokes may follow it
+    trust = np.clip(2 - 2 * inconsistency(there, back), 0, 1) * np.exp(-_STRANGE * strange)
+    trust[outside(there)] = 0
     return Motion(settle(there), _decided(trust))
 
 
@@ -94,6 +99,6 @@ def _squared(a: np.ndarray, b: np.ndarray, grain: float) -> np.ndarray:
 
 
 def _decided(trust: np.ndarray) -> np.ndarray:
-    """Trust or none, where the pixels around agree; with a narrow edge, so that no seam shows."""
+    """Trust or none, as most pixels around say; with a narrow edge, so that no seam shows."""
     decided = np.clip((cv2.blur(trust, (3, 3)) - _DOUBT) / (_BELIEF - _DOUBT), 0, 1)
-    return cast(np.ndarray, cv2.blur(cv2.erode(decided, np.ones((3, 3), np.uint8)), (3, 3)))
+    return cast(np.ndarray, cv2.blur(decided, (3, 3)))

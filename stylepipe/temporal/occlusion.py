@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import cast
 
+import cv2
 import numpy as np
 
 from stylepipe.temporal.warp import outside, warp
+
+_SLACK = 2
+"""Levels of 255 by which noise and fades may exceed the colors around."""
 
 
 def inconsistency(flow: np.ndarray, back: np.ndarray) -> np.ndarray:
@@ -19,6 +23,22 @@ def inconsistency(flow: np.ndarray, back: np.ndarray) -> np.ndarray:
     returned = warp(back, flow)
     tolerated = 0.01 * (_square(flow) + _square(returned)) + 0.5
     return cast(np.ndarray, _square(flow + returned) / tolerated)
+
+
+def strangeness(now: np.ndarray, moved: np.ndarray) -> np.ndarray:
+    """HxW float32: squared distance, RGB in [0, 1], of ``moved`` to the range that ``now`` has
+    around each pixel and ``_SLACK`` more, the most of any pixel around; both are HxWx3 uint8.
+
+    A moved picture that misses by a part of a pixel stays within that range, however sharp the
+    edge; what does not belong there, a ghost, does not.
+    """
+    around = np.ones((3, 3), np.uint8)
+    above = cv2.subtract(moved, cv2.dilate(now, around))  # saturates at 0
+    below = cv2.subtract(cv2.erode(now, around), moved)
+    beyond = np.maximum(cv2.max(above, below), _SLACK) - _SLACK
+    return cast(
+        np.ndarray, cv2.dilate(np.square(beyond.astype(np.float32) / 255).sum(axis=2), around)
+    )
 
 
 def motion_border(flow: np.ndarray) -> np.ndarray:

@@ -29,19 +29,18 @@ def warp(picture: np.ndarray, flow: np.ndarray, *, cubic: bool = False) -> np.nd
 def advect(picture: np.ndarray, flow: np.ndarray) -> np.ndarray:
     """Move a picture HxWx3 float32 as :func:`warp` does, but almost without loss of detail.
 
-    What moving it there and back would cost is known, and half of it made up for, within the range
-    of the pixels around each (MacCormack's method: Selle et al., "An Unconditionally Stable
-    MacCormack Method", 2008). It amplifies nothing, however often it is repeated.
+    What moving it there and back would cost is known, and half of it made up for (MacCormack's
+    method: Selle et al., "An Unconditionally Stable MacCormack Method", 2008). With bilinear
+    samples that amplifies nothing, however often it is repeated; cubic ones amplify, and take
+    longer. The result keeps to the picture's range; where nothing moves, it is the picture.
     """
-    moved = warp(picture, flow, cubic=True)
-    loss = picture - warp(moved, -flow, cubic=True)
-    moved += warp(loss, flow) / 2
-    grid, around = places(*flow.shape[:2]) + flow, np.ones((3, 3), np.uint8)
-    least, most = (
-        cv2.remap(limit(picture, around), grid, None, cv2.INTER_NEAREST, borderMode=_BORDER)  # type: ignore[call-overload]
-        for limit in (cv2.erode, cv2.dilate)
-    )
-    return np.clip(moved, least, most, out=moved)
+    if not flow.any():
+        return picture
+    moved = warp(picture, flow)
+    loss = warp(moved, -flow)
+    cv2.subtract(picture, loss, loss)
+    cv2.scaleAdd(warp(loss, flow), 0.5, moved, moved)
+    return np.clip(moved, picture.min(), picture.max(), out=moved)
 
 
 def settle(flow: np.ndarray) -> np.ndarray:
