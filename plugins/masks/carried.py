@@ -216,7 +216,8 @@ def _moved(planes: Planes, before: Frame, frame: Frame, flow: Search) -> Planes:
     # What belongs to no plane is one more, so that they all sum to 1 on the way.
     whole = [*planes, 1 - planes.sum(0)] if len(planes) > 1 else planes
     moved = np.stack([advect(plane, way) for plane in whole])
-    known = cv2.erode((trust >= _TRUSTED).astype(np.float32), np.ones((3, 3), np.uint8))
+    trusted = (trust >= _TRUSTED).astype(np.float32)
+    known = cast("NDArray[np.float32]", cv2.erode(trusted, np.ones((3, 3), np.uint8)))
     if not known.all():
         like = _by_colors(moved, frame, now, known)
         weight = cv2.resize(known, (width, height), interpolation=cv2.INTER_LINEAR)
