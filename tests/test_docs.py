@@ -33,7 +33,7 @@ PAGES = (
       if "generated" not in p.parts),
 )  # fmt: skip
 ENTRIES = ("docs", "examples", "presets")
-PAINTED = ("painted_000.png", "painted_036.png")
+PAINTED = ("painted_000.png", "painted_036.png", "drawn/clip/000001.png")
 YOURS = ("ink.safetensors", "mood.json", "tint.safetensors", *PAINTED)
 """Files in the examples that a reader brings along, or has made by then."""
 
@@ -73,6 +73,7 @@ def clone(tmp_path, monkeypatch):
     """A folder that looks like a fresh clone, with the reader's own files beside."""
     for entry in ENTRIES:
         (tmp_path / entry).symlink_to(ROOT / entry)
+    (tmp_path / "drawn" / "clip").mkdir(parents=True)
     for name in YOURS:
         (tmp_path / name).touch()
     for name in PAINTED:
