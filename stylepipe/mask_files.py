@@ -10,22 +10,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from stylepipe.errors import ItemError, NoMask, UsageError
-from stylepipe.patterns import title
+from stylepipe.patterns import Pattern, title
 from stylepipe.pictures import PICTURE_SUFFIXES, open_picture
-from stylepipe.types import Item
+from stylepipe.types import Info, Item
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL.Image import Image
 
+_NUMBER = re.compile(r"(.*?)([0-9]{1,18})", re.DOTALL)
 TOLERANCE = 0.02
 """A picture of another size is scaled if its aspect ratio is this near to what it is laid over."""
 
 
 class MaskFiles:
     """A picture for all items, or a folder that holds one for each, of the same name and
-    sub-folder; for a film it may hold a folder of that name, with a picture for each frame."""
+    sub-folder; for a film it may hold a folder of that name, with pictures of its frames.
+
+    Those are found by the number that their names end in: ``000001.png`` is of the first frame, or
+    ``000000.png`` where there is one; of a film of numbered pictures, the number of the picture
+    counts.
+    """
 
     def __init__(self, path: Path, what: str) -> None:
         """what: "mask" or the like, for messages. Nothing is looked for yet."""
@@ -33,6 +39,8 @@ class MaskFiles:
         self._stills: dict[Path, Path] | None = None
         self._films: dict[Path, list[Path]] = {}
         """Both by their paths in the folder, without suffix."""
+        self._numbers: dict[Path, dict[int, Path]] = {}
+        """By the folder of a film, the pictures of its frames."""
 
     def check(self) -> None:
         """Look for the files, once. Raises UsageError if there are none."""
@@ -44,16 +52,65 @@ class MaskFiles:
                 f"there is no {self._what} at {self._path}; name a picture, or a folder of them"
             )
 
-    def find(self, item: Item, index: int) -> Path:
-        """The picture for a frame, counted from 0. Raises ItemError."""
+    def check_item(self, item: Item, info: Info) -> None:
+        """Check quickly that there is one for an item, and its first frame. Raises ItemError, or
+        NoMask where there is none at all."""
+        if "sequence" in info.details:  # which number comes first is known when it is read
+            self.given(item)
+        else:
+            self.find(item, 0)
+
+    def find(self, item: Item, index: int, name: str = "") -> Path:
+        """The picture for a frame: its position from 0, and the name that it has as a numbered
+        picture. Raises ItemError, or NoMask where the item has none at all."""
+        given = self.given(item)
+        if given is None:
+            return self.all(item)[0]
+        number = self.number(item, index, name)
+        if number not in given:
+            first, *_, last = [*given.values()] * 2
+            raise ItemError(
+                f"frame {frame_number(index, name)} has no {self._what}; {first.parent} holds "
+                f"{len(given)}, {first.name} to {last.name}: draw those that are missing, or pass "
+                "--mask-carry"
+            )
+        return given[number]
+
+    def number(self, item: Item, index: int, name: str = "") -> int:
+        """The number that a picture for a frame has. Raises ItemError."""
+        given = self.given(item)
+        return frame_number(index, name) if given is None or 0 not in given or name else index
+
+    def given(self, item: Item) -> dict[int, Path] | None:
+        """Of a film that has pictures for its frames, these by their growing numbers; None where
+        one picture is for all. Raises ItemError, or NoMask where the item has none at all."""
         files = self.all(item)
-        if files[0].parent in [self._path / name for name in _names(item)]:  # one a frame
-            if index >= len(files):
+        folder = files[0].parent
+        if folder not in [self._path / name for name in _names(item)]:
+            return None
+        if folder not in self._numbers:
+            self._numbers[folder] = _numbered(files, self._what)
+        return self._numbers[folder]
+
+    def check_frames(self, item: Item, info: Info) -> None:
+        """Raises ItemError for a picture of a frame that a film does not have, be it before
+        ``--start`` or after ``--end``."""
+        for number, file in (self.given(item) or {}).items():
+            if not self._may_have(item, info, number):
+                first = self.number(item, 0)
+                there = info.details.get("numbers") or f"{first}-{first + (info.frames or 1) - 1}"
                 raise ItemError(
-                    f"frame {index + 1} has no {self._what}; {files[0].parent} holds {len(files)}"
+                    f"the {self._what} {file} is of a frame that the film does not have: its "
+                    f"frames are numbered {there.replace('-', ' to ')}"
                 )
-            return files[index]
-        return files[0]
+
+    def _may_have(self, item: Item, info: Info, number: int) -> bool:
+        names = Pattern.of(info.details.get("sequence", ""))
+        if names is None:
+            return info.frames is None or number < self.number(item, 0) + info.frames
+        first, last = (int(n) for n in info.details["numbers"].split("-"))
+        folder = item.source if item.source.is_dir() else item.source.parent
+        return first <= number <= last or (folder / names.name(number)).exists()
 
     def all(self, item: Item) -> tuple[Path, ...]:
         """The picture for all frames of an item, or those of its frames. Raises NoMask."""
@@ -129,6 +186,35 @@ def _names(item: Item) -> tuple[Path, Path]:
     """What a picture for an item may be called, without its own suffix: ``photo.jpg``, which
     distinguishes ``photo.jpg.png`` from ``photo.png``, or ``photo``."""
     return item.relative, item.relative.with_name(title(item.source))
+
+
+def frame_number(index: int, name: str = "") -> int:
+    """The number of a frame: that in the name of a numbered picture, else its position from 1."""
+    found = _NUMBER.fullmatch(name)
+    return int(found[2]) if found else index + 1
+
+
+def _numbered(files: Sequence[Path], what: str) -> dict[int, Path]:
+    """Pictures of frames by the numbers that their names end in. Raises ItemError."""
+    found: dict[int, Path] = {}
+    first: tuple[str, Path] | None = None
+    for file in files:
+        parts = _NUMBER.fullmatch(file.stem)
+        if parts is None:
+            raise ItemError(
+                f"the {what} {file} has no number at the end of its name, which says of which "
+                "frame it is: 000001 is the first one"
+            )
+        prefix, number = parts[1], int(parts[2])
+        first = first or (prefix, file)
+        if prefix != first[0] or number in found:
+            other = found.get(number, first[1])
+            raise ItemError(
+                f"{other} and {file.name} are not of one series of {what}s, with one name and a "
+                "number for each frame; move one of them elsewhere"
+            )
+        found[number] = file
+    return dict(sorted(found.items()))
 
 
 def _alike(one: float, other: float) -> bool:

@@ -33,8 +33,8 @@ PAGES = (
       if "generated" not in p.parts),
 )  # fmt: skip
 ENTRIES = ("docs", "examples", "presets")
-PAINTED = ("painted_000001.png", "painted_000037.png")
-YOURS = ("ink.safetensors", "mood.json", "tint.safetensors", *PAINTED)
+PAINTED = ("painted_000001.png", "painted_000037.png", "drawn/clip/000001.png")
+YOURS = ("ink.safetensors", "mood.json", "tint.safetensors", *PAINTED[:2])
 """Files in the examples that a reader brings along, or has made by then."""
 
 
@@ -73,6 +73,7 @@ def clone(tmp_path, monkeypatch):
     """A folder that looks like a fresh clone, with the reader's own files beside."""
     for entry in ENTRIES:
         (tmp_path / entry).symlink_to(ROOT / entry)
+    (tmp_path / "drawn" / "clip").mkdir(parents=True)
     for name in YOURS:
         (tmp_path / name).touch()
     for name in PAINTED:
@@ -107,7 +108,7 @@ def test_command_is_understood(args, clone, capsys):
         extra.append("--dry-run")
     code = main.run([*args, *extra])
     assert code == 0, capsys.readouterr().err
-    assert {p.name for p in clone.iterdir()} == {*ENTRIES, *YOURS}
+    assert {p.name for p in clone.iterdir()} == {*ENTRIES, *YOURS, "drawn"}
 
 
 @pytest.mark.parametrize("args", STYLEPIPE, ids=" ".join)

@@ -93,6 +93,8 @@ def another(spec: OptionSpec) -> Any:
     """A value that is not the default."""
     if spec.choices:
         return next(choice for choice in spec.choices if choice != spec.default)
+    if spec.kind is bool:
+        return not spec.default
     if spec.kind in (int, float):
         return spec.max if spec.max not in (None, spec.default) else (spec.default or 0) + 1
     return "relu1_1"

@@ -85,6 +85,7 @@ def folder(small_clone, tmp_path, monkeypatch, make_clip, page):
     shutil.copytree(small_clone, tmp_path, dirs_exist_ok=True)
     for name in ("clip", "cut") if ".mp4" in text(page) else ():
         film = make_clip(f"examples/{name}.mp4", frames=12, rate=4, sound=True, cut=6)
+        (tmp_path / "drawn" / "clip").mkdir(parents=True, exist_ok=True)
         for painted in PAINTED:
             cv2.imwrite(str(tmp_path / painted), cv2.VideoCapture(str(film)).read()[1])
     monkeypatch.setattr("click.get_app_dir", lambda name: str(tmp_path / "config"))

@@ -20,6 +20,8 @@ from stylepipe import (
 )
 from stylepipe.mask_files import MaskFiles, fitted, opened
 
+from .carried import HELP, Drawn
+
 if TYPE_CHECKING:
     import numpy as np
     import torch
@@ -34,35 +36,46 @@ class RegionsOptions(Options):
         "a map for each, named as for masks.",
         metavar="PATH",
     )
+    carry: bool = option(False, HELP, only_if={"regions": True})
 
 
 class FilesOptions(RegionsOptions):
     path: Path | None = option(
         None,
         "Mask for all pictures, or folder with a mask for each: of the same name and sub-folder, "
-        "or, for a video, a folder of that name with one mask a frame, from --start on.",
+        "or, for a video, a folder of that name with masks of its frames: 000001.png is the first, "
+        "at --start.",
         metavar="PATH",
     )
+    carry: bool = option(False, HELP, only_if={"path": True, "regions": True})
 
 
 class _RegionsMasker(Masker):
     """A mask of one plane; with a map of regions it is divided into those."""
 
     Options: ClassVar[type[Options]] = RegionsOptions
+    _drawn: Drawn | None = None
 
     def __init__(self, options: Any) -> None:
         super().__init__(options)
         self._maps: MaskFiles | None = None
         if options.regions is not None:
             self._maps, self.regions = MaskFiles(options.regions, "map of regions"), ()
+            self._drawn = Drawn(self._maps, "map of regions", self._regions_in, options.carry)
+        if options.carry:
+            self.warmup = 1  # type: ignore[misc]  # frames come one by one
+
+    def _sources(self) -> list[Drawn]:
+        """The drawn pictures that the mask is made of."""
+        return [self._drawn] if self._drawn else []
 
     def check(self) -> None:
-        if self._maps is not None:
-            self._maps.check()
+        for drawn in self._sources():
+            drawn.files.check()
 
     def check_item(self, item: Item, info: Info) -> None:
-        if self._maps is not None:
-            self._maps.find(item, 0)
+        for drawn in self._sources():
+            drawn.check_item(item, info)
 
     def open(self, context: stylepipe.Context) -> None:
         """Look for the files. Raises UsageError if there are none."""
@@ -73,6 +86,12 @@ class _RegionsMasker(Masker):
         # The frames of a film may share a file.
         self._names = lru_cache(maxsize=1)(region_names)
         self._region_planes = lru_cache(maxsize=1)(region_planes)
+        for drawn in self._sources():
+            drawn.open(context)
+
+    def close(self) -> None:
+        for drawn in self._sources():
+            drawn.close()
 
     def regions_of(self, item: Item) -> Sequence[str]:
         """The colors of the item's map; of a film, those of all its maps."""
@@ -87,14 +106,15 @@ class _RegionsMasker(Masker):
 
     def _planes(self, item: Item, frame: Frame) -> NDArray[np.float32]:
         """K H W in [0, 1] of one frame, at its size. Raises ItemError."""
-        mask = self._plane(item, frame)[None]
-        if self._maps is None:
-            return mask
-        file, size = self._maps.find(item, frame.index), frame.pixels.shape[:2]
-        return mask * self._region_planes(file, self.regions_of(item), size, self._max_pixels)
+        mask = self._plane(item, frame)
+        return mask if self._drawn is None else mask * self._drawn.planes(item, frame)
+
+    def _regions_in(self, file: Path, item: Item, frame: Frame) -> NDArray[np.float32]:
+        size = frame.pixels.shape[:2]
+        return self._region_planes(file, self.regions_of(item), size, self._max_pixels)
 
     def _plane(self, item: Item, frame: Frame) -> NDArray[np.float32]:
-        """The mask without regions, H W in [0, 1]. Raises ItemError."""
+        """The mask without regions, 1 H W in [0, 1]. Raises ItemError."""
         raise NotImplementedError
 
 
@@ -104,25 +124,24 @@ class FilesMasker(_RegionsMasker):
     name = "files"
     argument, by_file = "path", True
     Options: ClassVar[type[Options]] = FilesOptions
+    _masks: Drawn | None = None
 
     def __init__(self, options: FilesOptions) -> None:
         super().__init__(options)
-        self._masks = None if options.path is None else MaskFiles(options.path, "mask")
+        if options.path is not None:
+            files = MaskFiles(options.path, "mask")
+            self._masks = Drawn(files, "mask", self._mask_in, options.carry)
+
+    def _sources(self) -> list[Drawn]:
+        return [*super()._sources(), *([self._masks] if self._masks else [])]
 
     def check(self) -> None:
         super().check()
-        if self._masks is not None:
-            self._masks.check()
-        elif self._maps is None:
+        if not self._sources():
             raise UsageError(
                 "the masks of 'files' need a path: --mask FILE, or --mask FOLDER with masks "
                 "named like the pictures"
             )
-
-    def check_item(self, item: Item, info: Info) -> None:
-        super().check_item(item, info)
-        if self._masks is not None:
-            self._masks.find(item, 0)
 
     def open(self, context: stylepipe.Context) -> None:
         super().open(context)
@@ -131,12 +150,15 @@ class FilesMasker(_RegionsMasker):
     def _plane(self, item: Item, frame: Frame) -> NDArray[np.float32]:
         import numpy as np
 
-        height, width = size = frame.pixels.shape[:2]
         if self._masks is None:
-            return np.ones(size, np.float32)
+            return np.ones((1, *frame.pixels.shape[:2]), np.float32)
+        return self._masks.planes(item, frame)
+
+    def _mask_in(self, file: Path, item: Item, frame: Frame) -> NDArray[np.float32]:
+        height, width = size = frame.pixels.shape[:2]
         # A reader without the limit may have read the frame: a mask of its size is no surprise.
         limit = max(self._max_pixels, width * height)
-        return self._read(self._masks.find(item, frame.index), size, limit)
+        return self._read(file, size, limit)[None]
 
 
 class AlphaMasker(_RegionsMasker):
@@ -147,9 +169,9 @@ class AlphaMasker(_RegionsMasker):
     def _plane(self, item: Item, frame: Frame) -> NDArray[np.float32]:
         import numpy as np
 
-        plane = np.ones(frame.pixels.shape[:2], np.float32)
+        plane = np.ones((1, *frame.pixels.shape[:2]), np.float32)
         if frame.alpha is not None:
-            np.divide(frame.alpha, frame.white, out=plane)
+            np.divide(frame.alpha, frame.white, out=plane[0])
         return plane
 
 

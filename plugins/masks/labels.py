@@ -20,6 +20,7 @@ from stylepipe import (
 )
 from stylepipe.mask_files import MaskFiles, fitted, opened
 
+from .carried import HELP, Drawn
 from .legend import SUFFIXES, legend_files, read_legend
 from .planes import PlaneMasker
 
@@ -56,6 +57,7 @@ class LabelsOptions(Options):
         "region.",
         metavar="NAME,...",
     )
+    carry: bool = option(False, HELP, only_if={"maps": True})
 
     def chosen(self) -> list[str]:
         """The names in ``classes``, which may be joined by commas."""
@@ -73,7 +75,11 @@ class LabelsMasker(PlaneMasker):
 
     def __init__(self, options: Any) -> None:
         super().__init__(options)
-        self._maps = None if options.maps is None else MaskFiles(options.maps, _WHAT)
+        self._maps: Drawn | None = None
+        if options.maps is not None:
+            self._maps = Drawn(MaskFiles(options.maps, _WHAT), _WHAT, self._groups, options.carry)
+        if options.carry:
+            self.warmup = 1  # type: ignore[misc]  # frames come one by one
         self._legend: Mapping[str, int] = {}
         self.regions: Sequence[str] | None = None if options.chosen() else ()
 
@@ -93,7 +99,7 @@ class LabelsMasker(PlaneMasker):
         """Raises UsageError where maps or legend are missing or cannot be right."""
         if self._maps is None:
             raise UsageError("the mask 'labels' needs label maps: --mask labels --mask-maps FOLDER")
-        self._maps.check()
+        self._maps.files.check()
         if not self._texts():
             raise UsageError(
                 "label maps need a legend, which names their colors: --mask-legend sky=#0080ff for "
@@ -121,22 +127,32 @@ class LabelsMasker(PlaneMasker):
     def check_item(self, item: Item, info: Info) -> None:
         """Raises ItemError where the item has no map."""
         assert self._maps is not None
-        self._maps.find(item, 0)
+        self._maps.check_item(item, info)
 
     def open(self, context: Context) -> None:
         super().open(context)
         self.check()
         self._max_pixels = context.max_pixels
+        assert self._maps is not None
+        self._maps.open(context)
         self._indices = lru_cache(maxsize=1)(self._read)  # the frames of a film may share a file
 
+    def close(self) -> None:
+        if self._maps is not None:
+            self._maps.close()
+
     def planes(self, item: Item, frame: Frame) -> NDArray[np.float32]:
+        assert self._maps is not None
+        return self._maps.planes(item, frame)
+
+    def _groups(self, file: Path, item: Item, frame: Frame) -> NDArray[np.float32]:
+        """The classes in a map, those of each region together, K H W in the size of the frame."""
         import numpy as np
 
-        assert self._maps is not None
-        file, size = self._maps.find(item, frame.index), frame.pixels.shape[:2]
         indices, names = self._indices(file), list(self._legend)
         groups: list[list[str]] = [[name] for name in self.regions or ()]
         groups = groups or [self.options.chosen()]
+        size = frame.pixels.shape[:2]
         planes = np.empty((len(groups), *size), np.float32)
         for plane, group in zip(planes, groups, strict=True):
             wanted = np.isin(range(len(names)), [names.index(n) for n in group])

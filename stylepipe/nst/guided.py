@@ -81,11 +81,14 @@ def slopes(means: Tensor, eps: float, prior: Tensor | None = None) -> Tensor:
     return found if prior is None else prior + found
 
 
-def local_affine(guide: Tensor, target: Tensor, radius: int, eps: float) -> Tensor:
+def local_affine(
+    guide: Tensor, target: Tensor, radius: int, eps: float, weights: Tensor | None = None
+) -> Tensor:
     """Around each pixel the affine function of the guide's colors that comes closest to a target.
 
     guide: N 3 H W in [0,1]; target: N C H W; radius: in pixels, 0 or more; eps: variance, above 0,
-    below which contrast of the guide counts as none. Returns N 4C H W: slopes, three by channel of
+    below which contrast of the guide counts as none; weights: N 1 H W above 0, how much each pixel
+    of the target counts, by default all alike. Returns N 4C H W: slopes, three by channel of
     the target, then the C offsets, each the mean over the functions that see the pixel. Raises
     ValueError for other sizes or values.
     """
@@ -102,7 +105,11 @@ def local_affine(guide: Tensor, target: Tensor, radius: int, eps: float) -> Tens
         window = (..., slice(top, bottom), slice(left, right))
         # Small variances are differences of large means.
         near, wanted = (x[window].to(_exact(x)) for x in (guide, target))
-        means = box_mean(products(near, wanted), radius)
+        if weights is None:
+            means = box_mean(products(near, wanted), radius)
+        else:
+            weight = weights[window].to(_exact(weights))
+            means = box_mean(weight * products(near, wanted), radius) / box_mean(weight, radius)
         found = slopes(means, eps)
         offsets = means[:, GUIDE : GUIDE + channels] - (found * means[:, None, :GUIDE]).sum(dim=2)
         smooth = box_mean(torch.cat([found.flatten(1, 2), offsets], dim=1), radius)

@@ -103,7 +103,8 @@ def _table(groups: Sequence[Group]) -> str:
     if not columns:
         return ""
     head = "".join(
-        f'<th scope="col"><button type="button">{escape(c)}</button></th>' for c in columns
+        f'<th scope="col"><button type="button">{escape(c.replace("_", " "))}</button></th>'
+        for c in columns
     )
     lines = []
     for number, group in enumerate(groups):
