@@ -70,7 +70,7 @@ class Rembg(Masker):
         planes = np.stack([self._plane(frame) for frame in frames])
         if not planes.any() and batch.item != self._told:
             self._told = batch.item
-            self._log(f"{batch.item.relative}: rembg found no foreground, so the mask is empty")
+            self._log(f"{batch.item.relative}: rembg found no foreground, {self.if_nothing}")
         return torch.from_numpy(planes)[:, None].to(batch.images.device)
 
     def _plane(self, frame: Frame) -> np.ndarray:
