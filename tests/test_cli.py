@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -686,5 +687,5 @@ def test_the_program_starts_about_as_soon_as_what_it_is_built_on(args):
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     runs = [(seconds("-m", "stylepipe", *args), seconds("-c", needs)) for _ in range(3)]
-    own, base = (min(times) for times in zip(*runs, strict=True))
-    assert own < 5 * base, runs  # 3.7 as a rule; with torch it would be 15
+    ratio = statistics.median(own / base for own, base in runs)
+    assert ratio < 5, runs  # 4 as a rule; with torch it would be 15

@@ -339,7 +339,7 @@ def test_keyframes_a_carried_mask_and_a_cut_together(cli, tmp_path):
     draw(tmp_path / "masks", f"{CUT + 1:06d}.png", square(CUT)[::-1, ::-1])
     for number, color in ((0, (10, 200, 30)), (CUT, (200, 10, 250))):
         Image.new("RGB", (W, H), color).save(f"{number}.png")
-    keys = ("--keyframe", "0=0.png", "--keyframe", f"{CUT}={CUT}.png")
+    keys = ("--keyframe", "1=0.png", "--keyframe", f"{CUT + 1}={CUT}.png")
     code, err = cli("keyframes", "clip.mkv", "-o", "out", "--format", "png/", *keys,
                     "--mask", "masks", "--mask-carry")  # fmt: skip
     assert code == 0, err

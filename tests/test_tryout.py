@@ -172,7 +172,7 @@ def test_frames_that_a_pattern_names_are_called_by_what_they_have_in_common(run,
     assert names(tmp_path / "try") == ["fr-2-frames", "fr-2-frames-sheet.jpg"]
     assert names(tmp_path / "try" / "fr-2-frames") == ["fr_000001.png", "fr_000006.png"]
     with Image.open(tmp_path / "try" / "fr-2-frames-sheet.jpg") as sheet:
-        assert sheet.size == (1280, 213 + 18), "wide pictures leave no empty space"
+        assert sheet.size == (2 * 648 + 8, 8 + 213 + 23 + 8), "wide pictures leave no empty space"
 
 
 def test_a_full_run_and_other_tries_go_into_the_same_folder(run, tmp_path):

@@ -113,11 +113,8 @@ def _say(line: str) -> None:
 def _facts(path: Path, settings: Settings, output: Path | None) -> dict[str, Any]:
     """What is in a file, and of a film what becomes of it. Raises ItemError, NoInputError."""
     readers = settings.readers
-    try:
-        there = path.exists()
-    except OSError as error:  # a name that is too long
-        raise NoInputError(f"cannot be read: {error.strerror}") from error
-    if not there and not is_several(path):
+    # what raises nothing for a name that no disk holds
+    if not os.path.exists(path) and not is_several(path):  # noqa: PTH110
         raise NoInputError(no_match(path) if Pattern.of(path.name) else "no such file")
     claimed = not is_several(path) or bool(readers_for(path, readers))
     reader, info = probe(path, readers) if claimed else _unclaimed(path, readers)
