@@ -14,6 +14,8 @@ from stylepipe.studies import measures
 from stylepipe.studies.charts import chart
 from stylepipe.studies.page import Figure, Group, page
 from stylepipe.studies.variants import Dimension, dimension, grid
+from stylepipe.temporal.metrics import sharpness
+from stylepipe.types import Frame
 
 TABLES = ("stylizer", "mask")
 
@@ -192,7 +194,7 @@ def test_wasserstein_distance_is_zero_for_the_painting_itself(judge):
 def test_blur_and_doing_nothing_improve_what_is_said_of_them(judge):
     photo = noise(128, 128)
     blurred = np.asarray(Image.fromarray(photo).resize((32, 32)).resize((128, 128)))
-    assert measures.sharpness(blurred) < 0.2 * measures.sharpness(photo)
+    assert sharpness(Frame(blurred)) < 0.2 * sharpness(Frame(photo))
     assert judge.content_distances(photo, photo) == dict.fromkeys(judge.content, 0)
 
 

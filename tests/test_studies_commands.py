@@ -282,6 +282,15 @@ def test_a_picture_too_small_for_the_encoder_has_no_figures(stylepipe, photos):
     assert code == 0 and "2 variants of 1 photo" in err
 
 
+def test_a_photo_of_one_color_has_no_sharpness_to_compare_with(stylepipe, photos):
+    Image.new("RGB", (64, 64), "gray").save(photos / "flat.png")
+    code, _, err = stylepipe("measure", photos, "--photo", photos, "--csv", "table.csv")
+    assert code == 0, err
+    lines = {x["result"]: x for x in csv.DictReader(Path("table.csv").read_text().splitlines())}
+    assert lines["photos/flat.png"]["sharpness"] == ""
+    assert float(lines["photos/a.png"]["sharpness"]) == 1
+
+
 def test_pictures_are_measured_by_name(stylepipe, photos):
     stylepipe("run", photos, "-o", "two", *POSTERIZE, "--levels", 2, "--format", "webp")
     more = ("--style", photos / "a.png", "--csv", "table.csv")

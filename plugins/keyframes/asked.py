@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stylepipe import UsageError, read_cutout
+from stylepipe import UsageError, read_cutout, user_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,7 +53,7 @@ def parse(text: str) -> Keyframe:
             f"13=painted.png or 2.5s=painted.png, not {text!r}"
         )
     whole, part, unit, file = found.groups()
-    return Keyframe(f"{int(whole)}{part or ''}{unit}", Path(os.path.expanduser(file)))  # noqa: PTH111
+    return Keyframe(f"{int(whole)}{part or ''}{unit}", user_path(file))
 
 
 def parse_all(texts: Iterable[str]) -> Sequence[Keyframe]:

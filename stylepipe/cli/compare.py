@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +11,12 @@ import click
 from stylepipe.cli.app import app_of
 from stylepipe.cli.flags import machine_flags, verbosity_flags
 from stylepipe.cli.run import parse_sets
-from stylepipe.cli.varied import finished
+from stylepipe.cli.varied import finished, painted
 from stylepipe.components import Stylizer
 from stylepipe.errors import UsageError, suggest
 from stylepipe.job import Job
 from stylepipe.presets import available, is_path, resolve, tables_of
-from stylepipe.stdio import is_terminal, printable, tell
+from stylepipe.stdio import printable, tell
 from stylepipe.verbs import VERBS
 
 if TYPE_CHECKING:
@@ -90,14 +89,12 @@ def command(
 ) -> int:
     app = app_of(ctx)
     app.warn_of_broken()
-    from tqdm import tqdm
-
     from stylepipe.encoders import open_encoder
     from stylepipe.inputs import find_items
     from stylepipe.memory import tune_allocator
     from stylepipe.studies.finished import taken
     from stylepipe.studies.measures import Judge
-    from stylepipe.studies.sweep import check_output, check_photos, measure, run_variants
+    from stylepipe.studies.sweep import check_output, check_photos, measure
 
     check_output(output)
     if twice := next((w for i, w in enumerate(what) if w in what[:i]), None):
@@ -126,19 +123,11 @@ def command(
             tell(printable(line))
 
     tune_allocator()
-    judge, hidden = Judge(open_encoder("auto")), quiet or not is_terminal(sys.stderr)
+    judge = Judge(open_encoder("auto"))
     for one in there:
         measure(one, plain, judge, None)
-    runs = run_variants(job, variants, app.plugins, log, verbose)
-    done = []
-    try:
-        for (_, settings), one in tqdm(
-            zip(variants, runs, strict=True), total=len(variants), unit="variant", disable=hidden
-        ):
-            measure(one, settings, judge, None)
-            done.append(one)
-    except KeyboardInterrupt:
-        log("interrupted; run the same command again to resume")
+    done = painted(job, variants, app.plugins, judge, None, log, verbose, quiet)
+    if done is None:
         return 130
     order = {word: place for place, word in enumerate(what)}
     done = sorted([*there, *done], key=lambda one: order[one.variant.values["what"]])

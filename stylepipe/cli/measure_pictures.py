@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 from typing import TYPE_CHECKING
 
 from stylepipe.cli.output import complain, print_json, print_table
@@ -59,21 +60,22 @@ def measure_pictures(
         lines.append({"result": str(pair.result), **figures, **layers})
     if not lines:
         return ItemError.exit_code, b""
-    shown = ["result", *(m.name for m in MEASURES if m.name in lines[0])]
+    columns = list(dict.fromkeys(name for line in lines for name in line))
+    shown = ["result", *(m.name for m in MEASURES if m.name in columns)]
     if as_json:
         # JSON has no infinity, which is the PSNR of equal pictures
         print_json([{k: None if v == float("inf") else v for k, v in x.items()} for x in lines])
     else:
-        rows = [[_cell(line[name]) for name in shown] for line in lines]
+        rows = [[_cell(line.get(name, "-")) for name in shown] for line in lines]
         if len(lines) > 1:
-            means = (sum(float(line[n]) for line in lines) / len(lines) for n in shown[1:])
+            means = (mean(float(x[n]) for x in lines if n in x) for n in shown[1:])
             rows.append(["mean", *map(_cell, means)])
         print_table([shown, *rows])
     tell(f"judged by {judge.title}")
     for line in absent():
         tell(line)
     text = io.StringIO()
-    table = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
+    table = csv.DictWriter(text, columns, lineterminator="\n")
     table.writeheader()
     table.writerows(lines)
     return ItemError.exit_code if failed else 0, text.getvalue().encode(errors="surrogateescape")

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
 from stylepipe.cli.app import app_of
 from stylepipe.cli.flags import machine_flags, verbosity_flags
-from stylepipe.cli.varied import counted, finished, variants_of, varied_options
+from stylepipe.cli.varied import finished, painted, variants_of, varied_options
 from stylepipe.errors import ItemError, UsageError
 from stylepipe.job import Job
-from stylepipe.stdio import is_terminal, printable, tell
+from stylepipe.stdio import printable, tell
 from stylepipe.verbs import VERBS
 
 HELP = f"""\
@@ -70,13 +69,11 @@ def command(
 ) -> int:
     app = app_of(ctx)
     app.warn_of_broken()
-    from tqdm import tqdm
-
     from stylepipe.encoders import open_encoder
     from stylepipe.memory import tune_allocator
     from stylepipe.pictures import read_picture
     from stylepipe.studies.measures import Judge
-    from stylepipe.studies.sweep import check_output, measure, run_variants
+    from stylepipe.studies.sweep import check_output
 
     check_output(output)
     variants = variants_of(app.plugins, preset, sets, styles, vary, {})
@@ -100,19 +97,9 @@ def command(
             tell(printable(line))
 
     tune_allocator()
-    done = []
-    hidden = quiet or not is_terminal(sys.stderr)
     judge = Judge(open_encoder("auto"))
-    runs = run_variants(job, variants, app.plugins, log, verbose)
-    try:
-        for (_, settings), one in tqdm(
-            zip(variants, runs, strict=True), total=len(variants), unit="variant", disable=hidden
-        ):
-            measure(one, settings, judge, beside)
-            done.append(one)
-    except KeyboardInterrupt:
-        log(f"interrupted; {len(done)} of {counted(len(variants), 'variant')} are done. Run the "
-            "same command again to resume")  # fmt: skip
+    done = painted(job, variants, app.plugins, judge, beside, log, verbose, quiet)
+    if done is None:
         return 130
     return finished(output, done, "Sweep", judge.title, log)
 

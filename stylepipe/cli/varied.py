@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +14,13 @@ from stylepipe.cli.run import parse_sets
 from stylepipe.components import Stylizer
 from stylepipe.errors import SetupError, UsageError
 from stylepipe.presets import draft, tables_of
+from stylepipe.stdio import is_terminal
 
 if TYPE_CHECKING:
-    from stylepipe.job import Settings
+    from stylepipe.job import Job, Settings
     from stylepipe.plugins import Plugins
     from stylepipe.presets import Draft
+    from stylepipe.studies.measures import Judge, Picture
     from stylepipe.studies.sweep import Done
     from stylepipe.studies.variants import Tables, Variant
 
@@ -97,6 +100,35 @@ def _stylizer(base: Draft) -> type[Stylizer]:
 def counted(number: int, word: str) -> str:
     """``1 photo``, ``2 photos``."""
     return f"{number} {word}{'s' * (number != 1)}"
+
+
+def painted(
+    job: Job,
+    variants: Sequence[tuple[Variant, Settings]],
+    plugins: Plugins,
+    judge: Judge,
+    reference: Picture | None,
+    log: Callable[[str], None],
+    verbose: int,
+    quiet: bool,
+) -> list[Done] | None:
+    """Run and measure the variants, under a bar; None where the user stops, which is said."""
+    from tqdm import tqdm
+
+    from stylepipe.studies.sweep import measure, run_variants
+
+    done: list[Done] = []
+    runs = zip(variants, run_variants(job, variants, plugins, log, verbose), strict=True)
+    hidden = quiet or not is_terminal(sys.stderr)
+    try:
+        for (_, settings), one in tqdm(runs, total=len(variants), unit="variant", disable=hidden):
+            measure(one, settings, judge, reference)
+            done.append(one)
+    except KeyboardInterrupt:
+        log(f"interrupted; {len(done)} of {counted(len(variants), 'variant')} are done. Run the "
+            "same command again to resume")  # fmt: skip
+        return None
+    return done
 
 
 def finished(

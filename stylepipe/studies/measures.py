@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylepipe.errors import ItemError
+from stylepipe.temporal.metrics import sharpness
+from stylepipe.types import Frame
 
 if TYPE_CHECKING:
     import torch
@@ -106,11 +108,6 @@ def same_area(painting: Picture, photo: Picture) -> Picture:
     size = max(1, round(painting.shape[1] * factor)), max(1, round(painting.shape[0] * factor))
     method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     return cv2.resize(painting, size, interpolation=method)  # type: ignore[return-value]
-
-
-def sharpness(picture: Picture) -> float:
-    """Variance of the 3x3 Laplacian of the luminance, 0 to 255."""
-    return float(cv2.Laplacian(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.CV_64F).var())
 
 
 def mse(result: Picture, reference: Picture) -> float:
@@ -255,7 +252,8 @@ def measured(
     found["content_distance"] = float(np.mean(list(judge.content_distances(own, photo).values())))
     if painting is not None:
         found["color_distance"] = color_distance(own, painting)
-    found["sharpness"] = sharpness(own) / max(sharpness(photo), 1e-9)
+    if (crisp := sharpness(Frame(photo))) > 0:  # a photo of one color has nothing to compare with
+        found["sharpness"] = sharpness(Frame(own)) / crisp
     beside = photo if reference is None else reference
     near = fitted(result, beside)
     found["perceptual"] = judge.perceptual(near, beside)
