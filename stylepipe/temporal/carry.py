@@ -3,7 +3,9 @@
 The mean of a moved picture and a newly painted one is blurred, and the more so with each frame,
 since their strokes do not lie on each other. So each band of frequencies of the moved picture is
 kept whole; what moving it has cost is measured against the new painting, and filled up with the
-new painting's own strokes.
+new painting's own strokes. Moving costs the finest frequencies most: the bands have to be narrow,
+or else what is lost at their fine end is made up for at their coarse end, and from frame to frame
+the strokes turn into a grain that no painting has.
 """
 
 from __future__ import annotations
@@ -65,22 +67,46 @@ def _finer(
 ) -> np.ndarray:
     """What carrying changes in the finest octave: with it the whole is to be as sharp as ``new``.
 
-    The rests, at half the size, are what is coarser in both pictures, and in the result.
+    The rests, at half the size, are what is coarser in both pictures, and in the result. Brightness
+    is carried in narrow bands, color, which is fainter, in one.
     """
-    planes = [_gray(picture) for picture in (new, old)]
-    rests = [_enlarged(_gray(picture), planes[0]) for picture in (new_rest, old_rest, rest)]
-    carried = share * (planes[1] - rests[1])
-    more, kept = _amounts(*(
-        cv2.Laplacian(plane, cv2.CV_32F)
-        for plane in (planes[0], planes[0] - rests[0], carried, rests[2] + carried)
-    ))  # fmt: skip
+    new_gray, old_gray = _gray(new), share * _gray(old)
+    new_coarse, old_coarse, coarse = (
+        _enlarged(_gray(picture), new_gray) for picture in (new_rest, share * old_rest, rest)
+    )
+    bands = list(zip(_bands(new_gray - new_coarse), _bands(old_gray - old_coarse), strict=True))
+    (more, kept), *others = [_amounts(n, n, o, o) for n, o in bands[:-1]]
+    gray = coarse
+    for (n, o), (m, k) in zip(bands, [(more, kept), *others], strict=False):
+        gray = gray + m * n + k * o
+    n, o = bands[-1]
+    m, k = _amounts(*(_edges(plane) for plane in (new_gray, n, o, gray + o)))
+    finest = m * n + k * o
+    # amounts that suit each neighborhood add up to a little too much, the more so in each frame
+    strength, wanted = (float(np.square(_edges(p)).mean()) for p in (gray + finest, new_gray))
+    gray += min(1.0, np.sqrt(wanted / max(strength, _NOTHING))) * finest
     # in place: a picture of new memory takes longer than the arithmetic
     change, strokes = _enlarged(old_rest, old), _enlarged(new_rest, new)
     amounts = cv2.merge([share * kept] * 3)
     cv2.multiply(cv2.subtract(old, change, change), amounts, change)
     cv2.merge([more - 1] * 3, amounts)
     cv2.multiply(cv2.subtract(new, strokes, strokes), amounts, strokes)
-    return cast(np.ndarray, cv2.add(change, strokes, change))
+    cv2.add(change, strokes, change)
+    gray -= _gray(change) + coarse + new_gray - new_coarse
+    return cast(np.ndarray, cv2.add(change, cv2.merge([gray] * 3), change))
+
+
+def _bands(plane: np.ndarray) -> list[np.ndarray]:
+    """An octave HxW in three bands, the coarsest first, that sum up to it."""
+    smooth = cv2.GaussianBlur(plane, (3, 3), 0)
+    fine = plane - smooth
+    middle = cv2.GaussianBlur(fine, (3, 3), 0)
+    return [smooth, middle, fine - middle]
+
+
+def _edges(plane: np.ndarray) -> np.ndarray:
+    """By whose strength sharpness is measured."""
+    return cast(np.ndarray, cv2.Laplacian(plane, cv2.CV_32F))
 
 
 def _amounts(
