@@ -42,3 +42,18 @@ def test_a_sheet_shows_each_cell_as_it_is(benchmark):
     assert sheet.shape == (2 * 36, 180, 3)
     assert (sheet[16:36, :90] == 40).all() and (sheet[52:72, :90] == 80).all()
     assert (sheet[:16] < 128).any(), "its label"
+
+
+def test_a_stopped_run_goes_on_after_the_rows_it_has(benchmark, tmp_path, capsys):
+    kept = tmp_path / "rows.txt"
+    rows = benchmark.Rows(kept, "24 frames")
+    for row in ("street fast alone 1", "street fast video-smooth 2", "bird fast alone 3"):
+        rows.add(row)
+    assert capsys.readouterr().out.count("\n") == 3, "they are printed, too"
+    again = benchmark.Rows(kept, "24 frames")
+    presets = ["alone", "video-smooth"]
+    assert [row[-1] for row in again.known("street", "fast", presets)] == ["1", "2"]
+    assert again.known("bird", "fast", presets) == [], "it was stopped in between"
+    assert again.known("street", "adain", presets) == []
+    with pytest.raises(SystemExit, match=r"rows of other settings \(24 frames\): name another"):
+        benchmark.Rows(kept, "12 frames")

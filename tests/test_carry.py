@@ -161,3 +161,23 @@ def test_flicker_of_color_is_damped():
     before, after = (np.stack([f.pixels for f in r]).astype(float).mean((1, 2, 3)) for r in (
         painted, guided(sources, painted)))  # fmt: skip
     assert np.abs(np.diff(after)).mean() <= np.abs(np.diff(before)).mean()
+
+
+def test_strokes_keep_their_grain_and_crispness_on_a_long_pan():
+    """Lost fine detail must not be made up for by coarser: strokes would turn into another grain,
+    and what is a little too much in each frame would add up."""
+    sources = pan(12, 60, 3, 1)
+    painted = strokes(sources)
+    results = guided(sources, painted)
+
+    def octave(frame):
+        gray = cv2.cvtColor(frame.pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
+        smooth = cv2.GaussianBlur(gray, (3, 3), 0)
+        rest = cv2.pyrUp(cv2.pyrDown(gray), dstsize=gray.shape[::-1])
+        return np.array([(gray - smooth).std(), (smooth - rest).std()])  # its finer, coarser half
+
+    for number in range(9, 60, 10):
+        ratio = octave(results[number]) / octave(painted[number])
+        assert np.all(np.abs(ratio - 1) < 0.04), (number, ratio)
+        kept = sharpness(results[number]) / sharpness(painted[number])
+        assert kept == pytest.approx(1, abs=0.025), number

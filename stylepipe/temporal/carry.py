@@ -75,22 +75,22 @@ def _finer(
         _enlarged(_gray(picture), new_gray) for picture in (new_rest, share * old_rest, rest)
     )
     bands = list(zip(_bands(new_gray - new_coarse), _bands(old_gray - old_coarse), strict=True))
-    (more, kept), *others = [_amounts(n, n, o, o) for n, o in bands[:-1]]
-    gray = coarse
-    for (n, o), (m, k) in zip(bands, [(more, kept), *others], strict=False):
-        gray = gray + m * n + k * o
+    amounts = [_amounts(n, n, o, o) for n, o in bands[:-1]]
+    more, kept = amounts[0]
+    gray = coarse.copy()
+    for band, amount in zip(bands, amounts, strict=False):
+        gray += _mixed(*band, *amount)
     n, o = bands[-1]
-    m, k = _amounts(*(_edges(plane) for plane in (new_gray, n, o, gray + o)))
-    finest = m * n + k * o
+    finest = _mixed(n, o, *_amounts(*(_edges(plane) for plane in (new_gray, n, o, gray + o))))
     # amounts that suit each neighborhood add up to a little too much, the more so in each frame
-    strength, wanted = (float(np.square(_edges(p)).mean()) for p in (gray + finest, new_gray))
-    gray += min(1.0, np.sqrt(wanted / max(strength, _NOTHING))) * finest
+    wanted, strength = (cv2.norm(_edges(plane)) for plane in (new_gray, gray + finest))
+    gray += min(1.0, wanted / max(strength, _NOTHING)) * finest
     # in place: a picture of new memory takes longer than the arithmetic
     change, strokes = _enlarged(old_rest, old), _enlarged(new_rest, new)
-    amounts = cv2.merge([share * kept] * 3)
-    cv2.multiply(cv2.subtract(old, change, change), amounts, change)
-    cv2.merge([more - 1] * 3, amounts)
-    cv2.multiply(cv2.subtract(new, strokes, strokes), amounts, strokes)
+    weights = cv2.merge([share * kept] * 3)
+    cv2.multiply(cv2.subtract(old, change, change), weights, change)
+    cv2.merge([more - 1] * 3, weights)
+    cv2.multiply(cv2.subtract(new, strokes, strokes), weights, strokes)
     cv2.add(change, strokes, change)
     gray -= _gray(change) + coarse + new_gray - new_coarse
     return cast(np.ndarray, cv2.add(change, cv2.merge([gray] * 3), change))
@@ -102,6 +102,11 @@ def _bands(plane: np.ndarray) -> list[np.ndarray]:
     fine = plane - smooth
     middle = cv2.GaussianBlur(fine, (3, 3), 0)
     return [smooth, middle, fine - middle]
+
+
+def _mixed(new: np.ndarray, old: np.ndarray, more: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """So much of the new strokes and so much of the old ones."""
+    return cast(np.ndarray, cv2.add(cv2.multiply(new, more), cv2.multiply(old, kept)))
 
 
 def _edges(plane: np.ndarray) -> np.ndarray:
@@ -116,16 +121,23 @@ def _amounts(
     that it is as strong as ``target``. All are HxW, or HxWxC and compared by channel; both amounts
     are 0 to 1: what is amplified would grow frame by frame with all that is wrong in it.
     """
-    lacking = _mean(target, target) - _mean(there, there)
-    more = np.minimum(_amount(np.maximum(lacking, 0), new, there), 1)
-    kept = np.maximum(1 + _amount(np.minimum(lacking, 0), old, there), 0)
+    known: dict[frozenset[int], np.ndarray] = {}
+
+    def mean(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        pair = frozenset((id(a), id(b)))  # one plane often stands for two, and products take time
+        return known[pair] if pair in known else known.setdefault(pair, _mean(a, b))
+
+    lacking = mean(target, target) - mean(there, there)
+    more = _amount(np.maximum(lacking, 0), mean(new, new), mean(new, there))
+    kept = 1 + _amount(np.minimum(lacking, 0), mean(old, old), mean(old, there))
     size = target.shape[1::-1]
-    return cv2.resize(more, size), cv2.resize(kept, size)
+    return cv2.resize(np.minimum(more, 1), size), cv2.resize(np.maximum(kept, 0), size)
 
 
-def _amount(energy: np.ndarray, strokes: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """Of ``strokes``, how much must be added to what is there to add so much energy."""
-    strength, common = _mean(strokes, strokes), _mean(strokes, there)
+def _amount(energy: np.ndarray, strength: np.ndarray, common: np.ndarray) -> np.ndarray:
+    """How much of strokes must be added to what is there to add so much energy: ``strength`` is
+    their own, ``common`` what they have in common with what is there.
+    """
     root = np.sqrt(np.maximum(common * common + strength * energy, 0))
     return cast(np.ndarray, (root - common) / (strength + _NOTHING))
 
@@ -141,5 +153,5 @@ def _gray(picture: np.ndarray) -> np.ndarray:
 def _mean(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The mean of a product around each square."""
     size = -(-a.shape[1] // _CELL), -(-a.shape[0] // _CELL)
-    cells = cv2.resize(a * b, size, interpolation=cv2.INTER_AREA)
+    cells = cv2.resize(cv2.multiply(a, b), size, interpolation=cv2.INTER_AREA)
     return cast(np.ndarray, cv2.blur(cells, (_NEIGHBORHOOD, _NEIGHBORHOOD)))

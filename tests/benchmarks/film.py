@@ -1,12 +1,15 @@
 """Print how steady and how crisp films become: clips x stylizers x presets, and known motion.
 
     python tests/benchmarks/film.py CLIP... [--presets video-smooth] [--stylizers fast] [--quick]
-        [--style NAME|FILE] [--side 480] [--frames 24] [--rounds 3] [--sheets FOLDER]
+        [--style NAME|FILE] [--side 480] [--frames 24] [--rounds 3] [--sheets FOLDER] [--rows FILE]
 
 First table, for each clip and stylizer: frame by frame (alone), and with each preset. The columns
 are those of `stylepipe measure`, times 1000 in E_warp and source; kept is the sharpness kept, mean
 and worst frame; s/frame the median of --rounds whole runs that take turns, writing included, and
 `x` that over alone.
+
+--rows keeps its rows in a file: the same command, started again, goes on with the clip and stylizer
+it was stopped at.
 
 Second table, for each stylizer and preset, on the first frame of the first clip:
 
@@ -124,10 +127,40 @@ def beginning(clip: Path, side: int, count: int) -> list[np.ndarray]:
     return [shrink(frame.pixels, side) for frame, _ in zip(found, range(count), strict=False)]
 
 
+class Rows:
+    """Rows of the first table, kept in a file: a run that was stopped goes on after them."""
+
+    def __init__(self, path: Path | None, heading: str) -> None:
+        """``heading`` says what rows of one file have in common."""
+        self._path = path
+        lines = path.read_text().splitlines() if path and path.is_file() else []
+        if lines and lines[0] != heading:
+            sys.exit(
+                f"{path} holds rows of other settings ({lines[0]}): name another file by --rows"
+            )
+        self._lines = lines[1:]
+        if path and not lines:
+            path.write_text(heading + "\n")
+
+    def known(self, clip: str, stylizer: str, presets: Sequence[str]) -> list[str]:
+        """The rows of a clip, if there is one for each of the presets."""
+        found = {tuple(row.split()[:3]): row for row in self._lines}
+        keys = [(clip, stylizer, preset) for preset in presets]
+        return [found[key] for key in keys] if all(key in found for key in keys) else []
+
+    def add(self, row: str) -> None:
+        print(row, flush=True)
+        if self._path:
+            with self._path.open("a") as file:
+                file.write(row + "\n")
+
+
 # -- clips ----------------------------------------------------------------------------------
 
 
-def clip_table(clips: dict[str, list[np.ndarray]], painter: Painter, args: argparse.Namespace):
+def clip_table(
+    clips: dict[str, list[np.ndarray]], painter: Painter, rows: Rows, args: argparse.Namespace
+) -> None:
     print(
         f"{'clip':18} {'stylizer':11} {'preset':13} {'E_warp':>7} {'source':>7} {'gone':>6} "
         f"{'kept':>6} {'worst':>6} {'first five of a shot':>29} {'style':>6} {'flicker':>7} "
@@ -136,6 +169,9 @@ def clip_table(clips: dict[str, list[np.ndarray]], painter: Painter, args: argpa
     for clip, frames in clips.items():
         source = painter.folder(frames)
         for stylizer in args.stylizers:
+            if known := rows.known(name(clip), stylizer, (ALONE, *args.presets)):
+                print(*known, sep="\n", flush=True)
+                continue
             seconds: dict[str, list[float]] = {p: [] for p in (ALONE, *args.presets)}
             results: dict[str, Path] = {}
             for _ in range(args.rounds):
@@ -144,7 +180,7 @@ def clip_table(clips: dict[str, list[np.ndarray]], painter: Painter, args: argpa
                     taken.append(took)
             medians = {preset: statistics.median(taken) for preset, taken in seconds.items()}
             for preset, one in zip(results, measured(source, results), strict=True):
-                print_row(clip, stylizer, preset, one, medians[preset], medians[ALONE])
+                rows.add(row(clip, stylizer, preset, one, medians[preset], medians[ALONE]))
             if args.sheets:
                 write_sheets(args.sheets, f"{clip}-{stylizer}", frames, results)
 
@@ -159,18 +195,20 @@ def measured(source: Path, results: dict[str, Path]) -> list[Comparison]:
     return measure_films(film(source), list(films.values()), alone, failed=sys.exit)[1:]
 
 
-def print_row(
-    clip: str, stylizer: str, preset: str, one: Comparison, took: float, alone: float
-) -> None:
+def name(clip: str) -> str:
+    """A clip's name as the table shows it: one word."""
+    return "-".join(clip.split())[:18]
+
+
+def row(clip: str, stylizer: str, preset: str, one: Comparison, took: float, alone: float) -> str:
     film, kept = one.film, one.kept
     first = " ".join(f"{value:5.0%}" for value in one.kept_in_shots)
-    print(
-        f"{clip[:18]:18} {stylizer:11} {preset:13} {1e3 * film.mean('e_warp'):7.2f} "
+    return (
+        f"{name(clip):18} {stylizer:11} {preset:13} {1e3 * film.mean('e_warp'):7.2f} "
         f"{1e3 * one.source_e_warp:7.2f} {one.excess_gone:6.1%} {np.mean(kept):6.1%} "
         f"{min(kept):6.1%} {first} {film.mean('style_distance'):6.3f} {film.mean('flicker'):7.2f} "
         f"{film.mean('texture_fixed'):6.3f} {film.mean('texture_along'):6.3f} {took:8.3f} "
-        f"{took / alone:5.2f}",
-        flush=True,
+        f"{took / alone:5.2f}"
     )
 
 
@@ -326,17 +364,23 @@ def main() -> None:
     parser.add_argument("--frames", type=int, help="of each clip: 24; quick 8")
     parser.add_argument("--rounds", type=int, help="runs of which a time is the median: 3; quick 1")
     parser.add_argument("--sheets", type=Path, metavar="FOLDER")
+    parser.add_argument("--rows", type=Path, metavar="FILE", help="where a stopped run goes on")
     parser.add_argument("--quick", action="store_true", help="small, short, once")
     parser.add_argument("--no-known", action="store_true", help="only the first table")
     args = parser.parse_args()
     args.side = args.side or (240 if args.quick else 480)
     args.frames = args.frames or (8 if args.quick else 24)
     args.rounds = args.rounds or (1 if args.quick else 3)
-    print(f"{args.frames} frames, {args.side} pixels, median of {args.rounds}; {processor()}")
+    heading = (
+        f"{args.frames} frames, {args.side} pixels, style {args.style}, median of {args.rounds}; "
+        f"{processor()}"
+    )
+    rows = Rows(args.rows, heading)
+    print(heading)
     clips = {clip.stem: beginning(clip, args.side, args.frames) for clip in args.clips}
     with tempfile.TemporaryDirectory() as folder:
         painter = Painter(Path(folder), args.style)
-        clip_table(clips, painter, args)
+        clip_table(clips, painter, rows, args)
         if not args.no_known:
             known_table(clips, painter, args)
 
