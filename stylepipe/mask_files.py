@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from stylepipe.errors import ItemError, NoMask, UsageError
-from stylepipe.patterns import Pattern, title
+from stylepipe.patterns import Pattern, frame_number, title
 from stylepipe.pictures import PICTURE_SUFFIXES, open_picture
 from stylepipe.types import Info, Item
 
@@ -186,12 +186,6 @@ def _names(item: Item) -> tuple[Path, Path]:
     """What a picture for an item may be called, without its own suffix: ``photo.jpg``, which
     distinguishes ``photo.jpg.png`` from ``photo.png``, or ``photo``."""
     return item.relative, item.relative.with_name(title(item.source))
-
-
-def frame_number(index: int, name: str = "") -> int:
-    """The number of a frame: that in the name of a numbered picture, else its position from 1."""
-    found = _NUMBER.fullmatch(name)
-    return int(found[2]) if found else index + 1
 
 
 def _numbered(files: Sequence[Path], what: str) -> dict[int, Path]:

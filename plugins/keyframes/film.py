@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from stylepipe import Context, Frame, Item, ItemError
 
 from .asked import Keyframe
-from .shots import Shot, number_of
+from .shots import Shot
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,7 +99,7 @@ class PaintedFilm:
         for frame in reversed(held[:-1]):
             found[frame.index] = carrier.carry(frame)
             share = len(found) / (len(held) - 1)
-            self._context.progress(share, f"frame {number_of(frame)} from keyframe {when}")
+            self._context.progress(share, f"frame {frame.number} from keyframe {when}")
         return found
 
     def _carrier(self, frame: Frame) -> Carrier:

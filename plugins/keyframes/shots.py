@@ -21,18 +21,12 @@ class Shot:
     keys: Sequence[int]
     """Indices of its keyframes, in order."""
     numbers: tuple[int, int]
-    """Of its first and last frame, as :func:`number_of` gives them."""
+    """Of its first and last frame, as ``Frame.number`` gives them."""
 
     def around(self, index: int) -> tuple[int | None, int | None]:
         """The keyframe at or before a frame, and the next one after it, where there are any."""
         before = max((key for key in self.keys if key <= index), default=None)
         return before, min((key for key in self.keys if key > index), default=None)
-
-
-def number_of(frame: Frame) -> int:
-    """The number of a frame as its exported picture has it: that in its name, or else from 1."""
-    digits = re.search(r"[0-9]+$", frame.name)
-    return int(digits[0]) if digits else frame.index + 1
 
 
 def numbers_of(info: Info) -> range | None:
@@ -60,7 +54,7 @@ def find_shots(
         if previous is not None and is_cut(frame.pixels, previous.pixels):
             begins.append(frame.index)
         times.append(_time(frame, origin))
-        numbers.append(number_of(frame))
+        numbers.append(frame.number)
         previous = frame
     if previous is None:
         raise ItemError("it has no frames")

@@ -117,8 +117,8 @@ _PANELS = {
     "table",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write the measures of each frame as a table: film, frame (from 0), time (s), cut, then "
-    "as above; a pair's stand at its later frame, and what does not apply is empty.",
+    help="Write the measures of each frame as a table: film, number of the frame, time (s), "
+    "cut, then as above; a pair's stand at its later frame, and what does not apply is empty.",
 )
 @click.option(
     "--plot",
@@ -330,19 +330,21 @@ def _csv(found: Sequence[Comparison]) -> bytes:
          "fixed", "along"]
     )  # fmt: skip
     for one in found:
-        for number, frame in one.film.frames.items():
+        for index, frame in one.film.frames.items():
             values = [
                 frame.e_warp,
-                one.source.frames[number].e_warp,
+                one.source.frames[index].e_warp,
                 frame.sharpness,
-                one.sharpness_kept(number),
+                one.sharpness_kept(index),
                 frame.style_distance,
                 frame.flicker,
                 frame.texture_fixed,
                 frame.texture_along,
             ]
             cells = ["" if isnan(value) else f"{value:.8g}" for value in values]
-            rows.writerow([one.film.path, number, f"{frame.time:.6f}", int(frame.cut), *cells])
+            rows.writerow(
+                [one.film.path, frame.number, f"{frame.time:.6f}", int(frame.cut), *cells]
+            )
     return text.getvalue().encode(errors="surrogateescape")
 
 
