@@ -27,7 +27,7 @@ from stylepipe import (
 )
 
 from .asked import Keyframe, misfit, parse_all
-from .shots import Shot, check_number, find_shots, numbers_of
+from .shots import Shot, check_number, check_time, find_shots, numbers_of
 
 if TYPE_CHECKING:
     import torch
@@ -107,6 +107,8 @@ class KeyframesStylizer(Stylizer):
                 raise ItemError(why)
             if keyframe.number is not None and (numbers := numbers_of(info)):
                 check_number(keyframe, numbers)
+            if keyframe.number is None and info.duration is not None:
+                check_time(keyframe, info)
         self._origin = Fraction(info.details.get("origin") or 0)
 
     def open(self, context: Context) -> None:

@@ -11,6 +11,9 @@ from stylepipe import Frame, Info, ItemError
 
 from .asked import Keyframe
 
+_NEAR = Fraction(1, 2)
+"""Seconds by which a film may be longer than its header says."""
+
 
 @dataclass(frozen=True)
 class Shot:
@@ -93,6 +96,21 @@ def check_number(keyframe: Keyframe, numbers: Sequence[int]) -> None:
         )
 
 
+def check_time(keyframe: Keyframe, info: Info) -> None:
+    """Raises ItemError for a time before or after what is wanted of a film of known duration."""
+    begin = Fraction(info.details.get("start") or 0)
+    end = begin + Fraction(info.duration or 0)
+    if not begin - _NEAR <= keyframe.seconds <= end + _NEAR:
+        raise ItemError(_outside(keyframe, begin, end))
+
+
+def _outside(keyframe: Keyframe, begin: Fraction, end: Fraction) -> str:
+    return (
+        f"--keyframe {keyframe.when} is outside of the film, whose frames go from "
+        f"{float(begin):g}s to {float(end):g}s"
+    )
+
+
 def _time(frame: Frame, origin: Fraction, end: bool = False) -> Fraction | None:
     """When a frame begins, or ends, in seconds from the film's beginning; None without times."""
     if frame.pts is None or not frame.time_base:
@@ -110,8 +128,5 @@ def _at(keyframe: Keyframe, times: Sequence[Fraction | None], end: Fraction | No
             "number of the frame"
         )
     if not begin <= keyframe.seconds <= end:
-        raise ItemError(
-            f"--keyframe {keyframe.when} is outside of the film, whose frames go from "
-            f"{float(begin):g}s to {float(end):g}s"
-        )
+        raise ItemError(_outside(keyframe, begin, end))
     return max(n for n, time in enumerate(times) if time is not None and time <= keyframe.seconds)
