@@ -32,13 +32,15 @@ if TYPE_CHECKING:
 class GivenOptions(StylizerOptions):
     painted: Path | None = option(
         None,
-        "What another tool made of the input: a film or a folder of numbered frames, of the same "
-        "size and length, or a picture; unset: the input itself.",
+        "What another tool made of the input: a film, or a folder or pattern of numbered frames, "
+        "of the same size and length, or a picture; unset: the input itself.",
         metavar="FILE",
     )
 
     def check(self) -> None:
-        if self.painted is not None and not self.painted.exists():
+        from stylepipe.companion import Companion
+
+        if self.painted is not None and not Companion.exists(self.painted):
             raise UsageError(f"there is nothing at {self.painted}, which --painted names")
 
 

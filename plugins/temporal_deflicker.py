@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 class DeflickerOptions(Options):
     frames: int = option(
-        4, "Frames before and after each frame that it is compared with.", min=1, max=16
+        6, "Frames before and after each frame that it is compared with.", min=1, max=16
     )
     max_side: int = option(
         640, "Larger frames are scaled down to this side, in pixels, to find the motion.", min=64

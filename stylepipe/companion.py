@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from stylepipe.errors import ItemError
 from stylepipe.media.words import spell
+from stylepipe.places import is_several
 from stylepipe.types import MAX_PIXELS, Frame, Info, Item
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ _LEAST_RATE = 25
 
 
 class Companion:
-    """The frames of a file, or of a folder of numbered pictures, by the times of an item's frames.
+    """The frames of a film, or of a folder or pattern of numbered pictures, by the times of an
+    item's frames; or a picture.
 
     Both begin at 0, whatever their clocks say. Asking in order is fastest.
     """
@@ -52,6 +54,11 @@ class Companion:
         self._check_length(item, info)
         self._frames: Iterator[Frame] = iter(())
         self._present: Frame | None = None
+
+    @staticmethod
+    def exists(path: Path) -> bool:
+        """Whether there is such a file or folder, or a file that the path names as a pattern."""
+        return path.exists() or is_several(path)
 
     def _check_length(self, item: Item, info: Info) -> None:
         own, whole = self._info.duration, info.duration
@@ -104,7 +111,7 @@ def _reader(path: Path, info: Info) -> Reader:
     kind: type[Reader] = ImageReader if info.kind == "image" else VideoReader
     # It has to be of the item's size, which the job has allowed.
     options: dict[str, object] = {"max_pixels": max(MAX_PIXELS, info.width * info.height)}
-    if path.is_dir() and info.kind == "video":
+    if is_several(path) and info.kind == "video":
         kind = FramesReader
         if not is_sequence(path, ImageReader.patterns, timed=False):
             options["fps"] = str(info.rate or _LEAST_RATE)

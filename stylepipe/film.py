@@ -138,7 +138,7 @@ class Film:
         self._held += (1 + self._painter.scale**2) * frame.nbytes + (cover.nbytes if cover else 0)
         self._held += self._temporal.shot_bytes(frame)
         if self._held > self._memory:
-            name, first = self._temporal.name, self._shot[0].index
+            name, first = self._temporal.name, self._shot[0].number
             raise ItemError(
                 f"the shot that begins with frame {first} is too long for --temporal {name}, which "
                 f"holds all of it: only {len(self._shot) - 1} frames fit into the memory; pass a "

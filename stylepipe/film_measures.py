@@ -38,6 +38,8 @@ SHOT_BEGINS = 5
 class FrameMeasures:
     """One frame of a film. The measures of a pair belong to its later frame. nan: it has none."""
 
+    number: int
+    """Of the source's frame, as users count: see ``Frame.number``."""
     time: float
     """Seconds since the first frame of the source."""
     cut: bool
@@ -58,7 +60,7 @@ class FrameMeasures:
 
 @dataclass
 class FilmMeasures:
-    """What was found of a film: its frames by their numbers in the source, from 0."""
+    """What was found of a film: its frames by their positions in the source, from 0."""
 
     path: Path
     frames: dict[int, FrameMeasures] = field(default_factory=dict)
@@ -217,6 +219,7 @@ class _Meter:
             error, flickering, fine = pair_error(*pair), flicker(*pair), texture(*pair)
         self._before = moment.number, frame
         self.found.frames[moment.number] = FrameMeasures(
+            number=moment.frame.number,
             time=float(moment.time),
             cut=moment.cut,
             e_warp=error,
@@ -323,7 +326,8 @@ def _size(frame: Frame, max_side: int | None) -> tuple[int, int]:
 def _scaled(frame: Frame, width: int, height: int) -> Frame:
     """The picture alone, in this size."""
     h, w = frame.pixels.shape[:2]
-    if (w, h) == (width, height):
-        return Frame(frame.pixels)
-    how = cv2.INTER_AREA if w > width else cv2.INTER_CUBIC
-    return Frame(cv2.resize(frame.pixels, (width, height), interpolation=how))
+    pixels = frame.pixels
+    if (w, h) != (width, height):
+        how = cv2.INTER_AREA if w > width else cv2.INTER_CUBIC
+        pixels = cv2.resize(pixels, (width, height), interpolation=how)
+    return Frame(pixels, index=frame.index, name=frame.name)

@@ -106,7 +106,7 @@ def filtered(result: Any, frame: Frame, temporal: Temporal) -> None:
     if not like or result.dtype != pixels.dtype:
         raise ItemError(
             f"{named('temporal method', temporal)} returned {described(result)} for frame "
-            f"{frame.index}, which has {described(pixels)}"
+            f"{frame.number}, which has {described(pixels)}"
         )
 
 
@@ -159,12 +159,12 @@ def frame(result: Any, index: int, after: Fraction | None, info: Info, reader: R
     ):
         raise ItemError(f"{who} transparency as {described(alpha)}, not {shape[:2]} of {dtype}")
     if result.index != index:
-        raise ItemError(f"{who} frame {shown(result.index)} where frame {index} was due")
+        raise ItemError(f"{who} a frame of index {shown(result.index)} where index {index} was due")
     now = result.time
     if now is not None and after is not None and now <= after:
         raise ItemError(
-            f"{who} frame {index} at {float(now):.3f} s, after one at {float(after):.3f} s; "
-            "times must grow"
+            f"{who} frame {result.number} at {float(now):.3f} s, after one at {float(after):.3f} "
+            "s; times must grow"
         )
     return result
 

@@ -13,7 +13,7 @@ from stylepipe import guard
 from stylepipe.checks import named
 from stylepipe.clashes import clashes
 from stylepipe.components import Reader, Writer
-from stylepipe.errors import ItemError, NoInputError, UsageError, sentence
+from stylepipe.errors import ItemError, NoInputError, SetupError, UsageError, sentence
 from stylepipe.job import Settings
 from stylepipe.patterns import files_of, title
 from stylepipe.places import check_output, is_folder, is_several, no_file, place_of
@@ -26,9 +26,20 @@ def readers_for(path: Path, readers: Sequence[Reader]) -> list[Reader]:
     """Readers that have the file's suffix, in order, or all if none has; of a folder or pattern,
     those that claim it."""
     if is_several(path):
-        return [r for r in readers if r.claims(path)]
+        return [r for r in readers if _claims(r, path)]
     suffix = path.suffix.lower()
     return [r for r in readers if suffix in r.patterns] or list(readers)
+
+
+def _claims(reader: Reader, path: Path) -> bool:
+    """Whether a reader takes a folder or pattern. Raises SetupError where it cannot say."""
+    try:
+        return reader.claims(path)
+    except Exception as error:
+        raise SetupError(
+            f"{named('reader', reader)} failed when it was asked whether it reads {path}: "
+            f"{sentence(error)}; mend that plugin, or leave it out"
+        ) from error
 
 
 def writer_for(kind: str, item: Item, writers: Sequence[Writer]) -> Writer | None:
@@ -316,7 +327,7 @@ def _files_below(folder: Path, readers: Sequence[Reader], left_out: Counter[str]
     for parent, folders, names in walk:
         visited.add(os.path.realpath(parent))
         visible = sorted(f for f in folders if not f.startswith("."))
-        claimed = [f for f in visible if any(r.claims(Path(parent) / f) for r in readers)]
+        claimed = [f for f in visible if any(_claims(r, Path(parent) / f) for r in readers)]
         folders[:] = [
             f
             for f in visible

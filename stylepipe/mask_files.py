@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from stylepipe.errors import ItemError, NoMask, UsageError
-from stylepipe.patterns import Pattern, title
+from stylepipe.patterns import Pattern, frame_number, title
 from stylepipe.pictures import PICTURE_SUFFIXES, open_picture
 from stylepipe.types import Info, Item
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _NUMBER = re.compile(r"(.*?)([0-9]{1,18})", re.DOTALL)
+_ORIENTATION, _ON_ITS_SIDE = 0x0112, 5
+"""The EXIF tag, and the least of its values that mean a quarter turn."""
 TOLERANCE = 0.02
 """A picture of another size is scaled if its aspect ratio is this near to what it is laid over."""
 
@@ -39,6 +42,8 @@ class MaskFiles:
         self._stills: dict[Path, Path] | None = None
         self._films: dict[Path, list[Path]] = {}
         """Both by their paths in the folder, without suffix."""
+        self._sizes: dict[Path, tuple[int, int]] = {}
+        """Width and height, upright, of pictures that were looked at."""
         self._numbers: dict[Path, dict[int, Path]] = {}
         """By the folder of a film, the pictures of its frames."""
 
@@ -53,12 +58,35 @@ class MaskFiles:
             )
 
     def check_item(self, item: Item, info: Info) -> None:
-        """Check quickly that there is one for an item, and its first frame. Raises ItemError, or
-        NoMask where there is none at all."""
-        if "sequence" in info.details:  # which number comes first is known when it is read
-            self.given(item)
-        else:
-            self.find(item, 0)
+        """Check that there is one for an item, and for each frame of a film whose frames are known,
+        and that all are of its proportions. Raises ItemError, or NoMask where there is none at all.
+        """
+        files = [self.find(item, index, name) for index, name in self._known(item, info)]
+        for file in files or (self.given(item) or {}).values() or self.all(item)[:1]:
+            self._check_shape(file, info)
+
+    def _known(self, item: Item, info: Info) -> list[tuple[int, str]]:
+        """The frames to be painted, as :meth:`find` takes them; none where they are not known."""
+        if info.kind != "video":
+            return [(0, "")]
+        pattern = Pattern.of(info.details.get("sequence", ""))
+        if pattern is None:
+            # A film that is cut, or has no index, is counted when it is read.
+            return [(index, "") for index in info.chosen or range(info.frames or 1)]
+        if info.details.get("missing"):
+            return []
+        first, last = (int(n) for n in info.details["numbers"].split("-"))
+        names = [Path(pattern.name(number)).stem for number in range(first, last + 1)]
+        return [(index, names[index]) for index in info.chosen or range(len(names))]
+
+    def _check_shape(self, file: Path, info: Info) -> None:
+        """Raises ItemError for a picture whose header speaks of other proportions."""
+        if file not in self._sizes:
+            with opened_header(file, self._what) as picture:
+                turned = picture.getexif().get(_ORIENTATION, 1) >= _ON_ITS_SIDE
+                self._sizes[file] = picture.size[::-1] if turned else picture.size
+        width, height = self._sizes[file]
+        check_proportions((height, width), (info.height, info.width), file, self._what)
 
     def find(self, item: Item, index: int, name: str = "") -> Path:
         """The picture for a frame: its position from 0, and the name that it has as a numbered
@@ -96,6 +124,7 @@ class MaskFiles:
         """Raises ItemError for a picture of a frame that a film does not have, be it before
         ``--start`` or after ``--end``."""
         for number, file in (self.given(item) or {}).items():
+            self._check_shape(file, info)
             if not self._may_have(item, info, number):
                 first = self.number(item, 0)
                 there = info.details.get("numbers") or f"{first}-{first + (info.frames or 1) - 1}"
@@ -157,6 +186,20 @@ def opened(file: Path, max_pixels: int, what: str) -> Iterator[Image]:
         raise ItemError(f"the {what} {file} cannot be read: {error}") from error
 
 
+@contextmanager
+def opened_header(file: Path, what: str) -> Iterator[Image]:
+    """A mask or the like, of which only the header is wanted. Raises ItemError."""
+    from stylepipe.media.opener import opened as opened_file
+
+    try:
+        with opened_file(file, sys.maxsize) as found:
+            if found is None:
+                raise ItemError("it is a film")
+            yield found.picture
+    except ItemError as error:
+        raise ItemError(f"the {what} {file} cannot be read: {error}") from error
+
+
 def fitted(
     plane: NDArray[np.float32], size: Sequence[int], file: Path, what: str
 ) -> NDArray[np.float32]:
@@ -167,6 +210,14 @@ def fitted(
     (h, w), (height, width) = plane.shape, size
     if (h, w) == (height, width):
         return plane
+    check_proportions((h, w), size, file, what)
+    how = cv2.INTER_AREA if w > width else cv2.INTER_LINEAR
+    return cast("NDArray[np.float32]", cv2.resize(plane, (width, height), interpolation=how))
+
+
+def check_proportions(own: tuple[int, int], size: Sequence[int], file: Path, what: str) -> None:
+    """Raises ItemError for a file of h w pixels that cannot be laid over H W."""
+    (h, w), (height, width) = own, size
     if not _alike(w / h, width / height):
         reason = (
             f"the {what} {file} is {w}x{h}, but the picture {width}x{height}: it must have the "
@@ -178,20 +229,12 @@ def fitted(
                 "orientation: turn it by 90 degrees"
             )
         raise ItemError(reason)
-    how = cv2.INTER_AREA if w > width else cv2.INTER_LINEAR
-    return cast("NDArray[np.float32]", cv2.resize(plane, (width, height), interpolation=how))
 
 
 def _names(item: Item) -> tuple[Path, Path]:
     """What a picture for an item may be called, without its own suffix: ``photo.jpg``, which
     distinguishes ``photo.jpg.png`` from ``photo.png``, or ``photo``."""
     return item.relative, item.relative.with_name(title(item.source))
-
-
-def frame_number(index: int, name: str = "") -> int:
-    """The number of a frame: that in the name of a numbered picture, else its position from 1."""
-    found = _NUMBER.fullmatch(name)
-    return int(found[2]) if found else index + 1
 
 
 def _numbered(files: Sequence[Path], what: str) -> dict[int, Path]:

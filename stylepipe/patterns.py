@@ -55,6 +55,14 @@ def files_of(path: Path) -> dict[int, Path]:
     return {n: path.with_name(found[n]) for n in sorted(n for n in found if n is not None)}
 
 
+def frame_number(index: int, name: str = "") -> int:
+    """The number of a frame, as users count: that at the end of the ``name`` of a numbered picture,
+    without suffix, or else its position in the film, from 1.
+    """
+    found = re.search(r"[0-9]{1,18}$", name)
+    return int(found[0]) if found else index + 1
+
+
 def title(path: Path) -> str:
     """A file's name without its suffix; a pattern's without its number, or that of its folder."""
     pattern = Pattern.of(path.stem)

@@ -55,6 +55,8 @@ class Report:
         """What ended the job as a whole."""
         self.left_out: Counter[str] = Counter()
         """How many files of each kind were passed over in folders: hidden, or no reader has it."""
+        self._kept: Counter[str] = Counter()
+        """Why items were skipped."""
         self.seconds: float = 0.0
         """How long the job took."""
         self.frames: int = 0
@@ -131,6 +133,7 @@ class Report:
         failed = action == "failed"
         message = outcome.message if outcome and failed else damage or story
         self.counts["to do" if action == "do" else action] += 1
+        self._keep_why(outcome)
         if damage:
             self.counts["damaged"] += 1
             self.damages.append((item.source, damage))
@@ -243,6 +246,7 @@ class Report:
         """The item ended."""
         with self._guard:
             self.counts[outcome.status] += 1
+            self._keep_why(outcome)
             self._sizes.pop(item.index, None)
             if item == self._current:  # it may have failed on its way
                 self._close_steps()
@@ -263,6 +267,11 @@ class Report:
                 self.debug(f"{outcome.status}: {item.source}: {outcome.message}")
         self._event("item_done", source=item.source, output=item.output, **vars(outcome))
 
+    def _keep_why(self, outcome: Outcome | None) -> None:
+        """Note why an item is skipped, for the sum."""
+        if outcome is not None and outcome.status == "skipped":
+            self._kept["damaged" if outcome.damage == outcome.message else outcome.message] += 1
+
     def spent(self, stage: str, seconds: float) -> None:
         """``seconds`` of work went into a stage."""
         with self._guard:
@@ -272,6 +281,9 @@ class Report:
         """Say the sum."""
         self._finish()
         words = [f"{self.counts[k]} {k}" for k in _COUNTED if self.counts[k]]
+        if self._kept:
+            why = ", ".join(filter(None, self._kept))
+            words = [f"{word} ({why})" if "skipped" in word else word for word in words]
         if self.interrupted:
             words.append("interrupted; run the same command again to resume")
         sum_ = ", ".join(words) or "nothing to do"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
+import shutil
 from pathlib import Path
 from string import Template
 
@@ -339,6 +340,9 @@ def create(name: str, kind: str, parent: Path) -> Path:
         for path, text in files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(Template(text).substitute(words), encoding="utf-8")
-    except OSError as error:
-        raise SetupError(f"cannot write {folder}: {error.strerror}") from error
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)  # half of it would be in the way of another try
+        if isinstance(error, OSError):
+            raise SetupError(f"cannot write {folder}: {error.strerror}") from error
+        raise
     return folder

@@ -147,10 +147,25 @@ class Session(Opener):
             **machine,
         )
         self._turn = threading.Lock()
+        self._failure: Exception | None = None
+        """Why what paints could not be opened."""
 
     @cached_property
     def painter(self) -> Painter | Copier:
-        """What paints, opened, with the styles loaded. Raises SetupError or UsageError."""
+        """What paints, opened, with the styles loaded. Raises SetupError or UsageError.
+
+        What fails is closed, and not opened again: the same error is raised each time.
+        """
+        if self._failure is not None:
+            raise self._failure
+        try:
+            return self._opened()
+        except Exception as error:
+            self._stack.close()
+            self._failure = error
+            raise
+
+    def _opened(self) -> Painter | Copier:
         device = self.device  # before all that imports torch
         from stylepipe.paint import Copier, Painter
 

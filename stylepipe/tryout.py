@@ -15,6 +15,7 @@ from stylepipe.job import Job, Settings
 from stylepipe.media.images import ImageWriter
 from stylepipe.media.stills import StillsWriter, film_name
 from stylepipe.media.words import spell
+from stylepipe.sampling import Sample
 from stylepipe.session import Opener
 from stylepipe.types import Item
 
@@ -73,7 +74,8 @@ def check_sheets(items: Sequence[Item]) -> None:
 
 def write_sheets(job: Job, items: Sequence[Item], log: Callable[[str], None]) -> None:
     """Write the sheet of each film whose pictures are there and newer. Raises SetupError."""
-    limit = job.settings.max_pixels
+    limit, sample = job.settings.max_pixels, job.settings.input.sample
+    assert sample is not None
     with Opener(log=lambda line: None, damaged=lambda what: None, max_pixels=limit) as opener:
         opener.open(job.settings.readers)
         for item in items:
@@ -82,7 +84,7 @@ def write_sheets(job: Job, items: Sequence[Item], log: Callable[[str], None]) ->
                 continue
             try:
                 with suppress(ItemError):  # of a damaged film: the run has reported it
-                    _write_sheet(job, item, path)
+                    _write_sheet(job, sample, item, path)
                     log(f"source and result side by side: {path}")
             except OSError as error:
                 raise SetupError(
@@ -95,7 +97,7 @@ def _is_newer(path: Path, folder: Path) -> bool:
     return path.exists() and path.stat().st_mtime_ns >= folder.stat().st_mtime_ns
 
 
-def _write_sheet(job: Job, item: Item, path: Path) -> None:
+def _write_sheet(job: Job, sample: Sample, item: Item, path: Path) -> None:
     """Raises ItemError if the film cannot be read, OSError if the sheet cannot be written."""
     import numpy as np
 
@@ -104,8 +106,10 @@ def _write_sheet(job: Job, item: Item, path: Path) -> None:
 
     ours = re.compile(re.escape(film_name(item.source)) + r"_(\d+)\.\w+")
     found = ((ours.fullmatch(file.name), file) for file in sorted(item.output.iterdir()))
-    files = {int(match[1]) - 1: file for match, file in found if match}
+    pictures = sorted((int(match[1]), file) for match, file in found if match)
     reader, info = probe(item.source, job.settings.readers, item.page)
+    chosen = sample.of(reader, item, info).chosen or ()
+    files = {index: file for index, (_, file) in zip(chosen, pictures, strict=False)}
     cells: list[Cell] = []
     for source in reader.pick(item, info, evenly(list(files))):
         with opened(files[source.index], job.settings.max_pixels, "picture") as picture:
@@ -117,7 +121,7 @@ def _write_sheet(job: Job, item: Item, path: Path) -> None:
         time = source.time
         begin = Fraction(info.details.get("origin") or 0)
         when = "" if time is None else f", {spell(time - begin)}"
-        cells.append(Cell(f"frame {source.index + 1}{when}", np.hstack([left, right])))
+        cells.append(Cell(f"frame {source.number}{when}", np.hstack([left, right])))
     if cells:
         rows = wrapped(cells, min(_COLUMNS, len(cells)))
         save_sheet(path, contact_sheet(rows, 2 * _BOX[0]), _MARK)

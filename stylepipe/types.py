@@ -8,6 +8,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from stylepipe.patterns import frame_number
+
 if TYPE_CHECKING:
     import numpy as np
     import torch
@@ -157,6 +159,11 @@ class Frame:
         original = self.meta.original
         arrays = (self.pixels, self.alpha, original.pixels if original else None)
         return sum(array.nbytes for array in arrays if array is not None)
+
+    @property
+    def number(self) -> int:
+        """As users count frames: the number in the name of a numbered picture, else from 1."""
+        return frame_number(self.index, self.name)
 
     @property
     def time(self) -> Fraction | None:

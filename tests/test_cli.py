@@ -80,7 +80,7 @@ def test_a_folder_is_stylized_and_a_second_run_finds_it_done(cli, photos, tmp_pa
     assert (code, out) == (0, "") and "3 done" in err
     assert (np.load(tmp_path / "out" / "a.npy") == 255 - fakes.array(seed=1)).all()
     code, out, err = cli("negative", photos, "-o", tmp_path / "out")
-    assert code == 0 and "3 skipped" in err
+    assert code == 0 and "3 skipped (already done)" in err
 
 
 def test_a_broken_input_costs_itself_only_and_the_exit_code_is_1(cli, photos, tmp_path):

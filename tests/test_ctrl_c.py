@@ -10,7 +10,9 @@ from pathlib import Path
 import fakes
 import numpy as np
 import pytest
+from PIL import Image
 
+from stylepipe.cli import main
 from stylepipe.job import Job
 from stylepipe.pipeline import run
 from stylepipe.report import Report
@@ -79,3 +81,13 @@ def test_events_tell_of_a_job_that_was_aborted(tmp_path, monkeypatch, capsys):
     end = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert end["event"] == "job_done" and end["interrupted"] is True
     assert end["exit_code"] == 130 and end["error"] is None
+
+
+def test_ctrl_c_before_anything_is_painted_is_answered(tmp_path, monkeypatch, capsys):
+    def press(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stylepipe.session.Session.prepare", press)
+    Image.fromarray(fakes.array(9, 9)).save(tmp_path / "photo.png")
+    assert main.run(["given", str(tmp_path / "photo.png"), "-o", str(tmp_path / "out")]) == 130
+    assert capsys.readouterr().err.rstrip().endswith("interrupted")

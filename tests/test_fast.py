@@ -215,6 +215,7 @@ def test_a_quick_check_refuses_in_the_same_words(bundled: Path, tmp_path: Path) 
 
 def test_missing_file(bundled: Path, tmp_path: Path) -> None:
     assert "no style file" in refused(str(tmp_path / "absent.safetensors"))
+    assert "did you mean 'wave'?" in refused(str(tmp_path / "wavs.jpg"))
 
 
 def test_a_painting_has_to_be_trained_first(bundled: Path, tmp_path: Path) -> None:

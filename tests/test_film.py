@@ -339,7 +339,7 @@ def test_a_shot_that_is_too_long_is_refused_and_costs_nothing_else(tmp_path):
     report, _ = go(folder, tmp_path / "out", chosen(fakes.Negative, "both-ways"), memory=1 << 24)
     assert report.counts == {"done": 1, "failed": 1}
     ((path, message),) = report.failures
-    assert path.name == "long.npy" and "the shot that begins with frame 0 is too long" in message
+    assert path.name == "long.npy" and "the shot that begins with frame 1 is too long" in message
     assert "only 2 frames fit" in message and "--memory" in message
 
 
@@ -403,7 +403,7 @@ def test_a_method_that_breaks_costs_its_item_only(
             np.zeros((3, 3, 3), np.uint8),
             r"'median' of plugin toys returned \(3, 3, 3\) of",
         ),
-        ("median", "filter", np.zeros((32, 32, 3)), "of float64 for frame 0"),
+        ("median", "filter", np.zeros((32, 32, 3)), "of float64 for frame 1"),
         ("median", "filter", None, "temporal method 'median' of plugin toys returned None for"),
         ("both-ways", "paint_shot", [], "returned 0 pictures for a shot of 13 frames"),
         ("both-ways", "paint_shot", [None] * 13, "'both-ways' of plugin toys returned None for"),

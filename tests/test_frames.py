@@ -318,7 +318,7 @@ def test_a_folder_is_replaced_as_a_whole_and_only_if_it_is_ours(cli, tmp_path):
         code, _, err = cli(*args, *more)
         assert code == 1 and "out/clip is a folder; move it away" in err
     assert Path("out/clip/mine.txt").read_text() == "precious"
-    assert "1 skipped" in cli(*args, "--skip-existing")[2]
+    assert "1 skipped (exists)" in cli(*args, "--skip-existing")[2]
 
 
 def test_an_empty_folder_is_in_nobodys_way_and_a_file_is(cli, tmp_path):

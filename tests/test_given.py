@@ -100,6 +100,28 @@ def test_a_folder_of_numbered_frames(source, tmp_path):
     assert max(apart(f, n) for n, f in enumerate(clips.read(output)[1])) < 4
 
 
+def test_a_pattern_of_numbered_frames(source, tmp_path):
+    for number in range(len(TIMES)):
+        cv2.imwrite(str(tmp_path / f"f{number:03}.png"), negative(number)[..., ::-1])
+    code, output = run(source, "--painted", str(tmp_path / "f%03d.png"))
+    assert code == 0
+    assert max(apart(f, n) for n, f in enumerate(clips.read(output)[1])) < 4
+
+
+def test_a_part_of_numbered_frames_gets_the_same_part(tmp_path):
+    for kind in ("source", "painted"):
+        (tmp_path / kind).mkdir()
+        for number in range(len(TIMES)):
+            frame = negative(number) if kind == "painted" else 255 - negative(number)
+            cv2.imwrite(str(tmp_path / kind / f"f{number:03}.png"), frame[..., ::-1])
+    part = ("--painted", str(tmp_path / "painted"), "--fps", "25", "--start", "0.2")
+    code, output = run(tmp_path / "source", *part)
+    assert code == 0
+    frames = clips.read(output)[1]
+    assert [frame.time for frame in frames] == [n * frames[1].time for n in range(len(frames))]
+    assert len(frames) == 5 and max(apart(f, n + 5) for n, f in enumerate(frames)) < 6
+
+
 def test_without_a_painted_film_the_film_itself_is_evened(tmp_path):
     gains = np.random.default_rng(1).uniform(0.8, 1.0, len(TIMES))
     pictures = [np.rint(clips.picture(0) * g).astype(np.uint8) for g in gains]

@@ -207,7 +207,10 @@ def each(change):
         ({"frames": each(lambda f: Frame(f.pixels[:3]))}, "(3, 8, 3) of uint8 where (6, 8, 3)"),
         ({"frames": each(lambda f: Frame(f.pixels[..., ::-1]))}, "not C-contiguous"),
         ({"frames": each(lambda f: replace(f, alpha=f.pixels))}, "transparency as (6, 8, 3)"),
-        ({"frames": each(lambda f: replace(f, index=7))}, "frame 7 where frame 0 was due"),
+        (
+            {"frames": each(lambda f: replace(f, index=7))},
+            "a frame of index 7 where index 0 was due",
+        ),
     ],
 )
 def test_readers_of_pictures(go, methods, words):
@@ -243,10 +246,10 @@ def test_a_single_file_whose_pages_cannot_be_counted_fails(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda f: replace(f, pts=0), "frame 1 at 0.000 s, after one at 0.000 s; times must grow"),
+        (lambda f: replace(f, pts=0), "frame 2 at 0.000 s, after one at 0.000 s; times must grow"),
         (lambda f: replace(f, pts=-f.pts), "times must grow"),
         (lambda f: replace(f, time_base=Fraction(1, 50 * (1 + f.index) ** 2)), "times must grow"),
-        (lambda f: replace(f, index=0), "frame 0 where frame 1 was due"),
+        (lambda f: replace(f, index=0), "a frame of index 0 where index 1 was due"),
         (lambda f: replace(f, pixels=f.pixels[f.index :].copy()), "(5, 8, 3) of uint8 where"),
     ],
 )

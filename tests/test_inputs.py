@@ -2,13 +2,14 @@
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import fakes
 import pytest
 from fakes import array, np, settings
 
-from stylepipe.errors import ItemError, NoInputError, UsageError
+from stylepipe.errors import ItemError, NoInputError, SetupError, UsageError
 from stylepipe.inputs import find_items, probe
 from stylepipe.styles import parse_style, parse_styles
 from stylepipe.types import Info
@@ -192,3 +193,16 @@ def test_style_weights_sum_to_one():
         parse_styles(["a:0"])
     with pytest.raises(UsageError, match="must be positive"):
         parse_styles(["a:nan"])
+
+
+def test_a_reader_that_cannot_say_what_it_reads_is_named(tmp_path):
+    class Broken(fakes.NpyReader):
+        name, plugin = "broken", "toys"
+
+        def claims(self, folder):
+            raise ValueError("oops")
+
+    (tmp_path / "sub").mkdir()
+    chosen = replace(settings(), readers=(Broken(Broken.Options()),))
+    with pytest.raises(SetupError, match=r"'broken' of plugin toys failed .*sub: .*oops.*mend"):
+        find_items((tmp_path,), tmp_path / "out", chosen)

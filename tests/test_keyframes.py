@@ -327,3 +327,25 @@ def test_an_interrupted_film_resumes_to_the_same_bytes(clip, tmp_path, monkeypat
         assert keyframes(clip, "-o", tmp_path / "out", *words) == 1
     assert keyframes(clip, "-o", tmp_path / "out", *words) == 0
     assert (np.stack(pictures(tmp_path / "out" / "clip")) == np.stack(carried)).all()
+
+
+def test_a_try_paints_only_its_frames_and_nearly_as_the_whole_film(
+    clip, carried, tmp_path, monkeypatch
+):
+    from stylepipe_plugins.keyframes import carrying
+
+    made = []
+    synthesize = carrying.synthesize
+
+    def counted(exemplar, target, seed):
+        made.append(seed)
+        return synthesize(exemplar, target, seed)
+
+    monkeypatch.setattr(carrying, "synthesize", counted)
+    ends = [f"--keyframe={n + 1}={tmp_path / f'{n}.png'}" for n in (0, COUNT - 1)]
+    assert not keyframes(clip, "-o", tmp_path / "try", "--frames", 3, *ends)
+    tried = pictures(tmp_path / "try" / "clip-3-frames")
+    assert made == [(4, 2), (0, 2)], "the middle one, from both sides"
+    assert (tried[0] == carried[0]).all() and (tried[2] == carried[-1]).all()
+    still = np.abs(paint(0).astype(int) - paint(2)).mean()
+    assert np.abs(tried[1].astype(int) - paint(2)).mean() < 0.5 * still

@@ -1,11 +1,15 @@
 """``stylepipe live``: the newest picture first, painted, shown, recorded; cameras that go away."""
 
+import os
+import signal
+import subprocess
 import sys
 import threading
 import types
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from clips import make_clip, picture, read
@@ -518,3 +522,35 @@ def test_what_means_nothing_to_a_camera_is_refused(live, tmp_path):
         got, err = live(*args)
         assert got == code and words in err, err
         assert not (tmp_path / "o.mp4").exists()
+
+
+KILLED = """
+import os, sys, types
+sys.path.insert(0, {here!r})
+from pathlib import Path
+from clips import picture
+from test_live import recording
+
+film = recording(Path(sys.argv[1]))
+for n in range(150):
+    film.add(picture(n), n / 25)
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills itself")
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_recording_plays_even_if_the_program_was_killed(tmp_path, suffix):
+    code = KILLED.format(here=str(Path(__file__).parent))
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / f"out{suffix}")], check=False)
+    assert done.returncode == -signal.SIGKILL
+    with av.open(str(tmp_path / f"out{suffix}")) as film:
+        times = [frame.time for frame in film.decode(video=0)]
+    assert len(times) >= 75, "all but the last seconds of 6"
+    assert times == pytest.approx([n / 25 for n in range(len(times))], abs=0.002)
+
+
+def test_a_recording_that_a_kill_would_lose_says_so(tmp_path):
+    said = []
+    recording(tmp_path / "out.avi", said)
+    assert "lost if the program is killed" in said[0] and ".mkv" in said[0]

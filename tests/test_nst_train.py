@@ -323,6 +323,25 @@ def test_motions_move_pictures_as_they_say() -> None:
     assert float(zoomed[40] - zoomed[20]) == pytest.approx(10 / 63, abs=1e-4)
 
 
+def test_photos_of_another_seed_share_one_cache(
+    photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stylepipe.nst import photos as module
+
+    read = []
+
+    def noted(path: Path) -> np.ndarray:
+        read.append(path)
+        return read_picture(path)
+
+    monkeypatch.setattr(module, "CACHE_BYTES", 1)  # which the first photo fills
+    supply = Photos(noted, photos, 32, 2.0, 0)
+    other = supply.reseeded(1)
+    for one in (supply, other):
+        one.batch(0, 8 * len(photos))
+    assert read.count(photos[0]) == 1 and read.count(photos[1]) > 2
+
+
 def test_photos_beyond_the_cache_are_read_when_drawn(
     photos: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

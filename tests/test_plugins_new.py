@@ -192,3 +192,25 @@ def test_folders_that_are_no_plugins_are_told(tmp_path):
     assert "has several plugins, a, b" in reasons["./two/"]
     assert "pyproject.toml cannot be read" in reasons["./torn/"]
     assert "has no module no_module" in reasons["./astray/"]
+
+
+def test_a_plugin_that_cannot_be_written_leaves_no_half_of_it(tmp_path, capsys, monkeypatch):
+    write = Path.write_text
+
+    def full(self, *args, **more):
+        if self.suffix == ".toml" and self.stem == "mine":
+            raise OSError(28, "No space left on device")
+        return write(self, *args, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        assert main.run(["plugins", "new", "mine", "--kind", "masker"]) == 4
+    assert "No space left" in capsys.readouterr().err and not Path("stylepipe-mine").exists()
+    assert main.run(["plugins", "new", "mine", "--kind", "masker"]) == 0
+
+
+@pytest.mark.parametrize("call", [["check", "x"], ["new", "x", "--kind", "masker"]])
+def test_json_is_for_the_list_of_plugins(call, capsys):
+    assert main.run(["plugins", "--json", *call]) == 2
+    assert f"--json is for the list, and not for {call[0]}" in capsys.readouterr().err
+    assert not Path("stylepipe-x").exists()

@@ -14,6 +14,7 @@ from PIL import Image
 import stylepipe
 from stylepipe import Caps, Frame, ItemError, SetupError, Temporal, UsageError
 from stylepipe.plugins import Plugins
+from stylepipe.session import Session
 
 TOY = str(Path(__file__).parent / "toy_plugin.py")
 
@@ -308,6 +309,19 @@ def test_what_cannot_be_opened_is_closed(monkeypatch, calls, method):
     with pytest.raises(stylepipe.SetupError, match="the device is gone"):
         stylepipe.open("negative", device="cpu")
     assert calls[-1] == "close"
+
+
+def test_what_failed_is_not_opened_again_by_the_next_picture(monkeypatch, calls):
+    def fail(self, *args):
+        calls.append("failed")
+        raise SetupError("no weights")
+
+    monkeypatch.setattr(fakes.Negative, "prepare", fail)
+    with Session(fakes.settings(), log=print, device="cpu") as painter:
+        for _ in range(2):
+            with pytest.raises(SetupError, match="no weights"):
+                painter.paint(array())
+    assert calls == ["open", "failed", "close"]
 
 
 def test_an_error_inside_with_closes(calls):

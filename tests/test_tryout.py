@@ -175,6 +175,17 @@ def test_frames_that_a_pattern_names_are_called_by_what_they_have_in_common(run,
         assert sheet.size == (2 * 648 + 8, 8 + 213 + 23 + 8), "wide pictures leave no empty space"
 
 
+def test_the_pictures_of_a_sequence_keep_its_numbers(run, tmp_path):
+    (tmp_path / "in").mkdir()
+    for number in range(11, 17):
+        Image.new("RGB", (30, 20), (15 * number, 0, 0)).save(tmp_path / "in" / f"fr_{number}.png")
+    code, _, err = run("in/fr_%d.png", "-o", "try", "--fps", 25, "--frames", 2)
+    assert code == 0, err
+    tried = tmp_path / "try" / "fr-2-frames"
+    assert names(tried) == ["fr_000011.png", "fr_000016.png"], "as --keyframe and masks count"
+    assert (tmp_path / "try" / "fr-2-frames-sheet.jpg").is_file()
+
+
 def test_a_full_run_and_other_tries_go_into_the_same_folder(run, tmp_path):
     make_clip(tmp_path / "clip.mp4", tuple(range(0, 400, 40)))
     Image.new("RGB", (30, 20), (200, 0, 0)).save(tmp_path / "photo.png")

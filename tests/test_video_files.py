@@ -79,3 +79,22 @@ def test_every_format_that_is_claimed_is_opened(tmp_path, suffix, codec):
             out.mux(video.encode(frame.reformat(format=pixels)))
         out.mux(video.encode(None))
     assert len(read(path)[1]) == 12
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".avi", ".ts"])
+def test_a_text_named_like_a_film_is_no_film(tmp_path, suffix):
+    path = tmp_path / f"notes{suffix}"
+    path.write_text("Scene 1: a lake.\nScene 2: a lighthouse.\n" * 9)
+    with pytest.raises(ItemError, match="it is a text; give it its right file name"):
+        read(path)
+
+
+def test_only_what_begins_as_a_film_is_called_cut_short(tmp_path):
+    whole = make_clip(tmp_path / "clip.mp4", (0, 40, 80)).read_bytes()
+    torn, other = tmp_path / "torn.mp4", tmp_path / "other.mp4"
+    torn.write_bytes(whole[: len(whole) // 2])
+    other.write_bytes(bytes(reversed(whole)))
+    with pytest.raises(ItemError, match="cut short"):
+        read(torn)
+    with pytest.raises(ItemError, match="begins as no film of its kind does"):
+        read(other)

@@ -192,11 +192,13 @@ class FastStylizer(Stylizer):
                 f"unknown style {ref.name!r}{suggest(ref.name, list(known))}; {self._offer()}"
             )
         if not path.is_file():
-            raise UsageError(f"no style file {path}; {self._offer()}")
+            near = suggest(path.stem, list(known))
+            raise UsageError(f"there is no style file {path}{near}; {self._offer()}")
         if suffix in PICTURE_SUFFIXES:
             raise UsageError(
                 f"the fast stylizer has to be trained on {path.name} first: stylepipe train fast "
-                f"--photos FOLDER --style {path} -o {path.stem}.safetensors"
+                f"--photos FOLDER --style {path} -o {path.stem}.safetensors; adain "
+                "and gatys paint after it at once"
             )
         if suffix in _PICKLES:
             raise UsageError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +27,7 @@ from stylepipe import (
 )
 
 from .asked import Keyframe, misfit, parse_all
-from .shots import Shot, check_number, find_shots, numbers_of
+from .shots import Shot, check_number, check_time, find_shots, numbers_of
 
 if TYPE_CHECKING:
     import torch
@@ -64,6 +64,7 @@ class KeyframesStylizer(Stylizer):
     _context: Context
     _film: PaintedFilm | None = None
     _origin = Fraction(0)
+    _chosen: Collection[int] | None = None
 
     @cached_property
     def _keyframes(self) -> Sequence[Keyframe]:
@@ -107,6 +108,9 @@ class KeyframesStylizer(Stylizer):
                 raise ItemError(why)
             if keyframe.number is not None and (numbers := numbers_of(info)):
                 check_number(keyframe, numbers)
+            if keyframe.number is None and info.duration is not None:
+                check_time(keyframe, info)
+        self._chosen = info.chosen
         self._origin = Fraction(info.details.get("origin") or 0)
 
     def open(self, context: Context) -> None:
@@ -152,7 +156,8 @@ class KeyframesStylizer(Stylizer):
                     f"{keyframe.path.name}: scaled from {own_width}x{own_height} to "
                     f"{width}x{height}, the size of the film"
                 )
-        return PaintedFilm(item, shots, keyframes, self._context, self._context.memory // 2)
+        memory = self._context.memory // 2
+        return PaintedFilm(item, shots, keyframes, self._context, memory, self._chosen)
 
 
 def _named(shots: Sequence[Shot]) -> str:

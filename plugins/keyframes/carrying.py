@@ -8,7 +8,7 @@ carried to a frame, and mixed by their gradients.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import cv2
@@ -62,11 +62,27 @@ class Carrier:
         self._grid = places(*frame.pixels.shape[:2])
         self._way = np.zeros_like(self._grid)
         """For each pixel of the frame in hand the way to where it was in the keyframe."""
-        still = np.zeros(self._grid.shape[:2], np.float32)
-        self._last = Synthesis(painted, self._grid, still)
+        self._steady = np.ones(self._grid.shape[:2], np.float32)
+        """How far the way since the frame painted last can be trusted."""
+        self._last = Synthesis(painted, self._grid, np.zeros_like(self._steady))
 
     def carry(self, frame: Frame) -> Carried:
         """Paint the next frame, of 8 bits; ``frame.index`` seeds what is random."""
+        target = self._reach(frame)
+        self._last = synthesize(self._exemplar, target, (self._key.index, frame.index))
+        self._steady = np.ones_like(self._steady)
+        error = cv2.GaussianBlur(self._last.error, (0, 0), _SMOOTH)
+        return Carried(
+            *(cv2.convertScaleAbs(np.maximum(x, 0)) for x in (self._last.picture, error))
+        )
+
+    def follow(self, frame: Frame) -> None:
+        """Go on to the next frame, which nobody wants, without painting it."""
+        target = self._reach(frame)
+        self._last, self._steady = replace(self._last, matches=target.continued), target.steady
+
+    def _reach(self, frame: Frame) -> Target:
+        """What is to be painted of the next frame."""
         step, steady = self._motion(frame, self._before)
         step = settle(step)
         way = step + warp(self._way, step)
@@ -76,18 +92,13 @@ class Carrier:
         drift = _beyond(cv2.GaussianBlur(drift, (0, 0), _SMOOTH), _SLACK)
         self._way = drift + warp(way, drift)
         trust[outside(self._way)] = 0
-        target = Target(
+        self._before = frame
+        return Target(
             _guides(frame.pixels),
             self._grid + self._way,
             trust,
             warp(self._last.matches, step),
-            steady,
-        )
-        self._last = synthesize(self._exemplar, target, (self._key.index, frame.index))
-        self._before = frame
-        error = cv2.GaussianBlur(self._last.error, (0, 0), _SMOOTH)
-        return Carried(
-            *(cv2.convertScaleAbs(np.maximum(x, 0)) for x in (self._last.picture, error))
+            steady * warp(self._steady, step),
         )
 
     def _motion(self, frame: Frame, before: Frame) -> tuple[np.ndarray, np.ndarray]:

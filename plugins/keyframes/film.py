@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from stylepipe import Context, Frame, Item, ItemError
 
 from .asked import Keyframe
-from .shots import Shot, number_of
+from .shots import Shot
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,14 +31,18 @@ class PaintedFilm:
         keyframes: Mapping[int, Keyframe],
         context: Context,
         memory: int,
+        chosen: Collection[int] | None = None,
     ) -> None:
-        """``memory``: bytes for the frames between two keyframes, which are held."""
+        """``memory``: bytes for the frames between two keyframes, which are held. ``chosen``: the
+        indices of the only frames that will be asked for.
+        """
         from stylepipe.temporal.dis import Search
 
         self.item, self._shots, self._keyframes = item, shots, keyframes
         self._context, self._memory, self._flow = context, memory, Search()
         self._opaque = all(keyframe.pixels[1] is None for keyframe in keyframes.values())
         self._ahead: Iterator[tuple[int, np.ndarray]] = iter(())
+        self._chosen = chosen
         self._range = range(0)
         """Indices of the frames that ``_ahead`` still yields."""
 
@@ -74,7 +78,10 @@ class PaintedFilm:
         frames = self._frames(key, last)
         carrier = self._carrier(next(frames))
         for frame in frames:
-            yield frame.index, carrier.carry(frame).picture
+            if self._wanted(frame):
+                yield frame.index, carrier.carry(frame).picture
+            else:
+                carrier.follow(frame)
 
     def _until(self, before: int | None, first: int, key: int) -> Iterator[tuple[int, np.ndarray]]:
         """The frames before a keyframe, mixed with what is carried from the one ``before``."""
@@ -84,11 +91,13 @@ class PaintedFilm:
         start = None if before is None else held.pop(0)
         after = self._carried_back(held)
         if start is None or before is None:
-            for frame in held[:-1]:
-                yield frame.index, after[frame.index].picture
+            yield from ((index, after[index].picture) for index in sorted(after))
             return
         carrier = self._carrier(start)
         for frame in held[:-1]:
+            if not self._wanted(frame):
+                carrier.follow(frame)
+                continue
             time = (frame.index - before) / (key - before)
             yield frame.index, mixed(carrier.carry(frame), after.pop(frame.index), time)
 
@@ -96,11 +105,17 @@ class PaintedFilm:
         """What the last of the frames, a keyframe, makes of those before it."""
         carrier, when = self._carrier(held[-1]), self._keyframes[held[-1].index].when
         found: dict[int, Carried] = {}
-        for frame in reversed(held[:-1]):
+        for place, frame in enumerate(reversed(held[:-1]), 1):
+            if not self._wanted(frame):
+                carrier.follow(frame)
+                continue
             found[frame.index] = carrier.carry(frame)
-            share = len(found) / (len(held) - 1)
-            self._context.progress(share, f"frame {number_of(frame)} from keyframe {when}")
+            share = place / (len(held) - 1)
+            self._context.progress(share, f"frame {frame.number} from keyframe {when}")
         return found
+
+    def _wanted(self, frame: Frame) -> bool:
+        return self._chosen is None or frame.index in self._chosen
 
     def _carrier(self, frame: Frame) -> Carrier:
         from .carrying import Carrier

@@ -11,6 +11,9 @@ from stylepipe import Frame, Info, ItemError
 
 from .asked import Keyframe
 
+_NEAR = Fraction(1, 2)
+"""Seconds by which a film may be longer than its header says."""
+
 
 @dataclass(frozen=True)
 class Shot:
@@ -21,18 +24,12 @@ class Shot:
     keys: Sequence[int]
     """Indices of its keyframes, in order."""
     numbers: tuple[int, int]
-    """Of its first and last frame, as :func:`number_of` gives them."""
+    """Of its first and last frame, as ``Frame.number`` gives them."""
 
     def around(self, index: int) -> tuple[int | None, int | None]:
         """The keyframe at or before a frame, and the next one after it, where there are any."""
         before = max((key for key in self.keys if key <= index), default=None)
         return before, min((key for key in self.keys if key > index), default=None)
-
-
-def number_of(frame: Frame) -> int:
-    """The number of a frame as its exported picture has it: that in its name, or else from 1."""
-    digits = re.search(r"[0-9]+$", frame.name)
-    return int(digits[0]) if digits else frame.index + 1
 
 
 def numbers_of(info: Info) -> range | None:
@@ -60,7 +57,7 @@ def find_shots(
         if previous is not None and is_cut(frame.pixels, previous.pixels):
             begins.append(frame.index)
         times.append(_time(frame, origin))
-        numbers.append(number_of(frame))
+        numbers.append(frame.number)
         previous = frame
     if previous is None:
         raise ItemError("it has no frames")
@@ -99,6 +96,21 @@ def check_number(keyframe: Keyframe, numbers: Sequence[int]) -> None:
         )
 
 
+def check_time(keyframe: Keyframe, info: Info) -> None:
+    """Raises ItemError for a time before or after what is wanted of a film of known duration."""
+    begin = Fraction(info.details.get("start") or 0)
+    end = begin + Fraction(info.duration or 0)
+    if not begin - _NEAR <= keyframe.seconds <= end + _NEAR:
+        raise ItemError(_outside(keyframe, begin, end))
+
+
+def _outside(keyframe: Keyframe, begin: Fraction, end: Fraction) -> str:
+    return (
+        f"--keyframe {keyframe.when} is outside of the film, whose frames go from "
+        f"{float(begin):g}s to {float(end):g}s"
+    )
+
+
 def _time(frame: Frame, origin: Fraction, end: bool = False) -> Fraction | None:
     """When a frame begins, or ends, in seconds from the film's beginning; None without times."""
     if frame.pts is None or not frame.time_base:
@@ -116,8 +128,5 @@ def _at(keyframe: Keyframe, times: Sequence[Fraction | None], end: Fraction | No
             "number of the frame"
         )
     if not begin <= keyframe.seconds <= end:
-        raise ItemError(
-            f"--keyframe {keyframe.when} is outside of the film, whose frames go from "
-            f"{float(begin):g}s to {float(end):g}s"
-        )
+        raise ItemError(_outside(keyframe, begin, end))
     return max(n for n, time in enumerate(times) if time is not None and time <= keyframe.seconds)

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from stylepipe import Context, Frame, Info, Item, ItemError, NoMask
-from stylepipe.mask_files import MaskFiles, frame_number
+from stylepipe.mask_files import MaskFiles
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,7 +130,7 @@ class Carrier:
         last = max((n for n in given if n <= number), default=None)
         if last is None:
             raise NoMask(
-                f"frame {_told(frame)} has no {self._what}, and there is none before it; the first "
+                f"frame {frame.number} has no {self._what}, and there is none before it; the first "
                 f"is {next(iter(given.values()))}"
             )
         state = self._reached(item, frame, last, number)
@@ -145,7 +145,7 @@ class Carrier:
     def _of(self, state: _State) -> Planes:
         if state.planes is None:
             raise NoMask(
-                f"frame {_told(state.frame)} has no {self._what}, and a cut lies between it and "
+                f"frame {state.frame.number} has no {self._what}, and a cut lies between it and "
                 f"{self._given(state.item)[state.given]}, the last one before it"
             )
         return state.planes
@@ -171,7 +171,7 @@ class Carrier:
                     break
         if state is None or state.frame.index != frame.index:
             raise NoMask(
-                f"frame {_told(frame)} has no {self._what}, and {self._given(item)[last]}, the "
+                f"frame {frame.number} has no {self._what}, and {self._given(item)[last]}, the "
                 "last one before it, is of a frame that is not among those to be painted"
             )
         return state
@@ -195,10 +195,6 @@ class Carrier:
         from stylepipe.temporal.dis import Search
 
         return Search()
-
-
-def _told(frame: Frame) -> int:
-    return frame_number(frame.index, frame.name)
 
 
 def _moved(planes: Planes, before: Frame, frame: Frame, flow: Search) -> Planes:

@@ -49,7 +49,7 @@ class PlaneMasker(Masker):
             return
         self._told = item
         frame = frames[found.index(False)]
-        where = f"frame {frame.index + 1}: " if of_film(frame) else ""
+        where = f"frame {frame.number}: " if of_film(frame) else ""
         self._log(f"{item.relative}: {where}{self.nothing}, {self.if_nothing}")
 
 

@@ -144,6 +144,7 @@ def _run(args: Sequence[str]) -> int:
     try:
         result = make_cli().main(list(args), prog_name="stylepipe", standalone_mode=False)
     except click.exceptions.Abort:
+        tell("interrupted")
         return 130
     except click.ClickException as error:
         complain(sentence_of(error))

@@ -15,7 +15,7 @@ import click
 from stylepipe.cli.app import App, app_of
 from stylepipe.cli.output import complain, print_json, print_table
 from stylepipe.errors import ItemError, NoInputError, SetupError, UsageError
-from stylepipe.places import no_file
+from stylepipe.places import is_several, no_file
 from stylepipe.stdio import printable, tell
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ HELP = """\
 Measure how steady and how crisp painted films are, beside their source; or how near pictures come
 to a painting, and what they keep of the photo (--photo).
 
-SOURCE is a film, or a folder of numbered frames, and each RESULT one that was painted from it. The
-table has one row for each film:
+SOURCE is a film, or a folder or pattern of numbered frames, and each RESULT one that was painted
+from it. The table has one row for each film:
 
 \b
   e_warp    warping error: change between consecutive frames beyond their motion; RGB in
@@ -117,8 +117,8 @@ _PANELS = {
     "table",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write the measures of each frame as a table: film, frame (from 0), time (s), cut, then "
-    "as above; a pair's stand at its later frame, and what does not apply is empty.",
+    help="Write the measures of each frame as a table: film, number of the frame, time (s), "
+    "cut, then as above; a pair's stand at its later frame, and what does not apply is empty.",
 )
 @click.option(
     "--plot",
@@ -172,7 +172,7 @@ def command(
     if table and plot and table.resolve() == plot.resolve():
         raise UsageError(f"--csv and --plot both name {table}; name two files")
     for path in named:
-        if not path.exists():
+        if not (path.exists() or is_several(path)):
             raise NoInputError(no_file(path))
     if plot and plot.suffix.lower() != ".png":
         raise UsageError(f"--plot writes PNG: name a file that ends in .png, not {plot}")
@@ -330,19 +330,21 @@ def _csv(found: Sequence[Comparison]) -> bytes:
          "fixed", "along"]
     )  # fmt: skip
     for one in found:
-        for number, frame in one.film.frames.items():
+        for index, frame in one.film.frames.items():
             values = [
                 frame.e_warp,
-                one.source.frames[number].e_warp,
+                one.source.frames[index].e_warp,
                 frame.sharpness,
-                one.sharpness_kept(number),
+                one.sharpness_kept(index),
                 frame.style_distance,
                 frame.flicker,
                 frame.texture_fixed,
                 frame.texture_along,
             ]
             cells = ["" if isnan(value) else f"{value:.8g}" for value in values]
-            rows.writerow([one.film.path, number, f"{frame.time:.6f}", int(frame.cut), *cells])
+            rows.writerow(
+                [one.film.path, frame.number, f"{frame.time:.6f}", int(frame.cut), *cells]
+            )
     return text.getvalue().encode(errors="surrogateescape")
 
 

@@ -31,6 +31,8 @@ def command(ctx: click.Context, as_json: bool) -> None:
     STYLEPIPE_TRACE_PLUGINS=1 prints each call of a hook.
     """
     if ctx.invoked_subcommand is not None:
+        if as_json:
+            raise UsageError(f"--json is for the list, and not for {ctx.invoked_subcommand}")
         return
     app = app_of(ctx)
     app.plugins.add_commands(click.Group())  # so that broken ones are marked

@@ -88,7 +88,12 @@ class RunCommand(click.Command):
             return super().parse_args(ctx, args)  # while completing, the rest still completes
         flags = component_flags(known.components, known.values, plugins, self.params)
         self.params += [flag for flag in flags if self.takes(flag)]
-        rest = super().parse_args(ctx, args or help_unless_completing(ctx))
+        try:
+            rest = super().parse_args(ctx, args or help_unless_completing(ctx))
+        except click.NoSuchOption as error:
+            if owner := self._owner(error.option_name, known.components, plugins):
+                raise UsageError(f"{error.option_name} is {owner}") from error
+            raise
         if not ctx.resilient_parsing:
             ctx.params["known"] = known.over(plugins, self._overrides(plugins, ctx.params))
         for name in [n for n in ctx.params if "__" in n]:
@@ -98,6 +103,22 @@ class RunCommand(click.Command):
     def takes(self, flag: click.Parameter) -> bool:
         """Whether the command has this flag of a component."""
         return True
+
+    def _owner(
+        self, form: str, chosen: Mapping[str, Sequence[type[Component]]], plugins: Plugins
+    ) -> str | None:
+        """Whose flag it is that the chosen components do not have, and what to do about it; None
+        where it is nobody's."""
+        for table in ("stylizer", "temporal"):
+            for cls in plugins.components(TABLES[table]).values():
+                alone = {**dict.fromkeys(TABLES, ()), table: (cls,)}
+                flags = component_flags(alone, {}, plugins, ())
+                own = [f for f in flags if isinstance(f, Flag) and f.table == table]
+                if any(form in (*f.opts, *f.secondary_opts) for f in own if self.takes(f)):
+                    ours = chosen[table][0].name if chosen[table] else "none"
+                    way = f"pass --{table} {cls.name}" if table == "temporal" else f"use {cls.name}"
+                    return f"an option of {cls.name}, and {table} is {ours}; leave it out, or {way}"
+        return None
 
     def prepared(self, job: Job) -> Job:
         """The job that is run for the one asked for. Raises UsageError."""

@@ -87,7 +87,9 @@ class ReaderContract(ComponentContract):
             rest = list(opened.frames(self.item(sample), info, start))
             assert [f.index for f in rest] == [f.index for f in every[start:]], f"from {start}"
             for a, b in zip(rest, every[start:], strict=True):
-                assert np.array_equal(a.pixels, b.pixels), f"another frame {b.index} from {start}"
+                assert np.array_equal(a.pixels, b.pixels), (
+                    f"another frame {b.number} from index {start}"
+                )
                 assert (a.pts, a.time_base) == (b.pts, b.time_base)
 
     def test_source_is_left_alone(self, opened: Any, sample: Path) -> None:

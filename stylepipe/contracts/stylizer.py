@@ -125,7 +125,7 @@ class StylizerContract(ComponentContract):
             straight[DONE:], film(ready, None, frames, DONE, straight[DONE - 1]), strict=True
         ):
             assert (a.pixels == b.pixels).all(), (
-                f"frame {b.index} differs where the film is resumed: its result depends on frames "
+                f"frame {b.number} differs where the film is resumed: its result depends on frames "
                 "before it, which Caps(warmup=...) must say, or on what reset() does not forget"
             )
 

@@ -93,7 +93,7 @@ class TemporalContract(ComponentContract):
         resumed = self.film(opened, frames, DONE, straight[DONE - 1])
         for a, b in zip(straight[DONE:], resumed, strict=True):
             assert (a.pixels == b.pixels).all(), (
-                f"frame {b.index} differs where the film is resumed: the method must keep nothing "
+                f"frame {b.number} differs where the film is resumed: the method must keep nothing "
                 "from call to call, and see no further than lookahead"
             )
 

@@ -1,4 +1,4 @@
-"""What was shown live, as a film; it is complete whenever it is closed."""
+"""What was shown live, as a film that plays however the program ends."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from stylepipe.components import Sink, Writer
 from stylepipe.errors import SetupError, UsageError
 from stylepipe.inputs import writer_for
+from stylepipe.media.containers import LIVE
+from stylepipe.media.video import VideoWriter
 from stylepipe.types import Frame, Info, Item
 
 if TYPE_CHECKING:
@@ -41,6 +43,11 @@ class Recording:
         if not path.parent.is_dir():
             raise UsageError(f"there is no folder {path.parent} to record into")
         self._writer = writer
+        if not self._in_pieces:
+            log(
+                f"a recording as {path.suffix} is lost if the program is killed; one of "
+                f"{' '.join(LIVE)} is not"
+            )
         self._sink: Sink | None = None
         self._size: tuple[int, int] | None = None
         self._before: tuple[int, int] | None = None
@@ -77,18 +84,23 @@ class Recording:
     def close(self) -> bool:
         """Complete the film; False if there is nothing in it. Raises ItemError, SetupError."""
         sink, self._sink = self._sink, None
-        if self._work is None:
-            return False
         try:
-            if sink is None:  # it could not be opened
+            if sink is None:  # it could not be opened, or there was no picture
                 return False
             sink.close()
-            self._part.replace(self._path)
+            if self._work is not None:
+                self._part.replace(self._path)
         except OSError as error:
             raise SetupError(f"cannot write {self._path}: {error.strerror or error}") from error
         finally:
-            self._work.cleanup()
+            if self._work is not None:
+                self._work.cleanup()
         return True
+
+    @property
+    def _in_pieces(self) -> bool:
+        """Whether it is written at once under its own name."""
+        return isinstance(self._writer, VideoWriter) and self._path.suffix.lower() in LIVE
 
     @property
     def _part(self) -> Path:
@@ -101,10 +113,14 @@ class Recording:
             rate=Fraction(self._rate).limit_denominator(1001), details={"variable_rate": True},
         )  # fmt: skip
         self._writer.check_item(self._item, info)
+        self._size = width, height
+        if self._in_pieces:
+            assert isinstance(self._writer, VideoWriter)
+            self._sink = self._writer.open_live(self._item, info, Fraction(1, _TICKS))
+            return
         try:  # beside the result, so that it can be moved there in one go
             self._work = tempfile.TemporaryDirectory(dir=self._path.parent, prefix=".stylepipe-")
         except OSError as error:
             raise SetupError(f"cannot write to {self._path.parent}: {error.strerror}") from error
         work = Path(self._work.name)
         self._sink = self._writer.open_sink(self._item, info, self._part, work)
-        self._size = width, height

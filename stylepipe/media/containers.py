@@ -77,6 +77,8 @@ FILMS = {
     ),
 }
 """Films by the suffix of the output."""
+LIVE = tuple(suffix for suffix, film in FILMS.items() if film.has_times)
+"""Suffixes of films that can be written in pieces, each complete: MP4, Matroska and their kin."""
 
 
 @dataclass(frozen=True)

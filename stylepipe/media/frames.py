@@ -102,7 +102,7 @@ class FramesReader(Reader):
         if gone:
             self._report_missing(gone, wanted)
         info = self._headers(wanted)
-        shown = self._shown(wanted)
+        shown, span = self._shown(wanted), self.options.span()
         details = {
             **found.details,
             "sequence": found.pattern,
@@ -110,12 +110,15 @@ class FramesReader(Reader):
             "missing": gone or None,
             "of": info.format,
             "lossless": info.details.get("lossless"),
+            "start": str(span.start) if span.start else None,
+            "end": str(span.end) if span.end is not None else None,
         }
         if gone and self.options.gaps == "leave":
             details["variable_rate"] = True
         duration: float | None = None
         if base := found.time_base:
-            details["origin"] = str(shown[0].pts * base)
+            # Times count from the first frame there is, whatever part of them is wanted.
+            details["origin"] = str(found.places[0].pts * base)
             duration = float((shown[-1].pts + (shown[-1].duration or 1) - shown[0].pts) * base)
         return replace(
             info,

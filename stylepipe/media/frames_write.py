@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -136,12 +135,11 @@ class _FramesSink(Sink):
         for; or the name in the source."""
         wanted = Pattern.of(Path(self._item.frame_names).stem)
         if wanted is None:
-            return frame.name or f"{frame.index + 1:06d}"
+            return frame.name or f"{frame.number:06d}"
         source = Pattern.of(Path(self._info.details.get("sequence", "")).stem)
         number = source.number(frame.name) if source else None
         if number is None:
-            last = re.search(r"[0-9]+$", frame.name)
-            number = int(last[0]) if last else frame.index + 1
+            number = frame.number
         return wanted.name(number)
 
     def _kept(self, index: int) -> Path:

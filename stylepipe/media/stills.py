@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 
 class StillsWriter(Writer):
-    """Writes ``clip_000120.png`` for the 120th frame of ``clip.mp4``, as numbered pictures count.
+    """Writes ``clip_000120.png`` for the 120th frame of ``clip.mp4``; numbered pictures keep
+    their numbers.
 
     Not among the writers that users choose: ``--frames`` and ``--every`` put it first.
     """
@@ -64,7 +65,7 @@ class _StillsSink(Sink):
         part = self._work / "picture.part"
         try:
             part.write_bytes(data)
-            part.replace(self._path / f"{self._name}_{frame.index + 1:06d}{self._suffix}")
+            part.replace(self._path / f"{self._name}_{frame.number:06d}{self._suffix}")
         except OSError as error:
             raise ItemError(f"the output cannot be written: {error.strerror or error}") from error
 

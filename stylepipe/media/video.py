@@ -253,6 +253,18 @@ class VideoWriter(Writer):
         )
         return VideoSink(item, info, path, work, encoding, plan, self._log)
 
+    def open_live(self, item: Item, info: Info, clock: Fraction) -> Sink:
+        """Write pictures as they come to ``item.output``, one of ``containers.LIVE``, which plays
+        even if the program is killed. ``clock``: seconds of the unit of their times.
+
+        Raises ItemError.
+        """
+        from stylepipe.media.video_live import LiveSink
+
+        log = lambda note: self._log(f"{item.output.name}: {note}")  # noqa: E731
+        encoding, _ = self._settle(item, info, item.output.suffix.lower(), log)
+        return LiveSink(item.output, encoding, clock)
+
     def forecast(self, item: Item, info: Info, log: Callable[[str], None]) -> Sequence[Fate]:
         """Each stream, chapters, timecode and tags, by writing one black picture and reading it."""
         suffix = item.output.suffix.lower()

@@ -46,6 +46,8 @@ _FORMATS = (
 """FFmpeg's names of what is opened: films that lie in one file. Never lists of other files (concat,
 HLS, DASH, IMF, image sequences), whatever name they bear; nor pictures and texts."""
 
+_BOXES = (b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"pnot", b"uuid")
+"""What an MP4 or MOV can begin with (ISO/IEC 14496-12, and QuickTime)."""
 _RESIZED = "the picture becomes {}x{} at {}: scaled to {}x{}, the size it began with"
 
 
@@ -81,6 +83,11 @@ def open_video(path: Path) -> Iterator[InputContainer]:
                 "format for films; give it its right file name, or name the films themselves"
             ) from error
         except (av.FFmpegError, OSError) as error:
+            if why := _no_film(path):
+                raise ItemError(
+                    f"cannot be read as video: {why}; give it its right file name, or name the "
+                    "film itself"
+                ) from error
             if "moov atom not found" in complaints.take():
                 raise ItemError(
                     "cannot be read as video: the file is cut short, or its recording never ended, "
@@ -91,6 +98,23 @@ def open_video(path: Path) -> Iterator[InputContainer]:
         yield container
     finally:
         container.close()
+
+
+def _no_film(path: Path) -> str:
+    """What a file that cannot be opened is by its first bytes; empty where it may be a film.
+
+    FFmpeg takes whatever is called .mp4 for one that lost its index.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError:
+        return ""  # what is wrong is known already
+    if not head.translate(None, bytes(range(32, 256)) + b"\t\n\f\r"):
+        return "it is a text"
+    if path.suffix.lower() in (".mp4", ".mov", ".m4v") and head[4:8] not in _BOXES:
+        return "it begins as no film of its kind does"
+    return ""
 
 
 def video_stream(container: InputContainer) -> VideoStream:

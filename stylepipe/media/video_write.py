@@ -190,7 +190,7 @@ class Segment:
         size = frame.pixels.shape[1], frame.pixels.shape[0]
         if size != (self._encoding.width, self._encoding.height):
             raise ItemError(
-                f"frame {frame.index} has {size[0]}x{size[1]} pixels in a clip of "
+                f"frame {frame.number} has {size[0]}x{size[1]} pixels in a clip of "
                 f"{self._encoding.width}x{self._encoding.height}"
             )
         rate = Fraction(self._encoding.rate)
@@ -201,7 +201,7 @@ class Segment:
         else:
             pts = round(frame.pts * (frame.time_base or self._base) / self._base)
         if self._times and pts <= self._times[-1]:
-            raise ItemError(f"frame {frame.index} is not later than the frame before it")
+            raise ItemError(f"frame {frame.number} is not later than the frame before it")
         picture = self._convert(frame.pixels, frame.alpha)
         picture.pts, picture.time_base = self.count, 1 / rate
         self._times.append(pts)

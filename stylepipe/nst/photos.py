@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -68,6 +69,14 @@ def picture_identities(paths: Sequence[Path]) -> list[tuple[str, int]]:
     return [(path.relative_to(common).as_posix(), path.stat().st_size) for path in real]
 
 
+@dataclass
+class _Cache:
+    """Pictures in memory, which the photos of several seeds share, with their sum in bytes."""
+
+    pictures: dict[Path, NDArray[np.uint8]] = field(default_factory=dict)
+    nbytes: int = 0
+
+
 class Photos:
     """An endless supply of batches of square crops; step n's batch is a function of the seed.
 
@@ -97,13 +106,12 @@ class Photos:
         self.color_jitter = color_jitter
         self.warnings: list[str] = []
         self.paths: list[Path] = []
-        self._cache: dict[Path, NDArray[np.uint8]] = {}
-        self._cached = 0
+        self._cache = _Cache()
         self._unfit: set[Path] = set()
         if not paths:
             raise ValueError("no photos to train on")
         for path in sorted(paths):
-            if self._cached >= CACHE_BYTES or self._picture(path) is not None:
+            if self._cache.nbytes >= CACHE_BYTES or self._picture(path) is not None:
                 self.paths.append(path)
         if not self.paths:
             raise ValueError(f"none of the {len(paths)} photos serves: {self.warnings[0]}")
@@ -122,8 +130,8 @@ class Photos:
     def _picture(self, path: Path) -> NDArray[np.uint8] | None:
         """The photo, no larger than needed; kept in memory while there is room. None, and a
         warning, where it cannot be read or is none."""
-        if path in self._cache:
-            return self._cache[path]
+        if path in self._cache.pictures:
+            return self._cache.pictures[path]
         if path in self._unfit:
             return None
         try:
@@ -139,9 +147,9 @@ class Photos:
         largest = round(self.size * self.zoom)
         if min(picture.shape[:2]) > largest:
             picture = scale_to(picture, largest)
-        if self._cached < CACHE_BYTES:
-            self._cache[path] = picture
-            self._cached += picture.nbytes
+        if self._cache.nbytes < CACHE_BYTES:
+            self._cache.pictures[path] = picture
+            self._cache.nbytes += picture.nbytes
         return picture
 
     def batch(self, step: int, count: int) -> Tensor:

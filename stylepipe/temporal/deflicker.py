@@ -25,7 +25,7 @@ SURROUNDINGS = 5.0
 """Standard deviation, in pixels, of the neighborhood in which there is as much of it as before."""
 FAINT = 1e-6
 """Added to a squared contrast that something is divided by."""
-MOST = 3.0
+MOST = 6.0
 """How many times the finest detail is added at most."""
 REGION = 24
 """The longer side of a picture divided by this is the width of a region."""
