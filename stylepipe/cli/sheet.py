@@ -113,4 +113,4 @@ def command(
     return 1 if failed else 0
 
 
-command.params += [*machine_flags(), *(f for f in verbosity_flags() if f.name == "quiet")]
+command.params += [*machine_flags(), *(f for f in verbosity_flags() if f.name != "verbose")]
