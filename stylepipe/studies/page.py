@@ -150,6 +150,7 @@ def figure_html(
     if figure.result is None:
         return f'{start} class="failed"><p>{escape(figure.failure)}</p>{caption}</figure>'
     height, width = figure.result.shape[:2]
+    start += f' style="--shape: {width / height:.3f}"'
     size = f'width="{width}" height="{height}"'
     shown = f'<img src="{_data(figure.result)}" {size} alt="{text}">'
     slider = ""
