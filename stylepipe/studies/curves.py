@@ -109,11 +109,11 @@ def curve_charts(curves: Mapping[str, Mapping[str, Points]]) -> list[str]:
     for name in dict.fromkeys(name for own in curves.values() for name in own):
         lines = {label: _thinned(own[name]) for label, own in curves.items() if name in own}
         labels = list(lines)
-        starts = range(0, len(labels), _TOGETHER)[:_CHARTS]
-        for start in starts:
-            part = labels[start : start + _TOGETHER]
-            title = f"{name} by step"
-            if len(labels) > _TOGETHER:
+        size = math.ceil(len(labels) / math.ceil(len(labels) / _TOGETHER))  # evenly
+        for start in range(0, len(labels), size)[:_CHARTS]:
+            part = labels[start : start + size]
+            title = f"{name.replace('_', ' ')} by step"
+            if len(labels) > size:
                 title += f", variants {start + 1} to {start + len(part)} of {len(labels)}"
             charts.append(chart(title, "step", {x: lines[x] for x in part}, log=False))
     return charts

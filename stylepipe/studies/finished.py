@@ -32,10 +32,8 @@ def named_alike(folder: Path, names: Sequence[Path]) -> Mapping[Path, Path]:
         others = (name.with_suffix(suffix) for suffix in PICTURE_SUFFIXES)
         files = [other for other in others if (folder / other).is_file() and other not in exact]
         if len(files) > 1:
-            raise UsageError(
-                f"{name} has several results in {folder}: {' and '.join(sorted(map(str, files)))}; move "
-                "all but one away"
-            )
+            several = " and ".join(sorted(map(str, files)))
+            raise UsageError(f"{name} has several results in {folder}: {several}; keep one of them")
         for file in files:
             if (first := owners.setdefault(file, name)) != name:
                 raise UsageError(

@@ -98,12 +98,17 @@ CLOSING = f"""
 """What follows all that a page shows."""
 
 
+_NUMBER = ' class="number"'
+
+
 def _table(groups: Sequence[Group]) -> str:
     columns = list(dict.fromkeys(key for group in groups for key in group.values))
     if not columns:
         return ""
+    numbers = {k for group in groups for k, v in group.values.items() if not isinstance(v, str)}
     head = "".join(
-        f'<th scope="col"><button type="button">{escape(c.replace("_", " "))}</button></th>'
+        f'<th scope="col"{_NUMBER if c in numbers else ""}>'
+        f'<button type="button">{escape(c.replace("_", " "))}</button></th>'
         for c in columns
     )
     lines = []
