@@ -92,9 +92,11 @@ class Component:
     def files(self) -> Iterable[Path]:
         """Files and folders that results depend on: when one changes, results are made anew.
 
-        By default those named by options of type Path. Called before :meth:`open`.
+        By default those named by options of type Path that affect the output. Called before
+        :meth:`open`.
         """
-        values = vars(self.options).values()
+        specs = type(self.options).specs()
+        values = [getattr(self.options, spec.name) for spec in specs if spec.affects_output]
         several = [v if isinstance(v, tuple) else (v,) for v in values]
         return [path for paths in several for path in paths if isinstance(path, Path)]
 

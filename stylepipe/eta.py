@@ -77,6 +77,15 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if minutes and hours < 10 else f"{hours} h"
 
 
+def elapsed(seconds: float) -> str:
+    """What was measured, in words: ``4.2 s``, ``12 min 05 s``, ``2 h 10 min``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
 def frames_of(info: Info, sample: Sample | None = None) -> int | None:
     """How many frames of a film are to be painted, as far as the container says."""
     if info.kind == "image" or info.chosen is not None:

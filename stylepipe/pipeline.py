@@ -63,7 +63,8 @@ def run(job: Job, plugins: Plugins, report: Report) -> Report:
             _do(job, plugins, report, found, journal, session)
             if sample is not None and not report.interrupted:
                 write_sheets(job, found.items, report.log)
-        report.job_done()
+        done = bool(report.counts["done"] or report.counts["skipped"])
+        report.job_done(job.output if done else None)
     except BaseException as error:
         report.job_failed(error)
         raise

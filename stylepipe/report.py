@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylepipe.errors import SetupError, StylepipeError, sentence
-from stylepipe.eta import Eta, duration, frames_of
-from stylepipe.stdio import is_terminal, printable, tell
+from stylepipe.eta import Eta, duration, elapsed, frames_of
+from stylepipe.stdio import is_terminal, note, printable, tell
 from stylepipe.texts import told_kinds
 from stylepipe.types import Info, Item, Outcome
 
@@ -45,6 +45,8 @@ class Report:
         """By status of the outcome; ``damaged`` counts those whose source is, whatever it is."""
         self.failures: list[tuple[Path, str]] = []
         """Sources that failed, and why, in one sentence each."""
+        self.outcomes: list[tuple[Item, Outcome]] = []
+        """How each item ended, in order."""
         self.damages: list[tuple[Path, str]] = []
         """Damaged sources, failed ones too, and what is torn or missing in each."""
         self.stages: dict[str, float] = defaultdict(float)
@@ -98,14 +100,13 @@ class Report:
         return SetupError.exit_code if self._unheard else 0
 
     def log(self, line: str) -> None:
-        """Say one line to the user, unless quiet."""
-        if not self._quiet:
-            self._say(printable(line))
+        """Say one line to the user, unless quiet; a log file has it in any case."""
+        (note if self._quiet else self._say)(printable(line))
 
     def debug(self, text: str) -> None:
-        """Say it, in as many lines as it has, only if the user asked for details."""
-        if self.verbose:
-            self._say("\n".join(map(printable, text.splitlines())))
+        """Say it, in as many lines as it has, only if the user asked for details; a log file has
+        them in any case."""
+        (self._say if self.verbose else note)("\n".join(map(printable, text.splitlines())))
 
     def job_start(self, items: int) -> None:
         """The job has this many items."""
@@ -139,6 +140,7 @@ class Report:
             self.damages.append((item.source, damage))
         if failed:
             self.failures.append((item.source, message))
+        note(printable(f"{action}: {item.source}: {message or item.output}"))
         if self._json:
             told = {"source": item.source, "output": item.output, "action": action}
             size: dict[str, Any] = (
@@ -247,6 +249,7 @@ class Report:
         with self._guard:
             self.counts[outcome.status] += 1
             self._keep_why(outcome)
+            self.outcomes.append((item, outcome))
             self._sizes.pop(item.index, None)
             if item == self._current:  # it may have failed on its way
                 self._close_steps()
@@ -265,6 +268,8 @@ class Report:
                 self._say(printable(f"damaged{left_out}: {item.source}: {outcome.damage}"))
             elif outcome.message:
                 self.debug(f"{outcome.status}: {item.source}: {outcome.message}")
+            else:
+                note(printable(f"{outcome.status}: {item.source}: {item.output}"))
         self._event("item_done", source=item.source, output=item.output, **vars(outcome))
 
     def _keep_why(self, outcome: Outcome | None) -> None:
@@ -277,8 +282,8 @@ class Report:
         with self._guard:
             self.stages[stage] += seconds
 
-    def job_done(self) -> None:
-        """Say the sum."""
+    def job_done(self, place: Path | None = None) -> None:
+        """Say the sum: what was done, how long it took, and the place where it lies, if any."""
         self._finish()
         words = [f"{self.counts[k]} {k}" for k in _COUNTED if self.counts[k]]
         if self._kept:
@@ -289,13 +294,13 @@ class Report:
         sum_ = ", ".join(words) or "nothing to do"
         if self.counts["damaged"]:
             sum_ += f"; {self.counts['damaged']} damaged"
-        self.log(f"{sum_} ({self.seconds:.1f} s)")
+        self.log(f"{sum_} ({elapsed(self.seconds)})" + (f": {place}" if place else ""))
         if number := sum(self.left_out.values()):
             self.log(
                 f"{number} file{'s' * (number > 1)} left out, hidden or of kinds that are not "
                 f"read: {told_kinds(self.left_out)}"
             )
-        if self.verbose and self.stages:
+        if self.stages:
             self.debug(
                 "work by stage: " + ", ".join(f"{k} {v:.2f} s" for k, v in self.stages.items())
             )
@@ -304,6 +309,8 @@ class Report:
         """The job as a whole ended by ``error``, which whoever called it will say."""
         self.error = error
         self.interrupted = self.interrupted or isinstance(error, KeyboardInterrupt)
+        if self.interrupted:
+            note("interrupted")
         self._finish()
 
     def _finish(self) -> None:
@@ -341,6 +348,7 @@ class Report:
             if self._files is None:
                 tell(text)
             else:
+                note(text)
                 with suppress(OSError):  # the terminal is gone
                     self._files.write(text, file=sys.stderr)
 

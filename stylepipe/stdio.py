@@ -6,12 +6,14 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters, ends of lines, changes of direction, and bytes that are no text."""
+listeners: list[Callable[[str], None]] = []
+"""Who receives all that is told or noted: the file of ``--log``."""
 
 
 def printable(text: str) -> str:
@@ -23,8 +25,15 @@ def printable(text: str) -> str:
     return _UNSAFE.sub(_escaped, text)
 
 
+def note(text: str) -> None:
+    """Pass it to the listeners alone: what is of use later, and not worth a line now."""
+    for listener in listeners:
+        listener(text)
+
+
 def tell(text: str) -> None:
     """Write to stderr and end the line; where that is closed or full, there is nobody to tell."""
+    note(text)
     if sys.stderr is not None:  # as in a program without a console
         with suppress(OSError, ValueError):
             print(text, file=sys.stderr, flush=True)

@@ -6,6 +6,7 @@ stylepipe.nst.training has the tasks, their settings, and the loop.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from inspect import get_annotations
@@ -15,9 +16,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
 from stylepipe.components import Context
 from stylepipe.device import full_range_dtype
 from stylepipe.errors import ItemError, SetupError, StylepipeError, UsageError
+from stylepipe.eta import duration, elapsed
 from stylepipe.nst.training.options import RunOptions, described
 from stylepipe.options import Options, flag_of, option
 from stylepipe.pictures import PICTURE_SUFFIXES, read_picture
+from stylepipe.stdio import note
 from stylepipe.version import __version__
 
 if TYPE_CHECKING:
@@ -107,6 +110,10 @@ class TrainingOptions(Options):
             raise UsageError(str(error)) from error
 
 
+_LINE_EVERY = 60.0
+"""Seconds between two lines that say how far a training is."""
+
+
 def _threads() -> int:
     import torch
 
@@ -143,9 +150,10 @@ def read_training_picture(path: Path) -> NDArray[np.uint8]:
 def run_training(make: Callable[[], Task], options: TrainingOptions, context: Context) -> Path:
     """Train the task that ``make`` returns, or resume it; write ``options.output`` and return it.
 
-    Checkpoints, the log and previews are kept in ``NAME.training`` beside the output. Raises
-    UsageError; SetupError if files cannot be read or written; StylepipeError if the training
-    fails.
+    How long it took, all runs together, is its string ``seconds``. Without a terminal a line a
+    minute says how far it is. Checkpoints, the log and previews are kept in ``NAME.training``
+    beside the output. Raises UsageError; SetupError if files cannot be read or written;
+    StylepipeError if the training fails.
     """
     from stylepipe.nst.training.loop import CHECKPOINT, CheckpointError, Trainer, TrainingFailed
 
@@ -169,7 +177,9 @@ def run_training(make: Callable[[], Task], options: TrainingOptions, context: Co
     try:
         if options.restart:
             trainer.clear()
-        _run(trainer, context).replace(output)
+        result = _run(trainer, context)
+        _keep_seconds(result, trainer.elapsed)
+        result.replace(output)
     except CheckpointError as error:
         raise UsageError(f"{error}; pass --restart to start over") from error
     except TrainingFailed as error:
@@ -177,6 +187,42 @@ def run_training(make: Callable[[], Task], options: TrainingOptions, context: Co
     except OSError as error:
         raise SetupError(f"the training cannot continue: {error}") from error
     return output
+
+
+def _keep_seconds(result: Path, seconds: float) -> None:
+    """Write into the result how long its training took, for ``stylepipe compare``."""
+    from stylepipe.nst.files import add_metadata
+
+    try:
+        add_metadata(result, seconds=f"{seconds:.1f}")
+    except ValueError as error:
+        raise StylepipeError(f"the training failed: {result} is no safetensors file") from error
+
+
+class Pace:
+    """How far a training is, in a line a minute, for those who watch no bar."""
+
+    def __init__(self, steps: int | None) -> None:
+        """``steps`` in all; None where a training follows the clock."""
+        self._steps = steps
+        self._began: tuple[float, float] | None = None
+        """When the first step was done, and the share of all that it was."""
+        self._told = 0.0
+
+    def line(self, progress: Progress, now: float) -> str | None:
+        """What to say after a step; None within a minute of the last line."""
+        if self._began is None:
+            self._began, self._told = (now, progress.fraction), now
+        if now < self._told + _LINE_EVERY:
+            return None
+        self._told = now
+        then, begun = self._began
+        of = f" of {self._steps}" if self._steps else ""
+        said = f"step {progress.step}{of}, loss {progress.terms['loss']:.3f}"
+        if progress.fraction > begun:
+            left = (now - then) / (progress.fraction - begun) * (1 - progress.fraction)
+            said += f", {duration(left)} left"
+        return said
 
 
 def _run(trainer: Trainer, context: Context) -> Path:
@@ -188,6 +234,7 @@ def _run(trainer: Trainer, context: Context) -> Path:
         context.log(trainer.task.opening)
     reported, taken = len(trainer.task.warnings), 0
     steps = None if trainer.options.minutes else trainer.options.steps
+    pace = Pace(steps)
     with tqdm(total=steps, unit="step", disable=None) as bar:
 
         def show(progress: Progress) -> None:
@@ -196,6 +243,8 @@ def _run(trainer: Trainer, context: Context) -> Path:
             share = f"{progress.fraction:.0%} " if steps is None else ""
             bar.set_postfix_str(f"{share}loss {progress.terms['loss']:.3f}", refresh=False)
             bar.update(progress.step - bar.n)
+            if line := pace.line(progress, time.monotonic()):
+                (context.log if bar.disable else note)(line)
 
         try:
             result = trainer.run(show)
@@ -207,6 +256,8 @@ def _run(trainer: Trainer, context: Context) -> Path:
             raise
     for warning in trainer.task.warnings[reported:]:
         context.log(f"warning: {warning}")
-    if not taken:
+    if taken:
+        context.log(f"trained {trainer.step} steps in {elapsed(trainer.elapsed)}")
+    else:
         context.log("already trained; pass --restart to train again")
     return result

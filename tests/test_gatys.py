@@ -441,7 +441,8 @@ def test_tuning_writes_a_sheet_and_goes_on_with_the_best(
     code, err = cli("-v", tune=files / "sheet.png")
     assert code == 0, err
     assert "tuned: --content-weight" in err and "lower is better" in err
-    assert read(files / "sheet.png").shape == (4 * SIZE[1], 3 * SIZE[0], 3)
+    shape = (4 * (SIZE[1] + tune.LABEL), 3 * SIZE[0], 3)
+    assert read(files / "sheet.png").shape == shape
 
 
 # -- what --tune found is kept --------------------------------------------------------------------

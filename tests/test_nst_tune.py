@@ -103,6 +103,17 @@ def test_the_sheet_shows_the_photo_and_then_all_candidates() -> None:
     pictures = [torch.full((1, 3, 6, 8), k / 10) for k in range(1, 5)]
     candidates = [Candidate(1, 1, 1, p, 0, 0) for p in pictures]
     board = sheet(torch.zeros(1, 3, 12, 16), candidates)
-    assert board.shape == (1, 3, 12, 24)
-    cells = [float(board[0, 0, 3 + 6 * (k // 3), 4 + 8 * (k % 3)]) for k in range(6)]
+    row = 6 + tune.LABEL
+    assert board.shape == (1, 3, 2 * row, 24)
+    cells = [float(board[0, 0, 3 + row * (k // 3), 4 + 8 * (k % 3)]) for k in range(6)]
     assert cells == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4, 1.0])
+
+
+def test_candidates_are_labeled_by_their_values() -> None:
+    one = Candidate(0.25, 8.0, 0.7, torch.zeros(1, 3, 20, 192), 0.1, 0.2)
+    assert one.label == "content-weight 0.25\ntv-weight 8, strength 0.7\nscore 1.320"
+    other = Candidate(0.6, 8.0, 0.7, one.picture, 0.1, 0.2)
+    below = sheet(PHOTO, [one, other])[0, 0, 20 : 20 + tune.LABEL]
+    first, second = below[:, 192:384], below[:, 384:]
+    assert first.min() < 0.5 < first.max() and not torch.equal(first, second)
+    assert (first[:, -3:] == 1).all(), "it fits"

@@ -208,3 +208,44 @@ def test_what_is_not_installed_is_left_out_by_name(judge, monkeypatch):
     assert measures.absent() == [
         "ssim is left out: it needs torchmetrics (pip install 'stylepipe[measure]')"
     ]
+
+
+def test_a_picture_goes_through_the_encoder_once(judge, monkeypatch):
+    seen = []
+
+    class Counting:
+        title, default_style, default_content = "x", judge.style, judge.content
+
+        def __call__(self, picture, layers):
+            seen.append(picture.shape)
+            return judge._encoder(picture, layers)
+
+    own = measures.Judge(Counting())
+    result, photo, painting = noise(), noise(seed=1), noise(seed=2)
+    first = measures.measured(result, photo, own, painting)
+    measures.by_layer(result, photo, own, painting)
+    assert len(seen) == 3
+    measures.measured(noise(seed=3), photo, own, painting)
+    assert len(seen) == 4, "photo and painting are known"
+    assert first == measures.measured(result, photo, judge, painting)
+    for seed in range(9):
+        own.features(noise(seed=seed))
+    assert len(own._seen) == 4, "memory is bounded"
+
+
+def test_many_variants_share_charts_a_few_at_a_time():
+    from stylepipe.studies.curves import curve_charts
+
+    curves = {f"v{n}": {"loss": [(1, 1.0), (500, n / 9)]} for n in range(20)}
+    charts = curve_charts(curves)
+    assert len(charts) == 3 and "variants 8 to 14 of 20" in charts[1]
+    assert charts[0].count('<g class="line"') == charts[0].count('<li tabindex="0"') == 7
+    assert "(logarithmic)" not in charts[0]
+    assert 'aria-label="loss by step, variants 15 to 20 of 20. v14: 1 at step 1, ' in charts[2]
+
+
+def test_means_are_taken_at_the_steps_that_all_have():
+    from stylepipe.studies.curves import mean_curves
+
+    found = mean_curves([{"loss": [(1, 2.0), (2, 4.0)]}, {}, {"loss": [(2, 0.0), (3, 9.0)]}])
+    assert found == {"loss": [(2, 2.0)]}

@@ -23,6 +23,7 @@ from stylepipe import (
 )
 from stylepipe.cli import main
 from stylepipe.device import Device
+from stylepipe.nst.files import read_metadata
 from stylepipe.nst.training.options import (
     DecoderOptions,
     EncoderOptions,
@@ -282,13 +283,14 @@ def test_checkpoints_of_earlier_versions_know_their_run():
 
 def test_a_plugin_trains_with_checkpoints_previews_and_a_log_as_ours_do(train):
     code, told = train(*GIVEN, "--preview-every", 2)
-    assert code == 0 and "wrote own.safetensors" in told
+    assert code == 0 and "wrote own.safetensors" in told and "trained 3 steps in" in told
+    assert float(read_metadata(Path("own.safetensors"))["seconds"]) > 0
     folder = Path("own.training")
     assert {p.name for p in folder.iterdir()} >= {"checkpoint.pt", "log.csv", "preview-000002.png"}
     with (folder / "log.csv").open() as table:
         rows = list(csv.DictReader(table))
     assert [row["step"] for row in rows] == ["1", "2", "3"] and float(rows[0]["red"]) > 0
-    assert b'"licence":"CC0"' in Path("own.safetensors").read_bytes()
+    assert read_metadata(Path("own.safetensors"))["licence"] == "CC0"
     before = load_file("own.safetensors")
     code, told = train(*GIVEN)
     assert code == 0 and "already trained" in told

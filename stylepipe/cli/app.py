@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 class App:
     """One invocation of the program."""
 
-    def __init__(self, asked: Sequence[str] = ()) -> None:
+    def __init__(self, asked: Sequence[str] = (), words: Sequence[str] = ()) -> None:
+        self.words = tuple(words)
+        """All that was typed after the program's name."""
         self.asked = tuple(dict.fromkeys(asked))
         """Plugins asked for by ``--plugin``."""
         self._told: list[PluginRecord] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,7 @@ Examples:
     metavar="TABLE.KEY=VALUE",
     help="Set any key, for all of them; repeatable.",
 )
+@click.option("--overwrite", is_flag=True, help="Replace results that other settings made.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N inputs.")
 @click.pass_context
 def command(
@@ -80,6 +82,7 @@ def command(
     output: Path,
     styles: tuple[str, ...],
     sets: tuple[str, ...],
+    overwrite: bool,
     limit: int | None,
     device: str,
     precision: str,
@@ -112,6 +115,7 @@ def command(
         device=device,
         precision=precision,
         memory=memory,
+        overwrite=overwrite,
         limit=limit,
     )
     items = find_items(photos, output / "none", plain, limit).items
@@ -123,6 +127,7 @@ def command(
             tell(printable(line))
 
     tune_allocator()
+    start = time.perf_counter()
     judge = Judge(open_encoder("auto"))
     for one in there:
         measure(one, plain, judge, None)
@@ -131,7 +136,7 @@ def command(
         return 130
     order = {word: place for place, word in enumerate(what)}
     done = sorted([*there, *done], key=lambda one: order[one.variant.values["what"]])
-    return finished(output, done, "Comparison", judge.title, log)
+    return finished(output, done, "Comparison", judge.title, log, start)
 
 
 command.params += [*machine_flags(), *verbosity_flags()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -10,8 +11,15 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from stylepipe.cli.app import app_of
+from stylepipe.logfile import LogFile
 from stylepipe.memory import parse_size
 from stylepipe.options import OptionSpec
+from stylepipe.stdio import note, printable
+from stylepipe.version import __version__
+
+_logs: list[LogFile] = []
+"""Opened by ``--log``; the program closes them at its end."""
 
 
 class Flag(click.Option):
@@ -155,11 +163,33 @@ def machine_flags() -> list[click.Parameter]:
 
 
 def verbosity_flags() -> list[click.Parameter]:
-    """``--verbose`` and ``--quiet``, for commands that take long."""
+    """``--verbose``, ``--quiet`` and ``--log``, for commands that take long."""
     return [
+        click.Option(
+            ["--log"],
+            metavar="FILE",
+            type=click.Path(path_type=Path),
+            is_eager=True,  # what is wrong with the other flags is in it, too
+            expose_value=False,
+            callback=_open_log,
+            help="Append all that is said to this file, with times, in full even with --quiet.",
+        ),
         click.Option(["-v", "--verbose"], count=True, help="Say more."),
         click.Option(["-q", "--quiet"], is_flag=True, help="Say only what went wrong."),
     ]
+
+
+def _open_log(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
+    if path is None or ctx.resilient_parsing:
+        return
+    _logs.append(LogFile(path))
+    note(printable(f"stylepipe {__version__}: {shlex.join(app_of(ctx).words)}"))
+
+
+def close_logs() -> None:
+    """Close what ``--log`` opened."""
+    while _logs:
+        _logs.pop().close()
 
 
 class Bytes(click.ParamType):  # type: ignore[type-arg]  # generic in newer click

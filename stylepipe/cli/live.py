@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _ABOUT_FILES = (
     "inputs", "output", "dry_run", "overwrite", "redo", "skip_existing", "limit", "on_error",
-    "json",
+    "json", "page",
 )  # fmt: skip
 """Flags of a run that mean nothing here."""
 _RATE = 25.0

@@ -15,13 +15,13 @@ from click.shell_completion import add_completion_class
 
 from stylepipe.cli.app import App, app_of, help_unless_completing, look_ahead, unexpected
 from stylepipe.cli.bash import Bash
-from stylepipe.cli.flags import verbosity_flags
+from stylepipe.cli.flags import close_logs, verbosity_flags
 from stylepipe.cli.output import complain, sentence_of
 from stylepipe.errors import SetupError, StylepipeError, sentence, suggest
 from stylepipe.inhand import watch_crashes
 from stylepipe.memory import tune_threads
 from stylepipe.startup import heed_ctrl_c, leave_at_ctrl_c
-from stylepipe.stdio import secure_streams, tell
+from stylepipe.stdio import note, secure_streams, tell
 from stylepipe.verbs import VERBS
 from stylepipe.version import __version__
 
@@ -91,9 +91,9 @@ class Cli(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         # Commands may come from plugins, so those are asked for anywhere.
         plugin = [p for p in self.params if p.name == "plugin"]
-        values, args = look_ahead(plugin, args, ctx.resilient_parsing)
-        ctx.obj = App(values.get("plugin") or ())
-        return super().parse_args(ctx, args or help_unless_completing(ctx))
+        values, rest = look_ahead(plugin, args, ctx.resilient_parsing)
+        ctx.obj = App(values.get("plugin") or (), args)
+        return super().parse_args(ctx, rest or help_unless_completing(ctx))
 
 
 def make_cli() -> Cli:
@@ -121,7 +121,10 @@ def make_cli() -> Cli:
 
 def run(args: Sequence[str]) -> int:
     """Run the program; errors are printed to stderr. Returns the exit code."""
-    code = _run(args)
+    try:
+        code = _run(args)
+    finally:
+        close_logs()
     if (failed := _output_error()) is None:
         return code
     if isinstance(failed, BrokenPipeError):
@@ -157,7 +160,10 @@ def _run(args: Sequence[str]) -> int:
     except Exception as error:
         if _output_error() is not None:
             return 0  # and that is reported at the end
-        tell(unexpected(error, "verbose" in look_ahead(verbosity_flags(), args)[0]))
+        verbose = "verbose" in look_ahead(verbosity_flags(), args)[0]
+        if not verbose:
+            note(unexpected(error, verbose=True))
+        tell(unexpected(error, verbose))
         return 1
     return result if isinstance(result, int) else 0
 

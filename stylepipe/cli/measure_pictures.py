@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from stylepipe.cli.output import complain, print_json, print_table
 from stylepipe.errors import ItemError, NoInputError, UsageError
-from stylepipe.pictures import PICTURE_SUFFIXES, read_picture
+from stylepipe.pictures import read_picture
 from stylepipe.places import no_file
-from stylepipe.stdio import tell
+from stylepipe.stdio import printable, tell
 
 if TYPE_CHECKING:
     from stylepipe.studies.measures import Picture
@@ -96,6 +96,8 @@ def _read(flag: str, path: Path) -> Picture:
 
 def _pairs(results: Sequence[Path], photo: Path) -> Iterable[_Pair]:
     """Each result and its photo. Raises UsageError, NoInputError where there is none."""
+    from stylepipe.studies.finished import named_alike, pictures_below
+
     for path in (photo, *results):
         if not path.exists():
             raise NoInputError(no_file(path))
@@ -108,19 +110,12 @@ def _pairs(results: Sequence[Path], photo: Path) -> Iterable[_Pair]:
         if not result.is_dir():
             yield _Pair(result, photo)
             continue
-        found = list(_named_alike(result, photo))
+        found = named_alike(result, [path.relative_to(photo) for path in pictures_below(photo)])
         if not found:
             raise UsageError(f"no picture below {result} has the name of a photo below {photo}")
-        yield from found
-
-
-def _named_alike(results: Path, photos: Path) -> Iterable[_Pair]:
-    """Pictures below two folders whose relative paths are the same but for the suffix."""
-    known = {path.relative_to(photos).with_suffix(""): path for path in _pictures(photos)}
-    for path in _pictures(results):
-        if source := known.get(path.relative_to(results).with_suffix("")):
-            yield _Pair(path, source)
-
-
-def _pictures(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
+        if strange := len(pictures_below(result)) - len(found):
+            tell(
+                f"{strange} picture{'s' * (strange > 1)} below {printable(str(result))} left out, "
+                "which no photo has the name of"
+            )
+        yield from (_Pair(path, photo / name) for name, path in found.items())

@@ -18,7 +18,7 @@ from stylepipe.cli.app import app_of, help_unless_completing, look_ahead
 from stylepipe.cli.flags import Flag, add_flags, given, machine_flags, verbosity_flags
 from stylepipe.cli.output import sentence_of
 from stylepipe.components import Component, Flow, Masker, Stylizer
-from stylepipe.errors import StylepipeError, UsageError, suggest
+from stylepipe.errors import SetupError, StylepipeError, UsageError, suggest
 from stylepipe.job import DEFAULT, DEFAULT_FLOW, ENGINE, TABLES, Job, option_keys
 from stylepipe.masking import DEFAULT_AMOUNT
 from stylepipe.named_regions import NO_REGIONS, REST
@@ -409,6 +409,12 @@ def _engine_flags() -> list[click.Parameter]:
             default="skip",
             help="What to do after a broken input.  [default: skip]",
         ),
+        option(
+            ["--report", "page"],
+            metavar="FILE.html",
+            type=click.Path(path_type=Path),
+            help="Write a page that shows each result with a slider over its source.",
+        ),
         option(["--json"], is_flag=True, help="One JSON object a line on stdout for each event."),
         option(
             ["--plugin"],
@@ -456,6 +462,7 @@ def _run(
     limit: int | None,
     dry_run: bool,
     json: bool,
+    page: Path | None,
     verbose: int,
     quiet: bool,
     **seen: Any,
@@ -479,6 +486,8 @@ def _run(
             dry_run=dry_run,
         )
         job = command.prepared(job)
+        if page is not None:
+            _check_page(page, dry_run)
 
     from stylepipe.memory import tune_allocator
     from stylepipe.pipeline import run
@@ -487,7 +496,34 @@ def _run(
     tune_allocator()
     report = run(job, app.plugins, Report(json=json, quiet=quiet, verbose=verbose))
     command.finished(job, report)
+    if page is not None:
+        _write_page(page, job, report)
     return report.exit_code
+
+
+def _check_page(page: Path, dry_run: bool) -> None:
+    from stylepipe.studies.job_page import check_page
+
+    if dry_run:
+        raise UsageError("--report shows what was painted, and --dry-run paints nothing")
+    check_page(page)
+
+
+def _write_page(page: Path, job: Job, report: Report) -> None:
+    """Raises SetupError."""
+    from stylepipe.studies.job_page import A_PAGE, write_pages
+
+    if report.interrupted:
+        report.log(f"{page} is written when the job is done")
+        return
+    try:
+        pages = write_pages(page, job, report)
+    except OSError as error:
+        raise SetupError(
+            f"all is done but the report: cannot write {page}: {error.strerror or error}"
+        ) from error
+    more = f" and {len(pages) - 1} more, {A_PAGE} items each" if len(pages) > 1 else ""
+    report.log(f"before and after: {page}{more}")
 
 
 def stylizer_command(name: str, cls: type[Stylizer]) -> click.Command:

@@ -12,6 +12,7 @@ from stylepipe.cli.app import app_of
 from stylepipe.cli.flags import machine_flags, verbosity_flags
 from stylepipe.cli.varied import counted, variants_of, varied_options
 from stylepipe.errors import SetupError, UsageError
+from stylepipe.eta import elapsed
 from stylepipe.stdio import is_terminal, printable, tell
 from stylepipe.verbs import VERBS
 
@@ -108,9 +109,9 @@ def command(
     failed = sum(one.picture is None for row in results for one in row)
     log(
         f"{output}: {counted(len(variants), 'variant')} of {counted(len(photos), 'photo')} in "
-        f"{time.perf_counter() - start:.0f} s" + (f", {failed} failed" if failed else "")
+        f"{elapsed(time.perf_counter() - start)}" + (f", {failed} failed" if failed else "")
     )
     return 1 if failed else 0
 
 
-command.params += [*machine_flags(), *(f for f in verbosity_flags() if f.name == "quiet")]
+command.params += [*machine_flags(), *(f for f in verbosity_flags() if f.name != "verbose")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import click
@@ -19,7 +20,8 @@ HELP = f"""\
 
 Each combination is a run of its own, in a folder of its own below the output: run the same command
 again to resume, or with more values to add them. index.html shows and sorts all of them; sheet.jpg,
-table.csv and table.json hold the same.
+table.csv and table.json hold the same. Of stylizers that work in steps (gatys) it draws loss and
+distances by step, which lie below curves/.
 
 \b
 Examples:
@@ -97,11 +99,12 @@ def command(
             tell(printable(line))
 
     tune_allocator()
+    start = time.perf_counter()
     judge = Judge(open_encoder("auto"))
     done = painted(job, variants, app.plugins, judge, beside, log, verbose, quiet)
     if done is None:
         return 130
-    return finished(output, done, "Sweep", judge.title, log)
+    return finished(output, done, "Sweep", judge.title, log, start)
 
 
 command.params += [*machine_flags(), *verbosity_flags()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ import click
 from stylepipe.cli.run import parse_sets
 from stylepipe.components import Stylizer
 from stylepipe.errors import SetupError, UsageError
+from stylepipe.eta import elapsed
 from stylepipe.presets import draft, tables_of
 from stylepipe.stdio import is_terminal
 
@@ -75,6 +77,11 @@ def variants_of(
     from stylepipe.studies.variants import Dimension, dimension, grid
 
     known = tables_of(plugins)
+    if training := next((text for text in vary if text.startswith("train")), None):
+        raise UsageError(
+            f"--vary {training}: photos are painted here, and nothing is trained; train a file for "
+            "each value, by stylepipe train, and name the files by --style"
+        )
     base = draft(plugins, preset, parse_sets(sets, known=known), os.environ)
     base = base.over(plugins, fixed)
     # all variants are of the same photos, and lie in folders of their own
@@ -122,7 +129,10 @@ def painted(
     hidden = quiet or not is_terminal(sys.stderr)
     try:
         for (_, settings), one in tqdm(runs, total=len(variants), unit="variant", disable=hidden):
-            measure(one, settings, judge, reference)
+            try:
+                measure(one, settings, judge, reference)
+            except OSError as error:
+                raise SetupError(f"cannot write {error.filename}: {error.strerror}") from error
             done.append(one)
     except KeyboardInterrupt:
         log(f"interrupted; {len(done)} of {counted(len(variants), 'variant')} are done. Run the "
@@ -132,13 +142,19 @@ def painted(
 
 
 def finished(
-    output: Path, done: Sequence[Done], title: str, judge: str, log: Callable[[str], None]
+    output: Path,
+    done: Sequence[Done],
+    title: str,
+    judge: str,
+    log: Callable[[str], None],
+    start: float,
 ) -> int:
-    """Write the page and all beside it, and say so. Returns the exit code; raises SetupError."""
+    """Write the page and all beside it, and say so. ``start``: when it began, by
+    ``time.perf_counter``. Returns the exit code; raises SetupError."""
     from stylepipe.studies.measures import absent
-    from stylepipe.studies.sweep import write_results
+    from stylepipe.studies.sweep import forgotten, write_results
 
-    missing = absent()
+    missing, gone = absent(), forgotten(output, done)
     note = f"Judged by {judge}, on pictures of at most 512 px."
     try:
         write_results(output, done, title, " ".join([note, *missing]))
@@ -146,9 +162,12 @@ def finished(
         raise SetupError(f"cannot write into {output}: {error.strerror or error}") from error
     for line in missing:
         log(line)
+    if gone:
+        log(f"no longer on the page, as they were not asked for again: {', '.join(gone)}")
     failed = sum(len(one.failures) for one in done)
     log(
         f"{output / 'index.html'}: {counted(len(done), 'variant')} of "
-        f"{counted(len(done[0].items), 'photo')}" + (f", {failed} failed" if failed else "")
+        f"{counted(len(done[0].items), 'photo')} in {elapsed(time.perf_counter() - start)}"
+        + (f", {failed} failed" if failed else "")
     )
     return 1 if failed else 0

@@ -8,9 +8,13 @@ import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
+
+_MAX_HEAD = 100 << 20
+"""Bytes of a head, as safetensors itself allows."""
 
 
 def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
@@ -30,11 +34,41 @@ def safetensors_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
     """
     from safetensors.torch import save
 
-    data = save(dict(tensors), dict(metadata))
+    return _with_head(*_parts(save(dict(tensors), dict(metadata))))
+
+
+def _parts(data: bytes) -> tuple[dict[str, Any], bytes]:
+    """The head of a safetensors file, and its tensors. Raises ValueError for another file."""
     end = 8 + int.from_bytes(data[:8], "little")
-    head = json.dumps(json.loads(data[8:end]), sort_keys=True, ensure_ascii=False).encode()
-    head += b" " * (-len(head) % 8)
-    return len(head).to_bytes(8, "little") + head + data[end:]
+    head = json.loads(data[8:end])
+    if not isinstance(head, dict):
+        raise ValueError("its head is no table")
+    return head, data[end:]
+
+
+def _with_head(head: Mapping[str, Any], tensors: bytes) -> bytes:
+    text = json.dumps(head, sort_keys=True, ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + tensors
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The strings of a safetensors file, without its tensors. Raises OSError, or ValueError for
+    another file."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > _MAX_HEAD:
+            raise ValueError(f"{path}: no safetensors file")
+        head, _ = _parts(length.to_bytes(8, "little") + file.read(length))
+    found = head.get("__metadata__", {})
+    return {key: value for key, value in found.items() if isinstance(value, str)}
+
+
+def add_metadata(path: Path, **more: str) -> None:
+    """Add strings to those of a safetensors file. Raises OSError, or ValueError for another."""
+    head, tensors = _parts(path.read_bytes())
+    head["__metadata__"] = {**head.get("__metadata__", {}), **more}
+    write_atomically(path, _with_head(head, tensors))
 
 
 def write_atomically(path: Path, data: bytes) -> None:

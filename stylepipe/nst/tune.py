@@ -18,6 +18,8 @@ from .terms.content import Perceptual
 from .terms.style import Style
 
 SIDE = 192
+LABEL = 46
+"""Pixels under each picture of the sheet, for three lines."""
 STEPS = 60
 CONTENT = (0.1, 0.25, 0.6, 1.5)
 SMOOTH = (1.0, 8.0)
@@ -43,6 +45,12 @@ class Candidate:
     @property
     def score(self) -> float:
         return (1.0 + self.content) * (1.0 + self.style)
+
+    @property
+    def label(self) -> str:
+        """What it is, in three lines, by the names of the options."""
+        values = [f"{name.replace('_', '-')} {getattr(self, name):g}" for name in TUNABLE]
+        return f"{values[0]}\n{', '.join(values[1:])}\nscore {self.score:.3f}"
 
     def recipe(self, base: Recipe) -> Recipe:
         """A recipe with this choice."""
@@ -139,9 +147,27 @@ class _Judge:
 
 
 def sheet(photo: Tensor, candidates: Sequence[Candidate], columns: int = 3) -> Tensor:
-    """The photo and the candidates, best first, in rows on white: 1 3 H W in [0,1]."""
+    """The photo and the candidates, best first, in rows on white, each over the values that it
+    stands for: 1 3 H W in [0,1]."""
     size = candidates[0].picture.shape[-2], candidates[0].picture.shape[-1]
-    cells = [resize(photo[:1], size), *(c.picture for c in candidates)]
+    cells = [
+        torch.cat([picture, _label(label, size[1]).to(picture)], dim=2)
+        for picture, label in (
+            (resize(photo[:1], size), "photo"),
+            *((c.picture, c.label) for c in candidates),
+        )
+    ]
     cells += [torch.ones_like(cells[0])] * (-len(cells) % columns)
     rows = [torch.cat(cells[i : i + columns], dim=3) for i in range(0, len(cells), columns)]
     return torch.cat(rows, dim=2)
+
+
+def _label(text: str, width: int) -> Tensor:
+    """Black on white, 1 3 LABEL W; what does not fit is cut."""
+    import numpy as np
+    from PIL import Image, ImageDraw, ImageFont
+
+    strip = Image.new("RGB", (width, LABEL), "white")
+    font = ImageFont.load_default(11)
+    ImageDraw.Draw(strip).multiline_text((3, 1), text, "black", font, spacing=2)
+    return torch.from_numpy(np.array(strip)).permute(2, 0, 1)[None] / 255.0

@@ -9,14 +9,20 @@ from html import escape
 Points = Sequence[tuple[float, float]]
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 420, 260, 58, 12, 28, 40
 _COLORS = ("#3778bf", "#c4572b", "#3b8f4f", "#8a5fb0", "#b08a1e", "#4a9aa0", "#b5487c", "#777777")
+_DASHES = ("none", "7 3", "2 3")
+"""With the colors, no two lines of a chart look alike to those who see few colors."""
+_DOTTED = 24
+"""Points of a line at most that have a dot each."""
 
 
-def chart(title: str, across: str, lines: Mapping[str, Points]) -> str:
-    """An SVG of a line for each name. The axis of a number that spans a factor of 20 or more, and
-    is positive, is logarithmic, which its label says."""
+def chart(title: str, across: str, lines: Mapping[str, Points], log: bool | None = None) -> str:
+    """An SVG of a line for each name, and a legend whose entries bring theirs out. ``log``: whether
+    the axis is logarithmic, which its label says; None: where the number spans a factor of 20 or
+    more, and is positive."""
     xs = sorted({x for points in lines.values() for x, _ in points})
     ys = [y for points in lines.values() for _, y in points]
-    log = min(xs) > 0 and max(xs) / min(xs) >= 20
+    if log is None:
+        log = min(xs) > 0 and max(xs) / min(xs) >= 20
     place_x = _scale(xs[0], xs[-1], _LEFT, _WIDTH - _RIGHT, log)
     low, high = min(0.0, *ys), max(ys)
     place_y = _scale(low, high, _HEIGHT - _BOTTOM, _TOP, False)
@@ -36,26 +42,38 @@ def chart(title: str, across: str, lines: Mapping[str, Points]) -> str:
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
     parts.append(f'<text x="{middle}" y="{_HEIGHT - 6}" text-anchor="middle">{label}</text>')
     for number, (name, points) in enumerate(lines.items()):
-        color = _COLORS[number % len(_COLORS)]
+        color, dashes = _COLORS[number % len(_COLORS)], _DASHES[number % len(_DASHES)]
         path = " ".join(f"{place_x(x):.1f},{place_y(y):.1f}" for x, y in sorted(points))
+        dots = sorted(points) if len(points) <= _DOTTED else ()
         parts.append(
-            f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2"/>'
+            f'<g class="line"><polyline points="{path}" fill="none" stroke="{color}" '
+            f'stroke-width="2" stroke-dasharray="{dashes}"/>'
             + "".join(
                 f'<circle cx="{place_x(x):.1f}" cy="{place_y(y):.1f}" r="3" fill="{color}">'
                 f"<title>{escape(name)}: {y:.4g} at {x:g}</title></circle>"
-                for x, y in sorted(points)
+                for x, y in dots
             )
+            + "</g>"
         )
     legend = "".join(
-        f'<li><span style="background:{_COLORS[n % len(_COLORS)]}"></span>{escape(name)}</li>'
+        f'<li tabindex="0"><svg viewBox="0 0 26 8" aria-hidden="true"><line x1="0" x2="26" y1="4" '
+        f'y2="4" stroke="{_COLORS[n % len(_COLORS)]}" stroke-width="3" '
+        f'stroke-dasharray="{_DASHES[n % len(_DASHES)]}"/></svg>{escape(name)}</li>'
         for n, name in enumerate(lines)
         if len(lines) > 1
     )
+    told = "; ".join(_told(name, across, sorted(points)) for name, points in lines.items())
     svg = (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}">'
-        f"{''.join(parts)}</svg>"
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+        f'aria-label="{escape(f"{title}. {told}")}">{"".join(parts)}</svg>'
     )
     return f'<div class="chart">{svg}<ul>{legend}</ul></div>'
+
+
+def _told(name: str, across: str, points: Points) -> str:
+    """The line in words, for those who hear the page."""
+    (x, y), (last_x, last_y) = points[0], points[-1]
+    return f"{name}: {y:.4g} at {across} {x:g}, {last_y:.4g} at {across} {last_x:g}"
 
 
 def _scale(

@@ -6,6 +6,7 @@ the painting has all of its style: they are read together.
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -28,6 +29,8 @@ Picture = NDArray[np.uint8]
 """HxWx3, RGB."""
 JUDGED = 512
 """Longest side in pixels of what the encoder compares."""
+_REMEMBERED = 4
+"""Pictures whose features are kept: a result, its photo, the painting and a reference."""
 
 
 @dataclass(frozen=True)
@@ -169,9 +172,14 @@ def _root(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 class Judge:
-    """Distances by the features of an encoder, whose title stands beside each figure."""
+    """Distances by the features of an encoder, whose title stands beside each figure.
+
+    It remembers those of the last few pictures: each goes through the encoder once.
+    """
 
     def __init__(self, encoder: Encoder) -> None:
+        self._seen: dict[bytes, dict[str, torch.Tensor]] = {}
+        """By the picture's digest, the latest last."""
         self._encoder, self.title = encoder, encoder.title
         self.style, self.content = list(encoder.default_style), list(encoder.default_content)
 
@@ -182,13 +190,17 @@ class Judge:
 
         from stylepipe.nst.photos import to_tensor
 
-        try:
-            with torch.inference_mode():
-                found: dict[str, torch.Tensor] = self._encoder(
-                    to_tensor(picture)[None], [*self.style, *self.content]
-                )
-        except ValueError as error:
-            raise ItemError(str(error)) from error
+        digest = hashlib.sha256(repr(picture.shape).encode() + picture.tobytes()).digest()
+        found = self._seen.pop(digest, None)
+        if found is None:
+            try:
+                with torch.inference_mode():
+                    found = self._encoder(to_tensor(picture)[None], [*self.style, *self.content])
+            except ValueError as error:
+                raise ItemError(str(error)) from error
+        self._seen[digest] = found
+        while len(self._seen) > _REMEMBERED:
+            del self._seen[next(iter(self._seen))]
         return found
 
     def style_distances(self, result: Picture, painting: Picture) -> dict[str, float]:
@@ -231,6 +243,20 @@ class Judge:
         return total
 
 
+def distances(
+    result: Picture, photo: Picture, judge: Judge, painting: Picture | None = None
+) -> dict[str, float]:
+    """``style_distance``, if there is a painting, and ``content_distance``, of a result as large
+    as the photo. Raises ItemError for pictures that are too small for the encoder."""
+    found = {}
+    if painting is not None:
+        by_layer = judge.style_distances(result, painting)
+        found["style_distance"] = float(np.mean(list(by_layer.values())))
+    kept = judge.content_distances(result, photo)
+    found["content_distance"] = float(np.mean(list(kept.values())))
+    return found
+
+
 def measured(
     result: Picture,
     photo: Picture,
@@ -244,12 +270,7 @@ def measured(
     pictures that are too small for the encoder.
     """
     own = fitted(result, photo)
-    found: dict[str, float] = {}
-    if painting is not None:
-        found["style_distance"] = float(
-            np.mean(list(judge.style_distances(own, painting).values()))
-        )
-    found["content_distance"] = float(np.mean(list(judge.content_distances(own, photo).values())))
+    found = distances(own, photo, judge, painting)
     if painting is not None:
         found["color_distance"] = color_distance(own, painting)
     if (crisp := sharpness(Frame(photo))) > 0:  # a photo of one color has nothing to compare with

@@ -26,3 +26,12 @@ for (const table of document.querySelectorAll("table")) {
     });
   });
 }
+for (const chart of document.querySelectorAll(".chart")) {
+  const lines = [...chart.querySelectorAll(".line")];
+  [...chart.querySelectorAll("li")].forEach((entry, number) => {
+    const bring = () => lines.forEach((line, n) => line.classList.toggle("faint", n !== number));
+    const release = () => lines.forEach((line) => line.classList.remove("faint"));
+    for (const name of ["mouseenter", "focus"]) entry.addEventListener(name, bring);
+    for (const name of ["mouseleave", "blur"]) entry.addEventListener(name, release);
+  });
+}

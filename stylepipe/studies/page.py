@@ -17,6 +17,8 @@ import numpy as np
 from PIL import Image
 
 _QUALITY = 88
+Photos = dict[str, int]
+"""The photos of a page, each with its number: each is in the file once, by its pixels."""
 
 
 @dataclass(frozen=True)
@@ -46,29 +48,27 @@ def page(
 ) -> str:
     """The page as HTML. The table has a column for each value that a group has; ``charts`` are
     pieces of HTML that follow it. ``mark`` is near the beginning, to tell the page by."""
-    photos: dict[bytes, int] = {}
-    """Each photo is in the file once, by its pixels."""
+    photos: Photos = {}
     if all(len(group.figures) == 1 for group in groups):
-        one = [_figure(g.figures[0], photos, f"v{n}", g.title) for n, g in enumerate(groups)]
+        one = [figure_html(g.figures[0], photos, f"v{n}", g.title) for n, g in enumerate(groups)]
         sections = [f'<div class="figures">{"".join(one)}</div>']
     else:
         sections = [_section(number, group, photos) for number, group in enumerate(groups)]
-    assets, rules = files("stylepipe.studies"), []
-    for data, number in photos.items():
-        rules.append(f".p{number} {{ background-image: url({data.decode()}) }}\n")
-    return _PAGE.format(
-        title=escape(title),
-        mark=escape(mark),
-        note=escape(note),
-        style=(assets / "page.css").read_text("utf-8") + "".join(rules),
-        script=(assets / "page.js").read_text("utf-8"),
-        table=_table(groups),
-        charts=f'<div class="charts">{"".join(charts)}</div>' if charts else "",
-        sections="\n".join(sections),
+    rules = "".join(
+        f".p{number} {{ background-image: url({data}) }}\n" for data, number in photos.items()
     )
+    drawn = f'<div class="charts">{"".join(charts)}</div>' if charts else ""
+    body = [_table(groups), *sections, drawn]
+    return opening(title, mark, note, rules) + "\n".join(filter(None, body)) + CLOSING
 
 
-_PAGE = """\
+def opening(title: str, mark: str, note: str, rules: str = "") -> str:
+    """The page up to what it shows; ``rules`` are more of its style sheet."""
+    style = (files("stylepipe.studies") / "page.css").read_text("utf-8") + rules
+    return _OPENING.format(title=escape(title), mark=escape(mark), note=escape(note), style=style)
+
+
+_OPENING = """\
 <!doctype html>
 <html lang="en">
 <head>
@@ -87,23 +87,28 @@ style-src 'unsafe-inline'; script-src 'unsafe-inline'">
 <p>{note}</p>
 </header>
 <main>
-{table}
-{sections}
-{charts}
+"""
+CLOSING = f"""
 </main>
 <script>
-{script}</script>
+{(files("stylepipe.studies") / "page.js").read_text("utf-8")}</script>
 </body>
 </html>
 """
+"""What follows all that a page shows."""
+
+
+_NUMBER = ' class="number"'
 
 
 def _table(groups: Sequence[Group]) -> str:
     columns = list(dict.fromkeys(key for group in groups for key in group.values))
     if not columns:
         return ""
+    numbers = {k for group in groups for k, v in group.values.items() if not isinstance(v, str)}
     head = "".join(
-        f'<th scope="col"><button type="button">{escape(c.replace("_", " "))}</button></th>'
+        f'<th scope="col"{_NUMBER if c in numbers else ""}>'
+        f'<button type="button">{escape(c.replace("_", " "))}</button></th>'
         for c in columns
     )
     lines = []
@@ -124,28 +129,42 @@ def _entry(value: str | float) -> str:
     return f'<td class="number" data-value="{value!r}">{value:.4g}</td>'
 
 
-def _section(number: int, group: Group, photos: dict[bytes, int]) -> str:
-    figures = "".join(_figure(figure, photos) for figure in group.figures)
+def _section(number: int, group: Group, photos: Photos) -> str:
+    figures = "".join(figure_html(figure, photos) for figure in group.figures)
     return (
         f'<section id="v{number}"><h2>{escape(group.title)}</h2>'
         f'<div class="figures">{figures}</div></section>'
     )
 
 
-def _figure(figure: Figure, photos: dict[bytes, int], anchor: str = "", title: str = "") -> str:
-    """One figure; ``title``: instead of its caption, where it stands for its group."""
+def figure_html(
+    figure: Figure,
+    photos: Photos | None = None,
+    anchor: str = "",
+    title: str = "",
+    link: str = "",
+) -> str:
+    """One figure. ``photos``: those of the page, each of which is in it once; None: it is here.
+    ``title``: instead of its caption, where it stands for its group. ``link``: where the result
+    lies."""
     text = escape(title or figure.caption)
-    caption = f"<figcaption>{text}</figcaption>"
+    there = link and figure.result is not None
+    caption = f'<a href="{escape(link)}">{text}</a>' if there else text
+    caption = f"<figcaption>{caption}</figcaption>"
     start = f'<figure id="{anchor}"' if anchor else "<figure"
     if figure.result is None:
         return f'{start} class="failed"><p>{escape(figure.failure)}</p>{caption}</figure>'
     height, width = figure.result.shape[:2]
+    start += f' style="--shape: {width / height:.3f}"'
     size = f'width="{width}" height="{height}"'
     shown = f'<img src="{_data(figure.result)}" {size} alt="{text}">'
     slider = ""
     if figure.photo is not None:
-        number = photos.setdefault(_data(figure.photo).encode(), len(photos))
-        shown += f'<div class="before p{number}"></div>'
+        data = _data(figure.photo)
+        if photos is None:
+            shown += f'<img class="before" src="{data}" alt="">'
+        else:
+            shown += f'<div class="before p{photos.setdefault(data, len(photos))}"></div>'
         label = f"how much of the photo shows: {text}"
         slider = f'<input type="range" min="0" max="100" value="0" aria-label="{label}">'
     return f'{start}><div class="pair">{shown}</div>{slider}{caption}</figure>'

@@ -22,13 +22,14 @@ from stylepipe.errors import ItemError, SetupError, UsageError
 from stylepipe.inputs import find_items
 from stylepipe.job import Job, Settings
 from stylepipe.media.containers import FILMS
-from stylepipe.nst.files import write_atomically
+from stylepipe.nst.files import read_metadata, write_atomically
 from stylepipe.pictures import read_picture
 from stylepipe.pipeline import run
 from stylepipe.report import Report
 from stylepipe.sheets import Cell, check_replaceable, contact_sheet, save_sheet, wrapped
 from stylepipe.studies import peak
-from stylepipe.studies.charts import chart
+from stylepipe.studies.charts import Points, chart
+from stylepipe.studies.curves import FOLDER, curve_charts, curves_of, mean_curves, traced
 from stylepipe.studies.measures import Judge, Picture, limited, measured
 from stylepipe.studies.page import Figure, Group, page
 from stylepipe.studies.variants import Variant
@@ -56,8 +57,12 @@ class Done:
     failures: Mapping[Path, str]
     cost: dict[str, float]
     """``seconds`` a picture and ``peak_mib``, as far as they are known."""
+    traces: Path | None = None
+    """Where its stylizer has left losses, if it was painted here."""
     figures: list[dict[str, float]] = field(default_factory=list)
     """Of each item; empty for one that failed."""
+    curves: dict[str, Points] = field(default_factory=dict)
+    """Loss and figures by step, means of the items; empty where there are no steps."""
 
     @property
     def means(self) -> dict[str, float]:
@@ -115,7 +120,8 @@ def run_variants(
         output = settings.output
         if output.format is None:  # what JPEG loses is no matter of the variant
             output = replace(output, format="png")
-        own = replace(settings, output=output)
+        traces = template.output / FOLDER / folder.name
+        own = traced(replace(settings, output=output), traces)
         report = Report(quiet=not verbose, verbose=verbose, bars=False)
         items = find_items(template.inputs, folder, own, template.limit).items
         check_photos(items)
@@ -139,7 +145,22 @@ def run_variants(
             write_atomically(template.output / NOTES, json.dumps(notes, indent=1).encode())
         for source, why in failures.items():
             log(f"{variant.label or 'all'}: {source}: {why}")
-        yield Done(variant, folder, items, failures, notes.get(folder.name, {}))
+        cost = notes.get(folder.name, {})
+        if trained := training_seconds(settings):
+            cost = {**cost, "training_seconds": trained}
+        yield Done(variant, folder, items, failures, cost, traces)
+
+
+def training_seconds(settings: Settings) -> float:
+    """How long the trainings of the stylizer's files took in all, as far as the files know it; 0
+    where none does."""
+    total = 0.0
+    for file in settings.stylizer.files():
+        if file.suffix.lower() == ".safetensors":
+            # a file that is missing or damaged is the failure of the run
+            with suppress(OSError, ValueError):
+                total += float(read_metadata(file).get("seconds", 0))
+    return total
 
 
 def _notes(output: Path) -> dict[str, dict[str, float]]:
@@ -151,8 +172,9 @@ def _notes(output: Path) -> dict[str, dict[str, float]]:
 
 
 def measure(done: Done, settings: Settings, judge: Judge, reference: Picture | None) -> None:
-    """Add the figures of each result that is a picture."""
+    """Add the figures of each result that is a picture, and the curves. Raises OSError."""
     painting = _painting(settings)
+    curves = []
     for item in done.items:
         figures: dict[str, float] = {}
         if item.source not in done.failures and not item.folder:
@@ -160,7 +182,11 @@ def measure(done: Done, settings: Settings, judge: Judge, reference: Picture | N
             with suppress(ItemError):
                 result, photo = read_picture(item.output), read_picture(item.source)
                 figures = measured(result, photo, judge, painting, reference)
+                if done.traces is not None:
+                    own = done.traces / item.relative
+                    curves.append(curves_of(own, photo, judge, painting))
         done.figures.append(figures)
+    done.curves = mean_curves(curves)
 
 
 def _painting(settings: Settings) -> Picture | None:
@@ -173,6 +199,17 @@ def _painting(settings: Settings) -> Picture | None:
         return read_picture(file)
     except ItemError:  # a network
         return None
+
+
+def forgotten(output: Path, done: Sequence[Done]) -> list[str]:
+    """Folders of an earlier page that are none of these variants'; they stay where they are."""
+    try:
+        lines = json.loads((output / "table.json").read_text("utf-8"))
+        names = [str(line["folder"]) for line in lines]
+    except (OSError, ValueError, TypeError, KeyError):  # no earlier page, or not one of ours
+        return []
+    now = {one.folder.name for one in done}
+    return [name for name in names if name not in now]
 
 
 def write_results(output: Path, done: Sequence[Done], title: str, note: str) -> None:
@@ -245,7 +282,8 @@ def _page(done: Sequence[Done], title: str, note: str) -> str:
                 one.variant.label or "all", figures, {**one.variant.values, **one.means, **one.cost}
             )
         )
-    return page(title, _MARK, note, groups, _charts(done))
+    steps = curve_charts({one.variant.label or "all": one.curves for one in done})
+    return page(title, _MARK, note, groups, [*steps, *_charts(done)])
 
 
 def _charts(done: Sequence[Done]) -> list[str]:
