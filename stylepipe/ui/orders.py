@@ -61,7 +61,7 @@ class Order:
     @property
     def folder(self) -> str:
         """The name of its folder of results."""
-        return f"{self.number:04d}-{slug(self.title)}".rstrip("-")
+        return _folder(self.number, self.title)
 
     def saved(self) -> dict[str, Any]:
         """What is written to its file."""
@@ -80,9 +80,9 @@ class Order:
         return order
 
 
-def slug(title: str) -> str:
-    """A title as a part of a folder's name."""
-    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:40]
+def _folder(number: int, title: str) -> str:
+    words = re.sub(r"[^a-z0-9]+", "-", title.lower())[:40]
+    return f"{number:04d}-{words}".rstrip("-")
 
 
 class _Watch(Report):
@@ -211,7 +211,7 @@ class Orders:
         self._inputs(names)
         self._resolve(choice).settings(self._plugins, {})
         with self._changed:
-            number = 1 + max([*self._orders, *map(_number, self.results.iterdir())], default=0)
+            number = self._next_number()
             order = Order(number, list(names), choice, title)
             self._save(order)
             self._orders[number] = order
@@ -274,9 +274,14 @@ class Orders:
             raise Refused(f"{made} is no longer there", 404)
         return name, path
 
-    def command(self, order: Order) -> str:
-        """The command line that does, or resumes, the same. Raises UsageError or Refused."""
-        return self._resolve(order.choice).command(self._inputs(order.names), self.output(order))
+    def next_output(self, title: str) -> Path:
+        """The folder of results of an order of this title, were it the next."""
+        with self._changed:
+            return self.results / _folder(self._next_number(), title)
+
+    def _next_number(self) -> int:
+        """One that no order and no folder of results has."""
+        return 1 + max([*self._orders, *map(_number, self.results.iterdir())], default=0)
 
     def _stop(self, number: int, state: State) -> None:
         with self._changed:

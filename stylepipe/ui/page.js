@@ -87,7 +87,7 @@ function send(shelf, file, progress) {
 
 async function add(shelf, files) {
   const list = [...files].filter((file) => !file.name.startsWith("."));
-  let last = null;
+  const added = [];
   for (const [index, file] of list.entries()) {
     if (file.size > studio.max_upload) {
       const most = studio.max_upload.toLocaleString("en");
@@ -95,21 +95,22 @@ async function add(shelf, files) {
       continue;
     }
     try {
-      last = await send(shelf, file, (share) => {
+      const one = await send(shelf, file, (share) => {
         const which = list.length > 1 ? `${index + 1} of ${list.length}` : file.name;
         $("caption").textContent = `Adding ${which}, ${Math.round(100 * share)} %`;
       });
-      studio[shelf].push(last);
+      added.push(one);
+      studio[shelf].push(one);
       if (shelf === "photos") showPhotos();
     } catch (error) {
       complain(error.message);
     }
   }
   $("caption").textContent = "";
-  if (last === null) return;
-  say(`${counted(list.length, "file")} added`);
-  if (shelf === "photos") choosePhoto(photo ?? last.name);
-  else choosePainting(last.name);
+  if (!added.length) return;
+  say(`${counted(added.length, "file")} added`);
+  if (shelf === "photos") choosePhoto(photo ?? added[0].name);
+  else choosePainting(added[0].name);
 }
 
 async function filesOf(entry) {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import socket
+import threading
 import webbrowser
 from collections.abc import Callable
 from contextlib import suppress
@@ -57,7 +58,9 @@ def serve(
             )
         )
         if browser:
-            webbrowser.open(address)  # the socket listens already: the browser waits a moment
+            # The socket listens already: a browser waits a moment, one in the terminal as long as
+            # it is open.
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
         try:
             with suppress(KeyboardInterrupt):  # which uvicorn raises again when it has ended
                 server.run(sockets=[listener])

@@ -21,7 +21,6 @@ from stylepipe.texts import shown as quoted
 from stylepipe.ui import previews
 from stylepipe.ui.choice import Choice
 from stylepipe.ui.guards import Guards
-from stylepipe.ui.orders import slug
 from stylepipe.ui.shelf import Refused, Shelf
 from stylepipe.ui.zip import zipped
 
@@ -153,7 +152,7 @@ class _Desk:
         studio, loop = self._studio, asyncio.get_running_loop()
         resolved = await run_in_threadpool(studio.resolve, choice)
         inputs = [studio.photos.path(name) for name in names] or [studio.photos.folder]
-        output = self._orders.results / slug(studio.title(resolved))
+        output = self._orders.next_output(studio.title(resolved))
         first = {
             "controls": resolved.controls(),
             "command": resolved.command(inputs, output),
