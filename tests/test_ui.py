@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -17,7 +18,9 @@ import pytest
 pytest.importorskip("starlette", reason="the page needs stylepipe[ui]")
 pytest.importorskip("httpx", reason="starlette's test client needs httpx")
 
-from starlette.testclient import TestClient
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # newer ones would rather have a successor of httpx
+    from starlette.testclient import TestClient
 
 from stylepipe import SetupError, UsageError
 from stylepipe.cli import main
@@ -31,37 +34,7 @@ from stylepipe.ui.studio import Studio
 PORT, TOKEN = 8470, "a-secret"
 HOME = f"http://127.0.0.1:{PORT}"
 MACHINE = {"device": "cpu"}
-SLOW = '''
-import time
-import stylepipe
-
-
-class Options(stylepipe.StylizerOptions):
-    wait: float = stylepipe.option(0.0, "Seconds a picture.")
-    steps: int = stylepipe.option(40, "Words of progress.")
-
-
-class Slow(stylepipe.Stylizer):
-    """Inverts, after a rest in which it tells how far it is."""
-
-    name = "slow"
-    Options = Options
-    caps = stylepipe.Caps(needs_style=False)
-
-    def open(self, context):
-        self.context = context
-
-    def stylize(self, batch):
-        for step in range(self.options.steps):
-            time.sleep(self.options.wait / self.options.steps)
-            self.context.progress(step / self.options.steps, f"step {step}")
-        return 1 - batch.images
-
-
-@stylepipe.hookimpl
-def stylepipe_components():
-    return [Slow]
-'''
+SLOW = Path(__file__).with_name("slow_plugin.py")
 
 
 def png(width=24, height=16, seed=0) -> bytes:
@@ -70,10 +43,8 @@ def png(width=24, height=16, seed=0) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def plugins(tmp_path_factory):
-    path = tmp_path_factory.mktemp("plugin") / "slow.py"
-    path.write_text(SLOW)
-    return Plugins([str(path)])
+def plugins():
+    return Plugins([str(SLOW)])
 
 
 class Page:
@@ -224,7 +195,7 @@ def test_an_upload_that_does_not_say_its_length_ends_at_the_bound(page, tmp_path
     sent = []
 
     def endless():
-        while len(sent) < 1000:
+        while len(sent) < 20:
             sent.append(1)
             yield bytes(1 << 18)
 
@@ -399,12 +370,12 @@ def test_of_a_page_the_latest_request_wins_and_two_pages_get_theirs(page):
     def ask(name, tab, **choice):
         answers[name] = page.look(tab, stylizer="slow", **choice)[-1]
 
-    page.studio._plugins.components  # noqa: B018  (loaded before threads need it)
     os.environ["STYLEPIPE_STYLIZER_WAIT"] = "3"
     try:
         old = threading.Thread(target=ask, args=("old", "one"), kwargs={"strength": 0.9})
         old.start()
-        time.sleep(0.4)
+        while page.studio.previews._current is None:
+            time.sleep(0.01)
         other = threading.Thread(target=ask, args=("other", "two"), kwargs={"strength": 0.8})
         os.environ["STYLEPIPE_STYLIZER_WAIT"] = "0"
         other.start()
@@ -528,9 +499,8 @@ def test_a_killed_program_resumes_from_the_journal(plugins, tmp_path, monkeypatc
     (folder / "photos").mkdir(parents=True)
     for n in range(2):
         (folder / "photos" / f"{n}.png").write_bytes(png(seed=n))
-    origin = next(r.origin for r in plugins.records if r.name == "slow")
     monkeypatch.setenv("STYLEPIPE_STYLIZER_WAIT", "0.3")
-    subprocess.run([sys.executable, "-c", KILLED, str(folder), str(origin)], timeout=60)
+    subprocess.run([sys.executable, "-c", KILLED, str(folder), str(SLOW)], timeout=60)
     made = {path: path.stat().st_mtime_ns for path in folder.glob("results/*/*.png")}
     assert [path.name for path in made] == ["0.png"]
     page = Page(folder, plugins)

@@ -90,12 +90,13 @@ class Studio:
         return Resolved.of(choice, self._plugins, painting)
 
     def title(self, resolved: Resolved) -> str:
-        """What an order is called: its style, and its stylizer where that was chosen."""
-        style = resolved.controls()["style"] or resolved.choice.preset
-        words = [Path(style).stem.replace("-", " ").capitalize()]
-        if resolved.choice.stylizer is not None:
-            words.append(resolved.stylizer.name)
-        return ", ".join(words)
+        """What an order is called: its style, with the stylizer where that was chosen, or else its
+        preset."""
+        chosen, style = resolved.choice.stylizer, resolved.controls()["style"]
+        words = [Path(style).stem] if style else []
+        words += [chosen] if chosen else []
+        title = ", ".join(words) or resolved.choice.preset
+        return title.replace("-", " ").replace("_", " ").capitalize()
 
     def small_result(self, path: Path) -> Path:
         """A small copy of a result, a JPEG, made when it is first looked at. Raises ItemError."""
