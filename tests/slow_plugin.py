@@ -1,6 +1,7 @@
 """A plugin for tests: a stylizer that takes its time, and tells how far it is."""
 
 import time
+
 import stylepipe
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from stylepipe.errors import StylepipeError, UsageError, sentence
 from stylepipe.job import Job
@@ -75,7 +75,7 @@ class Order:
         order = cls(**{**data, "choice": Choice.of(data["choice"])})
         order.results = [(str(a), str(b)) for a, b in order.results]
         order.failures = [(str(a), str(b)) for a, b in order.failures]
-        if not isinstance(order.number, int) or order.state not in State.__args__:  # type: ignore[attr-defined]
+        if not isinstance(order.number, int) or order.state not in get_args(State):
             raise ValueError("it is no order")
         return order
 

@@ -279,8 +279,8 @@ async function ask() {
       method: "POST", signal: asked.signal, body: { tab, photo: shown, names, choice },
     });
   } catch (error) {
-    if (error.name !== "AbortError") $("caption").textContent = error.message;
-    throw error;
+    if (error.name === "AbortError" || !$("gone").hidden) throw error;
+    return hear({ failure: error.message });
   }
   for await (const news of lines(answer)) hear(news);
 }
