@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -547,6 +548,20 @@ def test_a_folder_that_cannot_be_used_is_told(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert main.run(["ui", "-o", str(tmp_path / "file" / "x"), "--no-browser"]) == 4
     assert "cannot work in" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+def test_ctrl_c_ends_the_program_without_a_traceback(tmp_path):
+    call = [sys.executable, "-m", "stylepipe", "ui", "--no-browser", "-o", "here"]
+    program = subprocess.Popen(call, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    said = program.stderr.readline() + program.stderr.readline()
+    assert str(tmp_path / "here") in said and "http://127.0.0.1:" in said
+    time.sleep(1)
+    program.send_signal(signal.SIGINT)
+    said = program.communicate(timeout=60)[1]
+    assert program.returncode == 0
+    assert "Traceback" not in said and "rror" not in said, said
 
 
 def test_the_web_server_is_imported_by_the_page_alone():

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -161,7 +162,8 @@ class _Desk:
         news: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
         def tell(what: dict[str, Any]) -> None:
-            loop.call_soon_threadsafe(news.put_nowait, what)
+            with suppress(RuntimeError):  # the server has ended, and nobody listens
+                loop.call_soon_threadsafe(news.put_nowait, what)
 
         async def lines() -> AsyncIterator[str]:
             yield _line(first)
