@@ -28,8 +28,8 @@ _OPEN = 3
 _PROGRESS_EVERY = 0.25
 """Seconds between two words of progress."""
 _SIDES = {"quality": 960, "steps": 320}
-"""Longest side, in pixels, that is painted quickly enough: of a stylizer with light networks, and
-of one that optimizes."""
+"""Longest side, in pixels, that is painted quickly enough: of a stylizer that has light networks
+and takes them where it can, and of one that optimizes."""
 _SIDE = 512
 """Of all others."""
 
@@ -150,8 +150,6 @@ class Previews:
     def _session(self, resolved: Resolved) -> tuple[str, Session]:
         """The session of these settings, opened unless it is open still."""
         more: dict[str, dict[str, Any]] = {"temporal": {"use": "none"}}
-        if resolved.has("quality"):
-            more["stylizer"] = {"quality": "light"}
         if resolved.has("preview"):
             more["stylizer"] = {"preview": str(self._interim)}
         key = json.dumps([resolved.choice.preset, resolved.tables])
