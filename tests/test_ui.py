@@ -439,15 +439,15 @@ def test_progress_pause_resume_and_cancel(page, monkeypatch):
     number = page.order(names, stylizer="slow")
     order = page.wait(number, "running", until=lambda o: o["share"] > 0.2)
     assert order["current"] == "0.png" and order["text"].startswith("step")
-    page.wait(number, "running", until=lambda o: o["current"] == "1.png" and o["share"] > 0.1)
+    page.wait(number, "running", until=lambda o: o["results"])
     page.tell(number, "pause")
     order = page.wait(number, "paused")
-    assert order["results"] == [["0.png", "0.png"]]
-    assert error(page.web.delete("/api/photos/1.png")).startswith("1.png is still needed")
+    assert 1 <= len(order["results"]) < 3
+    assert error(page.web.delete("/api/photos/2.png")).startswith("2.png is still needed")
     page.tell(number, "resume")
-    page.wait(number, "running", until=lambda o: len(o["results"]) == 1)
+    assert page.wait(number, "running")["results"] == order["results"]  # these are kept
     page.tell(number, "cancel")
-    assert page.wait(number, "canceled")["results"] == [["0.png", "0.png"]]
+    assert 1 <= len(page.wait(number, "canceled")["results"]) < 3
     page.tell(number, "resume")
     assert len(page.wait(number, "done")["results"]) == 3
 
@@ -465,16 +465,15 @@ def test_a_broken_upload_fails_alone_and_an_order_of_such_fails(page, tmp_path):
 
 def test_ctrl_c_keeps_what_is_done_and_the_next_start_resumes(page, plugins, tmp_path, monkeypatch):
     monkeypatch.setenv("STYLEPIPE_STYLIZER_WAIT", "0.5")
-    for n in range(2):
-        page.add(f"{n}.png", png(seed=n))
-    number = page.order(["0.png", "1.png"], stylizer="slow")
-    page.wait(number, "running", until=lambda o: o["current"] == "1.png")
+    names = [page.add(f"{n}.png", png(seed=n)).json()["name"] for n in range(3)]
+    number = page.order(names, stylizer="slow")
+    page.wait(number, "running", until=lambda o: o["results"])
     assert page.close()
     first = Path(page.shown(number)["folder"], "0.png")
     made = first.stat().st_mtime_ns
     page = Page(tmp_path / "ui", plugins)
     try:
-        assert len(page.wait(number, "done")["results"]) == 2
+        assert len(page.wait(number, "done")["results"]) == 3
         assert first.stat().st_mtime_ns == made  # it was not painted again
     finally:
         page.close()
@@ -488,8 +487,8 @@ from stylepipe.ui.choice import Choice
 from stylepipe.ui.studio import Studio
 
 studio = Studio(Path(sys.argv[1]), Plugins([sys.argv[2]]), {"device": "cpu"}, 1 << 20, print)
-order = studio.orders.add(["0.png", "1.png"], Choice(stylizer="slow"), "Slow")
-while order.current != "1.png":
+order = studio.orders.add(["0.png", "1.png", "2.png"], Choice(stylizer="slow"), "Slow")
+while not order.results:
     time.sleep(0.02)
 os.kill(os.getpid(), 9)
 """
@@ -498,15 +497,15 @@ os.kill(os.getpid(), 9)
 def test_a_killed_program_resumes_from_the_journal(plugins, tmp_path, monkeypatch):
     folder = tmp_path / "ui"
     (folder / "photos").mkdir(parents=True)
-    for n in range(2):
+    for n in range(3):
         (folder / "photos" / f"{n}.png").write_bytes(png(seed=n))
     monkeypatch.setenv("STYLEPIPE_STYLIZER_WAIT", "0.3")
     subprocess.run([sys.executable, "-c", KILLED, str(folder), str(SLOW)], timeout=60)
     made = {path: path.stat().st_mtime_ns for path in folder.glob("results/*/*.png")}
-    assert [path.name for path in made] == ["0.png"]
+    assert 1 <= len(made) < 3
     page = Page(folder, plugins)
     try:
-        assert len(page.wait(1, "done")["results"]) == 2
+        assert len(page.wait(1, "done")["results"]) == 3
         assert all(path.stat().st_mtime_ns == when for path, when in made.items())
     finally:
         page.close()

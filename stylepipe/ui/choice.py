@@ -91,7 +91,9 @@ class Resolved:
         tables: Tables = {"stylizer": stylizer} if stylizer else {}
         if choice.mask is not None:
             tables["mask"] = {"use": choice.mask}
-            if "invert" in below.layers["mask"]:  # what the preset does with its own mask
+            if (
+                choice.mask != EVERYWHERE and "invert" in below.layers["mask"]
+            ):  # what the preset does with its own mask
                 tables["mask"]["invert"] = False
         resolved = cls(choice, below.over(plugins, tables), tables)
         bundled = [style.name for style in resolved.stylizer.styles()]

@@ -131,7 +131,8 @@ class _Watch(Report):
             self._order.failures.append((name, outcome.message))
         elif item.output.exists():
             made = item.output.relative_to(self._results).as_posix()
-            self._order.results.append((name, made))
+            if (name, made) not in self._order.results:  # of an earlier run
+                self._order.results.append((name, made))
             if outcome.damage:
                 self.log(f"{name} is damaged: {outcome.damage}")
 
@@ -330,7 +331,7 @@ class Orders:
             if self._closing or order is None:
                 return None
             order.state, order.wanted = "running", None
-            order.results, order.failures, order.notes = [], [], []  # a run tells of all again
+            order.failures, order.notes = [], []  # a run tells of these again
             return order
 
     def _first(self) -> Order | None:
