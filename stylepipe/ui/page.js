@@ -468,14 +468,14 @@ $("all").addEventListener("click", () => order(studio.photos.map((one) => one.na
 $("to-queue").addEventListener("click", () => $("queue").focus({ preventScroll: true }));
 
 function words(one) {
-  const total = one.names.length, done = one.results.length + one.failures.length;
+  const total = one.names.length, place = one.names.indexOf(one.current) + 1;
   if (one.state !== "running") {
     const made = one.state === "waiting" ? counted(total, "picture") : `${one.results.length} of ${total} painted`;
     return [WORDS[one.state], one.why || made].join(": ");
   }
   if (one.wanted === "paused") return "Pausing after the picture in hand";
   if (one.wanted === "canceled") return "Ending after the picture in hand";
-  const at = total > 1 ? `${Math.min(done + 1, total)} of ${total}` : "";
+  const at = total > 1 && place > 0 ? `${place} of ${total}` : "";
   const text = [at, one.current, one.text].filter(Boolean).join(", ");
   return text ? `Painting ${text}` : "Getting ready";
 }
