@@ -7,6 +7,7 @@ VERBS = {
     "sweep": "Try every combination of settings, and show and measure the results.",
     "compare": "Show stylizers, presets or finished folders side by side, and measure them.",
     "live": "Paint what a camera sees, as it sees it.",
+    "ui": "Open a page in the browser: drop photos, choose a style, look, paint.",
     "train": "Train a style of your own.",
     "styles": "List the styles at hand.",
     "presets": "List, show and validate presets.",

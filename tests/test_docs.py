@@ -101,7 +101,7 @@ def test_command_is_understood(args, clone, capsys):
     verb, extra = args[0], []
     if "duotone" in " ".join(args):
         extra += ["--plugin", "stylepipe_duotone"]
-    without_dry_run = ("train", "doctor", "measure", "live", "sheet", "sweep", "compare")
+    without_dry_run = ("train", "doctor", "measure", "live", "sheet", "sweep", "compare", "ui")
     if verb in without_dry_run or args[1:2] in (["new"], ["check"]):
         extra.append("--help")  # parses all options, and does nothing
     elif "-o" in args or "--output" in args:

@@ -96,3 +96,9 @@ def test_each_extra_is_explained(setup):
 def test_forms_are_valid(form):
     yaml = pytest.importorskip("yaml")
     assert isinstance(yaml.safe_load(form.read_text(encoding="utf-8")), dict)
+
+
+def test_every_package_is_installed(setup):
+    declared = setup["options"]["packages"].split()
+    for path in (ROOT / "stylepipe").rglob("__init__.py"):
+        assert ".".join(path.parent.relative_to(ROOT).parts) in declared

@@ -39,8 +39,8 @@ def steps(page: str) -> Iterator[list[str] | str]:
         for line in block.replace("\\\n", " ").splitlines() if language == "sh" else ():
             for call in shlex.join(shlex.split(line, comments=True)).split(" '&&' "):
                 program, *args = shlex.split(call) or [""]
-                # Which look, and take long, or need a camera.
-                if program == "stylepipe" and args[0] not in ("doctor", "live"):
+                # Which look, and take long, or need a camera or a browser.
+                if program == "stylepipe" and args[0] not in ("doctor", "live", "ui"):
                     yield args
 
 

@@ -1,0 +1,1 @@
+"""``stylepipe ui``: a page in the browser, served by this machine to itself alone."""

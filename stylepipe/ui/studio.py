@@ -1,0 +1,113 @@
+"""Everything behind the page, in one work folder: uploads, previews, the queue."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stylepipe.errors import SetupError, sentence
+from stylepipe.fingerprints import version
+from stylepipe.lock import Lock
+from stylepipe.presets import draft
+from stylepipe.session import Opener
+from stylepipe.ui.catalog import catalog
+from stylepipe.ui.choice import Choice, Resolved
+from stylepipe.ui.orders import Orders
+from stylepipe.ui.previews import Previews
+from stylepipe.ui.shelf import SMALL_SIDE, Shelf, jpeg, shown
+from stylepipe.ui.thumbnails import Thumbnails
+
+if TYPE_CHECKING:
+    from stylepipe.plugins import Plugins
+
+
+class Studio:
+    """Open from its making to :meth:`close`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        plugins: Plugins,
+        machine: dict[str, Any],
+        max_upload: int,
+        log: Callable[[str], None],
+    ) -> None:
+        """Continue with what is in ``folder``. ``machine``: device, precision and memory, as a
+        Session takes them; ``max_upload``: bytes of a file.
+
+        Raises SetupError where the folder cannot be used, or another page uses it.
+        """
+        self.folder, self.max_upload, self._plugins = folder, max_upload, plugins
+        self._small = folder / ".small"
+        self._looking = threading.Lock()
+        try:
+            self._lock = Lock(folder / ".page")
+        except BlockingIOError:
+            raise SetupError(
+                f"another stylepipe ui works in {folder}; use its page, or choose another --output"
+            ) from None
+        except OSError as error:
+            raise SetupError(f"cannot work in {folder}: {sentence(error)}") from error
+        self._opener = Opener(device="cpu", log=log, damaged=log)
+        try:
+            readers = draft(plugins).settings().readers
+            self._opener.open(readers)
+            self.catalog = catalog(plugins, log)
+            self._readers = readers
+            self.photos = Shelf(folder / "photos", readers, max_upload, log)
+            self.paintings = Shelf(folder / "paintings", readers, max_upload, log, stills_only=True)
+            self._small.mkdir(exist_ok=True)
+            self.orders = Orders(folder, self.resolve, self._inputs, plugins, machine, log)
+            self.photos.open()
+            self.paintings.open()
+            self.thumbnails = Thumbnails(self.resolve, plugins, machine, log)
+            self.previews = Previews(plugins, machine, self._small, log)
+            self.orders.open()
+        except BaseException as error:
+            self._opener.close()
+            self._lock.release()
+            if isinstance(error, OSError):
+                raise SetupError(f"cannot work in {folder}: {sentence(error)}") from error
+            raise
+
+    def close(self) -> bool:
+        """Stop all work; orders resume with the next start. Returns False where a picture takes
+        long, and is not waited for."""
+        self.previews.close()
+        over = self.orders.close()
+        if over:  # else what works still needs them
+            self._opener.close()
+            self._lock.release()
+        return over
+
+    def resolve(self, choice: Choice) -> Resolved:
+        """The choice on top of its preset. Raises UsageError."""
+        style = choice.style
+        painting = self.paintings.path(style) if style and self.paintings.has(style) else None
+        return Resolved.of(choice, self._plugins, painting)
+
+    def title(self, resolved: Resolved) -> str:
+        """What an order is called: its style, with the stylizer where that was chosen, or else its
+        preset."""
+        chosen, style = resolved.choice.stylizer, resolved.controls()["style"]
+        words = [Path(style).stem] if style else []
+        words += [chosen] if chosen else []
+        title = ", ".join(words) or resolved.choice.preset
+        return title.replace("-", " ").replace("_", " ").capitalize()
+
+    def small_result(self, path: Path) -> Path:
+        """A small copy of a result, a JPEG, made when it is first looked at. Raises ItemError."""
+        key = hashlib.sha256(f"{path} {version(path)}".encode()).hexdigest()[:24]
+        copy = self._small / f"{key}.jpg"
+        with self._looking:
+            if not copy.is_file():
+                part = copy.with_suffix(".part")
+                part.write_bytes(jpeg(shown(path, self._readers, SMALL_SIDE)))
+                part.replace(copy)
+        return copy
+
+    def _inputs(self, names: Sequence[str]) -> list[Path]:
+        return [self.photos.path(name) for name in names]
