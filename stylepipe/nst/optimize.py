@@ -16,7 +16,7 @@ from .objective import Objective
 from .recipe import LoopOptions
 
 Size = tuple[int, int]
-RATES = {"adam": 0.02, "adamw": 0.02, "lbfgs": 1.0, "sgd": 0.01}
+RATES = {"adam": 0.02, "adamw": 0.02, "lbfgs": 1.0, "sgd": 0.005}
 BETAS = (0.9, 0.99)
 LONGEST = 0.05
 """Mean absolute change of the values by one step of L-BFGS, at most. Without a line search its

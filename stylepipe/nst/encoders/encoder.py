@@ -244,10 +244,10 @@ class Encoder(nn.Module):
 
     @property
     def default_perceptual(self) -> dict[str, float]:
-        """The layers that LPIPS compares, or else those that stand for the style, as far as there
-        are, each with weight 1."""
-        names = self.architecture.perceptual or tuple(self.architecture.style)
-        return {name: 1.0 for name in names if name in self.layers}
+        """The layers that LPIPS compares, as far as there are, or else those that stand for the
+        style, each with weight 1."""
+        published = [name for name in self.architecture.perceptual if name in self.layers]
+        return dict.fromkeys(published or self.default_style, 1.0)
 
     @property
     def _cut_short(self) -> bool:
