@@ -19,6 +19,7 @@ from stylepipe import hookspecs
 from stylepipe.cli.main import make_cli
 from stylepipe.components import noun
 from stylepipe.job import ENGINE
+from stylepipe.nst.recipes import RECIPES
 from stylepipe.options import OptionSpec
 from stylepipe.plugins import STAGES, Plugins
 from stylepipe.presets import available, load
@@ -36,6 +37,7 @@ def pages() -> dict[str, str]:
         "commands.md": _commands(),
         "options.md": _options(plugins),
         "presets.md": _presets(plugins),
+        "recipes.md": _recipes(),
         "api.md": _api(),
         **{f"hooks/{name}.md": _hook(name) for name in hooks()},
     }
@@ -149,6 +151,25 @@ def _presets(plugins: Plugins) -> str:
         if origin != "yours":
             text = path.read_text(encoding="utf-8").strip()
             parts += [f"## `{name}`", load(path).description, _block("toml", text)]
+    return _joined(parts)
+
+
+# -- recipes ----------------------------------------------------------------------------------
+
+
+def _recipes() -> str:
+    parts = [
+        "# Recipes",
+        "What papers print, as `--recipe NAME` sets it wherever nothing else does. What differs "
+        "nevertheless is told in [Any painting](../guide/paintings.md#papers-to-the-letter).",
+    ]
+    for printed in RECIPES:
+        rows = ["| option | value |", "|---|---|"]
+        for name, value in printed.settings.items():
+            shown = ", ".join(value) if isinstance(value, tuple) else value
+            rows.append(f"| `{name}` | `{shown}` |")
+        about = f"`stylepipe {printed.command}`. {printed.paper}: {printed.note}."
+        parts += [f"## `{printed.name}`", about, "\n".join(rows)]
     return _joined(parts)
 
 

@@ -55,7 +55,8 @@ def perceptual(encoder: Encoder, a: Tensor, b: Tensor) -> float:
     layers = [layer for layer in FIRST if layer in encoder.layers]
     tiled_encoder = TiledEncoder(encoder, layers)
     term = Perceptual(tiled_encoder.maps(b, layers), dict.fromkeys(layers, 1.0))
-    return float(term.value(tiled_encoder.measure(a, [term])[0])[0])
+    # Over the layers, and halved: unrelated features are about 1 apart.
+    return float(term.value(tiled_encoder.measure(a, [term])[0])[0]) / (2 * len(layers))
 
 
 def layers_one_by_one(

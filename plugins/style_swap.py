@@ -17,6 +17,8 @@ from stylepipe import (
     option,
     parse_style,
 )
+from stylepipe.nst.names import SwapScale
+from stylepipe.nst.recipes import recipe_help, recipes_of
 from stylepipe.nst.training.options import DecoderOptions
 from stylepipe.restyling import RestyleOptions, RestyleStylizer
 
@@ -33,7 +35,13 @@ if TYPE_CHECKING:
 LAYER = "relu3_1"
 
 
+_RECIPES = recipes_of("style-swap")
+
+
 class SwapOptions(RestyleOptions):
+    recipes = _RECIPES
+
+    recipe: str | None = option(None, recipe_help("style-swap"), choices=tuple(_RECIPES))
     layer: str = option(LAYER, "Layer whose patches are swapped.", metavar="LAYER")
     patch_size: int = option(3, "Side of the patches, in features.", min=1, max=15)
     patch_stride: int = option(1, "Steps between the photo's patches, in features.", min=1, max=15)
@@ -47,6 +55,10 @@ class SwapOptions(RestyleOptions):
     steps: int = option(
         0, "Find the picture by so many steps of optimization instead of by the decoder; 0: not.",
         min=0,
+    )  # fmt: skip
+    loss_scale: SwapScale = option(
+        "relative", "Scale of the optimization's losses: relative to the features, or plain sums.",
+        only_if={"steps": True},
     )  # fmt: skip
     learning_rate: float = option(0.02, "Of the optimization.", min=1e-6, only_if={"steps": True})
     tv_weight: float = option(
@@ -133,8 +145,9 @@ class SwapStylizer(RestyleStylizer):
         loop = options.into(LoopOptions)
         try:
             found = OptimizationInverter(
-                encoder, options.layer, loop, options.tv_weight, self.report_step
-            )
+                encoder, options.layer, loop, options.tv_weight, self.report_step,
+                options.loss_scale,
+            )  # fmt: skip
         except ValueError as error:
             raise UsageError(str(error)) from error
         return {options.layer: found}

@@ -15,6 +15,7 @@ repeated.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import os
 import types
@@ -121,9 +122,17 @@ class Options:
     that would change nothing beside the others.
     """
 
+    recipes: typing.ClassVar[Mapping[str, Mapping[str, Any]]] = types.MappingProxyType({})
+    """By name: what the option ``recipe``, which a class with recipes declares, sets wherever
+    nothing else does."""
+    alternatives: typing.ClassVar[tuple[str, ...]] = ()
+    """Options of which one that is given takes the place of all that a recipe sets."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+        if cls.recipes:
+            cls.__init__ = _with_recipe(cls.__init__)  # type: ignore[method-assign]
 
     def __post_init__(self) -> None:
         for spec in self.specs():
@@ -133,12 +142,8 @@ class Options:
         self.check()
 
     def _check_used(self, spec: OptionSpec) -> None:
-        if not spec.only_if or getattr(self, spec.name) == spec.default:
+        if getattr(self, spec.name) == spec.default or _used(spec, vars(self)):
             return
-        for name, wanted in spec.only_if.items():
-            value = getattr(self, name)
-            if bool(value) if wanted is True else str(value) in _wanted(wanted):
-                return
         raise UsageError(
             f"{spec.flag} needs {spec.condition}, without which it changes nothing; "
             f"add that, or leave {spec.flag} out"
@@ -146,6 +151,24 @@ class Options:
 
     def check(self) -> None:
         """Override to refuse combinations of values: raise UsageError."""
+
+    @classmethod
+    def _of_recipe(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """What the recipe that is given adds: not what would change nothing beside the rest."""
+        chosen = cls.recipes.get(str(given.get("recipe")), {})
+        known = {spec.name: spec for spec in cls.specs()}
+        values = {name: spec.default for name, spec in known.items()}
+        for name, value in {**chosen, **given}.items():
+            if name in known:
+                values[name] = convert(known[name], value)
+        decided = set(given).union(
+            *([cls.alternatives] if set(given) & {*cls.alternatives} else [])
+        )
+        return {
+            name: value
+            for name, value in chosen.items()
+            if name not in decided and _used(known[name], values)
+        }
 
     @classmethod
     def specs(cls) -> tuple[OptionSpec, ...]:
@@ -195,6 +218,22 @@ class Options:
     def values(self) -> dict[str, Any]:
         """The options as plain values that JSON and TOML can hold."""
         return {s.name: _plain(getattr(self, s.name)) for s in self.specs()}
+
+
+def _with_recipe(init: Any) -> Any:
+    @functools.wraps(init)
+    def filled(self: Options, **given: Any) -> None:
+        init(self, **(self._of_recipe(given) | given))
+
+    return filled
+
+
+def _used(spec: OptionSpec, values: Mapping[str, Any]) -> bool:
+    """Whether an option means something beside these values."""
+    return not spec.only_if or any(
+        bool(values[name]) if wanted is True else str(values[name]) in _wanted(wanted)
+        for name, wanted in spec.only_if.items()
+    )
 
 
 def _spec(f: dataclasses.Field[Any], hint: Any) -> OptionSpec:

@@ -16,6 +16,7 @@ from stylepipe_plugins.fast.training import FastTraining, FastTrainingOptions
 from stylepipe import Batch, Context, Item, SetupError, StylepipeError, StyleRef, UsageError
 from stylepipe.device import pick
 from stylepipe.nst.networks import load_styles
+from stylepipe.nst.training.options import StyleOptions
 
 ITEM = Item(0, Path("a.png"), Path(), Path("b.png"))
 SMALL = {
@@ -322,3 +323,43 @@ def test_several_networks_judge_together(media: Path) -> None:
     judges = [media / "encoder.pth", media / "encoder.pth"]
     teachers = training._teachers(options(media, encoder_weights=judges), context())
     assert len(teachers) == 2
+
+
+# -- formulas and epochs -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["gram", "mean-std"])
+def test_other_style_losses_train(media: Path, kind: str) -> None:
+    FastTraining(options(media, style_loss=kind)).train(context())
+    with safe_open(media / "out" / "my.safetensors", "pt") as file:
+        assert f'"style_loss": "{kind}"' in file.metadata()["options"]
+
+
+def test_epochs_count_steps_by_the_photos(media: Path) -> None:
+    given = SMALL | {"steps": StyleOptions.steps, "epochs": 3}
+    FastTraining(options(media, **given)).train(context())  # two photos, two a step
+    with safe_open(media / "out" / "my.safetensors", "pt") as file:
+        assert file.metadata()["steps"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"epochs": 3}, "--steps means nothing beside --epochs"),
+        ({"epochs": 3, "steps": StyleOptions.steps, "minutes": 2}, "--minutes means nothing bes"),
+        ({"loss_scale": "johnson"}, "wasserstein has no loss scale johnson"),
+        ({"loss_scale": "johnson", "style_loss": "gram"}, "johnson has no tone_weight"),
+        ({"recipe": "johnson2015"}, "did you mean 'johnson2016'"),
+    ],
+)
+def test_formulas_that_do_not_go_together(media: Path, values: dict, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        FastTraining(options(media, **values)).train(context())
+    assert not (media / "out" / "my.safetensors").exists()
+
+
+def test_a_recipe_of_a_paper_trains(media: Path) -> None:
+    FastTraining(options(media, recipe="johnson2016")).train(context())
+    with safe_open(media / "out" / "my.safetensors", "pt") as file:
+        used = file.metadata()["options"]
+    assert '"loss_scale": "johnson"' in used and '"copy_steps": 0' in used

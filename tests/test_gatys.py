@@ -353,6 +353,9 @@ def test_losses_pictures_and_preview(cli: Any, files: Path) -> None:
     assert code == 0, err
     folder = files / "trace" / "photo.png"
     rows = list(csv.DictReader((folder / "loss.csv").read_text().splitlines()))
+    (result,) = csv.DictReader((folder / "result.csv").read_text().splitlines())
+    assert (result["step"], list(result)) == ("end", list(rows[-1]))
+    assert 0 < float(result["loss"]) < float(rows[0]["loss"])
     assert list(rows[0]) == ["step", "width", "height", "loss", "content", "style", "tv"]
     assert [int(r["step"]) for r in rows] == list(range(1, 13))
     assert (int(rows[0]["width"]), int(rows[-1]["width"])) == (36, 72)
@@ -777,8 +780,15 @@ CHANGES: dict[str, dict[str, object]] = {
     "keep_colors": {},
 }
 """Option -> what to change beside BASE."""
+HERE = {"content_layers": "relu3_1", "style_layers": ["relu1_1", "relu2_1"]}
+"""Layers that the encoder of these tests has."""
 PAIRS: dict[str, tuple[dict[str, object], dict[str, object]]] = {
-    "gram_scale": ({"style_loss": "gram"}, {"style_loss": "gram", "gram_scale": "gatys"}),
+    "loss_scale": ({"style_loss": "gram"}, {"style_loss": "gram", "loss_scale": "gatys"}),
+    "recipe": ({"init": "noise"}, {"recipe": "gatys2015", **HERE, "learning_rate": 1}),
+    "perceptual_layers": (
+        {"perceptual_weight": 10},
+        {"perceptual_weight": 10, "perceptual_layers": ["relu1_1", "pool1"]},
+    ),
     "optimizer": ({"learning_rate": 1}, {"learning_rate": 1, "optimizer": "lbfgs"}),
     "average": ({"steps": 14, "average": 0}, {"steps": 14}),
     "tolerance": ({"steps": 44}, {"steps": 44, "tolerance": 0.9}),
@@ -799,6 +809,9 @@ ELSEWHERE = {
     "trace": "test_losses_pictures_and_preview",
     "save_every": "test_losses_pictures_and_preview",
     "preview": "test_losses_pictures_and_preview",
+    "target": "test_a_target",
+    "target_weight": "test_a_target",
+    "perceptual_calibration": "test_calibrated_weights_of_lpips",
 }
 
 IN_FILMS = {"guided_steps", "temporal_weight"}
@@ -831,6 +844,50 @@ def test_every_option_reaches_the_result(
             *(["--keep-colors"] if name == "keep_colors" else []), **(BASE | CHANGES[name])
         )
     assert np.abs(first - second).max() > 0.004, "not one level of difference"
+
+
+def test_a_target(painted: Any, files: Path) -> None:
+    """Twice the photo's size: it is scaled."""
+    wanted = save(files / "wanted.png", tinyencoder.picture(2 * SIZE[1], 2 * SIZE[0], 9))
+    wanted_small = cv2.resize(read(wanted), SIZE, interpolation=cv2.INTER_AREA)
+    flags = {**BASE, "steps": 30, "style_weight": 0.01, "content_weight": 0.01, "target": wanted}
+    near, less = painted(**flags), painted(**flags, target_weight=0.001)
+    apart = [float(np.square(r - wanted_small).mean()) for r in (near, less)]
+    assert 2 * apart[0] < apart[1]
+
+
+def test_a_target_that_does_not_fit(cli: Any, files: Path) -> None:
+    other = save(files / "other.png", tinyencoder.picture(64, 64))
+    code, err = cli(target=other)
+    assert code == 1
+    assert "has 64x64 pixels, other proportions than the photo's 72x64; cut it to fit" in err
+    refused(cli, files, 2, "there is no --target", target=files / "none.png")
+    refused(cli, files, 2, "--target-weight needs --target", target_weight=2)
+    save(files / "photos" / "second.png", tinyencoder.picture(64, 72))
+    refused(cli, files, 2, "one photo is to look like, and there are 2 inputs", target=other)
+
+
+def lpips(path: Path, *channels: int) -> Path:
+    """Calibrated weights, in the form in which LPIPS' authors publish them."""
+    tensors = {
+        f"lin{i}.model.1.weight": torch.rand(1, n, 1, 1, generator=torch.manual_seed(i))
+        for i, n in enumerate(channels)
+    }
+    torch.save(tensors, path)
+    return path
+
+
+def test_calibrated_weights_of_lpips(cli: Any, files: Path) -> None:
+    vgg = lpips(files / "vgg.pth", 64, 128, 256, 512, 512)
+    flags = {"perceptual_weight": 1, "perceptual_calibration": vgg}
+    refused(
+        cli, files, 2, "holds LPIPS' weights for VGG-16, and the network that judges is", **flags
+    )
+    alex = lpips(files / "alex.pth", 64, 192, 384, 256, 256)
+    refused(cli, files, 2, "for AlexNet", **(flags | {"perceptual_calibration": alex}))
+    odd = lpips(files / "odd.pth", 64, 128)
+    refused(cli, files, 2, "no calibrated weights", **(flags | {"perceptual_calibration": odd}))
+    refused(cli, files, 2, "needs --perceptual-weight", perceptual_calibration=vgg)
 
 
 def test_the_same_again_is_the_same_to_the_byte(cli: Any, files: Path) -> None:

@@ -145,6 +145,6 @@ def test_what_is_no_loss_is_refused_and_harms_no_other(
         register(type("Other", (base,), changes))
     assert losses() == before
     assert [term.name for term in before] == [
-        *("content", "perceptual", "style", "histogram", "patches", "temporal", "tv"),
+        *("content", "perceptual", "style", "histogram", "patches", "target", "temporal", "tv"),
         *("laplacian", "photorealistic"),
     ]

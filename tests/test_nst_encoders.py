@@ -167,12 +167,16 @@ def test_goes_no_deeper_than_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_an_unknown_layer_names_what_there_is(tmp_path: Path) -> None:
     encoder = load_encoder(saved(tmp_path, vgg_state([0, 2, 5])))
     cut = r"VGG-19, whose weights end at 'relu2_1', has no layer "
-    with pytest.raises(ValueError, match=cut + r"'relu4_1'; it has relu1_1, relu1_2, relu2_1$"):
+    with pytest.raises(
+        ValueError, match=cut + r"'relu4_1'; it has relu1_1, relu1_2, relu2_1, pool1$"
+    ):
         encoder(torch.rand(1, 3, 16, 16), ["relu4_1"])
     with pytest.raises(ValueError, match=cut + r"'relu21' \(did you mean 'relu2_1'\?\)"):
         encoder.check(["relu1_1", "relu21"])
     whole = load_encoder(saved(tmp_path, vgg_state(VGG19), "whole.safetensors"))
-    with pytest.raises(ValueError, match=r"^VGG-19 has no layer 'conv1_1'; it has relu1_1, .*_4$"):
+    with pytest.raises(
+        ValueError, match=r"^VGG-19 has no layer 'conv1_1'; it has relu1_1, .*_4, pool1.*$"
+    ):
         whole.check(["conv1_1"])
 
 

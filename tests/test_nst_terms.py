@@ -265,7 +265,7 @@ def test_sums_of_bfloat16_are_as_good_as_those_of_float32(divided: bool, level: 
     for features in (half.clone(), half.float()):
         features.requires_grad_()
         term = Style({"a": 1.0}, kind="wasserstein")
-        mean, second = term.statistics(term.measure(view({"a": features}, region_masks)))
+        _, mean, second = term.statistics(term.measure(view({"a": features}, region_masks)))
         found.append(second - mean[..., :, None] * mean[..., None, :])
         (found[-1] * torch.linspace(-1, 1, 16)).sum().backward()
         found[-1] = found[-1].detach()
@@ -345,7 +345,7 @@ def test_a_mixture_lies_between_and_a_stack_keeps_regions_apart() -> None:
     for mixed, a, b in zip(mix([(one, 1.0), (two, 3.0)]), one, two, strict=True):
         torch.testing.assert_close(mixed, 0.25 * a + 0.75 * b)
     both = stack([one, two])
-    assert [len(s[0]) for s in both] == [2, 2, 2, 2]
+    assert [len(s[0]) for s in both] == [2] * 6
     region_masks = {n: torch.cat([torch.ones_like(p[:, :1]), torch.zeros_like(p[:, 1:])], 1)
               for n, p in regions().items()}  # fmt: skip
     term.aim(both)
@@ -355,7 +355,8 @@ def test_a_mixture_lies_between_and_a_stack_keeps_regions_apart() -> None:
     assert float(term.value(term.measure(view(maps(2), region_masks)))) > 0.01
 
 
-@pytest.mark.parametrize("name", STATISTICS)
+# Plain sums of a picture without regions are not those of one with them, as printed.
+@pytest.mark.parametrize("name", [n for n in STATISTICS if n != "gram-sum"])
 def test_a_region_that_the_picture_lacks_does_not_count(name: str) -> None:
     """Whatever its target is, and however many such regions there are."""
     alone = aimed(STATISTICS[name](maps(1)), maps(1))
@@ -385,4 +386,5 @@ def test_statistics_of_a_region_are_those_of_its_part_alone() -> None:
     again = term.statistics(tiled_encoder.measure(other, [term], region_masks)[0])
     for a, b in zip(mixed, again, strict=True):
         torch.testing.assert_close(a[:, 0], b[:, 0])
-        assert not torch.allclose(a[:, 1], b[:, 1], rtol=0.01)
+        if a.ndim > 2:  # but for the number of positions
+            assert not torch.allclose(a[:, 1], b[:, 1], rtol=0.01)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -21,6 +22,7 @@ from stylepipe import (
     user_path,
 )
 from stylepipe.nst.names import VggName
+from stylepipe.nst.recipes import recipe_help, recipes_of
 from stylepipe.nst.training.options import StyleOptions
 
 from .bundled import STYLES, NetworkName
@@ -32,9 +34,19 @@ if TYPE_CHECKING:
     from stylepipe.nst.training.styles import Exemplar, StyleTask, Teacher
 
 
+_RECIPES = recipes_of("train fast")
+
+
 class FastTrainingOptions(TrainingOptions, run=StyleOptions):
     """Options of ``stylepipe train fast``."""
 
+    recipes = _RECIPES
+    alternatives = ("steps", "epochs", "minutes")
+
+    recipe: str | None = option(None, recipe_help("train fast"), choices=tuple(_RECIPES))
+    epochs: float | None = option(
+        None, "Steps by the number of photos: each serves about so many times.", min=0.01
+    )
     style: tuple[Path, ...] = option(
         (), "Painting to learn; repeat for several styles in one file, which can be blended.",
         metavar="IMAGE", short="s",
@@ -80,6 +92,9 @@ class FastTrainingOptions(TrainingOptions, run=StyleOptions):
             self.refuse("weighs the pictures of --guide FILE", "guide_weight")
         if self.encoder_weights:
             self.refuse("names a network, and --encoder-weights another", "encoder")
+        if self.epochs is not None:
+            why = "means nothing beside --epochs, which counts steps by the photos"
+            self.refuse(why, "steps", "minutes")
         if self.only and self.paintings is None:
             raise UsageError("--only picks from a table of paintings: name it with --paintings")
         if self.style and self.paintings:
@@ -123,7 +138,10 @@ def _task(
     device = context.device.torch
     run: StyleOptions = options.run_options(context)
     fresh = options.init == "random"
-    run = replace(run, copy_steps=min(run.copy_steps, run.steps // 10) if fresh else 0)
+    if options.epochs is not None:
+        run = replace(run, steps=ceil(options.epochs * len(photos) / run.batch))
+    copies = fresh and run.loss_scale == "relative"  # papers begin with their own losses
+    run = replace(run, copy_steps=min(run.copy_steps, run.steps // 10) if copies else 0)
     guide = load_styles(options.guide)[0] if options.guide else None
     if guide is not None:
         dtype = full_range_dtype(context.device)
@@ -196,7 +214,8 @@ def _teachers(options: FastTrainingOptions, context: Context) -> list[Teacher]:
     teachers = []
     for encoder in _encoders(options, context):
         usual = standard_teacher(encoder)
-        style = {layer: STYLE.get(layer, 1.0) for layer in options.style_layers}
+        printed = options.values()["loss_scale"] != "relative"
+        style = {n: 1.0 if printed else STYLE.get(n, 1.0) for n in options.style_layers}
         content = dict.fromkeys(options.content_layers, 1.0)
         teachers.append(Teacher(encoder, style or usual.style, content or usual.content))
     return teachers

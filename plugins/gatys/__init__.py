@@ -30,7 +30,7 @@ from stylepipe.nst.names import Pooling
 from stylepipe.nst.recipe import TUNABLE
 from stylepipe.stylizers import PaintingStylizer, given_picture, working_memory
 
-from .options import GatysBase, gatys_options
+from .options import LAYERS, GatysBase, gatys_options
 
 if TYPE_CHECKING:
     import torch
@@ -51,7 +51,7 @@ class GatysStylizer(PaintingStylizer):
     options: GatysBase
     # Three patches of the deepest layer.
     caps = Caps(strength="native", regions="native", temporal="native", min_side=64)
-    for_encoder = ("content_layers", "style_layers", "pooling")
+    for_encoder = (*LAYERS, "pooling", "perceptual_calibration")
     guided_options = ("guided_steps", "temporal_weight")
     gradients = True
     _mask_key = ""
@@ -78,7 +78,23 @@ class GatysStylizer(PaintingStylizer):
         return self.options.pooling
 
     def check_encoder(self, encoder: Encoder) -> None:
-        self.options.recipe(encoder)
+        from stylepipe.nst.lpips import check_calibrated
+
+        recipe = self.options.recipe_for(encoder)
+        if calibration := self._read_calibration(encoder):
+            try:
+                check_calibrated(recipe.perceptual_layers, calibration)
+            except ValueError as error:
+                raise UsageError(str(error)) from error
+
+    def _read_calibration(self, encoder: Encoder) -> dict[str, torch.Tensor]:
+        from stylepipe.nst.lpips import read_calibration
+
+        path = self.options.perceptual_calibration
+        try:
+            return {} if path is None else read_calibration(path, encoder)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
 
     def open(self, context: Context) -> None:
         from .trace import SideFiles
@@ -108,12 +124,17 @@ class GatysStylizer(PaintingStylizer):
         self._start = None
         if options.start is not None:
             self._start = given_picture(options.start, self._context)
+        self._target = None
+        if options.target is not None:
+            self._target = given_picture(options.target, self._context)
         encoder = self.open_encoder()  # last: it may have to be fetched
-        recipe = options.recipe(encoder)
+        recipe = options.recipe_for(encoder)
+        calibration = self._read_calibration(encoder)
         try:
             if found:
                 recipe = varied(recipe, found)
-            self._painter = Gatys(encoder, paintings, recipe, working_memory(self._context))
+            memory = working_memory(self._context)
+            self._painter = Gatys(encoder, paintings, recipe, memory, calibration)
         except ValueError as error:
             raise UsageError(str(error)) from error
         if found:
@@ -170,6 +191,8 @@ class GatysStylizer(PaintingStylizer):
                     seed=self.options.seed,
                     on_step=on_step,
                     guide=guide,
+                    target=self._target_of(photo, frame),
+                    on_end=trace.end,
                 )
         except (RuntimeError, MemoryError) as error:
             smaller = self._painter.memory // 2
@@ -181,8 +204,23 @@ class GatysStylizer(PaintingStylizer):
             torch.cuda.empty_cache()
         self._context.log(f"out of memory; continuing with {smaller >> 20} MiB")
         # For the photos that follow too: to run out of memory again would cost minutes again.
-        self._painter = Gatys(old.encoder, old.paintings, old.recipe, smaller)
+        self._painter = Gatys(old.encoder, old.paintings, old.recipe, smaller, old.calibration)
         return None
+
+    def _target_of(self, photo: torch.Tensor, frame: int) -> torch.Tensor | None:
+        """What the photo is to look like. Raises ItemError for one of other proportions, and in a
+        film."""
+        if self._target is None:
+            return None
+        if frame:
+            raise ItemError("--target is what a photo is to look like, and this is a film")
+        (h, w), (height, width) = self._target.shape[2:], photo.shape[2:]
+        if abs(h * width / w - height) > 1 and abs(w * height / h - width) > 1:
+            raise ItemError(
+                f"--target {self.options.target} has {w}x{h} pixels, other proportions than the "
+                f"photo's {width}x{height}; cut it to fit"
+            )
+        return self._target.expand(len(photo), -1, -1, -1)
 
     def _tune(
         self, photo: torch.Tensor, regions: torch.Tensor | None, item: Item, frame: int
@@ -217,7 +255,9 @@ class GatysStylizer(PaintingStylizer):
             f"tuned: {flags} (score {best.score:.3f}, lower is better); "
             f"{len(candidates)} candidates in {options.tune}"
         )
-        self._painter = Gatys(old.encoder, old.paintings, best.recipe(old.recipe), old.memory)
+        self._painter = Gatys(
+            old.encoder, old.paintings, best.recipe(old.recipe), old.memory, old.calibration
+        )
         self._tuned = True
 
     def close(self) -> None:

@@ -9,21 +9,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from stylepipe import Item, UsageError, option, user_path
-from stylepipe.nst.names import GramScale, Optimizer, Pooling, Schedule, Start, StyleDistance
-from stylepipe.nst.recipe import TUNABLE, LoopOptions, Recipe
-from stylepipe.nst.terms import ContentTerm, StyleTerm, Term, losses
+from stylepipe.nst.names import LossScale, Optimizer, Pooling, Schedule, Start, StyleDistance
+from stylepipe.nst.recipe import TUNABLE, LoopOptions, Recipe, check_scale
+from stylepipe.nst.recipes import recipe_help, recipes_of
+from stylepipe.nst.terms import ContentTerm, FeatureTerm, StyleTerm, Term, losses
 from stylepipe.stylizers import PaintingOptions
 
 if TYPE_CHECKING:
     from stylepipe.nst.encoders import Encoder
 
 STARTS = get_args(Start)
-_STEPPING = {"optimizer": ("adam", "adamw")}
+LAYERS = {
+    "content_layers": "the encoder's",
+    "style_layers": "the encoder's",
+    "perceptual_layers": "those of LPIPS, or else the encoder's for style",
+}
+"""Options that name layers -> their default, in words."""
+_STEPPING = {"optimizer": ("adam", "adamw", "sgd")}
+_RECIPES = recipes_of("gatys")
 
 
 class GatysBase(PaintingOptions):
     """All of them but the losses' own: see gatys_options."""
 
+    recipes = _RECIPES
+
+    recipe: str | None = option(None, recipe_help("gatys"), choices=tuple(_RECIPES))
     steps: int = option(LoopOptions.steps, "Steps of the optimizer, over all sizes.", min=1)
     guided_steps: int | None = option(
         None,
@@ -35,10 +46,13 @@ class GatysBase(PaintingOptions):
     style_loss: StyleDistance = option(
         Recipe.style_loss, "Distance of the features' statistics.", only_if={"style_weight": True}
     )
-    gram_scale: GramScale = option(
-        Recipe.gram_scale,
-        "Scale of the error of gram: over the painting's, as Gatys prints it, or plain sums.",
-        only_if={"style_loss": "gram"},
+    loss_scale: LossScale = option(
+        Recipe.loss_scale,
+        "Scale of all losses, and so of their weights: relative to the photo and the painting; as "
+        "Gatys 2016 prints content (eq. 1) and gram (eq. 4), all others as plain sums; or plain "
+        "sums, of a painting and a photo of about one size, but with regions each region's Gram "
+        "matrix over its size. Shares of layers are then taken as given. Perceptual has a scale "
+        "of its own; wasserstein, mean-std, histograms and patches are relative alone.",
     )
     tv_power: Literal[1, 2] = option(
         Recipe.tv_power,
@@ -61,9 +75,11 @@ class GatysBase(PaintingOptions):
         max=100,
         only_if={"photorealistic": True},
     )
-    optimizer: Optimizer = option(LoopOptions.optimizer, "Optimizer.")
+    optimizer: Optimizer = option(
+        LoopOptions.optimizer, "Optimizer; sgd is gradient descent without momentum."
+    )
     learning_rate: float | None = option(
-        LoopOptions.learning_rate, "Its step size; by default its own.", min=1e-6
+        LoopOptions.learning_rate, "Its step size; by default its own.", min=1e-12
     )
     schedule: Schedule = option(LoopOptions.schedule, "Of the step size.", only_if=_STEPPING)
     average: float = option(
@@ -79,6 +95,19 @@ class GatysBase(PaintingOptions):
         min=0,
         max=1,
     )
+    target: Path | None = option(
+        None,
+        "What the picture is to look like, such as another stylizer's: a picture in the "
+        "photo's proportions, which is scaled to its size. For one photo.",
+        metavar="FILE",
+    )
+    perceptual_calibration: Path | None = option(
+        None,
+        "The calibrated weights of LPIPS for the network that judges, VGG-16 or SqueezeNet 1.1, "
+        "as its authors publish them (lin0.model.1.weight ...); without them all are 1.",
+        metavar="FILE",
+        only_if={"perceptual_weight": True},
+    )
     seed: int = option(0, "Of --init noise.", min=0, only_if={"init": "noise"})
     tune: Path | None = option(
         None,
@@ -89,7 +118,8 @@ class GatysBase(PaintingOptions):
     )
     trace: Path | None = option(
         None,
-        "Folder for the losses of each photo, and of a film's first frame, as a table and a plot.",
+        "Folder for the losses of each photo, and of a film's first frame: by step, as a table and "
+        "a plot, and of the result, for which wasserstein is computed exactly.",
         metavar="FOLDER",
         affects_output=False,
     )
@@ -114,7 +144,22 @@ class GatysBase(PaintingOptions):
             raise UsageError(
                 f"no start {self.init!r}: neither {', '.join(STARTS)} nor a picture file"
             )
-        self.layers({}, {})
+        for name in LAYERS:
+            shares(vars(self)[name], {})
+        try:
+            check_scale(self.loss_scale, self.weights, self.style_loss)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        if self.optimizer == "sgd" and self.loss_scale != "relative" and not self.learning_rate:
+            raise UsageError(
+                f"--optimizer sgd with --loss-scale {self.loss_scale} needs --learning-rate, for "
+                "the gradient is as large as the losses; 1e-9 is a start"
+            )
+        for flag, path in (
+            ("--target", self.target), ("--perceptual-calibration", self.perceptual_calibration)
+        ):  # fmt: skip
+            if path is not None and not path.is_file():
+                raise UsageError(f"there is no {flag} {path}")
         if self.tune is not None and not self.searched:
             raise UsageError(
                 "--tune has nothing to search: --content-weight, --tv-weight and --strength are "
@@ -138,7 +183,13 @@ class GatysBase(PaintingOptions):
                     )
 
     def check_items(self, items: Sequence[Item]) -> None:
-        """Raises UsageError for a report that would replace a source or a result."""
+        """Raises UsageError for a report that would replace a source or a result, and for several
+        photos that are all to look like one target."""
+        if self.target is not None and len(items) > 1:
+            raise UsageError(
+                f"--target {self.target} is what one photo is to look like, and there are "
+                f"{len(items)} inputs; paint them one by one"
+            )
         reports = {_real(path): (flag, path) for flag, path in self.reports()}
         for item in items if reports else ():
             for file, what in ((item.source, "the input"), (item.output, "the result")):
@@ -178,35 +229,31 @@ class GatysBase(PaintingOptions):
         return None if self.init in STARTS else user_path(self.init)
 
     def inputs(self) -> list[Path]:
-        return [*super().inputs(), *([self.start] if self.start else [])]
+        own = (self.start, self.target, self.perceptual_calibration)
+        return [*super().inputs(), *(path for path in own if path is not None)]
 
     @property
     def weights(self) -> dict[str, float]:
         """The weights of the losses by their names."""
         return {term.name: getattr(self, term.option(), term.default) for term in losses()}
 
-    def layers(
-        self, content: Mapping[str, float], style: Mapping[str, float]
-    ) -> tuple[dict[str, float], dict[str, float]]:
-        """The layers asked for, with their shares, or else these defaults. Raises UsageError."""
-        asked = vars(self)
-        return shares(asked["content_layers"], content), shares(asked["style_layers"], style)
-
-    def recipe(self, encoder: Encoder) -> Recipe:
+    def recipe_for(self, encoder: Encoder) -> Recipe:
         """What these options ask of an encoder. Raises UsageError for layers it does not have."""
-        content, style = self.layers(encoder.default_content, encoder.default_style)
+        layers = {name: shares(vars(self)[name], {}) for name in LAYERS}
         try:
-            encoder.check([*content, *style])
+            encoder.check([layer for asked in layers.values() for layer in asked])
+            layers["content_layers"] = layers["content_layers"] or encoder.default_content
+            layers["style_layers"] = layers["style_layers"] or encoder.default_style
             return self.into(
                 Recipe,
-                content_layers=content,
-                style_layers=style,
+                **layers,
                 weights=self.weights,
                 init="content" if self.start else self.init,
                 loop=self.into(LoopOptions),
             )
         except ValueError as error:
-            raise UsageError(str(error)) from error
+            why = f" (--recipe {self.recipe} has its layers)" if self.recipe else ""
+            raise UsageError(f"{error}{why}") from error
 
 
 def gatys_options() -> type[GatysBase]:
@@ -223,15 +270,19 @@ def __getattr__(name: str) -> Any:
 
 @cache
 def _with(terms: tuple[type[Term], ...]) -> type[GatysBase]:
-    own: dict[str, Any] = {term.option(): option(term.default, term.help, min=0) for term in terms}
+    own: dict[str, Any] = {
+        term.option(): option(term.default, term.help, min=0, only_if=term.only_if)
+        for term in terms
+    }
     kinds: dict[str, Any] = dict.fromkeys(own, float)
-    for name, kind in (("content_layers", ContentTerm), ("style_layers", StyleTerm)):
+    reading = [term for term in terms if issubclass(term, FeatureTerm)]
+    for name, default in LAYERS.items():
         kinds[name] = tuple[str, ...]
         own[name] = option(
             (),
-            "Layer, with an optional share; repeat for several. By default the encoder's.",
+            f"Layer, with an optional share; repeat for several. By default {default}.",
             metavar="LAYER[:SHARE]",
-            only_if={term.option(): True for term in terms if issubclass(term, kind)},
+            only_if={term.option(): True for term in reading if term.layers_option == name},
         )
     return type("GatysOptions", (GatysBase,), {"__annotations__": kinds, **own})
 

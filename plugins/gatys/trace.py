@@ -71,6 +71,7 @@ class _Row(NamedTuple):
     """What is kept of a step; the step itself keeps pictures alive."""
 
     number: int
+    """0: of the result, behind the last step."""
     size: tuple[int, int]
     terms: dict[str, float]
 
@@ -104,6 +105,27 @@ class Trace:
         if options.preview is not None and (last or step.number % PREVIEW_EVERY == 0):
             self._side_files.picture(options.preview, step.picture())
 
+    @property
+    def end(self) -> Callable[[dict[str, float]], None] | None:
+        """Takes note of the result's losses; None where nobody asks for them."""
+        return None if self._folder is None else self._result
+
+    def _result(self, terms: dict[str, float]) -> None:
+        """Write the losses of the result, which no step is left to tell."""
+        self._write("result.csv", [_Row(0, self._rows[-1].size, terms)])
+
+    def _write(self, name: str, rows: list[_Row]) -> None:
+        assert self._folder is not None
+        names = list(rows[0].terms)
+        text = io.StringIO(newline="")
+        table = csv.writer(text)
+        table.writerow(["step", "width", "height", "loss", *names])
+        for row in rows:
+            height, width = row.size
+            values = [f"{row.terms[name]:.6g}" for name in names]
+            table.writerow([row.number or "end", width, height, f"{row.loss:.6g}", *values])
+        self._side_files.data(self._folder / name, text.getvalue().encode())
+
     def __exit__(
         self,
         kind: type[BaseException] | None,
@@ -112,16 +134,9 @@ class Trace:
     ) -> None:
         if self._folder is None or not self._rows:
             return
-        names = list(self._rows[0].terms)
-        text = io.StringIO(newline="")
-        table = csv.writer(text)
-        table.writerow(["step", "width", "height", "loss", *names])
-        for row in self._rows:
-            height, width = row.size
-            values = [f"{row.terms[name]:.6g}" for name in names]
-            table.writerow([row.number, width, height, f"{row.loss:.6g}", *values])
-        self._side_files.data(self._folder / "loss.csv", text.getvalue().encode())
-        self._side_files.pixels(self._folder / "loss.png", _plot(self._rows, names))
+        self._write("loss.csv", self._rows)
+        plot = _plot(self._rows, list(self._rows[0].terms))
+        self._side_files.pixels(self._folder / "loss.png", plot)
 
 
 def check_outputs(options: GatysBase) -> None:

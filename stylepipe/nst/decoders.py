@@ -154,7 +154,10 @@ def mirror(encoder: Encoder, layer: str, widen: float = 1.0) -> Decoder:
 
 
 def encoder_widths(encoder: Encoder, layer: str) -> dict[str, int]:
-    """Channels of the layers down to this one. Raises ValueError unless the encoder is like VGG."""
+    """Channels of the layers down to this one. Raises ValueError unless the encoder is like VGG,
+    and for a pooling."""
+    if layer in encoder.architecture.pools:
+        raise ValueError(f"a decoder is of a layer such as relu3_1, not of the pooling {layer}")
     widths = {}
     for name, stage in zip(encoder.layers, encoder.stages, strict=True):
         found = [m for m in stage.modules() if isinstance(m, nn.Conv2d)]
@@ -209,10 +212,8 @@ def fingerprint(encoder: Encoder, layers: Iterable[str]) -> str:
     """SHA-256 of an encoder's weights down to the deepest of some layers, whatever number type it
     computes in: what lies deeper does not matter to them. Raises ValueError for unknown layers.
     """
-    layers = list(layers)
-    encoder.check(layers)
-    deepest = max(map(encoder.layers.index, layers))
-    state = encoder.stages[: deepest + 1].state_dict()
+    count = max(len(encoder.down_to(layer)) for layer in layers)
+    state = encoder.stages[:count].state_dict()
     return tensors_digest({name: value.to(torch.bfloat16) for name, value in state.items()})
 
 

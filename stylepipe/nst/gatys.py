@@ -8,7 +8,7 @@ and several styles after Gatys et al., "Controlling Perceptual Factors in Neural
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -23,6 +23,7 @@ from stylepipe.types import Guide
 
 from .budget import Footprint, NotEnoughMemory
 from .encoders import Encoder
+from .lpips import check_calibrated
 from .margin import Margin
 from .matting import affine_smoothed
 from .objective import STRIP, Objective, Regions, TiledEncoder
@@ -50,7 +51,7 @@ BYTES_PER_PHOTO_PIXEL = 18
 BYTES_PER_PIXEL = 92
 """Bytes by pixel held of the picture while it is painted: itself, gradient and mean (12 each), what
 to go back to (12), and what the heap keeps of the size before (44, measured at 24 megapixels)."""
-OPTIMIZER_BYTES_PER_PIXEL = {"adam": 24, "adamw": 36, "lbfgs": 340}
+OPTIMIZER_BYTES_PER_PIXEL = {"adam": 24, "adamw": 36, "lbfgs": 340, "sgd": 0}
 """And by the optimizer: moments; the start too; the least history of steps and gradients, what it
 makes of them on its way, and the best picture."""
 GUIDE_COPIES = 3
@@ -88,17 +89,26 @@ class Gatys:
     """Paints photos after some paintings, whose statistics it keeps from photo to photo.
 
     memory: bytes the work may take; larger pictures are cut into tiles, with the same result.
-    Raises ValueError for unknown layers, and for paintings that are too small or none.
+    calibration: layer -> C, of the perceptual term, see stylepipe.nst.lpips; none: all are 1.
+    Raises ValueError for unknown layers, for layers without calibrated weights where there are
+    some, and for paintings that are too small or none.
     """
 
     def __init__(
-        self, encoder: Encoder, paintings: Sequence[Painting], recipe: Recipe, memory: int
+        self,
+        encoder: Encoder,
+        paintings: Sequence[Painting],
+        recipe: Recipe,
+        memory: int,
+        calibration: Mapping[str, Tensor] | None = None,
     ) -> None:
-        encoder.check([*recipe.content_layers, *recipe.style_layers])
+        encoder.check([*recipe.content_layers, *recipe.style_layers, *recipe.perceptual_layers])
         if not paintings:
             raise ValueError("there is no painting to learn from")
         self.encoder, self.paintings, self.recipe = encoder, list(paintings), recipe
-        self.memory = memory
+        self.memory, self.calibration = memory, dict(calibration or {})
+        if self.calibration:
+            check_calibrated(recipe.perceptual_layers, self.calibration)
         self._learnt: OrderedDict[tuple[Size, bool], _Learnt] = OrderedDict()
         for number, painting in enumerate(self.paintings, start=1):
             which = f"painting {number}" if len(self.paintings) > 1 else "a painting"
@@ -113,11 +123,16 @@ class Gatys:
         seed: int = 0,
         on_step: Callable[[Step], None] | None = None,
         guide: Guide | None = None,
+        target: Tensor | None = None,
+        on_end: Callable[[dict[str, float]], None] | None = None,
     ) -> Tensor:
         """photo: N 3 H W in [0,1]; N is 1 where the recipe's colors are the photo's. regions:
         1 K H W in [0,1], how far a pixel belongs to each; or None. start: 1 3 h w, overrides the
         recipe's init. on_step: called after each step. guide: what the frame before implies, of
         the photo's size; where it is trusted, the picture continues from it, in guided_steps.
+        target: N 3 h w in [0,1], scaled to the photo's size; what the term of this name compares
+        with. on_end: called with the result's weighted losses, means over the batch, computed
+        exactly.
         Returns N 3 H W in [0,1]. Raises Diverged; NotEnoughMemory, before anything is painted; or
         ValueError for regions that do not fit and for a photo that is too small.
         """
@@ -139,10 +154,12 @@ class Gatys:
         stages = sizes(height, width, max(self.recipe.first_side, first))
         if not self.recipe.first_side:
             stages = stages[-1:]
+        given = regions
         if regions is not None:
             regions = margin.extend(regions)
         if guide is not None:
             guide = Guide(margin.extend(guide.warped), margin.extend(guide.trust))
+        extended = None if target is None else margin.extend(resize(target, shown))
 
         # Of a large picture no copy is held that is not needed: the first is the optimizer's own,
         # and the photo is extended anew for each size.
@@ -156,7 +173,7 @@ class Gatys:
             small = margin.extend(photo)
             if size != margin.outer:
                 small = resize(small, size)
-            return self._objective(small, photo, paintings, regions, guide)
+            return self._objective(small, photo, paintings, regions, guide, extended)
 
         def build_in_tight_memory(size: Size) -> Objective:
             trim_allocator()  # of what the size before has left
@@ -183,7 +200,10 @@ class Gatys:
         painted = margin.cut(optimize(begin(), stages, builder, loop, told, enter))
         radius = self.recipe.photorealistic_smoothing
         if radius and self.recipe.weights[Photorealism.name]:
-            return affine_smoothed(painted, photo, radius)
+            painted = affine_smoothed(painted, photo, radius)
+        if on_end is not None:
+            judged = self._objective(photo, photo, paintings, given, None, target).judge(painted)
+            on_end({name: float(value.mean()) for name, value in judged.items()})
         return painted
 
     def objective(self, photo: Tensor, regions: Tensor | None = None) -> Objective:
@@ -198,16 +218,16 @@ class Gatys:
         """The classes of terms on features, with their layers and weights."""
         recipe = self.recipe
         return [
-            (term, dict(term.of_layers(layers, self.encoder)), weight)
-            for kind, layers in (
-                (ContentTerm, recipe.content_layers),
-                (StyleTerm, recipe.style_layers),
-            )
-            for term, weight in recipe.terms(kind)
+            (term, dict(term.of_layers(getattr(recipe, term.layers_option), self.encoder)), weight)
+            for term, weight in recipe.terms(FeatureTerm)
         ]
 
     def _of(self, kind: type[Any]) -> list[tuple[type[Any], dict[str, float], float]]:
         return [wanted for wanted in self._wanted if issubclass(wanted[0], kind)]
+
+    def _layers(self, kind: type[Any] = FeatureTerm) -> list[str]:
+        """The encoder's layers that the terms of a kind read."""
+        return list(dict.fromkeys(chain.from_iterable(layers for _, layers, _ in self._of(kind))))
 
     @cached_property
     def _least(self) -> int:
@@ -250,17 +270,20 @@ class Gatys:
         paintings: Sequence[Painting],
         regions: Tensor | None,
         guide: Guide | None = None,
+        target: Tensor | None = None,
     ) -> Objective:
-        """small: the photo in the size to paint. regions, guide: of any size."""
+        """small: the photo in the size to paint. regions, guide, target: of any size."""
         recipe, size = self.recipe, size_of(small)
         carried = None if regions is None else self._carried(area(regions, size))
         tile = self._tile(size, photo, regions, guide)
         tiled_encoder = TiledEncoder(self.encoder, (), tile)
         content = self._of(ContentTerm)
-        maps = tiled_encoder.maps(small, list(recipe.content_layers)) if content else {}
+        maps = tiled_encoder.maps(small, self._layers(ContentTerm))
         if guide is not None:
             guide = Guide(resize(guide.warped, size), resize(guide.trust, size))
-        inputs = PhotoInputs(recipe, small, maps, guide)
+        if target is not None:
+            target = resize(target, size)
+        inputs = PhotoInputs(recipe, small, maps, guide, target, self.calibration)
         learnt = self._learn(size, paintings, carried is not None)
         self._aim(learnt, tiled_encoder, small, carried)
         features: list[FeatureTerm] = [
@@ -268,9 +291,13 @@ class Gatys:
             *learnt.terms,
         ]
         pixels = [term.build(inputs, weight) for term, weight in recipe.terms(PictureTerm)]
-        if recipe.loop.optimizer == "lbfgs":  # the others keep to the range by themselves
+        relative = recipe.loss_scale == "relative"
+        # The others keep to the range by themselves, and papers print no such term.
+        if recipe.loop.optimizer == "lbfgs" and relative:
             pixels.append(OutOfRange())
-        return Objective(self.encoder, features, pixels, regions=carried, tile=tile)
+        return Objective(
+            self.encoder, features, pixels, regions=carried, tile=tile, relative=relative
+        )
 
     def _learn(self, size: Size, paintings: Sequence[Painting], divided: bool) -> _Learnt:
         """What the paintings teach for a size: kept, as the next photo may have the same."""
@@ -361,8 +388,7 @@ class Gatys:
         """
         recipe, foot = self.recipe, self._footprint
         held: float = BYTES_PER_PIXEL + OPTIMIZER_BYTES_PER_PIXEL[recipe.loop.optimizer]
-        if self._of(ContentTerm):
-            held += foot.nbytes(recipe.content_layers)
+        held += foot.nbytes(self._layers(ContentTerm))
         held += sum(term.bytes_per_pixel for term, _ in recipe.terms(PictureTerm))
         if recipe.loop.optimizer == "lbfgs":
             values = 3 * len(photo) * size[0] * size[1]
@@ -416,7 +442,7 @@ class Gatys:
                 needed,
             )
         extra = max(term.extra for term, _, _ in self._wanted)
-        around = 2 * TiledEncoder(self.encoder, self.recipe.layers, SMALLEST_TILE, extra).margin
+        around = 2 * TiledEncoder(self.encoder, self._layers(), SMALLEST_TILE, extra).margin
         least = min(SMALLEST_TILE + around, height) * min(SMALLEST_TILE + around, width)
         needed = fixed + ceil(least * each)
         if needed > self.memory:
@@ -437,7 +463,7 @@ class Gatys:
 
     @cached_property
     def _footprint(self) -> Footprint:
-        return Footprint(self.encoder, self.recipe.layers)
+        return Footprint(self.encoder, self._layers())
 
 
 def _count(regions: Tensor | None) -> int:

@@ -12,6 +12,7 @@ from .budget import Footprint
 from .decoders import Decoder
 from .encoders import Encoder
 from .gatys import BYTES_PER_PIXEL, OPTIMIZER_BYTES_PER_PIXEL
+from .names import SwapScale
 from .objective import Objective
 from .optimize import Step, optimize, size_of
 from .recipe import LoopOptions
@@ -67,7 +68,8 @@ class OptimizationInverter(FeatureInverter):
     """The picture itself is optimized, from the photo on, until it has the features.
 
     Chen, Schmidt, "Fast Patch-based Style Transfer of Arbitrary Style" (2016), eq. 4: the squared
-    error of the features, here over their variance, and total variation.
+    error of the features and total variation: at the scale ``relative`` the former over their
+    variance and the latter a mean, at ``sum`` as printed.
     """
 
     searches = True
@@ -79,29 +81,32 @@ class OptimizationInverter(FeatureInverter):
         loop: LoopOptions,
         tv_weight: float,
         on_step: Callable[[Step], None] | None = None,
+        scale: SwapScale = "relative",
     ) -> None:
         """layer: whose features are given. loop: steps, rate, optimizer. tv_weight: 0 or more.
         on_step: called after each step. Raises ValueError for a layer that the encoder has not.
         """
         encoder.check([layer])
         self.encoder, self.layer, self.loop = encoder, layer, loop
-        self.tv_weight, self.on_step = tv_weight, on_step
+        self.tv_weight, self.on_step, self.scale = tv_weight, on_step, scale
         # A gradient travels twice as far as a feature sees.
         self.margin = 2 * encoder.receptive_radius(layer)
         self.tile_bytes_per_pixel = Footprint(encoder, [layer]).per_pixel
         self.held = BYTES_PER_PIXEL + OPTIMIZER_BYTES_PER_PIXEL[loop.optimizer]
 
     def picture(self, features: Tensor, photo: Tensor, tile: int) -> Tensor:
-        shares = {self.layer: 1.0}
-
-        def build(_: tuple[int, int]) -> Objective:
-            return Objective(
-                self.encoder,
-                [Content({self.layer: features}, shares, 1.0)],
-                [TotalVariation(self.tv_weight)],
-                tile=tile,
-            )
-
         # Gradients are needed here, whatever the caller has switched off.
         with torch.inference_mode(False), torch.enable_grad():
-            return optimize(photo.clone(), [size_of(photo)], build, self.loop, self.on_step)
+            aim = self.objective(features, tile)
+            size = size_of(photo)
+            return optimize(photo.clone(), [size], lambda _: aim, self.loop, self.on_step)
+
+    def objective(self, features: Tensor, tile: int | None = None) -> Objective:
+        """What is to be small, for features as in picture()."""
+        return Objective(
+            self.encoder,
+            [Content({self.layer: features}, {self.layer: 1.0}, 1.0, self.scale)],
+            [TotalVariation(self.tv_weight, scale=self.scale)],
+            tile=tile,
+            relative=self.scale == "relative",
+        )

@@ -67,7 +67,7 @@ def exact(values: Tensor) -> Tensor:
 
 def moments(features: Tensor) -> tuple[Tensor, Tensor]:
     """Mean (N C) and covariance (N C C) of the channels of N C H W."""
-    flat = features.float().flatten(2)
+    flat = exact(features).flatten(2)
     mean = flat.mean(dim=2)
     flat = flat - mean[:, :, None]
     return mean, flat @ flat.transpose(1, 2) / flat.shape[2]
@@ -166,6 +166,41 @@ def squared_wasserstein(
     cross = root_trace(other_root @ covariance @ other_root)
     spread = trace(covariance) + trace(other) - 2.0 * cross
     return (mean - other_mean).square().sum(dim=1) + spread
+
+
+def exact_squared_wasserstein(
+    mean: Tensor, covariance: Tensor, other_mean: Tensor, other: Tensor
+) -> Tensor:
+    """The same by symmetric eigendecompositions in float64, of any rank: ... C and ... C C -> ...
+    To report, not to optimize: 0 for equal moments, where the iteration's few steps leave a rest,
+    but gradients are unstable where eigenvalues meet.
+    """
+    mean, covariance, other_mean, other = (
+        t.detach().double() for t in (mean, covariance, other_mean, other)
+    )
+    values, vectors = torch.linalg.eigh(other)
+    root = (vectors * values.clamp_min(0.0).sqrt()[..., None, :]) @ vectors.mT
+    cross = torch.linalg.eigvalsh(root @ covariance @ root).clamp_min(0.0).sqrt().sum(dim=-1)
+    traces = (c.diagonal(dim1=-2, dim2=-1).sum(dim=-1) for c in (covariance, other))
+    spread = sum(traces) - 2.0 * cross
+    distance: Tensor = (mean - other_mean).square().sum(dim=-1) + spread
+    return distance.clamp_min(0.0)
+
+
+def gram_error(second: Tensor, wanted: Tensor) -> Tensor:
+    """Squared Frobenius distance of matrices, ... C C -> ..."""
+    return (second - wanted).square().sum(dim=(-2, -1))
+
+
+def mean_std_error(mean: Tensor, own: Tensor, wanted_mean: Tensor, wanted: Tensor) -> Tensor:
+    """Squared distance of means ... C and of the deviations in covariances ... C C -> ...
+
+    Huang, Belongie, "Arbitrary Style Transfer in Real-time with Adaptive Instance Normalization"
+    (2017), eq. 13, squared.
+    """
+    deviations = [(c.diagonal(dim1=-2, dim2=-1).clamp_min(0.0) + EPS).sqrt() for c in (own, wanted)]
+    drift = (mean - wanted_mean).square().sum(dim=-1)
+    return drift + (deviations[0] - deviations[1]).square().sum(dim=-1)
 
 
 def recolor(photo: Tensor, mean: Tensor, std: Tensor) -> Tensor:

@@ -14,8 +14,13 @@ Pooling = Literal["max", "average", "l2"]
 Start = Literal["style", "content", "noise", "gray"]
 ColorMatch = Literal["no", "linear", "histogram"]
 Border = Literal["feather", "inside", "simple"]
-Optimizer = Literal["adam", "adamw", "lbfgs"]
+Optimizer = Literal["adam", "adamw", "lbfgs", "sgd"]
 Schedule = Literal["cosine", "constant"]
 StyleDistance = Literal["wasserstein", "gram", "mean-std"]
-GramScale = Literal["relative", "gatys", "sum"]
-"""Of a Gram error: over the target's square norm; as printed in Gatys 2016, eq. 4; not at all."""
+LossScale = Literal["relative", "gatys", "sum"]
+"""Of all losses of an optimized picture: each over its target's size; as printed in Gatys 2016, eq.
+1 and 4, and plain sums where that has none; plain sums."""
+TrainingScale = Literal["relative", "johnson"]
+"""Of the losses of a training: each over its target's size; as printed in Johnson 2016."""
+SwapScale = Literal["relative", "sum"]
+"""Of the losses of an optimization toward swapped features."""

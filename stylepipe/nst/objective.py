@@ -125,7 +125,8 @@ class TiledEncoder:
 class Objective:
     """Values and gradient of the weighted sum of terms, for a batch of independent pictures.
 
-    regions: layer -> N K H W or 1 K H W, see View.regions. tile: see TiledEncoder.
+    regions: layer -> N K H W or 1 K H W, see View.regions. tile: see TiledEncoder. relative:
+    whether the losses are, of about 1 for any picture.
     """
 
     def __init__(
@@ -136,7 +137,9 @@ class Objective:
         *,
         regions: Regions | None = None,
         tile: int | None = None,
+        relative: bool = True,
     ) -> None:
+        self.relative = relative
         self.features = [term for term in features if term.weight > 0]
         self.pixels = [term for term in pixels if term.weight > 0]
         if not self.features and not self.pixels:
@@ -160,6 +163,25 @@ class Objective:
             gradient = out.zero_()
         with torch.enable_grad():
             return self._evaluate(picture.detach(), gradient), gradient
+
+    @torch.no_grad()
+    def judge(self, picture: Tensor) -> dict[str, Tensor]:
+        """The weighted value N of each term, exact also where optimizing approximates."""
+        values: dict[str, Tensor] = {}
+        for top, bottom, rows in self._strips(picture):
+            strip = Strip(picture[..., top:bottom, :], top, rows, picture.shape[-2])
+            for term in self.pixels:
+                value = term.weight * term.part(strip)
+                values[term.name] = value + values.get(term.name, 0.0)
+        sums: list[Sums] = []
+        if self.features:
+            for part in self.tiled_encoder.parts(picture.shape[-2], picture.shape[-1]):
+                sums = _added(sums, self._measure(picture, part))
+        judged = {
+            term.name: term.weight * term.judged(found)
+            for term, found in zip(self.features, sums, strict=True)
+        }
+        return judged | values
 
     def _evaluate(self, picture: Tensor, gradient: Tensor) -> dict[str, Tensor]:
         """The values; the gradient is added to `gradient`."""

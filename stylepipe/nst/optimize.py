@@ -16,7 +16,7 @@ from .objective import Objective
 from .recipe import LoopOptions
 
 Size = tuple[int, int]
-RATES = {"adam": 0.02, "adamw": 0.02, "lbfgs": 1.0}
+RATES = {"adam": 0.02, "adamw": 0.02, "lbfgs": 1.0, "sgd": 0.005}
 BETAS = (0.9, 0.99)
 LONGEST = 0.05
 """Mean absolute change of the values by one step of L-BFGS, at most. Without a line search its
@@ -219,8 +219,10 @@ class _Loop:
             # Terms are means: by pixel their gradient shrinks as the picture grows, below the
             # least curvature of torch.optim.LBFGS (1e-10) and the epsilon of Adam (1e-8), whose
             # moments could not be carried to the next size either. Sums have neither trouble;
-            # and small weights must not bring it back.
-            scale = leaf.numel() / objective.weight
+            # and small weights must not bring it back. Plain gradient descent on printed losses
+            # is to be as printed, too.
+            plain = self.options.optimizer == "sgd" and not objective.relative
+            scale = 1.0 if plain else leaf.numel() / objective.weight
             leaf.grad *= scale
             # All at once: a device is waited for each time that it is asked.
             sums, means = [v.sum() for v in values.values()], [v.mean() for v in values.values()]
@@ -248,6 +250,8 @@ class _Loop:
                 tolerance_grad=0.0,
                 tolerance_change=0.0,
             )
+        if self.options.optimizer == "sgd":
+            return torch.optim.SGD([leaf], lr=self.rate)
         # Fused: in one pass, without the two copies that its steps make otherwise.
         fused = leaf.device.type in ("cpu", "cuda")
         optimizer = torch.optim.Adam([leaf], lr=self.rate, betas=BETAS, fused=fused)

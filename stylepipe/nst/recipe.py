@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from .names import (
     Border,
     ColorMatch,
-    GramScale,
+    LossScale,
     Optimizer,
     Schedule,
     Start,
@@ -28,7 +28,9 @@ class LoopOptions:
     """How to optimize.
 
     steps: over all sizes. optimizer: adam; adamw, which is drawn back a little, not to black but
-    to the picture that each size began with; lbfgs. learning_rate: None takes the optimizer's own.
+    to the picture that each size began with; lbfgs; sgd, gradient descent without momentum, whose
+    gradient is that of the loss, times the number of the picture's values where losses are
+    relative. learning_rate: None takes the optimizer's own.
     schedule: of the rate within the last size. average: decay of the running mean of the iterates
     (Polyak, Juditsky 1992), 0 for none; L-BFGS has none. tolerance: move on to the next size, or
     end, when the loss fell by less than this part of itself in 20 steps; 0: never.
@@ -126,24 +128,28 @@ class NeighborRecipe(StyleUse):
 class Recipe(StyleUse):
     """What an optimized picture is to be like.
 
-    content_layers, style_layers: layer -> share. weights: of terms by name; those not named have
-    their default, 0 leaves one out. strength: how far the style's statistics are to be reached,
-    from the photo's own (0: nothing changes) to the painting's (1). first_side: long side of the
-    smallest size worked on, 0 for the full size alone. init: where to start: ``style`` is the
-    photo in the painting's colors. Two weights mean another thing at another size: that of tv,
-    for it acts on the pixels themselves, and that of style with gram_scale ``sum``, which grows
-    with their number. photorealistic_smoothing: with the term photorealistic the result ends in
-    affine maps of the photo, smoothed over this radius; 0 for none: see matting.affine_smoothed.
+    content_layers, style_layers, perceptual_layers: layer -> share; no perceptual_layers: the
+    encoder's. loss_scale: ``relative`` scales losses to their targets' sizes, and shares of
+    layers to sum 1, so that weights mean the same for every encoder, picture and painting;
+    ``gatys`` and ``sum`` take both as printed, see LossScale. weights: of terms by name; those
+    not named have their default, 0 leaves one out. strength: how far the style's statistics are
+    to be reached, from the photo's own (0: nothing changes) to the painting's (1). first_side:
+    long side of the smallest size worked on, 0 for the full size alone. init: where to start:
+    ``style`` is the photo in the painting's colors. The weight of tv means another thing at
+    another size, for it acts on the pixels themselves. photorealistic_smoothing: with the term
+    photorealistic the result ends in affine maps of the photo, smoothed over this radius; 0 for
+    none: see matting.affine_smoothed.
     guided_steps: instead of loop.steps, for frames of a film that continue from the one before;
     None: a share of them, GUIDED_SHARE.
-    Raises ValueError for values out of range, and for unknown terms.
+    Raises ValueError for values out of range, for unknown terms, and for those that the scale does
+    not have.
     """
 
     content_layers: Mapping[str, float]
     style_layers: Mapping[str, float]
     weights: Mapping[str, float] = field(default_factory=dict)
     style_loss: StyleDistance = "wasserstein"
-    gram_scale: GramScale = "relative"
+    loss_scale: LossScale = "relative"
     tv_power: Literal[1, 2] = 2
     strength: float = 1.0
     first_side: int = 128
@@ -151,6 +157,7 @@ class Recipe(StyleUse):
     loop: LoopOptions = field(default_factory=LoopOptions)
     photorealistic_smoothing: int = 15
     guided_steps: int | None = None
+    perceptual_layers: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -163,6 +170,7 @@ class Recipe(StyleUse):
         object.__setattr__(self, "weights", known | dict(self.weights))
         if not self.terms(ContentTerm) and not self.terms(StyleTerm):
             raise ValueError("all weights are zero: there is nothing to paint towards")
+        check_scale(self.loss_scale, self.weights, self.style_loss)
         _check_share("strength", self.strength)
         _check_word("init", self.init, Start)
         if self.photorealistic_smoothing < 0:
@@ -183,12 +191,23 @@ class Recipe(StyleUse):
         weights = self.weights
         return [(term, weights[term.name]) for term in losses(kind) if weights[term.name] > 0]
 
-    @property
-    def layers(self) -> list[str]:
-        """The encoder's layers that the terms read."""
-        content = self.content_layers if self.terms(ContentTerm) else {}
-        style = self.style_layers if self.terms(StyleTerm) else {}
-        return list(dict.fromkeys([*content, *style]))
+
+def check_scale(scale: LossScale, weights: Mapping[str, float], style_loss: StyleDistance) -> None:
+    """Raises ValueError for a loss with a weight that is not defined at this scale."""
+    _check_word("loss_scale", scale, LossScale)
+    if scale == "relative":
+        return
+    if weights.get("style") and style_loss != "gram":
+        raise ValueError(
+            f"the style loss {style_loss} has no loss scale {scale}: take the style loss gram, or "
+            "the loss scale relative"
+        )
+    for term in losses():
+        if weights.get(term.name) and scale not in term.scales:
+            raise ValueError(
+                f"the loss {term.name} has no loss scale {scale}: give it no weight, or take the "
+                "loss scale relative"
+            )
 
 
 def _check_share(name: str, value: float) -> None:

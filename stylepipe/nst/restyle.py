@@ -239,9 +239,9 @@ class Restyler:
         self.encoder, self.inverses, self.transform = encoder, dict(inverses), transform
         self.paintings, self.settings = list(paintings), settings
         self.memory = memory
-        deepest = max(map(encoder.layers.index, inverses))
-        self._deepest = encoder.layers[deepest]
-        self._footprint = Footprint(encoder, encoder.layers[: deepest + 1])
+        self._deepest = max(inverses, key=list(encoder.windows).index)
+        above = encoder.down_to(self._deepest)
+        self._footprint = Footprint(encoder, list(dict.fromkeys([*above, self._deepest])))
         self._least = max(transform.least(encoder, layer) for layer in inverses)
         self._learnt: OrderedDict[tuple[str, Size, bool], Any] = OrderedDict()
         for number, painting in enumerate(self.paintings, start=1):

@@ -14,6 +14,7 @@ from .objective import TiledEncoder
 from .optimize import resize
 from .paintings import Painting
 from .recipe import TUNABLE, Recipe
+from .terms import layer_weights
 from .terms.content import Perceptual
 from .terms.style import Style
 
@@ -128,21 +129,26 @@ class _Judge:
     ) -> None:
         layers = recipe.style_layers
         only = dict.fromkeys(recipe.weights, 0.0) | {Style.name: 1.0}
-        full = replace(recipe, strength=1.0, style_loss="wasserstein", weights=only)
+        full = replace(
+            recipe, strength=1.0, style_loss="wasserstein", loss_scale="relative", weights=only
+        )
         painter = Gatys(encoder, paintings, full, memory)
         self._objective = painter.objective(small, regions)
         self._tiled_encoder = TiledEncoder(encoder, list(layers))
-        self._content = Perceptual(self._tiled_encoder.maps(small, list(layers)), layers)
+        self._content = Perceptual(
+            self._tiled_encoder.maps(small, list(layers)), layer_weights(layers)
+        )
         self._before = self._style(small)
 
     def __call__(self, picture: Tensor) -> tuple[float, float]:
         with torch.no_grad():
             sums = self._tiled_encoder.measure(picture, [self._content])
-            content = float(self._content.value(sums[0]).mean())
+            # Of unrelated features of unit length the squared distance is about 2.
+            content = float(self._content.value(sums[0]).mean()) / 2
         return content, self._style(picture) / max(self._before, 1e-6)
 
     def _style(self, picture: Tensor) -> float:
-        values, _ = self._objective(picture)
+        values = self._objective.judge(picture)
         return float(values[Style.name].mean())
 
 

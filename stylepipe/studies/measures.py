@@ -7,6 +7,7 @@ the painting has all of its style: they are read together.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -175,13 +176,20 @@ class Judge:
     """Distances by the features of an encoder, whose title stands beside each figure.
 
     It remembers those of the last few pictures: each goes through the encoder once.
+    calibration: layer -> C, the calibrated weights of LPIPS, as stylepipe.nst.lpips reads them;
+    without them ``perceptual`` compares the layers for style, with all weights 1.
     """
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(
+        self, encoder: Encoder, calibration: Mapping[str, torch.Tensor] | None = None
+    ) -> None:
         self._seen: dict[bytes, dict[str, torch.Tensor]] = {}
         """By the picture's digest, the latest last."""
         self._encoder, self.title = encoder, encoder.title
         self.style, self.content = list(encoder.default_style), list(encoder.default_content)
+        self._calibration: dict[str, torch.Tensor | float] = {
+            **(calibration or dict.fromkeys(self.style, 1.0))
+        }
 
     def features(self, picture: Picture) -> dict[str, torch.Tensor]:
         """Of a picture no side of which is longer than JUDGED. Raises ItemError for one that is too
@@ -193,9 +201,10 @@ class Judge:
         digest = hashlib.sha256(repr(picture.shape).encode() + picture.tobytes()).digest()
         found = self._seen.pop(digest, None)
         if found is None:
+            layers = [*self.style, *self.content, *self._calibration]
             try:
                 with torch.inference_mode():
-                    found = self._encoder(to_tensor(picture)[None], [*self.style, *self.content])
+                    found = self._encoder(to_tensor(picture)[None], layers)
             except ValueError as error:
                 raise ItemError(str(error)) from error
         self._seen[digest] = found
@@ -233,13 +242,14 @@ class Judge:
 
     def perceptual(self, result: Picture, reference: Picture) -> float:
         """The distance of Zhang et al., "The Unreasonable Effectiveness of Deep Features as a
-        Perceptual Metric" (2018), eq. 1, with all weights 1, of pictures of one size."""
+        Perceptual Metric" (2018), eq. 1, of pictures of one size."""
         own, other = (self.features(limited(picture, JUDGED)) for picture in (result, reference))
         total = 0.0
-        for layer in self.style:
+        for layer, weights in self._calibration.items():
             a, b = (f[layer].float() for f in (own, other))
             a, b = (x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10) for x in (a, b))
-            total += float((a - b).square().sum(1).mean())
+            # C last, as the weights are
+            total += float(((a - b).square().movedim(1, -1) * weights).sum(-1).mean())
         return total
 
 

@@ -30,10 +30,15 @@ class CutModel:
 
 
 def _cut(
-    title: str, model: str, content: str, style: Mapping[str, float], stages: Mapping[str, str]
+    title: str,
+    model: str,
+    content: str,
+    style: Mapping[str, float],
+    stages: Mapping[str, str],
+    perceptual: tuple[str, ...] = (),
 ) -> CutModel:
     split = {layer: tuple(parts.split()) for layer, parts in stages.items()}
-    return CutModel(Architecture(title, tuple(stages), content, style), model, split)
+    return CutModel(Architecture(title, tuple(stages), content, style, perceptual), model, split)
 
 
 def _squeezenet(title: str, model: str, stages: Mapping[str, str]) -> CutModel:
@@ -42,7 +47,9 @@ def _squeezenet(title: str, model: str, stages: Mapping[str, str]) -> CutModel:
     named = {
         layer: " ".join(f"features.{i}" for i in parts.split()) for layer, parts in stages.items()
     }
-    return _cut(title, model, "fire5", style, named)
+    # Those of LPIPS, as of version 1.1.
+    seven = ("relu1", "fire3", "fire5", "fire6", "fire7", "fire8", "fire9")
+    return _cut(title, model, "fire5", style, named, seven)
 
 
 SQUEEZENET1_0 = _squeezenet(

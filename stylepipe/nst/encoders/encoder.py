@@ -34,6 +34,10 @@ class Architecture:
     """The layer whose features stand for the content."""
     style: Mapping[str, float]
     """Layers whose statistics stand for the style, with weights of any sum."""
+    perceptual: tuple[str, ...] = ()
+    """Layers that LPIPS compares, as published; none: those of the style."""
+    pools: tuple[str, ...] = ()
+    """The poolings that can be named as layers are."""
     mean: tuple[float, float, float] = IMAGENET_MEAN
     """Subtracted from RGB in [0,1] before the first stage."""
     std: tuple[float, float, float] = IMAGENET_STD
@@ -58,14 +62,32 @@ class Encoder(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, architecture: Architecture, stages: Mapping[str, nn.Module]) -> None:
-        """stages: layer name -> what maps the layer before it, or the picture, to this layer."""
+    def __init__(
+        self,
+        architecture: Architecture,
+        stages: Mapping[str, nn.Module],
+        pools: Mapping[str, str] | None = None,
+        end: nn.Module | None = None,
+    ) -> None:
+        """stages: layer name -> what maps the layer before it, or the picture, to this layer.
+        pools: of stages that begin with a pooling that can be named, layer name -> its name.
+        end: the pooling behind the last stage, the architecture's last.
+        """
         super().__init__()
         self.architecture = architecture
         self.layers = tuple(stages)
-        """The names it knows, shallow first."""
+        """Its layers, shallow first."""
         self.stages = nn.ModuleList(stages.values())
-        self.windows: dict[str, list[Window]] = {n: windows(stage) for n, stage in stages.items()}
+        self._pools, self._end = dict(pools or {}), end
+        self.windows: dict[str, list[Window]] = {}
+        """Of each name that it knows, shallow first: how positions follow from those before."""
+        for layer, stage in stages.items():
+            own = windows(stage)
+            if layer in self._pools:
+                self.windows[self._pools[layer]], own = own[:1], own[1:]
+            self.windows[layer] = own
+        if end is not None:
+            self.windows[architecture.pools[-1]] = windows(end)
         for name, values in (("mean", architecture.mean), ("std", architecture.std)):
             self.register_buffer(name, torch.tensor(values)[:, None, None])
         self.requires_grad_(False).eval()
@@ -89,13 +111,14 @@ class Encoder(nn.Module):
     def check(self, layers: Iterable[str]) -> None:
         """Raises ValueError on a layer that this encoder does not have; it says which there are."""
         for layer in layers:
-            if layer in self.layers:
+            if layer in self.windows:
                 continue
             end = f", whose weights end at {self.layers[-1]!r}," if self._cut_short else ""
-            near = "" if layer in self.architecture.layers else suggest(layer, self.layers)
-            raise ValueError(
-                f"{self.title}{end} has no layer {layer!r}{near}; it has {', '.join(self.layers)}"
-            )
+            published = (*self.architecture.layers, *self.architecture.pools)
+            near = "" if layer in published else suggest(layer, self.windows)
+            pools = [name for name in self.windows if name not in self.layers]
+            known = ", ".join([*self.layers, *pools])
+            raise ValueError(f"{self.title}{end} has no layer {layer!r}{near}; it has {known}")
 
     def forward(self, x: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
         """x: N 3 H W in [0,1]. Returns one N C h w map per wanted layer; goes no deeper than
@@ -107,19 +130,35 @@ class Encoder(nn.Module):
             return found
         self._check_side(x, wanted)
         x = ((x - self.mean) / self.std).to(self.dtype)
-        maps = self._maps(x.contiguous(memory_format=torch.channels_last))
-        for name, features in zip(self.layers, maps, strict=False):
+        for name, features in self._maps(x.contiguous(memory_format=torch.channels_last)):
             if name in wanted:
                 found[name] = features
                 if len(found) == len(wanted):
                     break
         return found
 
-    def _maps(self, x: Tensor) -> Iterator[Tensor]:
-        """The layers' features of a normalized picture, each computed when it is asked for."""
-        for stage in self.stages:
-            x = stage(x)
-            yield x
+    def _maps(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """The features of a normalized picture by their names, each computed when it is asked
+        for."""
+        for name, stage in zip(self.layers, self.stages, strict=True):
+            parts = stage
+            if name in self._pools:
+                assert isinstance(stage, nn.Sequential)
+                x, parts = stage[0](x), stage[1:]
+                yield self._pools[name], x
+            x = parts(x)
+            yield name, x
+        if self._end is not None:
+            yield self.architecture.pools[-1], self._end(x)
+
+    def down_to(self, layer: str) -> tuple[str, ...]:
+        """The layers from the first down to this one, or to the one before this pooling. Raises
+        ValueError for a layer that it does not have.
+        """
+        self.check([layer])
+        names = list(self.windows)
+        above = names[: names.index(layer) + 1]
+        return tuple(name for name in self.layers if name in above)
 
     # -- geometry ---------------------------------------------------------------------------
 
@@ -175,8 +214,8 @@ class Encoder(nn.Module):
 
     def _chain(self, layer: str) -> list[Window]:
         self.check([layer])
-        names = self.layers[: self.layers.index(layer) + 1]
-        return [window for name in names for window in self.windows[name]]
+        names = list(self.windows)
+        return [w for name in names[: names.index(layer) + 1] for w in self.windows[name]]
 
     def _check_side(self, x: Tensor, layers: Iterable[str]) -> None:
         height, width = x.shape[2:]
@@ -202,6 +241,13 @@ class Encoder(nn.Module):
         style = {n: w for n, w in self.architecture.style.items() if n in self.layers}
         total = sum(style.values())
         return {name: weight / total for name, weight in style.items()}
+
+    @property
+    def default_perceptual(self) -> dict[str, float]:
+        """The layers that LPIPS compares, as far as there are, or else those that stand for the
+        style, each with weight 1."""
+        published = [name for name in self.architecture.perceptual if name in self.layers]
+        return dict.fromkeys(published or self.default_style, 1.0)
 
     @property
     def _cut_short(self) -> bool:

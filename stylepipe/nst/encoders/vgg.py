@@ -1,7 +1,8 @@
 """VGG-19, VGG-16 and small networks of their shape: 3x3 convolutions in blocks, pooling between.
 
 Simonyan, Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition" (2014).
-`reluB_I` is the output of the I-th convolution of block B after its ReLU.
+`reluB_I` is the output of the I-th convolution of block B after its ReLU, `poolB` that of the
+pooling behind the block.
 """
 
 from __future__ import annotations
@@ -32,18 +33,22 @@ STYLE = MappingProxyType(
     {"relu1_1": 0.7, "relu2_1": 0.7, "relu3_1": 1.5, "relu4_1": 2.0, "relu5_1": 1.0}
 )
 
+LPIPS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
+POOLS = ("pool1", "pool2", "pool3", "pool4", "pool5")
+
 
 def _architecture(title: str, blocks: tuple[int, ...]) -> Architecture:
     layers = (f"relu{b}_{i}" for b, n in enumerate(blocks, 1) for i in range(1, n + 1))
-    return Architecture(title, tuple(layers), "relu4_2", STYLE)
+    return Architecture(title, tuple(layers), "relu4_2", STYLE, perceptual=LPIPS, pools=POOLS)
 
 
 VGG16 = _architecture("VGG-16", (2, 2, 3, 3, 3))
 VGG19 = _architecture("VGG-19", (2, 2, 4, 4, 4))
 # Its first convolution has the normalization in it; bfloat16 is finest around zero.
 COMPACT = Architecture(
-    "the compact encoder", VGG19.layers, "relu4_2", STYLE, mean=(0.5, 0.5, 0.5), std=(1, 1, 1)
-)
+    "the compact encoder", VGG19.layers, "relu4_2", STYLE, LPIPS, POOLS,
+    mean=(0.5, 0.5, 0.5), std=(1, 1, 1),
+)  # fmt: skip
 
 
 def torchvision_indices(architecture: Architecture) -> dict[int, str]:
@@ -72,7 +77,7 @@ def vgg(architecture: Architecture, tensors: Mapping[str, Tensor], pooling: str 
             f"{architecture.title}, which start {', '.join(map(str, list(names)[:6]))}"
         )
     convolutions = _convolutions(tensors, {f"features.{i}": names[i] for i in present})
-    return Encoder(architecture, _stages(convolutions, "zeros", "replicate", pooling))
+    return _encoder(architecture, convolutions, "zeros", "replicate", pooling)
 
 
 def compact(tensors: Mapping[str, Tensor], pooling: str = "max") -> Encoder:
@@ -106,7 +111,7 @@ def stack_encoder(convolutions: Convolutions, pooling: str = "max") -> Encoder:
     weight, bias = convolutions[first]
     shift = (weight.double() * COMPACT.mean[0]).sum(dim=(1, 2, 3))  # see COMPACT
     centered = {**convolutions, first: (weight, (bias + shift).to(bias.dtype))}
-    return Encoder(COMPACT, _stages(centered, "reflect", "reflect", pooling))
+    return _encoder(COMPACT, centered, "reflect", "reflect", pooling)
 
 
 def save_encoder(
@@ -159,21 +164,21 @@ def _convolutions(
     return found
 
 
-def _stages(
+def _encoder(
+    architecture: Architecture,
     convolutions: Convolutions,
     padding: Literal["zeros", "reflect"],
     first: Literal["replicate", "reflect"],
     pooling: str,
-) -> dict[str, nn.Module]:
+) -> Encoder:
     stages: dict[str, nn.Module] = {}
+    pools: dict[str, str] = {}
     block = "1"
     for name, (weight, bias) in convolutions.items():
         parts: list[nn.Module] = []
         if name[4] != block:
-            block = name[4]
-            # torchvision's VGG drops an odd last row or column. Here it counts, so that the
-            # picture's frame is judged like the rest; small encoders were trained this way.
-            parts.append(pooled(nn.MaxPool2d(2, ceil_mode=True), pooling))
+            pools[name], block = f"pool{block}", name[4]
+            parts.append(_pool(pooling))
         convolution = nn.Conv2d(
             weight.shape[1], weight.shape[0], 3, padding=1, device="meta",
             padding_mode=padding if stages else first,
@@ -181,4 +186,11 @@ def _stages(
         convolution.load_state_dict({"weight": weight, "bias": bias}, assign=True)
         # In place is safe: a convolution's backward pass needs its input, not its output.
         stages[name] = nn.Sequential(*parts, convolution, nn.ReLU(inplace=True))
-    return stages
+    end = _pool(pooling) if name == architecture.layers[-1] else None
+    return Encoder(architecture, stages, pools, end)
+
+
+def _pool(pooling: str) -> nn.Module:
+    # torchvision's VGG drops an odd last row or column. Here it counts, so that the picture's
+    # frame is judged like the rest; small encoders were trained this way.
+    return pooled(nn.MaxPool2d(2, ceil_mode=True), pooling)

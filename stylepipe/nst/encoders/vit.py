@@ -66,7 +66,7 @@ class ViTEncoder(Encoder):
             "parts; use another encoder"
         )
 
-    def _maps(self, x: Tensor) -> Iterator[Tensor]:
+    def _maps(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
         side = self.patches.kernel_size[0]
         height, width = x.shape[2:]
         x = F.pad(x, (0, -width % side, 0, -height % side), mode="replicate")
@@ -75,9 +75,9 @@ class ViTEncoder(Encoder):
         tokens = x.flatten(2).transpose(1, 2)
         tokens = torch.cat([self.class_token.expand(n, -1, -1), tokens], dim=1)
         tokens = tokens + self._stretched(grid)
-        for block in self.stages:
+        for name, block in zip(self.layers, self.stages, strict=True):
             tokens = block(tokens)
-            yield tokens[:, 1:].transpose(1, 2).reshape(n, channels, *grid)
+            yield name, tokens[:, 1:].transpose(1, 2).reshape(n, channels, *grid)
 
     def _stretched(self, grid: list[int]) -> Tensor:
         """The position embeddings of a grid of patches, 1 (1 + h * w) C."""

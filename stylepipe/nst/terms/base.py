@@ -14,14 +14,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Protocol, Self
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from stylepipe.nst.budget import Map
     from stylepipe.nst.encoders import Encoder
-    from stylepipe.nst.names import GramScale, StyleDistance
+    from stylepipe.nst.names import LossScale, StyleDistance
     from stylepipe.types import Guide
 
 Sums = list["Tensor"]
@@ -75,7 +76,7 @@ class Asked(Protocol):
     @property
     def style_loss(self) -> StyleDistance: ...
     @property
-    def gram_scale(self) -> GramScale: ...
+    def loss_scale(self) -> LossScale: ...
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,10 @@ class PhotoInputs:
     """Content layer -> N C h w, its features; none if no term of the content is wanted."""
     guide: Guide | None = None
     """What was painted before, in the photo's size; None for a photo, and a film's first frame."""
+    target: Tensor | None = None
+    """N 3 H W, what the picture is to look like, in the photo's size; None for nothing."""
+    calibration: Mapping[str, Tensor] = field(default_factory=dict)
+    """Layer -> C, the calibrated weights of a perceptual distance; none: all are 1."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,10 @@ class Term(ABC):
     """Its weight where nobody gives one."""
     help: ClassVar[str] = ""
     """Of the option, in a sentence."""
+    scales: ClassVar[tuple[LossScale, ...]] = ("relative",)
+    """The loss scales it is defined at."""
+    only_if: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    """Other options that its weight means nothing without, as ``option`` takes them."""
     weight: float
 
     @classmethod
@@ -140,10 +149,12 @@ class Term(ABC):
 class FeatureTerm(Term):
     """A term on the features of an encoder; layers are those it reads.
 
-    Every value is relative to its target's size, so that a weight means the same for every encoder,
-    layer and picture size.
+    At the scale ``relative`` every value is relative to its target's size, so that a weight means
+    the same for every encoder, layer and picture size.
     """
 
+    layers_option: ClassVar[str]
+    """The option, and the recipe's field, that says which layers it is for."""
     layers: tuple[str, ...]
     extra = 0
     """Features that it looks at beyond the tile, below and right."""
@@ -155,6 +166,10 @@ class FeatureTerm(Term):
     @abstractmethod
     def value(self, total: Sums) -> Tensor:
         """The value, N, of the sum of all tiles' measurements."""
+
+    def judged(self, total: Sums) -> Tensor:
+        """The value again, to report: exact where :meth:`value` approximates to be fast."""
+        return self.value(total)
 
     @classmethod
     def of_layers(cls, layers: Mapping[str, float], encoder: Encoder) -> Mapping[str, float]:
@@ -175,6 +190,8 @@ class FeatureTerm(Term):
 class ContentTerm(FeatureTerm):
     """A term that compares with the photo."""
 
+    layers_option = "content_layers"
+
     @classmethod
     @abstractmethod
     def build(cls, inputs: PhotoInputs, layers: Mapping[str, float], weight: float) -> Self:
@@ -184,6 +201,7 @@ class ContentTerm(FeatureTerm):
 class StyleTerm(FeatureTerm):
     """A term that compares with paintings: it is kept for all photos of a size."""
 
+    layers_option = "style_layers"
     whole_maps: ClassVar[bool] = False
     """Whether it is made from the paintings' maps as they are, and not from sums over them."""
     held: int = 0
@@ -227,7 +245,7 @@ class Strip:
 
 
 class PictureTerm(Term):
-    """A term on the pixels alone: a mean, so that strips add up to its value."""
+    """A term on the pixels alone: a mean or a sum, so that strips add up to its value."""
 
     grid = 1
     """Strips begin at multiples of so many rows, and show as many around their own."""
@@ -249,9 +267,11 @@ class PictureTerm(Term):
         return self.part(Strip(picture, 0, (0, height), height))
 
 
-def layer_weights(weights: Mapping[str, float]) -> dict[str, float]:
-    """Scaled to sum 1. Raises ValueError for none, negative ones, or zeros alone."""
+def layer_weights(weights: Mapping[str, float], scale: LossScale = "relative") -> dict[str, float]:
+    """Scaled to sum 1 where losses are relative. Raises ValueError for none, negative ones, or
+    zeros alone.
+    """
     if not weights or any(not w >= 0 for w in weights.values()) or not sum(weights.values()) > 0:
         raise ValueError(f"layer weights must not be negative, and not all zero: {dict(weights)}")
-    total = sum(weights.values())
+    total = sum(weights.values()) if scale == "relative" else 1.0
     return {layer: weight / total for layer, weight in weights.items() if weight > 0}

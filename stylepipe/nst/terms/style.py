@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Self, get_args
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, NamedTuple, Self, get_args
 
-from stylepipe.nst.names import GramScale, StyleDistance
+from stylepipe.nst.names import LossScale, StyleDistance
 
 from .base import (
     PaintingInputs,
@@ -26,10 +26,13 @@ if TYPE_CHECKING:
 class Style(StatisticTerm):
     """Distance of the features' moments, region by region, to those of the style.
 
-    kind: ``gram`` is Gatys 2016, eq. 3 and 4, the squared error of the raw second moments;
+    kind: ``gram`` is Gatys 2016, eq. 3 and 4, the squared error of the Gram matrices G = F F^T: at
+    the scale ``relative`` of G over the number of positions, relative to the target's square norm;
+    ``gatys`` as printed, G and the painting's each over its own number of positions; ``sum``
+    without any divisor, or, with several regions, each G over its region's number of positions;
     ``wasserstein`` the squared 2-Wasserstein distance of Gaussians with these moments (Dowson,
     Landau 1982), which does not neglect the weak directions; ``mean-std`` compares mean and
-    deviation of each channel (Huang, Belongie 2017, eq. 12).
+    deviation of each channel (Huang, Belongie 2017, eq. 12). Both are relative alone.
     With K regions the value is the mean over those that the picture has (seed of the idea: Gatys
     2017, eq. 6, each region's Gram matrix over its own size).
     """
@@ -37,25 +40,26 @@ class Style(StatisticTerm):
     name = "style"
     default = 1.0
     help = "Weight of the painting's style (beta)."
+    scales = get_args(LossScale)
 
     def __init__(
         self,
         layers: Mapping[str, float],
         weight: float = 1.0,
         kind: StyleDistance = "wasserstein",
-        scale: GramScale = "relative",
+        scale: LossScale = "relative",
     ) -> None:
         if kind not in get_args(StyleDistance):
             known = ", ".join(get_args(StyleDistance))
             raise ValueError(f"no style distance {kind!r}; known: {known}")
         self.weight, self.kind, self.scale = weight, kind, scale
-        self.shares = layer_weights(layers)
+        self.shares = layer_weights(layers, scale)
         self.layers = tuple(self.shares)
-        self._targets: dict[str, tuple[Tensor, ...]] = {}
+        self._targets: dict[str, _Target] = {}
 
     @classmethod
     def build(cls, inputs: PaintingInputs, layers: Mapping[str, float], weight: float) -> Self:
-        return cls(layers, weight, inputs.recipe.style_loss, inputs.recipe.gram_scale)
+        return cls(layers, weight, inputs.recipe.style_loss, inputs.recipe.loss_scale)
 
     @classmethod
     def nbytes(cls, layers: Mapping[str, float], room: Room) -> int:
@@ -64,14 +68,14 @@ class Style(StatisticTerm):
         return sum(4 * matrices * room.regions * room.maps[n].channels ** 2 for n in layers)
 
     def statistics(self, total: Sums) -> Statistics:
-        """For each layer: mean N K C, raw second moment N K C C."""
+        """For each layer: positions N K, mean N K C, raw second moment N K C C."""
         from stylepipe.nst.losses import EPS
 
         found: Statistics = []
         for index in range(len(self.layers)):
             count, first, second = total[3 * index : 3 * index + 3]
             count = count.clamp_min(EPS)
-            found += [first / count[..., None], second / count[..., None, None]]
+            found += [count, first / count[..., None], second / count[..., None, None]]
         return found
 
     def aim(self, target: Statistics) -> None:
@@ -80,18 +84,20 @@ class Style(StatisticTerm):
 
         self._targets = {}
         for index, layer in enumerate(self.layers):
-            mean, second = (t.detach() for t in target[2 * index : 2 * index + 2])
+            count, mean, second = (t.detach() for t in target[3 * index : 3 * index + 3])
             covariance = covariance_of(mean, second)
             square = mean.square().sum(dim=2)
             size = trace(covariance.flatten(0, 1)).view(square.shape).clamp_min(0.0)
             # Of a flat painting only rounding is left of the variances: a share of the mean's
             # square keeps what is divided by them finite, and the root's matrix positive.
             floor = size + 0.02 * mean.shape[2] * square
-            entry: tuple[Tensor, ...] = (mean, second, covariance, size + 0.01 * square, floor)
+            full = root = covariance
             if self.kind == "wasserstein":
                 full = regularise(covariance.flatten(0, 1), floor.flatten())
-                entry = (*entry, sqrtm(full).view_as(covariance), full.view_as(covariance))
-            self._targets[layer] = entry
+                root, full = sqrtm(full).view_as(covariance), full.view_as(covariance)
+            self._targets[layer] = _Target(
+                count, mean, second, covariance, size + 0.01 * square, floor, full, root
+            )
 
     def measure(self, view: View) -> Sums:
         """For each layer: positions in the region N K, sums N K C, sums of products N K C C."""
@@ -103,43 +109,80 @@ class Style(StatisticTerm):
         return found
 
     def value(self, total: Sums) -> Tensor:
-        from stylepipe.nst.statistics import over_regions, weighted
+        return self._value(total, self._wasserstein)
+
+    def judged(self, total: Sums) -> Tensor:
+        return self._value(total, self._exact_wasserstein)
+
+    def _value(
+        self, total: Sums, wasserstein: Callable[[Tensor, Tensor, _Target], Tensor]
+    ) -> Tensor:
+        from stylepipe.nst.statistics import covariance_of, over_regions, weighted
 
         own = self.statistics(total)
         values = []
         for index, layer in enumerate(self.layers):
-            count = total[3 * index].detach()
-            mean, second = own[2 * index : 2 * index + 2]
-            error = self._distance(mean, second, self._targets[layer], count)
-            values.append(over_regions(error, count))
+            count, mean, second = own[3 * index : 3 * index + 3]
+            target = self._targets[layer]
+            if self.kind == "gram":
+                error = self._gram_error(count.detach(), second, target)
+            elif self.kind == "mean-std":
+                error = self._apart(mean, covariance_of(mean, second), target)
+            else:
+                error = wasserstein(mean, covariance_of(mean, second), target)
+            values.append(over_regions(error, total[3 * index].detach()))
         return weighted(values, list(self.shares.values()))
 
-    def _distance(
-        self, mean: Tensor, second: Tensor, target: tuple[Tensor, ...], count: Tensor
-    ) -> Tensor:
-        """N K."""
-        from stylepipe.nst.losses import EPS, regularise, squared_wasserstein
-        from stylepipe.nst.statistics import covariance_of
+    def _gram_error(self, count: Tensor, second: Tensor, target: _Target) -> Tensor:
+        """N K, of raw second moments, which are Gram matrices over the number of positions."""
+        from stylepipe.nst.losses import EPS, gram_error
 
-        if self.kind == "gram":
-            error = (second - target[1]).square().sum(dim=(2, 3))
-            if self.scale == "gatys":
-                # eq. 4 has sums over the M positions in G, ours are means: M^2 falls out.
-                return error / (4.0 * second.shape[-1] ** 2)
-            if self.scale == "sum":
-                return error * count.square()
-            return error / (target[1].square().sum(dim=(2, 3)) + EPS)
-        own = covariance_of(mean, second)
-        size = target[3] + EPS
-        if self.kind == "mean-std":
-            drift = (mean - target[0]).square().sum(dim=2)
-            deviations = [
-                (c.diagonal(dim1=2, dim2=3).clamp_min(0.0) + EPS).sqrt() for c in (own, target[2])
-            ]
-            return (drift + (deviations[0] - deviations[1]).square().sum(dim=2)) / size
-        full = regularise(own.flatten(0, 1), target[4].expand(own.shape[:2]).flatten())
-        wanted = [target[0].expand_as(mean), target[6].expand_as(own), target[5].expand_as(own)]
+        if self.scale == "sum" and count.shape[1] == 1:
+            grams = ((count, second), (target.positions, target.second))
+            own, wanted = (c[..., None, None] * s for c, s in grams)
+            return gram_error(own, wanted)
+        error = gram_error(second, target.second)
+        if self.scale == "relative":
+            return error / (target.second.square().sum(dim=(2, 3)) + EPS)
+        # Of gatys, eq. 4 has sums over the M positions in G, ours are means: M^2 falls out.
+        return error / (4.0 * second.shape[-1] ** 2) if self.scale == "gatys" else error
+
+    def _apart(self, mean: Tensor, own: Tensor, target: _Target) -> Tensor:
+        from stylepipe.nst.losses import EPS, mean_std_error
+
+        error = mean_std_error(mean, own, target.mean, target.covariance)
+        return error / (target.size + EPS)
+
+    def _wasserstein(self, mean: Tensor, own: Tensor, target: _Target) -> Tensor:
+        from stylepipe.nst.losses import EPS, regularise, squared_wasserstein
+
+        full = regularise(own.flatten(0, 1), target.floor.expand(own.shape[:2]).flatten())
+        wanted = [
+            target.mean.expand_as(mean), target.full.expand_as(own), target.root.expand_as(own)
+        ]  # fmt: skip
         distance = squared_wasserstein(
             mean.flatten(0, 1), full, *(part.flatten(0, 1) for part in wanted)
         )
-        return distance.view(mean.shape[:2]) / size
+        return distance.view(mean.shape[:2]) / (target.size + EPS)
+
+    def _exact_wasserstein(self, mean: Tensor, own: Tensor, target: _Target) -> Tensor:
+        from stylepipe.nst.losses import EPS, exact_squared_wasserstein
+
+        distance = exact_squared_wasserstein(mean, own, target.mean, target.covariance)
+        return distance.to(mean) / (target.size + EPS)
+
+
+class _Target(NamedTuple):
+    """What to reach at a layer: N K, or N K C, or N K C C."""
+
+    positions: Tensor
+    mean: Tensor
+    second: Tensor
+    covariance: Tensor
+    size: Tensor
+    """The total variance, with a little of the mean's square."""
+    floor: Tensor
+    """What the covariances are made regular with."""
+    full: Tensor
+    """The regular covariance, and its root; of wasserstein alone."""
+    root: Tensor

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from stylepipe.nst.names import StyleDistance, TrainingScale
+
 Precision = Literal["auto", "bfloat16", "float32"]
 """Number types of the convolutions; auto is bfloat16 where that is native."""
 
@@ -100,6 +102,15 @@ class StyleOptions(RunOptions):
         min=0,
         offered=False,
     )
+    style_loss: StyleDistance = setting(  # noqa: RUF009
+        "wasserstein", "Distance of the features' statistics."
+    )
+    loss_scale: TrainingScale = setting(  # noqa: RUF009
+        "relative",
+        "Scale of the losses, and so of their weights: relative to the photo and the painting, or "
+        "as Johnson 2016 prints content and gram, eq. 2 and 4, with a plain sum for smoothness; "
+        "the terms for tone, hue and spikes then have no weight.",
+    )
     content_weight: float = setting(0.8, "Weight of the content.", min=0)
     style_weight: float = setting(1.0, "Weight of the style.", min=0)
     tone_weight: float = setting(1.0, "Weight of the photo's light and dark.", min=0)
@@ -119,6 +130,24 @@ class StyleOptions(RunOptions):
     style_size: int = setting(
         480, "Short side in pixels to which a painting is scaled: sets the size of strokes.", min=32
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, kind in (("style_loss", StyleDistance), ("loss_scale", TrainingScale)):
+            if getattr(self, name) not in get_args(kind):
+                known = ", ".join(get_args(kind))
+                raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}")
+        if self.loss_scale == "johnson" and self.style_loss != "gram":
+            raise ValueError(
+                f"the style loss {self.style_loss} has no loss scale johnson: take the style loss "
+                "gram, or the loss scale relative"
+            )
+        ours = [n for n in ("tone", "hue", "spike") if getattr(self, f"{n}_weight")]
+        if self.loss_scale == "johnson" and ours:
+            raise ValueError(
+                f"the loss scale johnson has no {ours[0]}_weight: tone_weight, hue_weight and "
+                "spike_weight must be 0"
+            )
 
 
 @dataclass(frozen=True)

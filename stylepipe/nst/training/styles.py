@@ -17,6 +17,7 @@ from stylepipe.nst import losses
 from stylepipe.nst.encoders import Encoder
 from stylepipe.nst.encoders.vgg import STYLE
 from stylepipe.nst.files import file_digest, tensors_digest
+from stylepipe.nst.names import StyleDistance
 from stylepipe.nst.networks import (
     ConvNorm,
     Residual,
@@ -71,7 +72,10 @@ def standard_teacher(encoder: Encoder) -> Teacher:
 class _Targets:
     """The moments of every painting at one teacher's style layers, stacked by style."""
 
-    def __init__(self, teacher: Teacher, pictures: Sequence[Tensor]) -> None:
+    def __init__(
+        self, teacher: Teacher, pictures: Sequence[Tensor], kind: StyleDistance, printed: bool
+    ) -> None:
+        self.kind, self.printed = kind, printed
         self.layers: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
         found: dict[str, list[tuple[Tensor, Tensor]]] = {layer: [] for layer in teacher.style}
         with torch.no_grad():
@@ -85,8 +89,19 @@ class _Targets:
                 self.layers[layer] = (mean, covariance, root)
 
     def loss(self, layer: str, features: Tensor, styles: Tensor) -> Tensor:
-        mean, covariance, root = self.layers[layer]
-        return losses.wasserstein_loss(features, mean[styles], covariance[styles], root[styles])
+        """By row, N. features: N C h w. styles: N, indices."""
+        mean, covariance, root = (t[styles] for t in self.layers[layer])
+        if self.kind == "wasserstein":
+            return losses.wasserstein_loss(features, mean, covariance, root)
+        own_mean, own = losses.moments(features)
+        if self.kind == "mean-std":
+            error = losses.mean_std_error(own_mean, own, mean, covariance)
+            return error / (losses.trace(covariance) + losses.EPS)
+        grams = [c + m[:, :, None] * m[:, None] for m, c in ((own_mean, own), (mean, covariance))]
+        error = losses.gram_error(*grams)
+        if self.printed:  # Johnson's matrices are over the channels too
+            return error / features.shape[1] ** 2
+        return error / (grams[1].square().sum(dim=(1, 2)) + losses.EPS)
 
 
 class StyleTask(Task):
@@ -140,7 +155,10 @@ class StyleTask(Task):
             torch.cat([p.mean(dim=(2, 3)) for p in pictures]),
             torch.cat([p.std(dim=(2, 3)) for p in pictures]),
         )
-        self.targets = [_Targets(teacher, pictures) for teacher in teachers]
+        self._printed = options.loss_scale == "johnson"
+        self.targets = [
+            _Targets(teacher, pictures, options.style_loss, self._printed) for teacher in teachers
+        ]
         self.photos = Photos(
             read, photos, options.size, options.zoom, options.seed, options.color_jitter
         )
@@ -182,7 +200,7 @@ class StyleTask(Task):
         spikes: list[Tensor] = []
         with _watching(model, spikes):
             output = model(photos, weights).float()
-        terms = self._terms(photos, output, styles, weights, step)
+        terms = self.terms(photos, output, styles, weights, step)
         if self.options.consistency_weight and step >= self.options.copy_steps:
             motion = ShiftAndZoom.drawn(np.random.default_rng((self.options.seed, 4, step)))
             again = model(motion((photos + added).clamp(0.0, 1.0)), weights).float()
@@ -194,10 +212,12 @@ class StyleTask(Task):
         means = {key: value.mean() for key, value in terms.items()}
         return Measurement(means, output.flatten(1).std(dim=1))
 
-    def _terms(
+    def terms(
         self, photos: Tensor, output: Tensor, styles: Tensor, weights: Tensor, step: int
     ) -> dict[str, Tensor]:
-        """By row."""
+        """By name, each by row: of pictures `output` N 3 H W made of `photos`. styles: N, indices.
+        weights: N S, as the networks take them. step: a fresh network's first ones differ.
+        """
         options = self.options
         if step < options.copy_steps:
             wanted = losses.recolor(photos, self.palettes[0][styles], self.palettes[1][styles])
@@ -212,23 +232,36 @@ class StyleTask(Task):
                 with torch.no_grad():
                     aims = teacher.encoder(photos, teacher.content)
                 for layer, weight in teacher.content.items():
-                    content = content + weight * losses.content_loss(found[layer], aims[layer])
+                    content = content + weight * self._content(found[layer], aims[layer])
             for layer, weight in teacher.style.items():
                 style = style + weight * targets.loss(layer, found[layer], styles)
         terms = {
             "content": options.content_weight * content,
             "style": options.style_weight * emphasis * style,
-            "tone": options.tone_weight * losses.tone_loss(output, photos),
-            "hue": options.hue_weight * losses.hue_loss(output, photos),
-            "tv": options.tv_weight * losses.total_variation(output),
-            "range": options.range_weight * losses.range_penalty(output),
+            "tv": options.tv_weight * self._smooth(output),
         }
+        if not self._printed:
+            terms |= {
+                "tone": options.tone_weight * losses.tone_loss(output, photos),
+                "hue": options.hue_weight * losses.hue_loss(output, photos),
+                "range": options.range_weight * losses.range_penalty(output),
+            }
         if self.guide is not None:
             with torch.no_grad():
                 dtype = self.guide.head.weight.dtype
                 shown = self.guide(photos, weights.to(dtype)).float()
             terms["guide"] = options.guide_weight * losses.content_loss(output, shown)
         return terms
+
+    def _content(self, features: Tensor, target: Tensor) -> Tensor:
+        if self._printed:
+            return losses.squared_error(features, target) / target[0].numel()
+        return losses.content_loss(features, target)
+
+    def _smooth(self, output: Tensor) -> Tensor:
+        if self._printed:
+            return torch.stack(losses.neighbor_differences(output, output)).sum(dim=0)
+        return losses.total_variation(output)
 
     def identity(self) -> dict[str, Any]:
         nets = [self.model, *([self.guide] if self.guide is not None else [])]
