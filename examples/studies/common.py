@@ -269,7 +269,7 @@ def blocks(study: Study) -> list[str]:
     """One layer of each block: the poolings where the encoder has them, else its style layers.
 
     Raises UsageError for an encoder of fewer than three."""
-    layers = [n for n in study.encoder.layers if n.startswith("pool")]
+    layers = [n for n in study.encoder.windows if n.startswith("pool")]
     layers = layers if len(layers) > 2 else list(study.encoder.default_style)
     if len(layers) < 3:
         raise UsageError(
