@@ -54,7 +54,9 @@ def weights(tmp_path_factory):
         path = tmp_path_factory.mktemp("weights") / "encoder.safetensors"
         generator, channels, stack = torch.Generator().manual_seed(0), 3, {}
         for name in LAYERS[: LAYERS.index(last) + 1]:
-            weight = torch.randn(8, channels, 3, 3, generator=generator) / (3 * channels**0.5)
+            weight = (
+                torch.randn(8, channels, 3, 3, generator=generator) * (2 / (9 * channels)) ** 0.5
+            )
             stack[name], channels = (weight, torch.zeros(8)), 8
         save_encoder(path, stack)
         return path
