@@ -35,8 +35,13 @@ class Panel:
     """In the order of the colors; the same films in all panels."""
 
 
-def draw_chart(panels: Sequence[Panel], marks: Sequence[float]) -> Image.Image:
-    """The panels one below the other over one axis of time, with a legend; marks: times of cuts."""
+def draw_chart(
+    panels: Sequence[Panel], marks: Sequence[float], across: str = "time in s"
+) -> Image.Image:
+    """The panels one below the other over one axis, with a legend; marks: where films are cut.
+
+    ``across`` says what the axis is.
+    """
     names = [curve.name for curve in panels[0].curves]
     top = len(names) * _LEGEND + 10
     height = _TOP + _HEIGHT + _BOTTOM
@@ -49,13 +54,19 @@ def draw_chart(panels: Sequence[Panel], marks: Sequence[float]) -> Image.Image:
         text = name.encode("ascii", "replace").decode()[-120:]  # what every font has
         draw.text((_LEFT + 40, y), text, _INK)
     times = [t for panel in panels for curve in panel.curves for t, _ in curve.points]
+    end = max(times, default=0) or 1
     for number, panel in enumerate(panels):
-        _draw_panel(draw, panel, top + number * height + _TOP, marks, max(times, default=0) or 1)
+        _draw_panel(draw, panel, top + number * height + _TOP, marks, end, across)
     return chart
 
 
 def _draw_panel(
-    draw: ImageDraw.ImageDraw, panel: Panel, top: int, marks: Sequence[float], end: float
+    draw: ImageDraw.ImageDraw,
+    panel: Panel,
+    top: int,
+    marks: Sequence[float],
+    end: float,
+    across: str,
 ) -> None:
     values = [v for curve in panel.curves for _, v in curve.points if not math.isnan(v)]
     # from zero, so that heights can be compared; lower only for negative values
@@ -75,7 +86,7 @@ def _draw_panel(
             x, y = place(tick, low)
             draw.line([(x, y), (x, y + 4)], _INK)
             draw.text((x, y + 6), f"{tick:.4g}", _INK, anchor="ma")
-    draw.text((_LEFT + _WIDTH, top + _HEIGHT + 22), "time in s", _INK, anchor="ra")
+    draw.text((_LEFT + _WIDTH, top + _HEIGHT + 22), across, _INK, anchor="ra")
     for mark in marks:
         (x, bottom), (_, ceiling) = place(mark, low), place(mark, high)
         draw.line([(x, bottom), (x, ceiling)], "#999999")

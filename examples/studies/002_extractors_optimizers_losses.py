@@ -1,0 +1,214 @@
+"""Extractors, optimizers, losses and iterations, by MSE and SSIM against AdaIN. Jain et al.
+
+"Neural Style Transfer: A Tech Report": what the proposal plans, with AdaIN's picture as the pseudo
+ground truth: every network at hand, every optimizer, losses added to content and style one at a
+time, and the figures against the number of iterations.
+
+    python examples/studies/002_extractors_optimizers_losses.py -o ablation
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from common import EXAMPLES, GATYS, Claim, Line, Study, parser, run, shown
+
+from stylepipe.encoders import absent_weights, open_encoder
+from stylepipe.errors import SetupError
+from stylepipe.film_plot import Curve, Panel, draw_chart
+from stylepipe.nst.encoders import NAMES
+from stylepipe.pictures import read_picture
+from stylepipe.studies.measures import absent, mse, ssim
+
+PHOTO, PAINTING = EXAMPLES / "photos/lake.jpg", EXAMPLES / "paintings/currents.jpg"
+FULL = {"side": 512, "steps": 500}
+HOW = {**GATYS, "init": "content"}
+OPTIMIZERS = ("lbfgs", "adam", "adamw")
+PLAIN = "content + style"
+LOSSES: dict[str, dict[str, float]] = {
+    "+ total variation": {"tv_weight": 1},
+    "+ Laplacian": {"laplacian_weight": 1},
+    "+ perceptual": {"perceptual_weight": 0.4},
+}
+"""Added to content and style."""
+FIGURES = ["mse", "ssim", "style_distance", "content_distance", "seconds"]
+
+
+def extractors(study: Study) -> dict[str, dict[str, Any]]:
+    """The options of each network: those asked for, or all whose weights are on this machine.
+
+    Raises UsageError and SetupError for one that was asked for and cannot be had."""
+    asked = study.args.extractor
+    if not asked:
+        names = [name for name in NAMES[1:] if absent_weights(name, None) is None]
+        left_out = [name for name in NAMES[1:] if name not in names]
+        if left_out:
+            study.say(f"Left out, as their weights are not on this machine: {', '.join(left_out)}.")
+        return {name: {"encoder": name} for name in names}
+    found: dict[str, dict[str, Any]] = {}
+    for text in asked:
+        name, _, file = text.partition("=")
+        path = Path(file) if file else None
+        if name in NAMES and (why := absent_weights(name, path)):
+            raise SetupError(f"--extractor {text}: {why}")
+        open_encoder(name, path)
+        found[name] = {"encoder": name} | ({"encoder_weights": file} if file else {})
+    return found
+
+
+def ground_truth(study: Study) -> Path:
+    """AdaIN's picture."""
+    photo, painting = study.folder / "photo.png", study.folder / "painting.png"
+    (line,) = study.sweep("adain", photo, [painting], {}, {"use": "adain"})
+    truth: Path = line["picture"]
+    return truth
+
+
+def ablations(
+    study: Study, truth: Path, networks: dict[str, dict[str, Any]]
+) -> tuple[list[Line], list[Line]]:
+    """Every network and optimizer with content and style, at several numbers of iterations; and
+    with every loss, at the number asked for."""
+    photo, painting = study.folder / "photo.png", study.folder / "painting.png"
+    last = study.args.steps
+    steps = sorted({max(1, last // 8), max(1, last // 4), max(1, last // 2), last})
+    curves: list[Line] = []
+    losses: list[Line] = []
+    for network, options in networks.items():
+        how = {**HOW, **options}
+        vary = {"optimizer": OPTIMIZERS, "steps": steps}
+        beside = ("--reference", truth)
+        lines = study.sweep(f"{network}-steps", photo, [painting], vary, how, *beside)
+        curves += [line | {"network": network} for line in lines]
+        losses += [
+            line | {"network": network, "loss": PLAIN} for line in lines if line["steps"] == last
+        ]
+        for loss, weights in LOSSES.items():
+            lines = study.sweep(
+                f"{network}-{loss[2:].replace(' ', '-')}",
+                photo,
+                [painting],
+                {"optimizer": OPTIMIZERS},
+                {**how, **weights, "steps": last},
+                *beside,
+            )
+            losses += [line | {"network": network, "loss": loss} for line in lines]
+    return curves, losses
+
+
+def untouched(photo: Path, truth: Path) -> Line:
+    """The photo itself, compared with the pseudo ground truth."""
+    own, wanted = read_picture(photo), read_picture(truth)
+    return {"network": "none: the photo", "picture": photo,
+            "mse": mse(own, wanted), "ssim": ssim(own, wanted)}  # fmt: skip
+
+
+def plot(study: Study, curves: Sequence[Line], photo: Line) -> None:
+    """Both figures against the iterations, from the photo at 0."""
+    names = {
+        f"{line['network']}, {line['optimizer']}": (line["network"], line["optimizer"])
+        for line in curves
+    }
+    panels = []
+    for figure in ("mse", "ssim"):
+        drawn = []
+        for name, which in names.items():
+            points = [(0.0, photo[figure])]
+            points += [
+                (line["steps"], line[figure])
+                for line in curves
+                if (line["network"], line["optimizer"]) == which
+            ]
+            drawn.append(Curve(name, sorted(points)))
+        panels.append(Panel(f"{figure} against AdaIN's picture", drawn))
+    chart = draw_chart(panels, [], "iterations")
+    study.image("iterations", chart, "MSE and SSIM against AdaIN's picture, by iterations")
+
+
+def claims(photo: Line, curves: Sequence[Line], losses: Sequence[Line]) -> list[Claim]:
+    """What the proposal expects, beside these figures."""
+
+    def of(loss: str, figure: str) -> dict[tuple[str, str], float]:
+        lines = [line for line in losses if line["loss"] == loss]
+        return {(line["network"], line["optimizer"]): line[figure] for line in lines}
+
+    best = max(curves + losses, key=lambda line: line["ssim"])
+    plain, smooth = of(PLAIN, "mse"), of("+ total variation", "mse")
+    better = [smooth[key] < plain[key] for key in plain]
+    rising = []
+    for key in plain:
+        ssims = [photo["ssim"]] + [
+            line["ssim"]
+            for line in sorted(curves, key=lambda line: line["steps"])
+            if (line["network"], line["optimizer"]) == key
+        ]
+        rising.append(ssims == sorted(ssims))
+    style = of(PLAIN, "style_distance")
+    nearest = min(style, key=lambda key: style[key])
+    seconds = of(PLAIN, "seconds")
+    return [
+        Claim(
+            "SSIM against AdaIN tells how good a style transfer is",
+            best["ssim"] > photo["ssim"],
+            f"the untouched photo has {shown(photo['ssim'])}, the best result "
+            f"{shown(best['ssim'])}",
+        ),
+        Claim(
+            "more iterations come nearer to the pseudo ground truth (SSIM)",
+            all(rising),
+            f"with {sum(rising)} of {len(rising)} optimizers",
+        ),
+        Claim(
+            "total variation brings the result nearer to it (MSE)",
+            all(better),
+            f"with {sum(better)} of {len(better)} optimizers",
+        ),
+        Claim(
+            "the choice of the optimizer decides over result and time",
+            max(style.values()) > 1.1 * min(style.values()),
+            "style distance and seconds: "
+            + ", ".join(
+                f"{optimizer} {shown(value)}, {shown(seconds[network, optimizer])}"
+                for (network, optimizer), value in style.items()
+            )
+            + f"; nearest to the painting: {nearest[1]}",
+        ),
+    ]
+
+
+def make(study: Study) -> None:
+    if missing := absent():
+        raise SetupError(f"the study needs all figures: {missing[0]}")
+    networks = extractors(study)
+    photo, painting = study.picture(PHOTO, "photo"), study.picture(PAINTING, "painting")
+    truth = ground_truth(study)
+    curves, losses = ablations(study, truth, networks)
+    start = untouched(photo, truth)
+    study.say("## The pseudo ground truth")
+    study.sheet("truth", [[("photo", photo), ("painting", painting), ("AdaIN", truth)]])
+    study.say("## Losses and optimizers")
+    named = [(f"{line['optimizer']} {line['loss']}", line["picture"]) for line in losses]
+    rows = [named[k : k + len(OPTIMIZERS)] for k in range(0, len(named), len(OPTIMIZERS))]
+    study.sheet("losses", rows)
+    study.table("losses", [start, *losses], ["network", "loss", "optimizer", *FIGURES])
+    study.say("## Iterations")
+    plot(study, curves, start)
+    study.table("iterations", curves, ["network", "optimizer", "steps", *FIGURES])
+    study.claims(claims(start, curves, losses))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    flags = parser(__doc__ or "", 60, "512 px, 500 steps")
+    flags.add_argument(
+        "--extractor",
+        action="append",
+        metavar="NAME[=FILE]",
+        help="a network to try, and its weights; repeatable [all that are on this machine]",
+    )
+    return run(make, flags, argv, FULL)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

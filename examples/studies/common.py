@@ -1,0 +1,314 @@
+"""What the studies share: one folder each, sweeps in it, and a page of tables, pictures and claims.
+
+A study paints by ``stylepipe sweep``, whose pictures, pages and tables stay in its folder, and
+measures those pictures. Its page, ``index.md``, is text, small pictures, and a table for every
+``.csv`` beside it, which also names the picture of each line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from stylepipe.cli import main as program
+from stylepipe.encoders import absent_weights, open_encoder
+from stylepipe.errors import ItemError, SetupError, StylepipeError, UsageError
+from stylepipe.memory import tune_threads
+from stylepipe.nst.encoders import NAMES, Encoder
+from stylepipe.nst.files import write_atomically
+from stylepipe.pictures import read_picture
+from stylepipe.sheets import Cell, contact_sheet
+from stylepipe.stdio import tell
+from stylepipe.studies.measures import Judge, Picture, limited
+
+EXAMPLES = Path(__file__).resolve().parents[1]
+SETTINGS = "study.json"
+"""What a study was begun with: the same may resume it."""
+MOST_BYTES = 60_000
+"""Of a picture of the page."""
+GATYS = {"use": "gatys", "style_loss": "gram", "first_side": 0, "tv_weight": 0}
+"""Gatys et al. (2016): Gram matrices and content, at one size, and nothing else."""
+
+Line = dict[str, Any]
+"""One line of a table by column: texts, and numbers."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence of the paper, and what became of it."""
+
+    text: str
+    holds: bool | None
+    """None: it was not tried at these sizes."""
+    found: str
+    """The figures."""
+
+    def line(self) -> Line:
+        verdict = {True: "confirmed", False: "not confirmed", None: "not tried"}[self.holds]
+        return {"the paper says": self.text, "here": verdict, "figures": self.found}
+
+
+@dataclass
+class Study:
+    """The folder of one study, and what it is made with."""
+
+    title: str
+    args: argparse.Namespace
+    encoder: Encoder
+    judge: Judge
+    """Of all figures, whatever the encoder that paints."""
+    page: list[str] = field(default_factory=list)
+
+    @property
+    def folder(self) -> Path:
+        folder: Path = self.args.output
+        return folder
+
+    def picture(self, source: Path, name: str, side: int | None = None) -> Path:
+        """A copy in the folder, no side longer than ``side`` or else ``--side``."""
+        path = self.folder / f"{name}.png"
+        try:
+            save(path, limited(read_picture(source), side or self.args.side))
+        except ItemError as error:
+            raise UsageError(f"{source}: {error}") from error
+        return path
+
+    def sweep(
+        self,
+        name: str,
+        photo: Path,
+        styles: Sequence[Path],
+        vary: Mapping[str, Sequence[object]],
+        options: Mapping[str, object],
+        *more: object,
+    ) -> list[Line]:
+        """``stylepipe sweep`` into a folder of the study: the lines of its table, with the
+        ``picture`` of each. ``vary`` and ``options``: of the stylizer. Raises StudyFailed."""
+        folder = self.folder / name
+        if options["use"] == "gatys":
+            options = {**self._encoder_options(), **options}
+        calls: list[object] = ["sweep", photo, "-o", folder]
+        for style in styles:
+            calls += ["--style", style]
+        for key, value in options.items():
+            # a list is a value of --vary alone
+            flag = "--vary" if isinstance(value, list) else "--set"
+            calls += [flag, f"stylizer.{key}={_typed(value)}"]
+        for key, values in vary.items():
+            calls += ["--vary", f"stylizer.{key}={','.join(map(_typed, values))}"]
+        command(*calls, *more)
+        lines: list[Line] = []
+        for line in csv.DictReader(io.StringIO((folder / "table.csv").read_text("utf-8"))):
+            numbers = {key: _number(value) for key, value in line.items()}
+            lines.append({**numbers, "picture": folder / line["folder"] / photo.name})
+        return lines
+
+    def _encoder_options(self) -> dict[str, object]:
+        weights = self.args.encoder_weights
+        chosen = {"encoder": self.args.encoder}
+        return chosen if weights is None else {**chosen, "encoder_weights": weights}
+
+    def read(self, line: Line) -> Picture:
+        """The picture of a line."""
+        return read_picture(line["picture"])
+
+    def say(self, *paragraphs: str) -> None:
+        """Add text to the page."""
+        self.page += paragraphs
+
+    def table(self, name: str, lines: Sequence[Line], columns: Sequence[str]) -> None:
+        """Add a table to the page, and write it as ``name.csv``, with the pictures' names."""
+        text = io.StringIO()
+        every = [*columns, *(["picture"] if "picture" in lines[0] else [])]
+        table = csv.DictWriter(text, every, extrasaction="ignore", lineterminator="\n")
+        table.writeheader()
+        for line in lines:
+            place = line.get("picture")
+            where = {} if place is None else {"picture": place.relative_to(self.folder).as_posix()}
+            table.writerow({**line, **where})
+        write_atomically(self.folder / f"{name}.csv", text.getvalue().encode())
+        self.say(markdown(lines, columns))
+
+    def sheet(self, name: str, rows: Sequence[Sequence[tuple[str, Path]]], side: int = 160) -> None:
+        """Add a labeled sheet of pictures to the page, ``name.jpg``."""
+        cells = [[Cell(text, limited(read_picture(file), side)) for text, file in r] for r in rows]
+        self.image(name, contact_sheet(cells, side), ", ".join(c.caption for r in cells for c in r))
+
+    def image(self, name: str, image: Image.Image, says: str) -> None:
+        """Add a picture to the page, ``name.jpg``, of at most MOST_BYTES."""
+        write_atomically(self.folder / f"{name}.jpg", small_jpeg(image))
+        self.say(f"![{says}]({name}.jpg)")
+
+    def claims(self, claims: Sequence[Claim]) -> None:
+        """Add what is confirmed and what is not."""
+        lines = [claim.line() for claim in claims]
+        self.say("## What is confirmed", markdown(lines, list(lines[0])))
+
+    def write(self) -> None:
+        """Write the page."""
+        page = "\n\n".join([f"# {self.title}", *self.page]) + "\n"
+        write_atomically(self.folder / "index.md", page.encode())
+        tell(f"{self.folder / 'index.md'}: the page of the study")
+
+
+class StudyFailed(Exception):
+    """A command of the study failed, and said why."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+
+def command(*args: object) -> None:
+    """Run a command of stylepipe. Raises StudyFailed."""
+    code = program.run([str(a) for a in args])
+    if code:
+        raise StudyFailed(code)
+
+
+def parser(doc: str, steps: int, full: str, side: int = 96) -> argparse.ArgumentParser:
+    """The flags of every study. ``full``: the paper's sizes, in words."""
+    made = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument("-o", "--output", type=Path, required=True, help="the study's folder")
+    made.add_argument("--side", type=int, default=side, help="long side of pictures [%(default)s]")
+    made.add_argument("--steps", type=int, default=steps, help="of each picture [%(default)s]")
+    made.add_argument("--full", action="store_true", help=f"the paper's sizes: {full}; hours")
+    made.add_argument("--encoder", default="auto", choices=NAMES, help="what paints [%(default)s]")
+    made.add_argument("--encoder-weights", type=Path, metavar="FILE", help="its weights")
+    return made
+
+
+def run(
+    make: Callable[[Study], None],
+    arguments: argparse.ArgumentParser,
+    argv: Sequence[str] | None,
+    full: Mapping[str, object],
+) -> int:
+    """Parse the flags, run the study, write its page. Returns the exit code; what is wrong is said
+    in one sentence. ``full``: the flags that ``--full`` stands for."""
+    args = arguments.parse_args(argv)
+    typed = [
+        f" --{name.replace('_', '-')}" + f" {value}" * (value is not True)
+        for name, value in vars(args).items()
+        if name != "output" and value != arguments.get_default(name)
+    ]
+    if args.full:
+        vars(args).update(full)
+    tune_threads()
+    try:
+        study = _begin(arguments.description or "", "".join(typed), args)
+        make(study)
+        study.write()
+    except StylepipeError as error:
+        tell(f"error: {error}")
+        return error.exit_code
+    except StudyFailed as failed:
+        return failed.code
+    return 0
+
+
+def _begin(doc: str, typed: str, args: argparse.Namespace) -> Study:
+    title, made_by = doc.partition(".\n")[0], doc.strip().splitlines()[-1].strip()
+    for name in ("side", "steps"):
+        if getattr(args, name) < (16 if name == "side" else 1):
+            raise UsageError(f"--{name} {getattr(args, name)} is too small for a picture")
+    for value in vars(args).values():
+        if isinstance(value, Path) and value != args.output and not value.exists():
+            raise UsageError(f"{value} does not exist")
+    if absent := absent_weights(args.encoder, args.encoder_weights):
+        raise SetupError(absent)
+    encoder = open_encoder(args.encoder, args.encoder_weights)
+    judge = Judge(open_encoder("auto"))
+    settings = {k: str(v) for k, v in vars(args).items() if k != "output"}
+    settings |= {"study": title, "paints": encoder.title, "judges": judge.title}
+    _claim_folder(args.output, settings)
+    study = Study(title, args, encoder, judge)
+    study.say(
+        f"Made by `{made_by}{typed}`: {args.side} px, {args.steps} steps, "
+        f"painted by {encoder.title}, judged by {judge.title}. "
+        "[What the figures are](../../guide/studies.md#the-figures)"
+    )
+    return study
+
+
+def _claim_folder(folder: Path, settings: Mapping[str, str]) -> None:
+    """Take an empty folder, or the study's own. Raises UsageError, SetupError."""
+    note = folder / SETTINGS
+    try:
+        if note.is_file():
+            if json.loads(note.read_text("utf-8")) != settings:
+                raise UsageError(
+                    f"{folder} holds a study with other settings; choose another --output"
+                )
+        elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UsageError(f"{folder} exists and holds no study; choose another --output")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(note, json.dumps(settings, indent=1).encode())
+    except ValueError as error:
+        raise UsageError(f"{note} is damaged; choose another --output") from error
+    except OSError as error:
+        raise SetupError(f"cannot write into {folder}: {error.strerror or error}") from error
+
+
+def save(path: Path, picture: np.ndarray) -> None:
+    """Write HxWx3 or HxW of uint8, losslessly."""
+    Image.fromarray(picture).save(path)
+
+
+def blocks(study: Study) -> list[str]:
+    """One layer of each block: the poolings where the encoder has them, else its style layers.
+
+    Raises UsageError for an encoder of fewer than three."""
+    layers = [n for n in study.encoder.windows if n.startswith("pool")]
+    layers = layers if len(layers) > 2 else list(study.encoder.default_style)
+    if len(layers) < 3:
+        raise UsageError(
+            f"{study.encoder.title} has {len(layers)} blocks of layers, and three are compared at "
+            "least; choose another --encoder"
+        )
+    return layers
+
+
+def markdown(lines: Sequence[Line], columns: Sequence[str]) -> str:
+    """The lines as a table."""
+    rows = [columns, ["---"] * len(columns)]
+    rows += [[shown(line.get(column, "")) for column in columns] for line in lines]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def shown(value: object) -> str:
+    """As tables and sentences show it: numbers to three digits."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def small_jpeg(image: Image.Image) -> bytes:
+    """As good as MOST_BYTES allow, and smaller where quality alone does not do."""
+    while True:
+        for quality in (85, 75, 65, 55):
+            file = io.BytesIO()
+            image.save(file, "JPEG", quality=quality)
+            if len(file.getvalue()) <= MOST_BYTES:
+                return file.getvalue()
+        image = image.resize((image.width * 4 // 5, image.height * 4 // 5))
+
+
+def _typed(value: object) -> str:
+    """As it is typed behind --set and --vary."""
+    return f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value)
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
