@@ -43,7 +43,7 @@ from .terms import (
     StyleTerm,
 )
 from .terms.photorealism import Photorealism
-from .terms.smooth import OutOfRange
+from .terms.smooth import OutOfRange, TotalVariation
 
 SMALLEST_TILE = 256
 BYTES_PER_PHOTO_PIXEL = 18
@@ -73,6 +73,8 @@ class _Learnt:
     terms: list[StyleTerm]
     targets: list[Statistics]
     """Of those that are terms of statistics."""
+    roughness: float
+    """See PhotoInputs."""
 
     @property
     def statistic_terms(self) -> list[StatisticTerm]:
@@ -283,8 +285,8 @@ class Gatys:
             guide = Guide(resize(guide.warped, size), resize(guide.trust, size))
         if target is not None:
             target = resize(target, size)
-        inputs = PhotoInputs(recipe, small, maps, guide, target, self.calibration)
         learnt = self._learn(size, paintings, carried is not None)
+        inputs = PhotoInputs(recipe, small, maps, guide, target, self.calibration, learnt.roughness)
         self._aim(learnt, tiled_encoder, small, carried)
         features: list[FeatureTerm] = [
             *(term.build(inputs, layers, weight) for term, layers, weight in content),
@@ -336,7 +338,7 @@ class Gatys:
         serves = [own or (index if divided else 0) for index, own in enumerate(carried)]
         inputs = PaintingInputs(self.recipe, maps, serves, [p.weight for p in paintings])
         built = [term.build(inputs, layers, weight) for term, layers, weight in self._of(StyleTerm)]
-        learnt = _Learnt(built, [])
+        learnt = _Learnt(built, [], self._roughness(pictures, [p.weight for p in paintings]))
         terms = learnt.statistic_terms
         found: list[list[Statistics]] = []
         for tiled_encoder, picture, own in zip(encoders, pictures, carried, strict=True):
@@ -351,6 +353,11 @@ class Gatys:
             for i in range(len(terms))
         ]
         return learnt
+
+    def _roughness(self, pictures: Sequence[Tensor], shares: Sequence[float]) -> float:
+        measure = TotalVariation(power=self.recipe.tv_power)
+        found = [float(measure.value(p)) * share for p, share in zip(pictures, shares, strict=True)]
+        return sum(found) / sum(shares)
 
     def _aim(
         self, learnt: _Learnt, tiled_encoder: TiledEncoder, small: Tensor, carried: Regions | None

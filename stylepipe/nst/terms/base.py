@@ -94,6 +94,8 @@ class PhotoInputs:
     """N 3 H W, what the picture is to look like, in the photo's size; None for nothing."""
     calibration: Mapping[str, Tensor] = field(default_factory=dict)
     """Layer -> C, the calibrated weights of a perceptual distance; none: all are 1."""
+    roughness: float | None = None
+    """Total variation of the paintings, see recipe.tv_power, in the size in which they serve."""
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+USUAL = {1: 0.1, 2: 0.02}
+"""Total variation of a painting of usual roughness, by power."""
+
+
 @register
 class TotalVariation(PictureTerm):
-    """Mean squared (power 2) or mean absolute (power 1) difference of neighbors; at other scales
-    than ``relative`` the sum.
+    """Mean squared (power 2) or mean absolute (power 1) difference of neighbors, over that of the
+    paintings: what is crisp stays crisp, and grain that a soft painting has not is smoothed away.
+    At other scales than ``relative`` the sum.
 
     Power 1 is Rudin, Osher, Fatemi (1992), anisotropic, which keeps edges; power 2 blurs them less
     visibly and is the smoother to optimize.
@@ -28,16 +33,26 @@ class TotalVariation(PictureTerm):
     help = "Weight of smoothness (gamma)."
     scales = get_args(LossScale)
 
-    def __init__(self, weight: float = 1.0, power: int = 2, scale: LossScale = "relative") -> None:
+    def __init__(
+        self,
+        weight: float = 1.0,
+        power: int = 2,
+        scale: LossScale = "relative",
+        roughness: float | None = None,
+    ) -> None:
+        """roughness: the paintings' own value, in the size in which they serve; None: a usual one,
+        of which the weight is a multiple."""
         if power not in (1, 2):
             raise ValueError(f"total variation has power 1 or 2, not {power}")
         self.weight, self.power, self.scale = weight, power, scale
+        usual = USUAL[power]
+        self._factor = usual / max(roughness, usual / 10) if roughness is not None else 1.0
 
     @classmethod
     def build(cls, inputs: PhotoInputs, weight: float) -> Self:
         # What smooths is part of the style's effect: without any, the photo stays as it is.
         recipe = inputs.recipe
-        return cls(weight * recipe.strength, recipe.tv_power, recipe.loss_scale)
+        return cls(weight * recipe.strength, recipe.tv_power, recipe.loss_scale, inputs.roughness)
 
     def part(self, strip: Strip) -> Tensor:
         from stylepipe.nst.losses import neighbor_differences
@@ -47,9 +62,10 @@ class TotalVariation(PictureTerm):
         right, below = neighbor_differences(own, strip.own(below=1), self.power)
         if self.scale != "relative":
             return right + below
-        return right / (channels * strip.height * (width - 1)) + below / (
+        mean = right / (channels * strip.height * (width - 1)) + below / (
             channels * (strip.height - 1) * width
         )
+        return self._factor * mean
 
 
 @register
