@@ -1,6 +1,6 @@
 """Train the network of the maskers person, faces, subject and sky.
 
-    python examples/train_mattes.py MATERIAL -o mattes.safetensors [--steps 5500] [--threads 2]
+    python examples/train_mattes.py MATERIAL -o mattes.safetensors [--minutes 100] [--threads 2]
 
 MATERIAL is a folder with
 
@@ -12,8 +12,9 @@ MATERIAL is a folder with
 
 Photos without people serve as places to paste people into, too: a few hundred of either teach that
 whoever stands anywhere is a person, and that what is pasted alone is none. Pictures are small and
-many at first, larger in the last part. The compact encoder, through which the network looks, stays
-as it is. What is in NAME.checkpoint continues where it was interrupted.
+many at first, larger in the last part. The network's encoder begins as the compact encoder of the
+package and is trained on, slowly. It follows the clock, and what is in NAME.checkpoint continues
+where it was interrupted.
 """
 
 from __future__ import annotations
@@ -31,18 +32,20 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from stylepipe_plugins.mattes.network import LAYERS, PLANES, MatteNetwork, state
+from safetensors.torch import load_file
+from stylepipe_plugins.mattes.network import FORMAT_VERSION, FROZEN, PLANES, MatteNetwork, state
 from torch import Tensor
 from torch.nn import functional as F
 
-from stylepipe.encoders import open_encoder
-from stylepipe.nst.encoders.opening import read_tensors
+from stylepipe.nst.encoders.opening import BUNDLED
 from stylepipe.nst.files import safetensors_bytes, tensors_digest, write_atomically
 
 PERSON, FACES, SUBJECT, SKY = range(4)
 SMALL, LARGE = (12, (128, 160, 160, 192)), (8, (224, 256, 256, 256, 288, 320))
 """Pictures a step, and their sides: at first, and in the last part."""
 SMALL_PART = 0.6
+ENCODER_RATE = 0.15
+"""Of the learning rate, for the encoder, which has learnt something before."""
 WEIGHTS = (1.0, 0.5, 0.4, 0.4)
 """Of the planes, in the loss."""
 
@@ -301,14 +304,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("material", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=5500)
+    parser.add_argument("--encoder", type=Path, default=BUNDLED, help="what the encoder begins as")
+    parser.add_argument("--minutes", type=float, default=100, help="how long to train")
     parser.add_argument(
         "--often", default="", metavar="PATTERN", help="photos of people that are half of all seen"
     )
     parser.add_argument("--things", type=float, default=0.3, help="part with subjects and skies")
     parser.add_argument("--rate", type=float, default=2e-3, help="largest learning rate")
-    parser.add_argument("--init", type=Path, help="a network to start from instead")
-    parser.add_argument("--small", type=float, default=SMALL_PART, help="part with small pictures")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--about", default="", help="data, teacher and license, for the file")
@@ -320,45 +322,49 @@ def main() -> None:
         f"{len(set(material.people))} photos of people, {len(material.empty)} of none", flush=True
     )
 
-    encoder, network = open_encoder("compact"), MatteNetwork()
-    if args.init:
-        network.load_state_dict({k: v.float() for k, v in read_tensors(args.init).items()})
+    network = MatteNetwork().to(memory_format=torch.channels_last)
+    network.encoder.load_state_dict({k: v.float() for k, v in load_file(args.encoder).items()})
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(not name.startswith(FROZEN))
+    fine = [p for p in network.encoder.parameters() if p.requires_grad]
+    rest = [p for n, p in network.named_parameters() if not n.startswith("encoder.")]
+    parts = {ENCODER_RATE: fine, 1.0: rest}
     optimizer = torch.optim.AdamW(
-        network.parameters(), lr=args.rate, betas=(0.9, 0.99), weight_decay=0.01
-    )
-    rates = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, args.rate, total_steps=args.steps, pct_start=0.08, final_div_factor=300
+        [{"params": p, "part": part} for part, p in parts.items()],
+        betas=(0.9, 0.99),
+        weight_decay=0.01,
     )
     mean = {k: v.clone() for k, v in network.state_dict().items()}
-    checkpoint, first = args.output.with_suffix(".checkpoint"), 0
+    checkpoint, step, spent = args.output.with_suffix(".checkpoint"), 0, 0.0
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=True)
-        first, mean = saved["step"], saved["mean"]
+        step, spent, mean = saved["step"], saved["spent"], saved["mean"]
         network.load_state_dict(saved["network"])
         optimizer.load_state_dict(saved["optimizer"])
-        rates.load_state_dict(saved["rates"])
 
     context = multiprocessing.get_context("fork")
     large, made = context.Value("i", 0), context.Queue(6)
-    seed = args.seed + first
+    seed = args.seed + step
     context.Process(
         target=make, args=(material, seed, args.things, large, made), daemon=True
     ).start()
-    began, running = time.time(), 0.0
-    for step in range(first, args.steps):
-        large.value = int(step >= args.small * args.steps)
+    began, running, done = time.time() - spent, 0.0, 0.0
+    while done < 1:
+        spent = time.time() - began
+        done = min(1.0, spent / (60 * args.minutes))
+        large.value = int(done >= SMALL_PART)
+        for group in optimizer.param_groups:
+            group["lr"] = args.rate * group["part"] * _pace(done)
         images, planes, known = (torch.from_numpy(x.astype(np.float32)) for x in made.get())
         network.train()
-        with torch.no_grad():
-            seen = encoder(images, LAYERS)
-        logits, presence = network(seen)
+        logits, presence = network(images.contiguous(memory_format=torch.channels_last))
         value = loss(logits, presence, planes, known)
         optimizer.zero_grad()
         value.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
         optimizer.step()
-        rates.step()
-        keep = min(0.995, (step + 1) / (step + 20))
+        step += 1
+        keep = min(0.995, step / (step + 20))
         with torch.no_grad():
             for name, now in network.state_dict().items():
                 if now.is_floating_point():
@@ -366,16 +372,16 @@ def main() -> None:
                 else:
                     mean[name].copy_(now)
         running += value.item()
-        if (step + 1) % 50 == 0:
-            print(f"{step + 1:6} {time.time() - began:7.0f} s  loss {running / 50:.4f}", flush=True)
+        if step % 50 == 0:
+            print(f"{step:6} {spent:7.0f} s  loss {running / 50:.4f}", flush=True)
             running = 0.0
-        if (step + 1) % 200 == 0 or step + 1 == args.steps:
+        if step % 100 == 0 or done == 1:
             saved = {
-                "step": step + 1,
+                "step": step,
+                "spent": spent,
                 "mean": mean,
                 "network": network.state_dict(),
                 "optimizer": optimizer.state_dict(),
-                "rates": rates.state_dict(),
             }
             torch.save(saved, checkpoint.with_suffix(".part"))
             checkpoint.with_suffix(".part").replace(checkpoint)
@@ -384,13 +390,18 @@ def main() -> None:
             tensors = state(result)
             about = {
                 "format": "stylepipe-mattes",
-                "format_version": "1",
-                "steps": str(step + 1),
+                "format_version": FORMAT_VERSION,
+                "steps": str(step),
                 "data": args.about,
                 "licence": "MIT",
                 "sha256": tensors_digest(tensors),
             }
             write_atomically(args.output, safetensors_bytes(tensors, about))
+
+
+def _pace(done: float) -> float:
+    """Of the largest learning rate: rises at first, then falls along a cosine."""
+    return min(done / 0.04, 0.5 + 0.5 * float(np.cos(np.pi * min(done, 0.995))))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -60,6 +61,8 @@ class DecoderTrainingOptions(TrainingOptions):
         self.require(*self.paintings)
         if self.encoder_weights is not None:
             self.require(self.encoder_weights)
+        if self.init != "random" and self.values().get("guess"):
+            self.refuse("is for a fresh decoder, without --init", "guess")
         if self.values().get("copies") == 0:
             self.refuse("weighs what --copies 0 leaves out", "reconstruction_weight")
 
@@ -110,6 +113,8 @@ class DecoderTraining(Training):
             dtype=full_range_dtype(context.device),
             log=context.log,
         )
+        if options.init != "random":
+            run = replace(run, guess=0)
         decoders = self._decoders(encoder, run.seed)
         return DecoderTask(
             {layer: decoder.to(device) for layer, decoder in decoders.items()},

@@ -38,7 +38,7 @@ def train(media: Path, kind: str, log: list[str] | None = None, **values: object
         "output": media / f"{kind}.safetensors",
         "encoder_weights": media / "tiny.safetensors",
         "layers": ["relu3_1", "relu2_1"] if kind == "wct" else ["relu3_1"],
-        **{"steps": 2, "batch": 2, "size": 64, "checkpoint_every": 1},
+        **{"steps": 2, "batch": 2, "size": 64, "checkpoint_every": 1, "guess": 0},
     }
     options = KINDS[kind].Options.build({**given, **values})
     say = print if log is None else log.append
@@ -59,6 +59,7 @@ def test_requests_that_cannot_be_met(media: Path, kind: str) -> None:
         ({"paintings": [media / "none"]}, "there is no"),
         ({"encoder_weights": media / "none.pth"}, "there is no"),
         ({"layers": ["relu4_1"]}, "has no layer 'relu4_1'"),
+        ({"init": str(own), "guess": 8}, "--guess is for a fresh decoder"),
         ({"init": str(media / "none.safetensors")}, "no such decoder file"),
         ({"init": str(own), "layers": ["relu2_1"]}, "has no decoder of relu2_1; it has relu3_1"),
         (

@@ -241,9 +241,24 @@ def test_training_script_trains_each_style_that_is_not_there_yet(script, tmp_pat
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a bash script")
-@pytest.mark.parametrize(
-    "name", ["convert_folder.sh", "stylize_video.sh", "train_bundled_styles.sh"]
-)
+def test_encoder_and_decoders_are_trained_one_after_the_other(script, tmp_path, capsys):
+    given = [str(tmp_path / name) for name in ("photos", "paintings", "teacher", "out")]
+    code, calls = script("train_encoder_and_decoders.sh", *given)
+    assert code == 0
+    assert [call[1] for call in calls] == ["encoder", "wct", "adain", "style-swap"]
+    for call in calls:  # flags that exist: what is missing are the photos
+        assert main.run(call) == 2
+        assert "there is no" in capsys.readouterr().err
+    (tmp_path / "out" / "compact.safetensors").touch()
+    _, again = script("train_encoder_and_decoders.sh", *given)
+    assert [call[1] for call in again[4:]] == ["wct", "adain", "style-swap"]
+
+
+SCRIPTS = sorted(p.name for p in EXAMPLES.glob("*.sh"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a bash script")
+@pytest.mark.parametrize("name", SCRIPTS)
 def test_scripts_without_arguments_tell_their_usage(script, name):
     code, calls = script(name)
     assert code != 0 and calls == []

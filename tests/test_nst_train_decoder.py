@@ -17,7 +17,7 @@ from stylepipe.nst.training.loop import CheckpointError, Progress, Trainer
 from stylepipe.nst.transforms import adain
 
 OPTIONS = DecoderOptions(
-    steps=4, batch=2, size=64, checkpoint_every=2, preview_every=3, precision="float32"
+    steps=4, batch=2, size=64, checkpoint_every=2, preview_every=3, precision="float32", guess=0
 )
 Make = Callable[..., Trainer]
 
@@ -91,6 +91,25 @@ def test_mixtures_are_compared_with_what_was_mixed(
 ) -> None:
     seen = learned(make, part, options={"copies": 0.0, **weights})
     assert all(p.terms["copy"] == 0 for p in seen)
+
+
+def test_the_first_guess_shows_more_of_the_picture_than_random_weights(
+    make: Make, tmp_path: Path
+) -> None:
+    blots = [tinyencoder.picture(80, 96, seed) for seed in range(4)]
+    files = [tinyencoder.save(tmp_path / f"blots{i}.png", p) for i, p in enumerate(blots)]
+    photo = tinyencoder.picture(72, 72, 9)
+    seen = tinyencoder.encoder()(photo, ["relu2_1"])["relu2_1"]
+
+    def error(guess: int) -> float:
+        options = replace(OPTIONS, steps=1, learning_rate=1e-7, guess=guess)
+        trainer = make(f"guess{guess}", options, photos=files, mix=None)
+        trainer.run()
+        with torch.no_grad():
+            shown = trainer.task.model["relu2_1"](seen)  # type: ignore[index]
+        return float((shown - photo).square().mean())
+
+    assert error(8) < 0.5 * error(0)
 
 
 def test_a_steady_decoder_moves_its_strokes_with_the_photo(make: Make, tmp_path: Path) -> None:

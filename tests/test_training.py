@@ -270,8 +270,8 @@ def test_checkpoints_of_earlier_versions_know_their_run():
              "tv_weight", "range_weight", "spike_weight", "guide_weight", "consistency_weight",
              "zoom", "color_jitter", "style_size"]  # fmt: skip
     decoder = ["size", "zoom", "color_jitter", "copies", "reconstruction_weight", "feature_weight",
-               "style_weight", "temporal_consistency_weight", "tv_weight",
-               "range_weight"]  # fmt: skip
+               "style_weight", "temporal_consistency_weight", "tv_weight", "range_weight",
+               "guess"]  # fmt: skip
     encoder = ["size", "zoom", "color_jitter", "paintings", "disturbed", "points", "guess"]
     for kind, own in ((StyleOptions, style), (DecoderOptions, decoder), (EncoderOptions, encoder)):
         assert list(asdict(kind())) == [*run, *own]

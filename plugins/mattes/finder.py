@@ -15,11 +15,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stylepipe import Context, SetupError
-from stylepipe.encoders import open_encoder
 from stylepipe.nst.files import check_digest, read_file
 
 from ..masks.refine import guided
-from .network import LAYERS, PLANES, MatteNetwork, network_of, working_size
+from .network import FORMAT_VERSION, PLANES, MatteNetwork, network_of, working_size
 from .refine import matted
 
 FILE = Path(__file__).with_name("mattes.safetensors")
@@ -55,9 +54,8 @@ class Finder:
         self._seen: tuple[ReferenceType[Tensor], int] | None = None
         """The pictures that were looked at last, and their version."""
         self._planes = torch.empty(0)
-        self._encoder = open_encoder("compact", device=device)
         try:
-            tensors, about = read_file(FILE, "matte network", "stylepipe-mattes", "1")
+            tensors, about = read_file(FILE, "matte network", "stylepipe-mattes", FORMAT_VERSION)
             check_digest(FILE, tensors, about)
             self._network: MatteNetwork = network_of(tensors).to(device)
         except (OSError, ValueError, RuntimeError) as error:
@@ -76,9 +74,7 @@ class Finder:
         smaller = size[0] * size[1] < height * width
         small = F.interpolate(images.float(), size, mode="bilinear", antialias=smaller)
         # What is found mirrored as well is surer: it errs elsewhere.
-        both = [
-            self._network(self._encoder(x, LAYERS))[0].sigmoid() for x in (small, small.flip(3))
-        ]
+        both = [self._network(x)[0].sigmoid() for x in (small, small.flip(3))]
         self._seen, self._planes = (ref(images), images._version), (both[0] + both[1].flip(3)) / 2
         return self._planes
 

@@ -1,8 +1,8 @@
 """The network that finds people, faces, the subject and the sky, in one pass over a small picture.
 
-It looks through the compact encoder, which is in the package and stays as it is; beyond it there
-are blocks with a wide view at a sixteenth of the size, and a decoder that adds the finer layers on
-the way up (Ronneberger et al., "U-Net", 2015; bottlenecks after He et al., "Deep Residual
+Its encoder began as the compact encoder of the package and was trained on with the rest. Beyond it
+there are blocks with a wide view at a sixteenth of the size, and a decoder that adds the finer
+layers on the way up (Ronneberger et al., "U-Net", 2015; bottlenecks after He et al., "Deep Residual
 Learning", 2016, with the dilations of Yu and Koltun, 2016).
 """
 
@@ -15,16 +15,45 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+FORMAT_VERSION = "2"
+"""Of its file."""
 PLANES = ("person", "faces", "subject", "sky")
 """What the network finds, in the order of its planes."""
 MULTIPLE = 32
 """Sides of its pictures are multiples of it."""
-LAYERS = {"relu2_2": 32, "relu3_4": 96, "relu4_1": 128, "relu4_4": 128, "relu5_1": 128}
-"""Layers of the compact encoder that it looks at, with their channels."""
+ENCODER = {
+    "relu1_1": 16, "relu1_2": 16, "relu2_1": 32, "relu2_2": 32,
+    "relu3_1": 64, "relu3_2": 64, "relu3_3": 64, "relu3_4": 64,
+    "relu4_1": 128, "relu4_2": 128, "relu4_3": 128, "relu4_4": 128, "relu5_1": 128,
+}  # fmt: skip
+"""Layers of the encoder, with their channels."""
+FROZEN = ("encoder.relu1_1", "encoder.relu1_2", "encoder.relu2_1")
+"""Layers that stay as they were: edges and colors are the same for all."""
+SCALE = ".scale"
+"""Ends the name of what a convolution in 8 bits is multiplied by."""
 DEEP, NARROW = 160, 72
 """Channels of the blocks, and within them."""
-DILATIONS = (1, 2, 1, 4, 1, 2, 1)
+DILATIONS = (1, 2, 4, 2, 1)
 """Of the blocks."""
+
+
+class MatteEncoder(nn.Module):
+    """In the shape of the compact encoder: pictures N 3 H W in [0, 1] to its layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        inputs = 3
+        for name, outputs in ENCODER.items():
+            self.add_module(name, nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode="reflect"))
+            inputs = outputs
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        seen, block = {}, "1"
+        for name, convolution in self.named_children():
+            if name[4] != block:
+                x, block = F.max_pool2d(x, 2), name[4]
+            x = seen[name] = F.relu(convolution(x))
+        return seen
 
 
 class Unit(nn.Sequential):
@@ -55,20 +84,23 @@ class Block(nn.Module):
 
 
 class MatteNetwork(nn.Module):
-    """Features of a picture (LAYERS of the compact encoder) to logits N 4 H/2 W/2, and N 4 whether
-    there is any of it at all; in the order of PLANES."""
+    """Pictures N 3 H W in [0, 1] to logits N 4 H/2 W/2, and N 4 whether there is any of it at all;
+    in the order of PLANES."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.entry = Unit(LAYERS["relu5_1"] + LAYERS["relu4_4"], DEEP)
+        wide = ENCODER
+        self.encoder = MatteEncoder()
+        self.entry = Unit(wide["relu5_1"] + wide["relu4_4"], DEEP)
         self.deep = nn.Sequential(*map(Block, DILATIONS))
         self.whole, self.presence = nn.Linear(DEEP, DEEP), nn.Linear(DEEP, len(PLANES))
-        self.p16, self.p8 = Unit(DEEP, 64), Unit(LAYERS["relu4_4"] + LAYERS["relu4_1"], 64)
-        self.p4, self.p2 = Unit(LAYERS["relu3_4"], 48), Unit(LAYERS["relu2_2"], 16)
+        self.p16, self.p8 = Unit(DEEP, 64), Unit(wide["relu4_4"] + wide["relu4_1"], 64)
+        self.p4, self.p2 = Unit(wide["relu3_4"], 48), Unit(wide["relu2_2"], 16)
         self.m8, self.m4, self.m2 = Unit(64, 48, 3), Unit(48, 16, 3), Unit(16, 16, 3)
         self.out = nn.Conv2d(16, len(PLANES), 1)
 
-    def forward(self, seen: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        seen = self.encoder(x)
         two, four, eight = seen["relu2_2"], seen["relu3_4"], seen["relu4_4"]
         deep = self.entry(torch.cat([seen["relu5_1"], F.avg_pool2d(eight, 2)], 1))
         deep = self.deep(deep)
@@ -91,8 +123,13 @@ class MatteNetwork(nn.Module):
 
 def network_of(tensors: Mapping[str, Tensor]) -> MatteNetwork:
     """The network for use, from the tensors of its file. Raises RuntimeError for others."""
+    values = {}
+    for name, value in tensors.items():
+        if not name.endswith(SCALE):
+            scale = tensors.get(name + SCALE)
+            values[name] = value.float() if scale is None else value * scale[:, None, None, None]
     network = MatteNetwork()
-    network.load_state_dict({name: value.float() for name, value in tensors.items()}, strict=True)
+    network.load_state_dict(values, strict=True)
     return network.folded()
 
 
@@ -109,9 +146,14 @@ def _as_large(x: Tensor, other: Tensor) -> Tensor:
 
 
 def state(network: MatteNetwork) -> dict[str, Tensor]:
-    """What a file of the network holds: float16, without the counters of batch norms."""
-    return {
-        name: value.half()
-        for name, value in network.state_dict().items()
-        if not name.endswith("num_batches_tracked")
-    }
+    """What a file of the network holds: convolutions in 8 bits, with a scale for each channel, the
+    rest in float16, without the counters of batch norms."""
+    held: dict[str, Tensor] = {}
+    for name, value in network.state_dict().items():
+        if value.ndim == 4:
+            scale = value.abs().amax(dim=(1, 2, 3)).clamp_min(1e-12) / 127
+            held[name] = (value / scale[:, None, None, None]).round().to(torch.int8)
+            held[name + SCALE] = scale
+        elif not name.endswith("num_batches_tracked"):
+            held[name] = value.half()
+    return held

@@ -58,11 +58,12 @@ class Decoder(nn.Module):
         ]
         self._initialize()
 
-    def _chain(self) -> list[nn.Conv2d]:
+    def chain(self) -> list[nn.Conv2d]:
+        """Its convolutions, in order."""
         return [m for m in self.convolutions if isinstance(m, nn.Conv2d)]
 
     def _initialize(self) -> None:
-        chain = self._chain()
+        chain = self.chain()
         for convolution in chain:
             assert convolution.bias is not None
             nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
@@ -91,7 +92,7 @@ class Decoder(nn.Module):
     def widest(self) -> float:
         """Bytes of its largest map, by pixel of the picture."""
         positions, sizes = 1 / self.scale**2, []
-        for convolution, grows in zip(self._chain(), self.grows, strict=True):
+        for convolution, grows in zip(self.chain(), self.grows, strict=True):
             positions *= 4 if grows else 1
             sizes.append(positions * convolution.out_channels * convolution.weight.element_size())
         return max(sizes)
@@ -100,7 +101,7 @@ class Decoder(nn.Module):
         """features: N C h w, not negative, as the encoder makes them. Returns N 3 H W in float32,
         H and W `scale` times as large, in [0,1] but for small overshoots.
         """
-        chain = self._chain()
+        chain = self.chain()
         x = features.to(chain[0].weight.dtype)
         for convolution, grows in zip(chain, self.grows, strict=True):
             x = convolution(pad(x, 1, 1, 1, 1))

@@ -20,6 +20,7 @@ from stylepipe.nst.files import tensors_digest
 from stylepipe.nst.photos import Photos, Read, load_picture, picture_identities
 
 from .consistency import ShiftAndZoom, inner, noise, relative_difference
+from .guess import GUESS, guess_decoder, opening
 from .options import DecoderOptions
 from .task import Measurement, Rows, Task
 
@@ -102,6 +103,22 @@ class DecoderTask(Task):
             load_picture(read, self.styles.paths[i % len(self.styles.paths)], side)
             for i in range(len(chosen))
         ]
+
+    @property
+    def opening(self) -> str:  # type: ignore[override]
+        return opening(self.options.guess)
+
+    def begin(self) -> None:
+        """Guess, where that is wanted."""
+        options = self.options
+        count = -(-options.guess // options.batch)
+        if not count:
+            return
+        pictures = [
+            self.photos.batch(GUESS + i, options.batch).to(self.device) for i in range(count)
+        ]
+        for layer in self.layers:
+            guess_decoder(_decoder(self.model, layer), self.encoder, pictures, options.seed)
 
     def batch(self, step: int) -> Rows:
         """Photos, styles, whether the photo is decoded unchanged, and noise."""

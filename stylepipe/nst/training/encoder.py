@@ -17,7 +17,7 @@ from stylepipe.nst.encoders import Encoder, save_encoder, stack_encoder
 from stylepipe.nst.files import tensors_digest
 from stylepipe.nst.photos import Photos, Read, load_picture, picture_identities
 
-from .guess import guess_encoder
+from .guess import GUESS, guess_encoder, opening
 from .options import EncoderOptions
 from .task import Measurement, Rows, Task
 
@@ -26,13 +26,13 @@ LAYERS = tuple(
     for block, count in enumerate((2, 2, 4, 4, 1), start=1)
     for i in range(1, count + 1)
 )
-WIDTHS = (16, 32, 96, 128, 128)
-"""Channels of each block: 37 thousand multiplications a pixel, a tenth of VGG-19's."""
+WIDTHS = (16, 32, 64, 128, 128)
+"""Channels of each block."""
 LOUDEST = 300.0
 """Norm of the weights of a calibrated channel, at most. Of the compact encoder's useful channels
 four have more than 30, at most 169; 77 useless ones had 600 to 20600."""
-# Steps from here on, which no run reaches, are the pictures for other purposes.
-GUESS, CALIBRATION = 1 << 39, 1 << 40
+CALIBRATION = 1 << 40
+"""Steps from here on, which no run reaches, are the pictures to calibrate by."""
 
 
 def fresh_encoder(seed: int, widths: Sequence[int] = WIDTHS) -> Encoder:
@@ -105,8 +105,7 @@ class EncoderTask(Task):
 
     @property
     def opening(self) -> str:  # type: ignore[override]
-        count = self.options.guess
-        return f"a first guess by least squares, from {count} pictures" if count else ""
+        return opening(self.options.guess)
 
     def begin(self) -> None:
         """Guess, where that is wanted."""
@@ -143,7 +142,7 @@ class EncoderTask(Task):
             with torch.no_grad():
                 aims = teacher(pictures, layers)
             for name in layers:
-                aim = _centered(_places(aims[name], places))
+                aim = _centered(_calibrated(_places(aims[name], places)))
                 fit, likeness = _unlike(own[name], spaces[name], aim)
                 terms[f"fit_{name[4:]}"].append(fit)
                 terms[f"likeness_{name[4:]}"].append(likeness)
@@ -201,7 +200,8 @@ def calibrate(encoder: Encoder, pictures: Sequence[Tensor]) -> dict[str, tuple[T
     """The encoder's convolutions, for input in [0,1], scaled so that each channel has the mean 1
     over the pictures; the next layer takes the scale back, which is exact under ReLU and pooling.
     Gatys, Ecker, Bethge, "Texture Synthesis Using Convolutional Neural Networks" (2015), sec. 2.
-    A channel that is hardly ever active stays below, or is silenced, see `silenced`.
+    A channel that is hardly ever active stays below, or is silenced, see `silenced`; those that say
+    nothing at all are left out.
     """
     sums: dict[str, Tensor] = {}
     for batch in pictures:
@@ -222,7 +222,22 @@ def calibrate(encoder: Encoder, pictures: Sequence[Tensor]) -> dict[str, tuple[T
         found = (weight / before[:, None, None, None], shift / before)
         # The first sees pixels, not channels of mean 1.
         convolutions[name] = found if first else silenced(*found)
-    return convolutions
+    return without_silent(convolutions)
+
+
+def without_silent(
+    convolutions: Mapping[str, tuple[Tensor, Tensor]],
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """The same convolutions without the channels that are 0 whatever the picture: all others stay
+    as they are, and are computed sooner."""
+    speaking: dict[str, tuple[Tensor, Tensor]] = {}
+    kept: Tensor | None = None
+    for name, (weight, bias) in convolutions.items():
+        if kept is not None:
+            weight = weight[:, kept]
+        kept = weight.flatten(1).any(dim=1) | (bias > 0)
+        speaking[name] = weight[kept], bias[kept]
+    return speaking
 
 
 def silenced(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:

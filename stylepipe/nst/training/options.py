@@ -86,6 +86,14 @@ def _color_jitter(part: float) -> Any:
     return setting(part, help, min=0, max=1)
 
 
+def _guess(count: int) -> Any:
+    help = (
+        "Pictures for a first guess by least squares, layer by layer, which is worth some thousand "
+        "steps; 0: random weights."
+    )
+    return setting(count, help, min=0)
+
+
 def _range_weight() -> Any:
     return setting(10.0, "Weight of values out of range.", min=0, offered=False)
 
@@ -171,6 +179,7 @@ class DecoderOptions(RunOptions):
     )
     tv_weight: float = setting(0.1, "Weight of smoothness (total variation).", min=0)
     range_weight: float = _range_weight()
+    guess: int = _guess(96)
 
 
 @dataclass(frozen=True)
@@ -198,9 +207,4 @@ class EncoderOptions(RunOptions):
     points: int = setting(
         500, "Places compared in layers that have more of them.", min=1, offered=False
     )
-    guess: int = setting(
-        112,
-        "Pictures for a first guess by least squares, layer by layer, which is worth some thousand "
-        "steps; 0: random weights.",
-        min=0,
-    )
+    guess: int = _guess(112)
