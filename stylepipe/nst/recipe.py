@@ -37,7 +37,7 @@ class LoopOptions:
     Raises ValueError for values out of range.
     """
 
-    steps: int = 300
+    steps: int = 400
     optimizer: Optimizer = "adam"
     learning_rate: float | None = None
     schedule: Schedule = "cosine"

@@ -25,7 +25,7 @@ class Content(ContentTerm):
     """
 
     name = "content"
-    default = 0.4
+    default = 0.2
     help = "Weight of the photo's content (alpha)."
     scales = get_args(LossScale)
 
