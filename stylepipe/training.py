@@ -194,7 +194,7 @@ def _keep_seconds(result: Path, seconds: float) -> None:
     from stylepipe.nst.files import add_metadata
 
     try:
-        add_metadata(result, seconds=f"{seconds:.1f}")
+        add_metadata(result, seconds=f"{seconds:.2f}")
     except ValueError as error:
         raise StylepipeError(f"the training failed: {result} is no safetensors file") from error
 

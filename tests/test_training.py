@@ -266,9 +266,10 @@ def test_checkpoints_of_earlier_versions_know_their_run():
     """A checkpoint tells its run by a digest of these settings in this order."""
     run = ["steps", "batch", "learning_rate", "warmup", "max_gradient", "seed", "precision",
            "workers", "minutes", "checkpoint_every", "preview_every"]  # fmt: skip
-    style = ["size", "copy_steps", "content_weight", "style_weight", "tone_weight", "hue_weight",
-             "tv_weight", "range_weight", "spike_weight", "guide_weight", "consistency_weight",
-             "zoom", "color_jitter", "style_size"]  # fmt: skip
+    style = ["size", "copy_steps", "style_loss", "loss_scale", "content_weight", "style_weight",
+             "tone_weight", "hue_weight", "tv_weight", "range_weight", "spike_weight",
+             "guide_weight", "consistency_weight", "zoom", "color_jitter",
+             "style_size"]  # fmt: skip
     decoder = ["size", "zoom", "color_jitter", "copies", "reconstruction_weight", "feature_weight",
                "style_weight", "temporal_consistency_weight", "tv_weight", "range_weight",
                "guess"]  # fmt: skip
