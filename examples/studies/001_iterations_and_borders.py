@@ -146,7 +146,7 @@ def make(study: Study) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    flags = parser(__doc__ or "", 120, "500 px, 300 steps")
+    flags = parser(__doc__ or "", 60, "500 px, 300 steps")
     flags.add_argument("--portrait", type=Path, default=PORTRAIT, help="a photo of two regions")
     flags.add_argument("--mask", type=Path, default=MASK, help="white where the second one is")
     return run(make, flags, argv, FULL)

@@ -16,7 +16,7 @@ from typing import Any
 from common import EXAMPLES, GATYS, Claim, Line, Study, parser, run, shown
 
 from stylepipe.encoders import absent_weights, open_encoder
-from stylepipe.errors import SetupError
+from stylepipe.errors import SetupError, UsageError
 from stylepipe.film_plot import Curve, Panel, draw_chart
 from stylepipe.nst.encoders import NAMES
 from stylepipe.pictures import read_picture
@@ -25,14 +25,16 @@ from stylepipe.studies.measures import absent, mse, ssim
 PHOTO, PAINTING = EXAMPLES / "photos/lake.jpg", EXAMPLES / "paintings/currents.jpg"
 FULL = {"side": 512, "steps": 500}
 HOW = {**GATYS, "init": "content"}
-OPTIMIZERS = ("lbfgs", "adam", "adamw")
-PLAIN = "content + style"
+OPTIMIZERS = ("lbfgs", "adam", "adamw", "sgd")
+PLAIN, TOWARD_TRUTH = "content + style", "+ reconstruction"
 LOSSES: dict[str, dict[str, float]] = {
     "+ total variation": {"tv_weight": 1},
     "+ Laplacian": {"laplacian_weight": 1},
     "+ perceptual": {"perceptual_weight": 0.4},
+    "+ patches": {"patches_weight": 0.5},
+    TOWARD_TRUTH: {"target_weight": 1},
 }
-"""Added to content and style."""
+"""Added to content and style, one at a time."""
 FIGURES = ["mse", "ssim", "style_distance", "content_distance", "seconds"]
 
 
@@ -50,6 +52,8 @@ def extractors(study: Study) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for text in asked:
         name, _, file = text.partition("=")
+        if name in found:
+            raise UsageError(f"--extractor {name} is named twice; name each network once")
         path = Path(file) if file else None
         if name in NAMES and (why := absent_weights(name, path)):
             raise SetupError(f"--extractor {text}: {why}")
@@ -86,12 +90,13 @@ def ablations(
             line | {"network": network, "loss": PLAIN} for line in lines if line["steps"] == last
         ]
         for loss, weights in LOSSES.items():
+            toward = {"target": truth} if loss == TOWARD_TRUTH else {}
             lines = study.sweep(
                 f"{network}-{loss[2:].replace(' ', '-')}",
                 photo,
                 [painting],
                 {"optimizer": OPTIMIZERS},
-                {**how, **weights, "steps": last},
+                {**how, **weights, **toward, "steps": last},
                 *beside,
             )
             losses += [line | {"network": network, "loss": loss} for line in lines]
@@ -127,6 +132,18 @@ def plot(study: Study, curves: Sequence[Line], photo: Line) -> None:
     study.image("iterations", chart, "MSE and SSIM against AdaIN's picture, by iterations")
 
 
+def nearer(
+    loss: str, plain: dict[tuple[str, str], float], added: dict[tuple[str, str], float]
+) -> Claim:
+    """Whether a loss lowers the MSE to the pseudo ground truth."""
+    better = [added[key] < plain[key] for key in plain]
+    return Claim(
+        f"adding {loss.removeprefix('+ ')} brings the result nearer to it (MSE)",
+        all(better),
+        f"with {sum(better)} of {len(better)} optimizers",
+    )
+
+
 def claims(photo: Line, curves: Sequence[Line], losses: Sequence[Line]) -> list[Claim]:
     """What the proposal expects, beside these figures."""
 
@@ -134,9 +151,10 @@ def claims(photo: Line, curves: Sequence[Line], losses: Sequence[Line]) -> list[
         lines = [line for line in losses if line["loss"] == loss]
         return {(line["network"], line["optimizer"]): line[figure] for line in lines}
 
-    best = max(curves + losses, key=lambda line: line["ssim"])
-    plain, smooth = of(PLAIN, "mse"), of("+ total variation", "mse")
-    better = [smooth[key] < plain[key] for key in plain]
+    # what is drawn toward the ground truth itself says nothing of how good that is
+    blind = [line for line in losses if line["loss"] != TOWARD_TRUTH]
+    best = max(blind, key=lambda line: line["ssim"])
+    plain = of(PLAIN, "mse")
     rising = []
     for key in plain:
         ssims = [photo["ssim"]] + [
@@ -160,11 +178,7 @@ def claims(photo: Line, curves: Sequence[Line], losses: Sequence[Line]) -> list[
             all(rising),
             f"with {sum(rising)} of {len(rising)} optimizers",
         ),
-        Claim(
-            "total variation brings the result nearer to it (MSE)",
-            all(better),
-            f"with {sum(better)} of {len(better)} optimizers",
-        ),
+        *(nearer(loss, plain, of(loss, "mse")) for loss in LOSSES),
         Claim(
             "the choice of the optimizer decides over result and time",
             max(style.values()) > 1.1 * min(style.values()),
@@ -200,7 +214,7 @@ def make(study: Study) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    flags = parser(__doc__ or "", 60, "512 px, 500 steps")
+    flags = parser(__doc__ or "", 40, "512 px, 500 steps", encoders=())
     flags.add_argument(
         "--extractor",
         action="append",

@@ -86,18 +86,22 @@ def single_layers(study: Study, layers: Sequence[str]) -> tuple[list[Line], list
     return textures, contents
 
 
-def losses(study: Study, layers: Sequence[str]) -> list[Line]:
-    """Each painting with squared errors of features for the content, and with LPIPS."""
+def losses(study: Study, squared: list[str], perceptual: list[str]) -> list[Line]:
+    """Each painting with squared errors of features for the content, and with LPIPS, of layers."""
     photo = study.folder / "photo.png"
-    paintings = {path.name: study.folder / f"{path.stem}.png" for path in PAINTINGS}
+    paintings = [study.folder / f"{path.stem}.png" for path in PAINTINGS]
     options = {**GATYS, "init": "content", "optimizer": "lbfgs", "steps": study.args.steps}
-    options["content_layers"] = layers[:4]
-    kinds = {"squared": ("content", "perceptual"), "perceptual": ("perceptual", "content")}
+    kinds: dict[str, dict[str, object]] = {
+        "squared": {"content_weight": CONTENT_WEIGHT, "content_layers": squared},
+        "perceptual": {
+            "content_weight": 0,
+            "perceptual_weight": CONTENT_WEIGHT,
+            "perceptual_layers": perceptual,
+        },
+    }
     found = []
-    for kind, (used, unused) in kinds.items():
-        weights = {f"{used}_weight": CONTENT_WEIGHT, f"{unused}_weight": 0}
-        styles = list(paintings.values())
-        for line in study.sweep(kind, photo, styles, {}, {**options, **weights}):
+    for kind, own in kinds.items():
+        for line in study.sweep(kind, photo, paintings, {}, {**options, **own}):
             painting = read_picture(study.folder / line["style"])
             line["content loss"] = kind
             line |= distances(study.judge, study.read(line), painting, read_picture(photo))
@@ -174,7 +178,11 @@ def make(study: Study) -> None:
     columns = ["style_distance", STYLE, CONTENT, "mse", "seconds"]
     table = pairs(study, read_picture(photo))
     textures, contents = single_layers(study, layers)
-    compared = losses(study, layers)
+    squared, perceptual = (
+        list(study.encoder.default_content),
+        list(study.encoder.default_perceptual),
+    )
+    compared = losses(study, squared, perceptual)
     study.say("## A single layer, from white noise")
     study.sheet(
         "layers",
@@ -182,7 +190,6 @@ def make(study: Study) -> None:
             [(f"style {line['layer']}", line["picture"]) for line in textures],
             [(f"content {line['layer']}", line["picture"]) for line in contents],
         ],
-        128,
     )
     study.say("Style alone, no content:")
     study.table("textures", textures, ["layer", *columns])
@@ -190,13 +197,20 @@ def make(study: Study) -> None:
     study.table("contents", contents, ["layer", *columns])
     study.say("## Intensity and contrast")
     study.table("pairs", table, ["a", "b", "squared", "lpips"])
-    study.say(f"## Squared errors or LPIPS for the content, of {', '.join(layers[:4])}")
+    study.say(
+        "## Squared errors or LPIPS for the content",
+        f"Squared errors of {', '.join(squared)}; LPIPS of {', '.join(perceptual)}, summed. Each "
+        f"has the weight {CONTENT_WEIGHT} beside the style's 1; the paper names none.",
+    )
     half = len(compared) // 2
     study.sheet(
         "content_loss",
         [
-            [(f"{line['content loss']}, {line['style']}", line["picture"]) for line in row]
-            for row in (compared[:half], compared[half:])
+            [(path.stem, study.folder / f"{path.stem}.png") for path in PAINTINGS],
+            *(
+                [(line["content loss"], line["picture"]) for line in row]
+                for row in (compared[:half], compared[half:])
+            ),
         ],
     )
     study.table("content_loss", compared, ["style", "content loss", *columns])

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from common import EXAMPLES, GATYS, Claim, Line, Study, command, parser, run, save, shown
+from common import EXAMPLES, Claim, Line, Study, command, parser, run, save, shown
 
 from stylepipe.errors import ItemError, UsageError
 from stylepipe.nst.encoders import Encoder
@@ -22,25 +22,28 @@ from stylepipe.nst.gatys import Gatys
 from stylepipe.nst.paintings import Painting
 from stylepipe.nst.photos import to_tensor
 from stylepipe.nst.recipe import Recipe
+from stylepipe.nst.recipes import recipes_of
 from stylepipe.pictures import read_picture
 from stylepipe.studies.measures import Picture
 
 PHOTO, REFERENCE = EXAMPLES / "photos/lake.jpg", EXAMPLES / "photos/lighthouse.jpg"
 PAINTINGS = [EXAMPLES / f"paintings/{name}.jpg" for name in ("currents", "mosaic")]
 FULL = {"side": 512, "steps": 1000}
-ALPHAS, BETAS = (0.1, 1, 10), (0.1, 1, 10)
+ALPHAS, BETAS = (1e-4, 1e-3, 1e-2), (0.1, 1, 10)
+"""Their ratios are those that Gatys et al. (2015) print above the columns, and 0.1."""
 SECOND = {"relu4_1": "relu4_2", "relu5_1": "relu5_2"}
-CONTENT_WEIGHT = 1
-"""Of conv_1 and conv_2."""
 MEMORY = 4 << 30
-HOW = {**GATYS, "init": "content", "optimizer": "lbfgs"}
+NAME = "gatys2015"
+PRINTED = recipes_of("gatys")[NAME]
+HOW = {"use": "gatys", "recipe": NAME, "init": "content", "pooling": "max"}
+"""The slides begin with the photo, and name no pooling: it is the network's own."""
 
 
 def convolutions(encoder: Encoder) -> tuple[list[str], list[str]]:
-    """The style layers by default, and with the second convolutions of SECOND that the encoder has.
+    """The style layers as printed, and with the second convolutions of SECOND that the encoder has.
 
     Raises UsageError where it has none."""
-    first = list(encoder.default_style)
+    first = [layer.partition(":")[0] for layer in PRINTED["style_layers"]]
     second = [SECOND[n] if SECOND.get(n) in encoder.layers else n for n in first]
     if first == second:
         raise UsageError(
@@ -54,13 +57,21 @@ def total_loss(
     encoder: Encoder, picture: Picture, photo: Picture, painting: Picture, style: Sequence[str]
 ) -> float:
     """Of a picture, by the objective of these style layers."""
-    weights = {"content": CONTENT_WEIGHT, "style": 1, "tv": 0}
     recipe = Recipe(
-        dict(encoder.default_content), dict.fromkeys(style, 1.0), weights, style_loss="gram"
+        dict.fromkeys(PRINTED["content_layers"], 1.0),
+        dict.fromkeys(style, 1 / len(style)),
+        {name: PRINTED[f"{name}_weight"] for name in ("content", "style", "tv")},
+        style_loss=PRINTED["style_loss"],
+        loss_scale=PRINTED["loss_scale"],
     )
     shown, kept, learnt = (to_tensor(p)[None] for p in (picture, photo, painting))
     values, _ = Gatys(encoder, [Painting(learnt)], recipe, MEMORY).objective(kept)(shown)
     return float(values["content"][0] + values["style"][0])
+
+
+def shared(layers: Sequence[str]) -> list[str]:
+    """With equal shares, as option."""
+    return [f"{layer}:{1 / len(layers):g}" for layer in layers]
 
 
 def color_apart(a: Picture, mask_a: Picture, b: Picture, mask_b: Picture) -> float:
@@ -108,12 +119,15 @@ def conv_2(study: Study) -> list[Line]:
     """Each painting by the first and by the second convolutions, judged by both objectives."""
     first, second = convolutions(study.encoder)
     photo = study.folder / "photo.png"
-    how = {**HOW, "content_weight": CONTENT_WEIGHT, "steps": study.args.steps}
+    how = {**HOW, "steps": study.args.steps}
     copies = [_copy(study, painting) for painting in PAINTINGS]
-    lines = study.sweep("conv_2", photo, copies, {"style_layers": [first, second]}, how)
+    vary = {"style_layers": [shared(first), shared(second)]}
+    lines = study.sweep("conv_2", photo, copies, vary, how)
     for line in lines:
         painting = read_picture(study.folder / line["style"])
-        line["style from"] = "conv_2" if line["style_layers"] == " + ".join(second) else "conv_1"
+        line["style from"] = (
+            "conv_2" if line["style_layers"] == " + ".join(shared(second)) else "conv_1"
+        )
         for name, layers in (("conv_1", first), ("conv_2", second)):
             line[f"loss of {name}"] = total_loss(
                 study.encoder, study.read(line), read_picture(photo), painting, layers

@@ -26,7 +26,7 @@ from stylepipe.memory import tune_threads
 from stylepipe.nst.encoders import NAMES, Encoder
 from stylepipe.nst.files import write_atomically
 from stylepipe.pictures import read_picture
-from stylepipe.sheets import Cell, contact_sheet
+from stylepipe.sheets import Cell, contact_sheet, thumbnail
 from stylepipe.stdio import tell
 from stylepipe.studies.measures import Judge, Picture, limited
 
@@ -35,6 +35,8 @@ SETTINGS = "study.json"
 """What a study was begun with: the same may resume it."""
 MOST_BYTES = 60_000
 """Of a picture of the page."""
+CELL = 200
+"""Pixels of a picture on a sheet; small ones are enlarged."""
 GATYS = {"use": "gatys", "style_loss": "gram", "first_side": 0, "tv_weight": 0}
 """Gatys et al. (2016): Gram matrices and content, at one size, and nothing else."""
 
@@ -95,7 +97,7 @@ class Study:
         ``picture`` of each. ``vary`` and ``options``: of the stylizer. Raises StudyFailed."""
         folder = self.folder / name
         if options["use"] == "gatys":
-            options = {**self._encoder_options(), **options}
+            options = {**self.encoder_options(), **options}
         calls: list[object] = ["sweep", photo, "-o", folder]
         for style in styles:
             calls += ["--style", style]
@@ -112,7 +114,8 @@ class Study:
             lines.append({**numbers, "picture": folder / line["folder"] / photo.name})
         return lines
 
-    def _encoder_options(self) -> dict[str, object]:
+    def encoder_options(self) -> dict[str, object]:
+        """The network asked for, as options of a stylizer."""
         weights = self.args.encoder_weights
         chosen = {"encoder": self.args.encoder}
         return chosen if weights is None else {**chosen, "encoder_weights": weights}
@@ -138,10 +141,11 @@ class Study:
         write_atomically(self.folder / f"{name}.csv", text.getvalue().encode())
         self.say(markdown(lines, columns))
 
-    def sheet(self, name: str, rows: Sequence[Sequence[tuple[str, Path]]], side: int = 160) -> None:
+    def sheet(self, name: str, rows: Sequence[Sequence[tuple[str, Path]]]) -> None:
         """Add a labeled sheet of pictures to the page, ``name.jpg``."""
-        cells = [[Cell(text, limited(read_picture(file), side)) for text, file in r] for r in rows]
-        self.image(name, contact_sheet(cells, side), ", ".join(c.caption for r in cells for c in r))
+        box = CELL, CELL
+        cells = [[Cell(text, thumbnail(read_picture(file), box)) for text, file in r] for r in rows]
+        self.image(name, contact_sheet(cells, CELL), ", ".join(c.caption for r in cells for c in r))
 
     def image(self, name: str, image: Image.Image, says: str) -> None:
         """Add a picture to the page, ``name.jpg``, of at most MOST_BYTES."""
@@ -174,8 +178,11 @@ def command(*args: object) -> None:
         raise StudyFailed(code)
 
 
-def parser(doc: str, steps: int, full: str, side: int = 96) -> argparse.ArgumentParser:
-    """The flags of every study. ``full``: the paper's sizes, in words."""
+def parser(
+    doc: str, steps: int, full: str, side: int = 96, encoders: Sequence[str] = NAMES
+) -> argparse.ArgumentParser:
+    """The flags of every study. ``full``: the paper's sizes, in words. ``encoders``: what
+    ``--encoder`` may name, the default first; none: the study has no such flags."""
     made = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -183,8 +190,12 @@ def parser(doc: str, steps: int, full: str, side: int = 96) -> argparse.Argument
     made.add_argument("--side", type=int, default=side, help="long side of pictures [%(default)s]")
     made.add_argument("--steps", type=int, default=steps, help="of each picture [%(default)s]")
     made.add_argument("--full", action="store_true", help=f"the paper's sizes: {full}; hours")
-    made.add_argument("--encoder", default="auto", choices=NAMES, help="what paints [%(default)s]")
-    made.add_argument("--encoder-weights", type=Path, metavar="FILE", help="its weights")
+    made.set_defaults(encoder=None, encoder_weights=None)
+    if encoders:
+        made.add_argument(
+            "--encoder", default=encoders[0], choices=encoders, help="what paints [%(default)s]"
+        )
+        made.add_argument("--encoder-weights", type=Path, metavar="FILE", help="its weights")
     return made
 
 
@@ -195,18 +206,18 @@ def run(
     full: Mapping[str, object],
 ) -> int:
     """Parse the flags, run the study, write its page. Returns the exit code; what is wrong is said
-    in one sentence. ``full``: the flags that ``--full`` stands for."""
+    in one sentence. ``full``: the flags that ``--full`` stands for, unless they are typed."""
     args = arguments.parse_args(argv)
-    typed = [
-        f" --{name.replace('_', '-')}" + f" {value}" * (value is not True)
+    typed = {
+        name: value
         for name, value in vars(args).items()
         if name != "output" and value != arguments.get_default(name)
-    ]
+    }
     if args.full:
-        vars(args).update(full)
+        vars(args).update({**full, **typed})
     tune_threads()
     try:
-        study = _begin(arguments.description or "", "".join(typed), args)
+        study = _begin(arguments.description or "", typed, args)
         make(study)
         study.write()
     except StylepipeError as error:
@@ -217,28 +228,35 @@ def run(
     return 0
 
 
-def _begin(doc: str, typed: str, args: argparse.Namespace) -> Study:
+def _begin(doc: str, typed: Mapping[str, object], args: argparse.Namespace) -> Study:
     title, made_by = doc.partition(".\n")[0], doc.strip().splitlines()[-1].strip()
-    for name in ("side", "steps"):
-        if getattr(args, name) < (16 if name == "side" else 1):
-            raise UsageError(f"--{name} {getattr(args, name)} is too small for a picture")
-    for value in vars(args).values():
+    for name, value in vars(args).items():
+        least = 16 if name == "side" else 1
+        if isinstance(value, int) and value is not False and value < least:
+            raise UsageError(f"{_flag(name)} {value} is too small: {least} is the least")
         if isinstance(value, Path) and value != args.output and not value.exists():
             raise UsageError(f"{value} does not exist")
-    if absent := absent_weights(args.encoder, args.encoder_weights):
+    named = args.encoder or "auto"
+    if absent := absent_weights(named, args.encoder_weights):
         raise SetupError(absent)
-    encoder = open_encoder(args.encoder, args.encoder_weights)
+    encoder = open_encoder(named, args.encoder_weights)
     judge = Judge(open_encoder("auto"))
     settings = {k: str(v) for k, v in vars(args).items() if k != "output"}
     settings |= {"study": title, "paints": encoder.title, "judges": judge.title}
     _claim_folder(args.output, settings)
     study = Study(title, args, encoder, judge)
+    flags = [_flag(n) + f" {value}" * (value is not True) for n, value in typed.items()]
+    painted = f"painted by {encoder.title}, " if args.encoder else ""
     study.say(
-        f"Made by `{made_by}{typed}`: {args.side} px, {args.steps} steps, "
-        f"painted by {encoder.title}, judged by {judge.title}. "
+        f"Made by `{' '.join([made_by, *flags])}`: {args.side} px, {args.steps} steps, "
+        f"{painted}judged by {judge.title}. "
         "[What the figures are](../../guide/studies.md#the-figures)"
     )
     return study
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _claim_folder(folder: Path, settings: Mapping[str, str]) -> None:
