@@ -136,8 +136,9 @@ def test_one_frame_that_is_wrong_does_not_show_in_its_neighbors():
     assert apart(found[4], sources[4].pixels) < 0.4 * apart(painted[4], sources[4].pixels)
 
 
-def test_a_light_that_is_switched_on_comes_on_at_once():
-    sources = still(10)
+@pytest.mark.parametrize("count", [10, 12])
+def test_a_light_that_is_switched_on_comes_on_at_once(count):
+    sources = still(count)
     painted = [np.clip(f.pixels.astype(int) + 40 * (f.index >= 5), 0, 255).astype(np.uint8)
                for f in sources]  # fmt: skip
     found = steadied(sources, painted)

@@ -200,9 +200,12 @@ def test_a_reader_that_cannot_say_what_it_reads_is_named(tmp_path):
         name, plugin = "broken", "toys"
 
         def claims(self, folder):
-            raise ValueError("oops")
+            if folder.name == "sub":
+                raise ValueError("oops")
+            return False
 
-    (tmp_path / "sub").mkdir()
+    (tmp_path / "in/sub").mkdir(parents=True)
     chosen = replace(settings(), readers=(Broken(Broken.Options()),))
-    with pytest.raises(SetupError, match=r"'broken' of plugin toys failed .*sub: .*oops.*mend"):
-        find_items((tmp_path,), tmp_path / "out", chosen)
+    for asked in ("in", "in/sub"):  # found below a folder, and named by itself
+        with pytest.raises(SetupError, match=r"'broken' of plugin toys failed .*sub: .*oops.*mend"):
+            find_items((tmp_path / asked,), tmp_path / "out", chosen)

@@ -289,6 +289,7 @@ def test_a_camera_that_changes_size_is_recorded_at_the_first(tmp_path):
 def test_recordings_never_replace_a_file_and_know_their_formats(tmp_path):
     (tmp_path / "there.mp4").write_bytes(b"mine")
     for name, words in (("there.mp4", "exists"), ("a.xyz", "one of these suffixes"),
+                        ("a.avi", "which .avi cannot hold; record as .mp4"),
                         ("no/a.mp4", "there is no folder")):  # fmt: skip
         with pytest.raises(UsageError, match=words):
             recording(tmp_path / name)
@@ -296,12 +297,20 @@ def test_recordings_never_replace_a_file_and_know_their_formats(tmp_path):
     assert recording(tmp_path / "empty.mp4").close() is False
 
 
-def test_a_recording_that_cannot_begin_leaves_nothing_behind(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("suffix", "step"),
+    [
+        (".mp4", "video_encode.Encoding.add_to"),
+        (".mp4", "video_live.FromRGB.__call__"),
+        (".gif", "video.VideoWriter.open_sink"),
+    ],
+)
+def test_a_recording_that_cannot_begin_leaves_nothing_behind(tmp_path, monkeypatch, suffix, step):
     def fail(*args):
         raise SetupError("no encoder")
 
-    monkeypatch.setattr(VideoWriter, "open_sink", fail)
-    film = recording(tmp_path / "out.mp4")
+    monkeypatch.setattr(f"stylepipe.media.{step}", fail)
+    film = recording(tmp_path / f"out{suffix}")
     with pytest.raises(SetupError, match="no encoder"):
         film.add(picture(0), 0.0)
     assert film.close() is False
@@ -532,8 +541,9 @@ from clips import picture
 from test_live import recording
 
 film = recording(Path(sys.argv[1]))
+pictures = [picture(n) for n in range(10)]
 for n in range(150):
-    film.add(picture(n), n / 25)
+    film.add(pictures[n % 10], n / 25)
 os.kill(os.getpid(), 9)
 """
 
@@ -552,5 +562,5 @@ def test_a_recording_plays_even_if_the_program_was_killed(tmp_path, suffix):
 
 def test_a_recording_that_a_kill_would_lose_says_so(tmp_path):
     said = []
-    recording(tmp_path / "out.avi", said)
+    recording(tmp_path / "out.gif", said)
     assert "lost if the program is killed" in said[0] and ".mkv" in said[0]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from stylepipe.components import Sink, Writer
 from stylepipe.errors import SetupError, UsageError
 from stylepipe.inputs import writer_for
-from stylepipe.media.containers import LIVE
+from stylepipe.media.containers import FILMS, LIVE
 from stylepipe.media.video import VideoWriter
 from stylepipe.types import Frame, Info, Item
 
@@ -28,7 +28,7 @@ class Recording:
     def __init__(
         self, path: Path, writers: list[Writer], rate: float, log: Callable[[str], None]
     ) -> None:
-        """Raises UsageError where there is such a file, or no writer for it."""
+        """Raises UsageError where there is such a file, or none can be written."""
         self._path, self._rate, self._log = path, rate, log
         self._item = Item(0, Path("live"), Path(), path)
         writer = writer_for("video", self._item, writers)
@@ -37,6 +37,12 @@ class Recording:
             raise UsageError(
                 f"a recording cannot be written as {path.suffix or path.name}; give it one of "
                 f"these suffixes: {' '.join(s for s in known if not s.endswith('/'))}"
+            )
+        film = FILMS.get(path.suffix.lower())
+        if film is not None and not film.has_times:
+            raise UsageError(
+                f"pictures of a recording come at irregular times, which {path.suffix} cannot "
+                "hold; record as .mp4"
             )
         if path.exists():
             raise UsageError(f"{path} exists; choose another --record")
@@ -86,6 +92,11 @@ class Recording:
         sink, self._sink = self._sink, None
         try:
             if sink is None:  # it could not be opened, or there was no picture
+                return False
+            if not self._frames:  # not even the first picture could be written
+                sink.abort()
+                if self._in_pieces:
+                    self._path.unlink(missing_ok=True)
                 return False
             sink.close()
             if self._work is not None:

@@ -1,8 +1,9 @@
 """Flicker removed from results, whatever painted them.
 
 Each frame is compared with those around it, moved along the optical flow of their *sources*. The
-brightness and color of its regions become the median of all of these frames, and finer detail their
-mean. A mean of moved pictures is soft, so its finest detail is raised to what the frame itself has.
+brightness and color of its regions become the median of all of these frames, near ones counting
+more than far ones, and finer detail their mean. A mean of moved pictures is soft, so its finest
+detail is raised to what the frame itself has.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ def steadied(results: Sequence[np.ndarray], around: Sequence[Motion | None], at:
     reach = max(at, len(results) - 1 - at)
     base = own.astype(np.float32) / white
     present = cv2.resize(base, size, interpolation=cv2.INTER_AREA)
-    moved, changes, weights = [], [], []
+    moved, changes, weights, votes = [], [], [], [1.0]
     for k, (result, motion) in enumerate(zip(results, around, strict=True)):
         if motion is None:
             continue
@@ -112,11 +113,13 @@ def steadied(results: Sequence[np.ndarray], around: Sequence[Motion | None], at:
         small = cv2.resize(moved[-1], size, interpolation=cv2.INTER_AREA)
         changes.append(small.astype(np.float32) / white - present)
         trust = cv2.resize(motion.trust, size, interpolation=cv2.INTER_LINEAR)
-        weights.append(trust * (1 - abs(k - at) / (reach + 1)))
+        nearness = 1 - abs(k - at) / (reach + 1)
+        weights.append(trust * nearness)
+        votes.append(nearness**0.5)
     if not moved:
         return own
-    change = regional(changes, weights)
-    shares = agreement([each - change for each in changes])
+    change = regional(changes, weights, votes)
+    shares = agreement([each - change for each in changes], votes)
     mean, total = base.copy(), np.ones((height, width, 1), np.float32)
     for picture, weight, share in zip(moved, weights, shares, strict=True):
         counts = cv2.resize(weight * share, (width, height), interpolation=cv2.INTER_LINEAR)
@@ -127,12 +130,15 @@ def steadied(results: Sequence[np.ndarray], around: Sequence[Motion | None], at:
     return cast(np.ndarray, np.rint(np.clip(found, 0, 1) * white).astype(own.dtype))
 
 
-def regional(changes: Sequence[np.ndarray], weights: Sequence[np.ndarray]) -> np.ndarray:
+def regional(
+    changes: Sequence[np.ndarray], weights: Sequence[np.ndarray], votes: Sequence[float]
+) -> np.ndarray:
     """How much the brightness and color of regions must change, hxwx3: the median of all frames.
 
-    ``changes`` are the frames' differences from the present one. It is a median because one frame
-    may be altogether wrong, and because frames before and after a light is switched on keep their
-    own brightness.
+    ``changes`` are the frames' differences from the present one; ``votes``, of the present frame
+    and then of these, say how much each counts. It is a median because one frame may be altogether
+    wrong, and because frames before and after a light is switched on keep their own brightness,
+    even soon after a shot begins, when most of the frames at hand are of the other one.
     """
     height, width = weights[0].shape
     step = max(1, round(_region(changes[0])))
@@ -143,18 +149,18 @@ def regional(changes: Sequence[np.ndarray], weights: Sequence[np.ndarray]) -> np
         summed = cv2.resize(change * weight[..., None], size, interpolation=cv2.INTER_AREA)
         trusted, summed = _blurred(trusted, 1), _blurred(summed, 1)
         coarse.append(summed.reshape(coarse[0].shape) / (trusted[..., None] + UNKNOWN))
-    found = np.median(coarse, axis=0)
+    found = _median(coarse, votes)
     return cast(np.ndarray, cv2.resize(found, (width, height), interpolation=cv2.INTER_CUBIC))
 
 
-def agreement(rests: Sequence[np.ndarray]) -> list[np.ndarray]:
+def agreement(rests: Sequence[np.ndarray], votes: Sequence[float]) -> list[np.ndarray]:
     """How much each frame counts, hxw in [0, 1], by its differences hxwx3 from the present one.
 
     Flicker differs in all frames; a frame that differs much more than most is wrong, or the scene
     has changed, as when a light is switched on.
     """
     squares = [np.square(rest).sum(axis=2) for rest in rests]
-    usual = DIFFERENT * np.median([np.zeros_like(squares[0]), *squares], axis=0) + SLIGHT
+    usual = DIFFERENT * _median([np.zeros_like(squares[0]), *squares], votes) + SLIGHT
     return [(1 / (1 + np.square(each / usual))).astype(np.float32) for each in squares]
 
 
@@ -174,6 +180,16 @@ def crisp(picture: np.ndarray, own: np.ndarray) -> np.ndarray:
     square = _blurred(np.square(more), SURROUNDINGS)
     share = (np.sqrt(np.square(mixed) + square * missing) - mixed) / (square + FAINT)
     return cast(np.ndarray, picture + np.clip(share, 0, MOST)[..., None] * detail)
+
+
+def _median(values: Sequence[np.ndarray], votes: Sequence[float]) -> np.ndarray:
+    """Place by place the value up to which half of the votes lie."""
+    stack = np.stack(values)
+    order = np.argsort(stack, axis=0)
+    below = np.cumsum(np.array(votes, np.float32)[order], axis=0)
+    middle = np.argmax(below >= below[-1] / 2, axis=0)[None]
+    chosen = np.take_along_axis(order, middle, axis=0)
+    return cast(np.ndarray, np.take_along_axis(stack, chosen, axis=0)[0])
 
 
 def _region(picture: np.ndarray) -> float:
