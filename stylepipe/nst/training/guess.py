@@ -196,7 +196,8 @@ def _factor(seen: Tensor) -> Tensor:
 
 def _solved(seen: Tensor, aim: Tensor) -> Tensor:
     """W for which seen @ W is near aim."""
-    return torch.cholesky_solve(seen.T @ aim / len(seen), _factor(seen))
+    linear: Tensor = torch.cholesky_solve(seen.T @ aim / len(seen), _factor(seen))
+    return linear
 
 
 def _rectified_fit(seen: Tensor, aim: Tensor) -> Tensor:
