@@ -123,10 +123,10 @@ class Options:
     """
 
     recipes: typing.ClassVar[Mapping[str, Mapping[str, Any]]] = types.MappingProxyType({})
-    """By name: what the option ``recipe``, which a class with recipes declares, sets wherever
-    nothing else does."""
+    """By name: option -> value, which the option ``recipe`` sets where nothing else does; a class
+    with recipes declares that option, as ``str | None``."""
     alternatives: typing.ClassVar[tuple[str, ...]] = ()
-    """Options of which one that is given takes the place of all that a recipe sets."""
+    """Options of which one that is given replaces all that a recipe sets."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -154,16 +154,16 @@ class Options:
 
     @classmethod
     def _of_recipe(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        """What the recipe that is given adds: not what would change nothing beside the rest."""
+        """What the recipe adds, less what would change nothing beside the other options."""
         chosen = cls.recipes.get(str(given.get("recipe")), {})
         known = {spec.name: spec for spec in cls.specs()}
         values = {name: spec.default for name, spec in known.items()}
         for name, value in {**chosen, **given}.items():
             if name in known:
                 values[name] = convert(known[name], value)
-        decided = set(given).union(
-            *([cls.alternatives] if set(given) & {*cls.alternatives} else [])
-        )
+        decided = set(given)
+        if not decided.isdisjoint(cls.alternatives):
+            decided.update(cls.alternatives)
         return {
             name: value
             for name, value in chosen.items()
@@ -189,6 +189,10 @@ class Options:
                     raise TypeError(
                         f"option {spec.name!r} depends on {name!r}, which is not an option"
                     )
+        for recipe, settings in cls.recipes.items():
+            for name in settings:
+                if name not in hints:
+                    raise TypeError(f"recipe {recipe!r} sets {name!r}, which is not an option")
         return specs
 
     @classmethod

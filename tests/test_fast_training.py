@@ -226,7 +226,7 @@ def test_ctrl_c_keeps_what_was_learned(media: Path, monkeypatch: pytest.MonkeyPa
 def test_layers_weigh_what_they_weigh_in_the_bundled_recipe(media: Path) -> None:
     from stylepipe.nst.training.styles import standard_teacher
 
-    (teacher,) = training._teachers(options(media), context())
+    (teacher,) = training._teachers(options(media), True, context())
     assert teacher.style == standard_teacher(teacher.encoder).style
     assert len(set(teacher.style.values())) == 1 and teacher.style["relu1_1"] == 0.7
 
@@ -321,7 +321,7 @@ def test_flags_reach_the_run_by_their_names(media: Path) -> None:
 
 def test_several_networks_judge_together(media: Path) -> None:
     judges = [media / "encoder.pth", media / "encoder.pth"]
-    teachers = training._teachers(options(media, encoder_weights=judges), context())
+    teachers = training._teachers(options(media, encoder_weights=judges), True, context())
     assert len(teachers) == 2
 
 

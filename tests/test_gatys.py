@@ -372,6 +372,19 @@ def test_losses_pictures_and_preview(cli: Any, files: Path) -> None:
     assert not list(files.rglob("*.part"))
 
 
+def test_a_result_that_cannot_be_measured_is_kept(
+    cli: Any, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hungry(self: Any, picture: torch.Tensor) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(method.Objective, "judge", hungry)
+    code, err = cli(trace=files / "trace")
+    assert code == 0 and "1 done" in err, err
+    assert err.count("cannot measure the result: CUDA out of memory; painting continues") == 1
+    assert (files / "trace" / "photo.png" / "loss.csv").is_file()
+
+
 def test_losses_are_kept_of_what_failed(
     cli: Any, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -867,6 +880,39 @@ def test_a_target_that_does_not_fit(cli: Any, files: Path) -> None:
     refused(cli, files, 2, "one photo is to look like, and there are 2 inputs", target=other)
 
 
+def test_a_target_for_a_film_is_refused_before_anything_is_painted(
+    cli: Any, files: Path, make_clip: MakeFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_clip("film/clip.mp4", SIZE, frames=2)
+    wanted = save(files / "wanted.png", tinyencoder.picture(SIZE[1], SIZE[0], 9))
+    painted: list[int] = []
+    monkeypatch.setattr(method.Gatys, "paint", lambda *args, **kwargs: painted.append(1))
+    code, err = cli(inputs="film", target=wanted)
+    assert code == 1 and "and this is a film" in err and not painted, err
+
+
+def test_tuning_sees_target_and_start_and_needs_relative_weights(
+    tuned: Any, cli: Any, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = save(files / "wanted.png", tinyencoder.picture(SIZE[1], SIZE[0], 9))
+    given: list[set[str]] = []
+    search = tune.search
+
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        given.append({name for name, value in kwargs.items() if value is not None})
+        return search(*args, **kwargs)
+
+    monkeypatch.setattr(tune, "search", noted)
+    tuned(target=wanted, init=wanted)
+    assert {"start", "target"} <= given[0]
+    printed = {"style_loss": "gram", "loss_scale": "gatys", "tune": files / "other.png"}
+    refused(cli, files / "nowhere", 2, "so that only --strength is searched", **printed)
+    refused(
+        cli, files / "nowhere", 2, "so that only --strength is searched", **printed, tv_weight=2
+    )
+    tuned(**printed, tv_weight=2, content_weight=1, out="printed")
+
+
 def lpips(path: Path, *channels: int) -> Path:
     """Calibrated weights, in the form in which LPIPS' authors publish them."""
     tensors = {
@@ -880,9 +926,7 @@ def lpips(path: Path, *channels: int) -> Path:
 def test_calibrated_weights_of_lpips(cli: Any, files: Path) -> None:
     vgg = lpips(files / "vgg.pth", 64, 128, 256, 512, 512)
     flags = {"perceptual_weight": 1, "perceptual_calibration": vgg}
-    refused(
-        cli, files, 2, "holds LPIPS' weights for VGG-16, and the network that judges is", **flags
-    )
+    refused(cli, files, 2, "holds LPIPS' weights for VGG-16, and the encoder is", **flags)
     alex = lpips(files / "alex.pth", 64, 192, 384, 256, 256)
     refused(cli, files, 2, "for AlexNet", **(flags | {"perceptual_calibration": alex}))
     odd = lpips(files / "odd.pth", 64, 128)

@@ -140,17 +140,18 @@ def test_guides_serve_at_all_sizes_and_in_tiles(monkeypatch: pytest.MonkeyPatch)
     torch.testing.assert_close(tiled.paint(photo, guide=given), whole, atol=2e-3, rtol=0)
 
 
-def test_the_guide_counts_in_the_memory() -> None:
+def test_guide_and_target_count_in_the_memory() -> None:
     gatys, size = painter(), (4000, 6000)
     photo = torch.empty(1, 3, *size, device="meta")
     given = Guide(photo, torch.empty(1, 1, *size, device="meta"))
     needed = []
-    for one in (None, given):
+    for guide, target in ((None, None), (given, None), (None, photo)):
         gatys.memory = 1 << 20
         with pytest.raises(ValueError, match="to paint 6000x4000 pixels takes") as error:
-            gatys._tile(size, photo, None, one)
+            gatys._tile(size, 1, 0, gatys._beside(photo, None, guide, target))
         needed.append(error.value.needed)
     assert needed[1] - needed[0] == 3 * 16 * 4000 * 6000
+    assert needed[2] - needed[0] == 3 * 12 * 4000 * 6000
 
 
 # -- through the engine ------------------------------------------------------------------------

@@ -328,7 +328,7 @@ def test_smoothing_comes_with_photorealism_alone() -> None:
         ({"photorealistic": 1, "photorealistic_smoothing": -1}, "photorealistic-smoothing"),
         (
             {"photorealistic": 1, "content_weight": 0, "style_weight": 0},
-            "all weights are zero: there is nothing to paint towards",
+            "all weights are zero: there is nothing to paint toward",
         ),
     ],
 )

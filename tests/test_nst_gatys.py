@@ -453,7 +453,7 @@ def test_the_estimate_covers_what_is_held_and_is_not_far_off(
     del found
     whole.memory = 0
     with pytest.raises(NotEnoughMemory) as caught:
-        whole._tile((192, 224), photo, region_masks)
+        whole._tile((192, 224), 1, count, whole._beside(photo, region_masks))
     by_pixel = (
         module.BYTES_PER_PHOTO_PIXEL
         + module.BYTES_PER_PIXEL

@@ -1,5 +1,7 @@
 """Layers that other studies name: poolings, and all of VGG's fifth block."""
 
+from pathlib import Path
+
 import pytest
 import tinyencoder
 import torch
@@ -8,8 +10,9 @@ from torch import Tensor
 
 from stylepipe.nst.decoders import mirror
 from stylepipe.nst.encoders import Encoder, stack_encoder
-from stylepipe.nst.encoders.vgg import VGG19, torchvision_indices, vgg
+from stylepipe.nst.encoders.vgg import VGG16, VGG19, torchvision_indices, vgg
 from stylepipe.nst.inverses import OptimizationInverter
+from stylepipe.nst.lpips import read_calibration
 from stylepipe.nst.recipe import LoopOptions
 
 
@@ -27,8 +30,7 @@ def vgg19() -> Encoder:
 def test_vgg19_has_all_its_convolutions_and_poolings(vgg19: Encoder) -> None:
     names = ["pool1", "pool2", "pool3", "pool4", "relu5_2", "relu5_3", "relu5_4", "pool5"]
     found = vgg19(torch.rand(1, 3, 40, 70), names)
-    for name, before in {"pool5": "relu5_4"}.items():
-        assert torch.equal(found[name], F.max_pool2d(found[before], 2, ceil_mode=True))
+    assert torch.equal(found["pool5"], F.max_pool2d(found["relu5_4"], 2, ceil_mode=True))
     for name in names:
         sides = found[name].shape[2:]
         assert sides == (vgg19.side(name, 40), vgg19.side(name, 70)), name
@@ -73,3 +75,22 @@ def test_features_of_a_pooling_can_be_found_again() -> None:
     found = net(inverter.picture(wanted, photo, 32), ["pool1"])["pool1"]
     before = net(photo, ["pool1"])["pool1"]
     assert F.mse_loss(found, wanted) < 0.5 * F.mse_loss(before, wanted)
+
+
+def test_calibrated_weights_of_a_network_that_is_cut_short(tmp_path: Path) -> None:
+    """As far as it goes; the others would ask it for layers that it does not have."""
+    tensors, inputs = {}, 3
+    for index in list(torchvision_indices(VGG16))[:5]:  # to relu3_1
+        tensors[f"features.{index}.weight"] = torch.zeros(1, inputs, 3, 3)
+        tensors[f"features.{index}.bias"] = torch.zeros(1)
+        inputs = 1
+    lins = {
+        f"lin{i}.model.1.weight": torch.ones(1, n, 1, 1)
+        for i, n in enumerate((64, 128, 256, 512, 512))
+    }
+    torch.save(lins, tmp_path / "vgg.pth")
+    found = read_calibration(tmp_path / "vgg.pth", vgg(VGG16, tensors))
+    assert {name: len(weights) for name, weights in found.items()} == {
+        "relu1_2": 64,
+        "relu2_2": 128,
+    }

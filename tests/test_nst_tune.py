@@ -1,14 +1,18 @@
 """The search for weights: what is tried, how it is judged, the sheet."""
 
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 import tinyencoder
 import torch
 from tinyencoder import STYLE
+from torch import Tensor
 
 from stylepipe.nst import tune
 from stylepipe.nst.gatys import Gatys
+from stylepipe.nst.optimize import resize
 from stylepipe.nst.paintings import Painting
 from stylepipe.nst.recipe import TUNABLE, LoopOptions, Recipe
 from stylepipe.nst.tune import CONTENT, SMOOTH, Candidate, search, sheet
@@ -27,6 +31,14 @@ def recipe(**changes: object) -> Recipe:
     return Recipe(**(base | changes))  # type: ignore[arg-type]
 
 
+def painter(
+    paintings: Sequence[Painting] = (Painting(PAINTING),),
+    calibration: Mapping[str, Tensor] | None = None,
+    **changes: object,
+) -> Gatys:
+    return Gatys(tinyencoder.encoder(), paintings, recipe(**changes), 1 << 30, calibration)
+
+
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tune, "SIDE", 30)
@@ -35,11 +47,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_grid_is_tried_small_and_the_best_comes_first() -> None:
     shares: list[float] = []
-    net = tinyencoder.encoder()
     candidates = search(
-        net, [Painting(PAINTING)], recipe(strength=0.8), PHOTO, None,
-        memory=1 << 30, progress=lambda share, text: shares.append(share),
-    )  # fmt: skip
+        painter(strength=0.8), PHOTO, None, progress=lambda share, text: shares.append(share)
+    )
     tried = {(c.content_weight, c.tv_weight, round(c.strength, 6)) for c in candidates}
     grid = {(c, s, 0.8) for c in CONTENT for s in SMOOTH}
     best = min((c for c in candidates if c.strength == 0.8), key=lambda c: c.score)
@@ -55,28 +65,24 @@ def test_the_grid_is_tried_small_and_the_best_comes_first() -> None:
     ("vary", "count"), [(["content_weight"], 4), (["tv_weight"], 2), (["strength"], 2)]
 )
 def test_what_is_not_to_vary_stays(vary: list[str], count: int) -> None:
-    base, shares = recipe(strength=0.8, content_weight=0.77, tv_weight=0.55), list[float]()
+    given = {"strength": 0.8, "content_weight": 0.77, "tv_weight": 0.55}
+    shares: list[float] = []
     found = search(
-        tinyencoder.encoder(), [Painting(PAINTING)], base, PHOTO, None,
-        memory=1 << 30, vary=vary, progress=lambda share, text: shares.append(share),
+        painter(**given), PHOTO, None,
+        vary=vary, progress=lambda share, text: shares.append(share),
     )  # fmt: skip
     assert len(found) == count and shares[-1] == 1.0
-    given = {"strength": 0.8, "content_weight": 0.77, "tv_weight": 0.55}
     for name in TUNABLE:
         values = {getattr(c, name) for c in found}
         assert (values == {given[name]}) == (name not in vary)
 
 
 def test_the_score_weighs_content_against_style() -> None:
-    judge = tune._Judge(
-        tinyencoder.encoder(), [Painting(PAINTING)], recipe(strength=0.3), PHOTO, None, 1 << 30
-    )
+    judge = tune._Judge(painter(strength=0.3), PHOTO, None)
     content, style = judge(PHOTO)
     assert content == pytest.approx(0, abs=1e-6) and style == pytest.approx(1, rel=1e-4)
-    painted = Gatys(
-        tinyencoder.encoder(), [Painting(PAINTING)],
-        recipe(loop=LoopOptions(steps=15, learning_rate=0.05), tv_weight=0.02), 1 << 30,
-    ).paint(PHOTO)  # fmt: skip
+    loop = LoopOptions(steps=15, learning_rate=0.05)
+    painted = painter(loop=loop, tv_weight=0.02).paint(PHOTO)
     content, style = judge(painted)
     assert content > 0.01 and style < 0.5
     assert Candidate(1, 1, 1, PHOTO, 0.5, 0.2).score == pytest.approx(1.5 * 1.2)
@@ -92,11 +98,25 @@ def test_a_candidate_makes_a_recipe() -> None:
 
 def test_regions_are_searched_too() -> None:
     region_masks = tinyencoder.halves(60, 80)
-    paintings = [Painting(PAINTING), Painting(PAINTING.flip(1))]
-    candidates = search(
-        tinyencoder.encoder(), paintings, recipe(), PHOTO, region_masks, memory=1 << 30
-    )
-    assert len(candidates) == len(CONTENT) * len(SMOOTH) + 1
+    both = painter(paintings=[Painting(PAINTING), Painting(PAINTING.flip(1))])
+    assert len(search(both, PHOTO, region_masks)) == len(CONTENT) * len(SMOOTH) + 1
+
+
+def test_candidates_are_painted_as_the_photo_will_be() -> None:
+    """With the same start, target and calibrated weights."""
+    weights = {"perceptual_weight": 5.0, "target_weight": 5.0}
+    calibration = {"relu2_1": torch.rand(8, generator=torch.Generator().manual_seed(0))}
+    calibrated = painter(**weights, perceptual_layers={"relu2_1": 1.0}, calibration=calibration)
+    other = tinyencoder.picture(60, 80, 5)
+    given: dict[str, Tensor] = {"start": other, "target": other}
+    best = search(calibrated, PHOTO, None, vary=["tv_weight"], **given)[0]
+    loop = replace(calibrated.recipe.loop, steps=tune.STEPS)
+    same = calibrated.changed(replace(best.recipe(calibrated.recipe), loop=loop))
+    small = resize(PHOTO, best.picture.shape[2:])
+    assert torch.equal(same.paint(small, **given), best.picture)
+    assert not torch.equal(same.paint(small), best.picture)
+    plain = Gatys(same.encoder, same.paintings, same.recipe, same.memory)
+    assert not torch.equal(plain.paint(small, **given), best.picture)
 
 
 def test_the_sheet_shows_the_photo_and_then_all_candidates() -> None:

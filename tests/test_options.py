@@ -4,6 +4,7 @@ import dataclasses
 import json
 from datetime import date
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -173,6 +174,40 @@ def test_values_survive_json_and_back(values):
     options = Full.build(values)
     again = Full.build(json.loads(json.dumps(options.values())))
     assert again == options
+
+
+class Printed(Options):
+    recipes: ClassVar = {"slow": {"steps": 9, "seed": 3, "layers": ("a:1",)}}
+    alternatives = ("steps", "epochs")
+
+    recipe: str | None = option(None, "A paper.", choices=("slow",))
+    steps: int = option(1, "Steps.")
+    epochs: float | None = option(None, "Or epochs.")
+    init: str = option("noise", "Start.")
+    seed: int = option(0, "Of the noise.", only_if={"init": "noise"})
+    layers: tuple[str, ...] = option((), "Layers.")
+
+
+def test_a_recipe_sets_what_nothing_else_sets():
+    found = Printed(recipe="slow")
+    assert (found.steps, found.seed, found.layers) == (9, 3, ("a:1",))
+    assert Printed(recipe="slow", steps=1).steps == 1, "also where that is the default"
+    assert Printed(recipe="slow", epochs=2).steps == 1, "an alternative"
+    assert Printed(recipe="slow", init="gray").seed == 0, "what would change nothing"
+    assert Printed.build(json.loads(json.dumps(found.values()))) == found
+    assert dataclasses.replace(found, seed=0).seed == 0
+    with pytest.raises(UsageError, match=r"recipe cannot be 'slw'.*did you mean 'slow'"):
+        Printed(recipe="slw")
+
+
+def test_an_author_is_shown_a_recipe_that_sets_no_option():
+    class Wrong(Options):
+        recipes: ClassVar = {"slow": {"stepps": 9}}
+
+        recipe: str | None = option(None, "A paper.", choices=("slow",))
+
+    with pytest.raises(TypeError, match="recipe 'slow' sets 'stepps', which is not an option"):
+        Wrong(recipe="slow")
 
 
 def test_a_dataclass_takes_the_options_of_its_names():

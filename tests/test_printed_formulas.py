@@ -225,7 +225,7 @@ def test_tiles_change_nothing_at_any_scale(
     recipe = recipe_of(net, **more, loss_scale=scale)
     target = double(64, 80, 5)
     painter = Gatys(net, [Painting(PAINTING)], recipe, 1 << 30)
-    whole = painter._objective(PHOTO, PHOTO, painter.paintings, None, None, target)
+    whole = painter.objective(PHOTO, target=target)
     cut = Objective(net, whole.features, whole.pixels, tile=16)
     assert len(list(cut.tiled_encoder.parts(64, 80))) > 4
     for one, other in zip(whole(X), cut(X), strict=True):
@@ -256,8 +256,11 @@ def test_what_no_formula_has_is_refused(options: dict[str, Any], words: str) -> 
 
 
 def test_a_recipe_names_itself_where_the_encoder_lacks_its_layers() -> None:
-    with pytest.raises(UsageError, match=r"no layer 'relu4_2'.*--recipe gatys2015 has its layers"):
-        recipe_of(tinyencoder.encoder(), recipe="gatys2015")
+    net = tinyencoder.encoder()
+    with pytest.raises(UsageError, match=r"no layer 'relu4_2'.*--recipe gatys2015 asks for it"):
+        recipe_of(net, recipe="gatys2015")
+    with pytest.raises(UsageError, match=r"no layer 'relu9_1'.*pool2$"):
+        recipe_of(net, recipe="gatys2015", content_layers=("relu9_1",))
 
 
 def test_explicit_options_win_over_a_recipe_also_those_of_the_defaults_value() -> None:

@@ -215,6 +215,7 @@ def test_a_picture_goes_through_the_encoder_once(judge, monkeypatch):
 
     class Counting:
         title, default_style, default_content = "x", judge.style, judge.content
+        default_perceptual = judge._encoder.default_perceptual
 
         def __call__(self, picture, layers):
             seen.append(picture.shape)

@@ -45,7 +45,7 @@ class FastTrainingOptions(TrainingOptions, run=StyleOptions):
 
     recipe: str | None = option(None, recipe_help("train fast"), choices=tuple(_RECIPES))
     epochs: float | None = option(
-        None, "Steps by the number of photos: each serves about so many times.", min=0.01
+        None, "How often each photo serves, about, instead of --steps.", min=0.01
     )
     style: tuple[Path, ...] = option(
         (), "Painting to learn; repeat for several styles in one file, which can be blended.",
@@ -93,7 +93,7 @@ class FastTrainingOptions(TrainingOptions, run=StyleOptions):
         if self.encoder_weights:
             self.refuse("names a network, and --encoder-weights another", "encoder")
         if self.epochs is not None:
-            why = "means nothing beside --epochs, which counts steps by the photos"
+            why = "means nothing beside --epochs, which counts the steps by the photos"
             self.refuse(why, "steps", "minutes")
         if self.only and self.paintings is None:
             raise UsageError("--only picks from a table of paintings: name it with --paintings")
@@ -140,13 +140,13 @@ def _task(
     fresh = options.init == "random"
     if options.epochs is not None:
         run = replace(run, steps=ceil(options.epochs * len(photos) / run.batch))
-    copies = fresh and run.loss_scale == "relative"  # papers begin with their own losses
+    copies = fresh and run.loss_scale == "relative"  # papers begin with their losses
     run = replace(run, copy_steps=min(run.copy_steps, run.steps // 10) if copies else 0)
     guide = load_styles(options.guide)[0] if options.guide else None
     if guide is not None:
         dtype = full_range_dtype(context.device)
         guide = guide.to(device, dtype).to(memory_format=torch.channels_last)
-    teachers = _teachers(options, context)
+    teachers = _teachers(options, run.loss_scale == "relative", context)
     net, family = _network(options, len(exemplars), run.seed)
     return StyleTask(
         net.to(device),
@@ -207,15 +207,15 @@ def _start(quality: str) -> Path:
     return files[0]
 
 
-def _teachers(options: FastTrainingOptions, context: Context) -> list[Teacher]:
+def _teachers(options: FastTrainingOptions, relative: bool, context: Context) -> list[Teacher]:
+    """relative: whether losses are, for which layers have the shares of the bundled styles."""
     from stylepipe.nst.encoders.vgg import STYLE
     from stylepipe.nst.training.styles import Teacher, standard_teacher
 
     teachers = []
     for encoder in _encoders(options, context):
         usual = standard_teacher(encoder)
-        printed = options.values()["loss_scale"] != "relative"
-        style = {n: 1.0 if printed else STYLE.get(n, 1.0) for n in options.style_layers}
+        style = {n: STYLE.get(n, 1.0) if relative else 1.0 for n in options.style_layers}
         content = dict.fromkeys(options.content_layers, 1.0)
         teachers.append(Teacher(encoder, style or usual.style, content or usual.content))
     return teachers

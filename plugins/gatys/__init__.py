@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from stylepipe import (
+    Batch,
     Caps,
     Context,
     Guide,
@@ -65,7 +66,7 @@ class GatysStylizer(PaintingStylizer):
         items: Sequence[Item] = (),
         masker: Masker | None = None,
     ) -> None:
-        """Refuse reports, too, that would replace a photo, a mask or a result."""
+        """Also refuses reports that would replace a photo, a mask or a result."""
         super().check(styles, items, masker)
         self.options.check_items(items)
         if masker is not None:
@@ -93,7 +94,7 @@ class GatysStylizer(PaintingStylizer):
         path = self.options.perceptual_calibration
         try:
             return {} if path is None else read_calibration(path, encoder)
-        except ValueError as error:
+        except (ValueError, FileNotFoundError) as error:
             raise UsageError(str(error)) from error
 
     def open(self, context: Context) -> None:
@@ -121,12 +122,10 @@ class GatysStylizer(PaintingStylizer):
         if options.found is not None:
             found = read_found(options.found, self._key, self._sources, options.searched)
         paintings = self.read_paintings(styles)
-        self._start = None
-        if options.start is not None:
-            self._start = given_picture(options.start, self._context)
-        self._target = None
-        if options.target is not None:
-            self._target = given_picture(options.target, self._context)
+        self._start, self._target = (
+            None if path is None else given_picture(path, self._context)
+            for path in (options.start, options.target)
+        )
         encoder = self.open_encoder()  # last: it may have to be fetched
         recipe = options.recipe_for(encoder)
         calibration = self._read_calibration(encoder)
@@ -140,6 +139,11 @@ class GatysStylizer(PaintingStylizer):
         if found:
             self._context.log(f"tuned: {_flags(found)}, as {options.found} has it")
         self._tuned = options.tune is None or found is not None
+
+    def stylize(self, batch: Batch) -> torch.Tensor:
+        if self.options.target is not None and batch.time is not None:
+            raise ItemError("--target is what a photo is to look like, and this is a film")
+        return super().stylize(batch)
 
     def paint(
         self, photo: torch.Tensor, regions: torch.Tensor | None, item: Item, frame: int
@@ -170,30 +174,27 @@ class GatysStylizer(PaintingStylizer):
         """None if memory did not suffice; by then the painter is one that takes half as much."""
         import torch
 
-        from stylepipe.nst.gatys import Gatys
-
         from .trace import Trace
 
         assert self._painter is not None, "prepare() comes before stylize()"
+        start = None if self._start is None else fitted(self._start, photo)
+        target = self._target_of(photo)
         try:
             if not self._tuned:
-                self._tune(photo, regions, item, frame)
+                self._tune(photo, regions, start, target, item, frame)
             with Trace(self.options, item, frame, self._side_files) as trace:
 
                 def on_step(step: Step) -> None:
                     trace(step)
                     self.report_step(step)
 
-                return self._painter.paint(
-                    photo,
-                    regions=regions,
-                    start=None if self._start is None else fitted(self._start, photo),
-                    seed=self.options.seed,
-                    on_step=on_step,
-                    guide=guide,
-                    target=self._target_of(photo, frame),
-                    on_end=trace.end,
-                )
+                painter = self._painter
+                painted = painter.paint(
+                    photo, regions=regions, start=start, seed=self.options.seed,
+                    on_step=on_step, guide=guide, target=target,
+                )  # fmt: skip
+                trace.judge(lambda: painter.objective(photo, regions, target).judge(painted))
+                return painted
         except (RuntimeError, MemoryError) as error:
             smaller = self._painter.memory // 2
             if smaller < MIN_MEMORY or not is_out_of_memory(error):
@@ -204,16 +205,13 @@ class GatysStylizer(PaintingStylizer):
             torch.cuda.empty_cache()
         self._context.log(f"out of memory; continuing with {smaller >> 20} MiB")
         # For the photos that follow too: to run out of memory again would cost minutes again.
-        self._painter = Gatys(old.encoder, old.paintings, old.recipe, smaller, old.calibration)
+        self._painter = old.changed(memory=smaller)
         return None
 
-    def _target_of(self, photo: torch.Tensor, frame: int) -> torch.Tensor | None:
-        """What the photo is to look like. Raises ItemError for one of other proportions, and in a
-        film."""
+    def _target_of(self, photo: torch.Tensor) -> torch.Tensor | None:
+        """What the photo is to look like. Raises ItemError for one of other proportions."""
         if self._target is None:
             return None
-        if frame:
-            raise ItemError("--target is what a photo is to look like, and this is a film")
         (h, w), (height, width) = self._target.shape[2:], photo.shape[2:]
         if abs(h * width / w - height) > 1 and abs(w * height / h - width) > 1:
             raise ItemError(
@@ -223,13 +221,18 @@ class GatysStylizer(PaintingStylizer):
         return self._target.expand(len(photo), -1, -1, -1)
 
     def _tune(
-        self, photo: torch.Tensor, regions: torch.Tensor | None, item: Item, frame: int
+        self,
+        photo: torch.Tensor,
+        regions: torch.Tensor | None,
+        start: torch.Tensor | None,
+        target: torch.Tensor | None,
+        item: Item,
+        frame: int,
     ) -> None:
         """Search the best weights on the first photo, keep them, and paint with them.
 
         Raises ItemError in the middle of a film, SetupError if they cannot be kept.
         """
-        from stylepipe.nst.gatys import Gatys
         from stylepipe.nst.tune import search, sheet
 
         from .tuning import keep_found
@@ -243,9 +246,8 @@ class GatysStylizer(PaintingStylizer):
             )
         old = self._painter
         candidates = search(
-            old.encoder, old.paintings, old.recipe, photo, regions,
-            memory=old.memory, vary=options.searched, seed=options.seed,
-            progress=self._context.progress,
+            old, photo, regions, start=start, target=target,
+            vary=options.searched, seed=options.seed, progress=self._context.progress,
         )  # fmt: skip
         best = candidates[0]
         keep_found(options.found, self._key, item, best, options.searched)
@@ -255,9 +257,7 @@ class GatysStylizer(PaintingStylizer):
             f"tuned: {flags} (score {best.score:.3f}, lower is better); "
             f"{len(candidates)} candidates in {options.tune}"
         )
-        self._painter = Gatys(
-            old.encoder, old.paintings, best.recipe(old.recipe), old.memory, old.calibration
-        )
+        self._painter = old.changed(best.recipe(old.recipe))
         self._tuned = True
 
     def close(self) -> None:

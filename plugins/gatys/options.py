@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -30,7 +30,7 @@ _RECIPES = recipes_of("gatys")
 
 
 class GatysBase(PaintingOptions):
-    """All of them but the losses' own: see gatys_options."""
+    """All options except those of the losses: see gatys_options."""
 
     recipes = _RECIPES
 
@@ -48,11 +48,11 @@ class GatysBase(PaintingOptions):
     )
     loss_scale: LossScale = option(
         Recipe.loss_scale,
-        "Scale of all losses, and so of their weights: relative to the photo and the painting; as "
-        "Gatys 2016 prints content (eq. 1) and gram (eq. 4), all others as plain sums; or plain "
-        "sums, of a painting and a photo of about one size, but with regions each region's Gram "
-        "matrix over its size. Shares of layers are then taken as given. Perceptual has a scale "
-        "of its own; wasserstein, mean-std, histograms and patches are relative alone.",
+        "Scale of all losses, and so of their weights: relative to the photo and the painting; "
+        "gatys, content and gram as in Gatys 2016, eq. 1 and 4, and all others plain sums; or sum, "
+        "plain sums, for a painting about as large as the photo (with regions each Gram matrix is "
+        "over its region's size). Shares of layers are then taken as given. Perceptual is LPIPS at "
+        "every scale; wasserstein, mean-std, histogram and patches are always relative.",
     )
     tv_power: Literal[1, 2] = option(
         Recipe.tv_power,
@@ -79,7 +79,7 @@ class GatysBase(PaintingOptions):
         LoopOptions.optimizer, "Optimizer; sgd is gradient descent without momentum."
     )
     learning_rate: float | None = option(
-        LoopOptions.learning_rate, "Its step size; by default its own.", min=1e-12
+        LoopOptions.learning_rate, "Step size; by default the optimizer's own.", min=1e-12
     )
     schedule: Schedule = option(LoopOptions.schedule, "Of the step size.", only_if=_STEPPING)
     average: float = option(
@@ -97,23 +97,24 @@ class GatysBase(PaintingOptions):
     )
     target: Path | None = option(
         None,
-        "What the picture is to look like, such as another stylizer's: a picture in the "
-        "photo's proportions, which is scaled to its size. For one photo.",
+        "Picture that the result should look like, such as another stylizer's, in the photo's "
+        "proportions; it is scaled to the photo's size. For one photo.",
         metavar="FILE",
     )
     perceptual_calibration: Path | None = option(
         None,
-        "The calibrated weights of LPIPS for the network that judges, VGG-16 or SqueezeNet 1.1, "
-        "as its authors publish them (lin0.model.1.weight ...); without them all are 1.",
+        "Calibrated weights of LPIPS for the encoder, VGG-16 or SqueezeNet 1.1, as its authors "
+        "publish them (lin0.model.1.weight ...); without them all weights are 1.",
         metavar="FILE",
         only_if={"perceptual_weight": True},
     )
     seed: int = option(0, "Of --init noise.", min=0, only_if={"init": "noise"})
     tune: Path | None = option(
         None,
-        "Search those of --content-weight, --tv-weight and --strength that are not given, on the "
-        "first photo or frame, small; write the candidates as a sheet to this file, and what was "
-        "found beside it (.json), for a resumed run to use; without that file it searches again.",
+        "Search for those of --content-weight, --tv-weight and --strength that are not given, on a "
+        "small copy of the first photo or frame. Candidates are written to this file as a sheet, "
+        "and what was found beside it (.json), which a resumed run uses; without it, it searches "
+        "again.",
         metavar="FILE",
     )
     trace: Path | None = option(
@@ -125,13 +126,13 @@ class GatysBase(PaintingOptions):
     )
     save_every: int = option(
         0,
-        "Into --trace as well: the picture every so many steps.",
+        "Also write the picture to --trace every so many steps.",
         min=0,
         affects_output=False,
         only_if={"trace": True},
     )
     preview: Path | None = option(
-        None, "Picture file to be rewritten as it goes.", metavar="FILE", affects_output=False
+        None, "Picture file to rewrite while painting.", metavar="FILE", affects_output=False
     )
 
     def check(self) -> None:
@@ -139,21 +140,21 @@ class GatysBase(PaintingOptions):
         if not any(
             self.weights[term.name] for kind in (ContentTerm, StyleTerm) for term in losses(kind)
         ):
-            raise UsageError("all weights are zero: there is nothing to paint towards")
+            raise UsageError("all weights are zero: there is nothing to paint toward")
         if self.init not in STARTS and not user_path(self.init).is_file():
             raise UsageError(
                 f"no start {self.init!r}: neither {', '.join(STARTS)} nor a picture file"
             )
         for name in LAYERS:
-            shares(vars(self)[name], {})
+            shares(vars(self)[name])
         try:
             check_scale(self.loss_scale, self.weights, self.style_loss)
         except ValueError as error:
             raise UsageError(str(error)) from error
         if self.optimizer == "sgd" and self.loss_scale != "relative" and not self.learning_rate:
             raise UsageError(
-                f"--optimizer sgd with --loss-scale {self.loss_scale} needs --learning-rate, for "
-                "the gradient is as large as the losses; 1e-9 is a start"
+                f"--optimizer sgd with --loss-scale {self.loss_scale} needs --learning-rate: the "
+                "gradient is as large as the losses; 1e-9 is a start"
             )
         for flag, path in (
             ("--target", self.target), ("--perceptual-calibration", self.perceptual_calibration)
@@ -164,6 +165,12 @@ class GatysBase(PaintingOptions):
             raise UsageError(
                 "--tune has nothing to search: --content-weight, --tv-weight and --strength are "
                 "all given"
+            )
+        if self.tune and self.loss_scale != "relative" and {*self.searched} - {"strength"}:
+            raise UsageError(
+                f"--tune tries weights of relative losses, and --loss-scale is {self.loss_scale}: "
+                "give --content-weight and --tv-weight, so that only --strength is searched, or "
+                "leave out --loss-scale"
             )
         self.check_files(self.inputs())
         if self.tune and self.preview and _real(self.tune) == _real(self.preview):
@@ -184,7 +191,7 @@ class GatysBase(PaintingOptions):
 
     def check_items(self, items: Sequence[Item]) -> None:
         """Raises UsageError for a report that would replace a source or a result, and for several
-        photos that are all to look like one target."""
+        photos beside one target."""
         if self.target is not None and len(items) > 1:
             raise UsageError(
                 f"--target {self.target} is what one photo is to look like, and there are "
@@ -216,7 +223,7 @@ class GatysBase(PaintingOptions):
 
     @property
     def searched(self) -> list[str]:
-        """The options that --tune may change: those left alone."""
+        """The options that --tune may change: those left at their defaults."""
         return [name for name in TUNABLE if name not in self.given()]
 
     def trace_of(self, item: Item) -> Path | None:
@@ -239,11 +246,18 @@ class GatysBase(PaintingOptions):
 
     def recipe_for(self, encoder: Encoder) -> Recipe:
         """What these options ask of an encoder. Raises UsageError for layers it does not have."""
-        layers = {name: shares(vars(self)[name], {}) for name in LAYERS}
+        layers = {name: shares(vars(self)[name]) for name in LAYERS}
+        printed = _RECIPES.get(str(self.recipe), {})
+        for name, asked in layers.items():
+            try:
+                encoder.check(asked)
+            except ValueError as error:
+                by_recipe = vars(self)[name] == printed.get(name)
+                why = f" (--recipe {self.recipe} asks for it)" if by_recipe else ""
+                raise UsageError(f"{error}{why}") from error
+        layers["content_layers"] = layers["content_layers"] or encoder.default_content
+        layers["style_layers"] = layers["style_layers"] or encoder.default_style
         try:
-            encoder.check([layer for asked in layers.values() for layer in asked])
-            layers["content_layers"] = layers["content_layers"] or encoder.default_content
-            layers["style_layers"] = layers["style_layers"] or encoder.default_style
             return self.into(
                 Recipe,
                 **layers,
@@ -252,8 +266,7 @@ class GatysBase(PaintingOptions):
                 loop=self.into(LoopOptions),
             )
         except ValueError as error:
-            why = f" (--recipe {self.recipe} has its layers)" if self.recipe else ""
-            raise UsageError(f"{error}{why}") from error
+            raise UsageError(str(error)) from error
 
 
 def gatys_options() -> type[GatysBase]:
@@ -291,10 +304,8 @@ def _real(path: Path | str) -> Path:
     return Path(os.path.realpath(user_path(path)))
 
 
-def shares(texts: Sequence[str], default: Mapping[str, float]) -> dict[str, float]:
-    """Read ``LAYER[:SHARE]``. Raises UsageError for a share that is not positive."""
-    if not texts:
-        return dict(default)
+def shares(texts: Sequence[str]) -> dict[str, float]:
+    """LAYER -> SHARE of ``LAYER[:SHARE]``. Raises UsageError for a share that is not positive."""
     found: dict[str, float] = {}
     for text in texts:
         layer, colon, share = text.partition(":")

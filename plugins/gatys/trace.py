@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import TracebackType
@@ -52,16 +52,17 @@ class SideFiles:
         if done:
             self.data(path, data.tobytes())
         else:
-            self._report(f"cannot write {path}: not as {path.suffix}")
+            self.report(f"cannot write {path}: not as {path.suffix}")
 
     def data(self, path: Path, data: bytes) -> None:
         """Write bytes."""
         try:
             write_whole(path, data)
         except OSError as error:
-            self._report(f"cannot write {path}: {error.strerror}")
+            self.report(f"cannot write {path}: {error.strerror}")
 
-    def _report(self, line: str) -> None:
+    def report(self, line: str) -> None:
+        """Log a failure, unless one was logged before."""
         if not self._reported:
             self._log(f"{line}; painting continues")
         self._reported = True
@@ -105,14 +106,16 @@ class Trace:
         if options.preview is not None and (last or step.number % PREVIEW_EVERY == 0):
             self._side_files.picture(options.preview, step.picture())
 
-    @property
-    def end(self) -> Callable[[dict[str, float]], None] | None:
-        """Takes note of the result's losses; None where nobody asks for them."""
-        return None if self._folder is None else self._result
-
-    def _result(self, terms: dict[str, float]) -> None:
-        """Write the losses of the result, which no step is left to tell."""
-        self._write("result.csv", [_Row(0, self._rows[-1].size, terms)])
+    def judge(self, judged: Callable[[], Mapping[str, torch.Tensor]]) -> None:
+        """Write the losses of the result, which no step reports; ``judged`` computes them."""
+        if self._folder is None or not self._rows:
+            return
+        try:
+            terms = {name: float(value.mean()) for name, value in judged().items()}
+        except (RuntimeError, MemoryError, ValueError) as error:
+            self._side_files.report(f"cannot measure the result: {error}")
+        else:
+            self._write("result.csv", [_Row(0, self._rows[-1].size, terms)])
 
     def _write(self, name: str, rows: list[_Row]) -> None:
         assert self._folder is not None

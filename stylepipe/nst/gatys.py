@@ -54,8 +54,9 @@ to go back to (12), and what the heap keeps of the size before (44, measured at 
 OPTIMIZER_BYTES_PER_PIXEL = {"adam": 24, "adamw": 36, "lbfgs": 340, "sgd": 0}
 """And by the optimizer: moments; the start too; the least history of steps and gradients, what it
 makes of them on its way, and the best picture."""
-GUIDE_COPIES = 3
-"""Of a guide: the caller's, one extended by the margin, and one in the size to paint."""
+COPIES = 2
+"""Of a guide and a target, besides the caller's: one extended by the margin, and one in the size to
+paint."""
 TRUSTED = 0.5
 """Trust from which on a frame begins with nothing but what was painted before."""
 BYTES_PER_STRIP_PIXEL = 120
@@ -126,15 +127,13 @@ class Gatys:
         on_step: Callable[[Step], None] | None = None,
         guide: Guide | None = None,
         target: Tensor | None = None,
-        on_end: Callable[[dict[str, float]], None] | None = None,
     ) -> Tensor:
         """photo: N 3 H W in [0,1]; N is 1 where the recipe's colors are the photo's. regions:
         1 K H W in [0,1], how far a pixel belongs to each; or None. start: 1 3 h w, overrides the
         recipe's init. on_step: called after each step. guide: what the frame before implies, of
         the photo's size; where it is trusted, the picture continues from it, in guided_steps.
         target: N 3 h w in [0,1], scaled to the photo's size; what the term of this name compares
-        with. on_end: called with the result's weighted losses, means over the batch, computed
-        exactly.
+        with.
         Returns N 3 H W in [0,1]. Raises Diverged; NotEnoughMemory, before anything is painted; or
         ValueError for regions that do not fit and for a photo that is too small.
         """
@@ -150,18 +149,19 @@ class Gatys:
             raise ValueError("colors of the photo are given to one photo at a time, not to a batch")
         shown = size_of(photo)
         height, width = margin.outer
-        # Before all the smaller sizes, and of the size that the user knows.
-        tight = self._tile(margin.outer, photo, regions, guide, shown) is not None
+        given = self._beside(photo, regions, guide, target)
+        # Checked before all the smaller sizes; messages name the size that the user knows.
+        tight = self._tile(margin.outer, len(photo), _count(regions), given, shown) is not None
         first = -(-self._least * max(height, width) // min(height, width))
         stages = sizes(height, width, max(self.recipe.first_side, first))
         if not self.recipe.first_side:
             stages = stages[-1:]
-        given = regions
         if regions is not None:
             regions = margin.extend(regions)
         if guide is not None:
             guide = Guide(margin.extend(guide.warped), margin.extend(guide.trust))
-        extended = None if target is None else margin.extend(resize(target, shown))
+        if target is not None:
+            target = margin.extend(resize(target, shown))
 
         # Of a large picture no copy is held that is not needed: the first is the optimizer's own,
         # and the photo is extended anew for each size.
@@ -175,7 +175,7 @@ class Gatys:
             small = margin.extend(photo)
             if size != margin.outer:
                 small = resize(small, size)
-            return self._objective(small, photo, paintings, regions, guide, extended)
+            return self._objective(small, given, paintings, regions, guide, target)
 
         def build_in_tight_memory(size: Size) -> Objective:
             trim_allocator()  # of what the size before has left
@@ -185,7 +185,7 @@ class Gatys:
 
         builder = build_in_tight_memory if tight else build
 
-        def tell(step: Step) -> None:
+        def report(step: Step) -> None:
             assert on_step is not None
             size = margin.inside(step.size)
             on_step(replace(step, size=size, picture=lambda: margin.cut(step.picture())))
@@ -195,25 +195,30 @@ class Gatys:
             warped, trust = (resize(t, size_of(picture)) for t in (guide.warped, guide.trust))
             return torch.lerp(picture, warped, (trust / TRUSTED).clamp_(max=1.0))
 
-        told = None if on_step is None else tell
+        callback = None if on_step is None else report
         loop, enter = self.recipe.loop, None
         if guide is not None:
             loop, enter = self.recipe.guided_loop, continued
-        painted = margin.cut(optimize(begin(), stages, builder, loop, told, enter))
+        painted = margin.cut(optimize(begin(), stages, builder, loop, callback, enter))
         radius = self.recipe.photorealistic_smoothing
         if radius and self.recipe.weights[Photorealism.name]:
             painted = affine_smoothed(painted, photo, radius)
-        if on_end is not None:
-            judged = self._objective(photo, photo, paintings, given, None, target).judge(painted)
-            on_end({name: float(value.mean()) for name, value in judged.items()})
         return painted
 
-    def objective(self, photo: Tensor, regions: Tensor | None = None) -> Objective:
-        """The objective at the photo's own size, to judge pictures by."""
+    def objective(
+        self, photo: Tensor, regions: Tensor | None = None, target: Tensor | None = None
+    ) -> Objective:
+        """The objective at the photo's own size, to judge pictures by. target: as in paint()."""
         self._check_size("a picture", photo)
         paintings = self._colored(photo)
         check_regions(paintings, regions)
-        return self._objective(photo, photo, paintings, regions)
+        given = self._beside(photo, regions, None, target)
+        return self._objective(photo, given, paintings, regions, None, target)
+
+    def changed(self, recipe: Recipe | None = None, memory: int | None = None) -> Gatys:
+        """The same with another recipe or memory; it has to look at the paintings again."""
+        recipe, memory = recipe or self.recipe, self.memory if memory is None else memory
+        return Gatys(self.encoder, self.paintings, recipe, memory, self.calibration)
 
     @cached_property
     def _wanted(self) -> list[tuple[type[FeatureTerm], dict[str, float], float]]:
@@ -268,16 +273,18 @@ class Gatys:
     def _objective(
         self,
         small: Tensor,
-        photo: Tensor,
+        given: int,
         paintings: Sequence[Painting],
         regions: Tensor | None,
-        guide: Guide | None = None,
-        target: Tensor | None = None,
+        guide: Guide | None,
+        target: Tensor | None,
     ) -> Objective:
-        """small: the photo in the size to paint. regions, guide, target: of any size."""
+        """small: the photo in the size to paint. given: see _beside. regions, guide, target: of any
+        size.
+        """
         recipe, size = self.recipe, size_of(small)
         carried = None if regions is None else self._carried(area(regions, size))
-        tile = self._tile(size, photo, regions, guide)
+        tile = self._tile(size, len(small), _count(regions), given)
         tiled_encoder = TiledEncoder(self.encoder, (), tile)
         content = self._of(ContentTerm)
         maps = tiled_encoder.maps(small, self._layers(ContentTerm))
@@ -381,33 +388,37 @@ class Gatys:
             region_masks, list(self.recipe.style_layers), self.recipe.border
         )
 
-    def _tile(
+    def _beside(
         self,
-        size: Size,
         photo: Tensor,
-        regions: Tensor | None,
+        regions: Tensor | None = None,
         guide: Guide | None = None,
-        shown: Size | None = None,
+        target: Tensor | None = None,
+    ) -> int:
+        """Bytes of what is given, which are held whatever the size to paint."""
+        pixels = len(photo) * photo.shape[2] * photo.shape[3]
+        copied = [] if guide is None else [guide.warped, guide.trust]
+        copied += [] if target is None else [target]
+        copies = COPIES * 4 * pixels * sum(tensor.shape[1] for tensor in copied)
+        held = [*copied, *([] if regions is None else [regions])]
+        return BYTES_PER_PHOTO_PIXEL * pixels + copies + sum(tensor.nbytes for tensor in held)
+
+    def _tile(
+        self, size: Size, pictures: int, regions: int, given: int, shown: Size | None = None
     ) -> int | None:
-        """The side of tiles that photos fit into the memory with in this size; None where they need
-        not be cut. They are held besides, with regions and guide, in their own. shown: the size to
-        speak of. Raises NotEnoughMemory.
+        """The side of tiles that this many pictures fit into the memory with in this size; None
+        where they need not be cut. given: see _beside. shown: the size that messages name. Raises
+        NotEnoughMemory.
         """
         recipe, foot = self.recipe, self._footprint
         held: float = BYTES_PER_PIXEL + OPTIMIZER_BYTES_PER_PIXEL[recipe.loop.optimizer]
         held += foot.nbytes(self._layers(ContentTerm))
         held += sum(term.bytes_per_pixel for term, _ in recipe.terms(PictureTerm))
         if recipe.loop.optimizer == "lbfgs":
-            values = 3 * len(photo) * size[0] * size[1]
+            values = 3 * pictures * size[0] * size[1]
             held += 24 * (history(values) - MIN_HISTORY)
-        beside = BYTES_PER_PHOTO_PIXEL * len(photo) * photo.shape[2] * photo.shape[3]
-        if regions is not None:
-            beside += regions.nbytes
-        if guide is not None:
-            beside += GUIDE_COPIES * (guide.warped.nbytes + guide.trust.nbytes)
-        count = _count(regions)
         try:
-            return self._cut(size, len(photo) * held, len(photo), count, shown or size, beside)
+            return self._cut(size, pictures * held, pictures, regions, shown or size, given)
         except NotEnoughMemory as error:
             if recipe.loop.optimizer != "lbfgs":
                 raise

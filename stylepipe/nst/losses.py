@@ -1,7 +1,7 @@
-"""The terms of style transfer's objective, one number per picture of a batch.
+"""The losses of style transfer, one number per picture of a batch.
 
-Content and style are relative to their target's size, so that a weight means the same for every
-encoder, layer, picture size and painting.
+Those of content and style are relative to their target's size, so that a weight means the same for
+every encoder, layer, picture size and painting.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def content_loss(features: Tensor, target: Tensor) -> Tensor:
     """Squared error over the target's variance and half its mean square, N C H W -> N.
 
     Gatys, Ecker, Bethge, "Image Style Transfer Using Convolutional Neural Networks" (2016), eq. 1,
-    made relative. Without the half of the mean square a photo of an empty
-    sky would weigh more than all others together.
+    made relative. Without the half of the mean square a photo of an empty sky would weigh more than
+    all others together.
     """
     return squared_error(features, target) / content_size(target)
 
@@ -172,8 +172,8 @@ def exact_squared_wasserstein(
     mean: Tensor, covariance: Tensor, other_mean: Tensor, other: Tensor
 ) -> Tensor:
     """The same by symmetric eigendecompositions in float64, of any rank: ... C and ... C C -> ...
-    To report, not to optimize: 0 for equal moments, where the iteration's few steps leave a rest,
-    but gradients are unstable where eigenvalues meet.
+    For reports, not to optimize: it is 0 for equal moments, where the iteration's few steps leave a
+    remainder, but gradients are unstable where eigenvalues meet.
     """
     mean, covariance, other_mean, other = (
         t.detach().double() for t in (mean, covariance, other_mean, other)

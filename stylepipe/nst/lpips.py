@@ -19,9 +19,10 @@ _CHANNELS = {
 
 
 def read_calibration(path: Path, encoder: Encoder) -> dict[str, Tensor]:
-    """Layer -> C, weights of the squared differences of unit-length features, where the encoder
-    computes: tensors ``lin0.model.1.weight`` (1 C 1 1), ``lin1.model.1.weight`` ... of Zhang et
-    al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric" (2018).
+    """Layer -> C, weights of the squared differences of unit-length features, on the encoder's
+    device: tensors ``lin0.model.1.weight`` (1 C 1 1), ``lin1.model.1.weight`` ... of Zhang et al.,
+    "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric" (2018). Of an encoder
+    that is cut short, the layers that it has.
 
     Raises FileNotFoundError; WeightsError for a file of something else, for weights that are
     negative or not finite, and for those of another network than the encoder.
@@ -36,19 +37,19 @@ def read_calibration(path: Path, encoder: Encoder) -> dict[str, Tensor]:
     channels = tuple(map(len, weights))
     if channels not in _CHANNELS or sorted(found) != list(range(len(found))):
         raise WeightsError(
-            f"{path}: holds no calibrated weights of LPIPS, lin0.model.1.weight, "
-            "lin1.model.1.weight ..., of a network that is known here "
+            f"{path}: holds no calibrated weights of LPIPS (lin0.model.1.weight, "
+            "lin1.model.1.weight ...) of a network that is known here "
             f"({', '.join(_CHANNELS.values())})"
         )
     if _CHANNELS[channels] != encoder.title:
         raise WeightsError(
-            f"{path}: holds LPIPS' weights for {_CHANNELS[channels]}, and the network that judges "
-            f"is {encoder.title}: take that network, or leave the weights out"
+            f"{path}: holds LPIPS' weights for {_CHANNELS[channels]}, and the encoder is "
+            f"{encoder.title}: take that encoder, or leave the weights out"
         )
     if not all(bool((w >= 0).all() and w.isfinite().all()) for w in weights):
-        raise WeightsError(f"{path}: holds weights that are negative or no numbers")
-    names = encoder.architecture.perceptual
-    return {name: w.to(encoder.mean.device) for name, w in zip(names, weights, strict=True)}
+        raise WeightsError(f"{path}: holds weights that are negative or not finite")
+    named = zip(encoder.architecture.perceptual, weights, strict=True)
+    return {name: w.to(encoder.mean.device) for name, w in named if name in encoder.layers}
 
 
 def check_calibrated(layers: Iterable[str], calibration: Mapping[str, Tensor]) -> None:

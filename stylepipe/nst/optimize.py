@@ -28,10 +28,10 @@ MIN_HISTORY = 10
 WINDOW = 20
 """Steps whose mean loss is compared with that of as many before, to see whether it still falls."""
 MAX_ROLLBACKS = 4
-DECAY = 0.01
-"""Of adamw, by step and rate: how far it is drawn back."""
 SHRINK = 0.25
 """What the rate is multiplied by after each."""
+DECAY = 0.01
+"""Of adamw, by step and rate: how far it is drawn back."""
 LARGE = 64 << 20
 """Bytes of a picture beside which every block counts."""
 EXPLODED = 100.0
@@ -39,7 +39,7 @@ EXPLODED = 100.0
 
 
 class Diverged(RuntimeError):
-    """The loss became infinite or no number, again and again."""
+    """The loss became infinite or NaN, again and again."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,8 @@ class _Loop:
         self.picture = picture
         """What a size begins with, and then its mean iterate."""
         self._moments: _AdamState | None = None
+        self._unit = 0.0
+        """What printed losses are divided by for the optimizer: the first one; 0 before that."""
         self.rate = options.learning_rate or RATES[options.optimizer]
         self.number = 0
         self.rollbacks = 0
@@ -219,25 +221,36 @@ class _Loop:
             # Terms are means: by pixel their gradient shrinks as the picture grows, below the
             # least curvature of torch.optim.LBFGS (1e-10) and the epsilon of Adam (1e-8), whose
             # moments could not be carried to the next size either. Sums have neither trouble;
-            # and small weights must not bring it back. Plain gradient descent on printed losses
-            # is to be as printed, too.
-            plain = self.options.optimizer == "sgd" and not objective.relative
-            scale = 1.0 if plain else leaf.numel() / objective.weight
+            # and small weights must not bring it back.
+            scale = self._scale(objective, leaf, values)
             leaf.grad *= scale
-            # All at once: a device is waited for each time that it is asked.
+            # All in one transfer: each one waits for the device.
             sums, means = [v.sum() for v in values.values()], [v.mean() for v in values.values()]
             # One pass and no copy: what is not finite survives the sum.
             finite = leaf.grad.sum().isfinite().to(sums[0])
-            told = torch.stack([finite, *sums, *means]).tolist()
-            found.update(zip(values, told[1 + len(sums) :], strict=True))
+            numbers = torch.stack([finite, *sums, *means]).tolist()
+            found.update(zip(values, numbers[1 + len(sums) :], strict=True))
             # Not finite: the optimizer must not see it, or its memory is lost too.
-            if not told[0]:
+            if not numbers[0]:
                 leaf.grad.zero_()
                 found["loss"] = nan
-            return float(scale * sum(told[1 : 1 + len(sums)]))
+            return float(scale * sum(numbers[1 : 1 + len(sums)]))
 
         optimizer.step(closure)
         return found
+
+    def _scale(self, objective: Objective, leaf: Tensor, values: dict[str, Tensor]) -> float:
+        """What the gradient is multiplied by."""
+        if objective.relative:
+            return leaf.numel() / objective.weight
+        if self.options.optimizer == "sgd":
+            return 1.0  # plain gradient descent, as printed
+        # Printed losses may be of any size: squares of their gradients leave float32's range.
+        self._unit = self._unit or _mean(values)
+        if not 0 < self._unit < inf:
+            self._unit = 0.0
+            return 1.0
+        return leaf.numel() / self._unit
 
     def _optimizer(self, leaf: Tensor, moments: _AdamState | None) -> torch.optim.Optimizer:
         if self.options.optimizer == "lbfgs":
@@ -306,7 +319,11 @@ def size_of(picture: Tensor) -> Size:
 
 def _loss(objective: Objective, picture: Tensor) -> float:
     """The mean over the batch, as Step.loss is."""
-    values, _ = objective(picture)
+    return _mean(objective(picture)[0])
+
+
+def _mean(values: dict[str, Tensor]) -> float:
+    """The mean over the batch of the sum of terms."""
     return float(torch.stack([v.mean() for v in values.values()]).sum())
 
 

@@ -27,10 +27,10 @@ GUIDED_SHARE = 0.2
 class LoopOptions:
     """How to optimize.
 
-    steps: over all sizes. optimizer: adam; adamw, which is drawn back a little, not to black but
-    to the picture that each size began with; lbfgs; sgd, gradient descent without momentum, whose
-    gradient is that of the loss, times the number of the picture's values where losses are
-    relative. learning_rate: None takes the optimizer's own.
+    steps: over all sizes. optimizer: adam; adamw, whose decay pulls not to black but to the picture
+    that each size began with; lbfgs; sgd, gradient descent without momentum, by the gradient of the
+    loss, times the number of the picture's values where losses are relative. learning_rate: None
+    takes the optimizer's own.
     schedule: of the rate within the last size. average: decay of the running mean of the iterates
     (Polyak, Juditsky 1992), 0 for none; L-BFGS has none. tolerance: move on to the next size, or
     end, when the loss fell by less than this part of itself in 20 steps; 0: never.
@@ -126,7 +126,7 @@ class NeighborRecipe(StyleUse):
 
 @dataclass(frozen=True)
 class Recipe(StyleUse):
-    """What an optimized picture is to be like.
+    """What an optimized picture should be like.
 
     content_layers, style_layers, perceptual_layers: layer -> share; no perceptual_layers: the
     encoder's. loss_scale: ``relative`` scales losses to their targets' sizes, and shares of
@@ -169,7 +169,7 @@ class Recipe(StyleUse):
                 raise ValueError(f"the weight of {name} must be 0 or more, and finite, got {value}")
         object.__setattr__(self, "weights", known | dict(self.weights))
         if not self.terms(ContentTerm) and not self.terms(StyleTerm):
-            raise ValueError("all weights are zero: there is nothing to paint towards")
+            raise ValueError("all weights are zero: there is nothing to paint toward")
         check_scale(self.loss_scale, self.weights, self.style_loss)
         _check_share("strength", self.strength)
         _check_word("init", self.init, Start)
@@ -193,7 +193,7 @@ class Recipe(StyleUse):
 
 
 def check_scale(scale: LossScale, weights: Mapping[str, float], style_loss: StyleDistance) -> None:
-    """Raises ValueError for a loss with a weight that is not defined at this scale."""
+    """Raises ValueError for a loss that has a weight, and is not defined at this scale."""
     _check_word("loss_scale", scale, LossScale)
     if scale == "relative":
         return

@@ -1,6 +1,6 @@
 """Recipes: what papers print, as values of options. Imports no torch.
 
-A recipe is declared here and nowhere else; help texts, the documentation and the commands read it.
+Recipes are declared here alone; help texts, the documentation and the commands read them.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ JOHNSON = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
 class Printed:
     """What a paper prints.
 
-    name: of the recipe. command: whose options it sets: ``gatys``, ``train fast``. paper: for
-    people. settings: option -> value. note: what the paper leaves open, and what differs.
+    name: of the recipe. command: whose options it sets: ``gatys``, ``train fast``. paper: its
+    authors and title. settings: option -> value. note: what it leaves open, and what differs.
     """
 
     name: str
@@ -60,7 +60,7 @@ def _wang(name: str, style_weight: float) -> Printed:
             "learning_rate": 2e-3,
             "epochs": 5.0,
         },
-        "its network is VGG-19; it prints no layers: those of johnson2016",
+        "it uses VGG-19; layers and smoothness, which it does not print, are those of johnson2016",
     )
 
 
@@ -82,8 +82,8 @@ RECIPES = (
             "first_side": 0,
             "optimizer": "lbfgs",
         },
-        "its network is VGG-19; L-BFGS is printed in the authors' paper of 2016; the number of "
-        "steps is printed in neither",
+        "it uses VGG-19; L-BFGS is printed in the authors' paper of 2016, the number of steps in "
+        "neither",
     ),
     Printed(
         "chen2016",
@@ -97,7 +97,7 @@ RECIPES = (
             "steps": 100,
             "tv_weight": 1e-6,
         },
-        "eq. 4, by optimization; its network is VGG-19; step size and number of steps are ours; "
+        "eq. 4, by optimization; it uses VGG-19; step size and number of steps are ours; "
         "--steps 0 takes the decoder, the paper's inverse network",
     ),
     Printed(
@@ -113,9 +113,9 @@ RECIPES = (
             "learning_rate": 1e-3,
             "steps": 40000,
         },
-        "its network is VGG-16; the weights of content and style, and the size of the painting, "
-        "are those of the authors' code, and of the printed range of the third, 1e-6 to 1e-4, "
-        "the lowest is taken",
+        "it uses VGG-16, and one learning rate throughout, where ours rises and falls; the weights "
+        "of content and style, and the size of the painting, there of its long side, are those of "
+        "the authors' code; of the printed range of --tv-weight, 1e-6 to 1e-4, the lowest is taken",
     ),
     _wang("wang-style-1", 3.0),
     _wang("wang-style-2", 15.0),
@@ -128,6 +128,6 @@ def recipes_of(command: str) -> dict[str, Mapping[str, Any]]:
 
 
 def recipe_help(command: str) -> str:
-    """The help of a command's option ``recipe``: which there are, and what they leave open."""
+    """The help of a command's option ``recipe``: its recipes, and what they leave open."""
     listed = "; ".join(f"{p.name}: {p.paper} ({p.note})" for p in RECIPES if p.command == command)
-    return f"Set what a paper prints, wherever nothing else sets it. {listed}."
+    return f"Use the settings that a paper prints; options that are given win. {listed}."

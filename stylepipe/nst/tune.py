@@ -8,11 +8,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .encoders import Encoder
 from .gatys import Gatys
 from .objective import TiledEncoder
 from .optimize import resize
-from .paintings import Painting
 from .recipe import TUNABLE, Recipe
 from .terms import layer_weights
 from .terms.content import Perceptual
@@ -66,30 +64,31 @@ def varied(recipe: Recipe, values: Mapping[str, float]) -> Recipe:
 
 
 def search(
-    encoder: Encoder,
-    paintings: Sequence[Painting],
-    recipe: Recipe,
+    painter: Gatys,
     photo: Tensor,
     regions: Tensor | None,
     *,
-    memory: int,
+    start: Tensor | None = None,
+    target: Tensor | None = None,
     vary: Collection[str] = TUNABLE,
     seed: int = 0,
     progress: Callable[[float, str], None] | None = None,
 ) -> list[Candidate]:
-    """Try the grid CONTENT x SMOOTH at the recipe's strength on a photo of SIDE pixels, then the
-    best of them at strengths WEAKER by these factors; return the candidates, best first.
+    """Try the grid CONTENT x SMOOTH at the strength of the painter's recipe on a photo of SIDE
+    pixels, then the best of them at strengths WEAKER by these factors; return the candidates, best
+    first.
 
-    photo: 1 3 H W in [0,1]. regions: 1 K H W or None. vary: which of TUNABLE to search; the others
-    stay as the recipe has them. progress: receives the share done, 0 to 1, and a word.
-    Raises Diverged or ValueError as Gatys.paint does.
+    photo: 1 3 H W in [0,1]. regions: 1 K H W or None. start, target: as for Gatys.paint. vary:
+    which of TUNABLE to search; the others stay as the recipe has them. progress: receives the share
+    done, 0 to 1, and a word. Raises Diverged or ValueError as Gatys.paint does.
     """
+    recipe = painter.recipe
     height, width = photo.shape[-2:]
     shrunk = min(1.0, SIDE / min(height, width))
     size = max(1, round(height * shrunk)), max(1, round(width * shrunk))
     small = resize(photo[:1], size)
     quick = replace(recipe, loop=replace(recipe.loop, steps=STEPS))
-    judge = _Judge(encoder, paintings, recipe, small, regions, memory)
+    judge = _Judge(painter, small, regions)
     found: list[Candidate] = []
     contents = CONTENT if "content_weight" in vary else (recipe.weights["content"],)
     smooths = SMOOTH if "tv_weight" in vary else (recipe.weights["tv"],)
@@ -100,8 +99,9 @@ def search(
         choice = varied(
             quick, {"content_weight": content, "tv_weight": smooth, "strength": strength}
         )
-        painter = Gatys(encoder, paintings, choice, memory)
-        picture = painter.paint(small, regions=regions, seed=seed)
+        picture = painter.changed(choice).paint(
+            small, regions=regions, start=start, seed=seed, target=target
+        )
         found.append(Candidate(content, smooth, strength, picture, *judge(picture)))
         if progress is not None:
             progress(len(found) / total, "tuning")
@@ -118,23 +118,15 @@ def search(
 class _Judge:
     """Measures a candidate against the photo and against the paintings."""
 
-    def __init__(
-        self,
-        encoder: Encoder,
-        paintings: Sequence[Painting],
-        recipe: Recipe,
-        small: Tensor,
-        regions: Tensor | None,
-        memory: int,
-    ) -> None:
+    def __init__(self, painter: Gatys, small: Tensor, regions: Tensor | None) -> None:
+        recipe = painter.recipe
         layers = recipe.style_layers
         only = dict.fromkeys(recipe.weights, 0.0) | {Style.name: 1.0}
         full = replace(
             recipe, strength=1.0, style_loss="wasserstein", loss_scale="relative", weights=only
         )
-        painter = Gatys(encoder, paintings, full, memory)
-        self._objective = painter.objective(small, regions)
-        self._tiled_encoder = TiledEncoder(encoder, list(layers))
+        self._objective = painter.changed(full).objective(small, regions)
+        self._tiled_encoder = TiledEncoder(painter.encoder, list(layers))
         self._content = Perceptual(
             self._tiled_encoder.maps(small, list(layers)), layer_weights(layers)
         )
@@ -153,8 +145,8 @@ class _Judge:
 
 
 def sheet(photo: Tensor, candidates: Sequence[Candidate], columns: int = 3) -> Tensor:
-    """The photo and the candidates, best first, in rows on white, each over the values that it
-    stands for: 1 3 H W in [0,1]."""
+    """The photo and the candidates, best first, in rows on white, each above its values: 1 3 H W
+    in [0,1]."""
     size = candidates[0].picture.shape[-2], candidates[0].picture.shape[-1]
     cells = [
         torch.cat([picture, _label(label, size[1]).to(picture)], dim=2)

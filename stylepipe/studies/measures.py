@@ -1,4 +1,4 @@
-"""How near a painting comes to its style, and how much of the photo it keeps, in figures.
+"""How near a result comes to its style, and how much of the photo it keeps, in figures.
 
 No one figure says whether a picture is good. Doing nothing keeps all of the content, and a copy of
 the painting has all of its style: they are read together.
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import torch
 
     from stylepipe.nst.encoders import Encoder
+
+    Moments = tuple[torch.Tensor, torch.Tensor]
 
 Picture = NDArray[np.uint8]
 """HxWx3, RGB."""
@@ -73,7 +75,8 @@ MEASURES = (
         "perceptual",
         "lower",
         "distance of LPIPS (Zhang et al. 2018, eq. 1) to the reference, or else the photo, without "
-        "its calibrated weights: squared differences of features of length 1, sum of the layers",
+        "its calibrated weights: squared differences of features of length 1, sum of its layers, "
+        "or of those for style where the encoder has none of them",
     ),
     Measure(
         "mse",
@@ -142,34 +145,30 @@ def ssim(result: Picture, reference: Picture) -> float:
 
 def color_distance(result: Picture, painting: Picture) -> float:
     """2-Wasserstein distance of normal distributions fitted to the Oklab colors of two pictures."""
-    return _wasserstein(_colors(result), _colors(painting))
+    return _wasserstein(*map(_moments, map(_colors, (result, painting))))
 
 
-def _colors(picture: Picture) -> NDArray[np.float64]:
-    """The Oklab colors of a picture made small, n 3."""
+def _colors(picture: Picture) -> torch.Tensor:
+    """The Oklab colors of a picture made small, 3 n."""
     import torch
 
     from stylepipe.nst.oklab import oklab
 
     small = torch.from_numpy(limited(picture, JUDGED).reshape(-1, 3).astype(np.float32) / 255)
-    found: NDArray[np.float64] = oklab(small).double().numpy()
-    return found
+    return oklab(small).T
 
 
-def _wasserstein(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """2-Wasserstein distance of normal distributions fitted to two sets of vectors, n d and m d:
-    Dowson, Landau, "The Fréchet distance between multivariate normal distributions" (1982)."""
-    cov_a, cov_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
-    root = _root(cov_a)
-    cross = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ cov_b @ root), 0)).sum()
-    squared = np.square(a.mean(0) - b.mean(0)).sum() + np.trace(cov_a) + np.trace(cov_b) - 2 * cross
-    return float(np.sqrt(max(0.0, squared)))
+def _moments(vectors: torch.Tensor) -> Moments:
+    """Mean and covariance of d n, in float64."""
+    exact = vectors.double()
+    return exact.mean(dim=1), exact.cov()
 
 
-def _root(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    values, vectors = np.linalg.eigh(matrix)
-    found: NDArray[np.float64] = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
-    return found
+def _wasserstein(own: Moments, other: Moments) -> float:
+    """2-Wasserstein distance of normal distributions with these moments."""
+    from stylepipe.nst.losses import exact_squared_wasserstein
+
+    return float(exact_squared_wasserstein(*own, *other).sqrt())
 
 
 class Judge:
@@ -177,7 +176,7 @@ class Judge:
 
     It remembers those of the last few pictures: each goes through the encoder once.
     calibration: layer -> C, the calibrated weights of LPIPS, as stylepipe.nst.lpips reads them;
-    without them ``perceptual`` compares the layers for style, with all weights 1.
+    without them all weights are 1.
     """
 
     def __init__(
@@ -188,7 +187,7 @@ class Judge:
         self._encoder, self.title = encoder, encoder.title
         self.style, self.content = list(encoder.default_style), list(encoder.default_content)
         self._calibration: dict[str, torch.Tensor | float] = {
-            **(calibration or dict.fromkeys(self.style, 1.0))
+            **(calibration or encoder.default_perceptual)
         }
 
     def features(self, picture: Picture) -> dict[str, torch.Tensor]:
@@ -228,9 +227,9 @@ class Judge:
         own, wanted = self.features(result), self.features(same_area(painting, result))
         distances = {}
         for layer in self.style:
-            a, b = (f[layer][0].double().flatten(1).T.numpy() for f in (own, wanted))
-            size = float(np.sqrt(np.trace(np.cov(b, rowvar=False))))
-            distances[layer] = _wasserstein(a, b) / max(size, 1e-12)
+            moments = [_moments(features[layer][0].flatten(1)) for features in (own, wanted)]
+            size = float(moments[1][1].trace().sqrt())
+            distances[layer] = _wasserstein(*moments) / max(size, 1e-12)
         return distances
 
     def content_distances(self, result: Picture, photo: Picture) -> dict[str, float]:
@@ -248,7 +247,7 @@ class Judge:
         for layer, weights in self._calibration.items():
             a, b = (f[layer].float() for f in (own, other))
             a, b = (x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10) for x in (a, b))
-            # C last, as the weights are
+            # C last, as in the weights
             total += float(((a - b).square().movedim(1, -1) * weights).sum(-1).mean())
         return total
 

@@ -91,7 +91,7 @@ class PhotoInputs:
     guide: Guide | None = None
     """What was painted before, in the photo's size; None for a photo, and a film's first frame."""
     target: Tensor | None = None
-    """N 3 H W, what the picture is to look like, in the photo's size; None for nothing."""
+    """N 3 H W, what the picture should look like, in the photo's size; None for nothing."""
     calibration: Mapping[str, Tensor] = field(default_factory=dict)
     """Layer -> C, the calibrated weights of a perceptual distance; none: all are 1."""
     roughness: float | None = None
@@ -139,7 +139,7 @@ class Term(ABC):
     scales: ClassVar[tuple[LossScale, ...]] = ("relative",)
     """The loss scales it is defined at."""
     only_if: ClassVar[Mapping[str, Any]] = MappingProxyType({})
-    """Other options that its weight means nothing without, as ``option`` takes them."""
+    """Other options without which its weight means nothing, as ``option`` takes them."""
     weight: float
 
     @classmethod
@@ -156,7 +156,7 @@ class FeatureTerm(Term):
     """
 
     layers_option: ClassVar[str]
-    """The option, and the recipe's field, that says which layers it is for."""
+    """The option, and the recipe's field, that names its layers."""
     layers: tuple[str, ...]
     extra = 0
     """Features that it looks at beyond the tile, below and right."""

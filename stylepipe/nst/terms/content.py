@@ -67,12 +67,12 @@ class Perceptual(ContentTerm):
 
     Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric" (2018),
     eq. 1. calibration: layer -> C, the calibrated weights of the channels' squares; without them
-    all are 1. Departure: of features much shorter than the others the length counts as a hundredth
-    of those', for there a direction is noise.
+    all are 1. Departure: no length counts as less than about a hundredth of the usual one, because
+    the direction of such features is noise.
     """
 
     name = "perceptual"
-    help = "Weight of the perceptual distance to the photo, LPIPS, as content."
+    help = "Weight of the perceptual distance to the photo (LPIPS)."
     scales = get_args(LossScale)
     layers_option = "perceptual_layers"
 
@@ -89,7 +89,7 @@ class Perceptual(ContentTerm):
         self.layers = tuple(self.shares)
         self.targets = {layer: targets[layer].detach() for layer in self.layers}
         self._floors = {n: direction_floor(t) for n, t in self.targets.items()}
-        # A weight of a square is its root of what is squared.
+        # Weights of squares; what is squared is multiplied by their roots.
         self._gains = {n: w.sqrt()[:, None, None] for n, w in (calibration or {}).items()}
 
     @classmethod

@@ -27,14 +27,15 @@ class Style(StatisticTerm):
     """Distance of the features' moments, region by region, to those of the style.
 
     kind: ``gram`` is Gatys 2016, eq. 3 and 4, the squared error of the Gram matrices G = F F^T: at
-    the scale ``relative`` of G over the number of positions, relative to the target's square norm;
-    ``gatys`` as printed, G and the painting's each over its own number of positions; ``sum``
-    without any divisor, or, with several regions, each G over its region's number of positions;
+    the scale ``relative``, G over the number of positions, and the error over the target's square
+    norm; at ``gatys`` as printed, G and the painting's each over its own number of positions; at
+    ``sum`` without any divisor, or, with several regions, each G over its region's number of
+    positions;
     ``wasserstein`` the squared 2-Wasserstein distance of Gaussians with these moments (Dowson,
     Landau 1982), which does not neglect the weak directions; ``mean-std`` compares mean and
-    deviation of each channel (Huang, Belongie 2017, eq. 12). Both are relative alone.
-    With K regions the value is the mean over those that the picture has (seed of the idea: Gatys
-    2017, eq. 6, each region's Gram matrix over its own size).
+    deviation of each channel (Huang, Belongie 2017, eq. 13). These two are always relative.
+    With K regions the value is the mean over those that the picture has, each region's Gram matrix
+    over its own size, after Gatys 2017, section 4.
     """
 
     name = "style"
@@ -144,7 +145,7 @@ class Style(StatisticTerm):
         error = gram_error(second, target.second)
         if self.scale == "relative":
             return error / (target.second.square().sum(dim=(2, 3)) + EPS)
-        # Of gatys, eq. 4 has sums over the M positions in G, ours are means: M^2 falls out.
+        # In eq. 4 of gatys G is a sum over the M positions; here it is a mean: M^2 cancels.
         return error / (4.0 * second.shape[-1] ** 2) if self.scale == "gatys" else error
 
     def _apart(self, mean: Tensor, own: Tensor, target: _Target) -> Tensor:

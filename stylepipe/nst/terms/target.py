@@ -1,7 +1,8 @@
-"""Look like a given picture."""
+"""Keeps the result near a given picture."""
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Self, get_args
 
 from stylepipe.nst.names import LossScale
@@ -24,7 +25,7 @@ class Target(PictureTerm):
     default = 1.0
     help = "Weight of the squared difference from --target."
     scales = get_args(LossScale)
-    only_if = {"target": True}  # noqa: RUF012
+    only_if = MappingProxyType({"target": True})
 
     def __init__(self, target: Tensor, weight: float = 1.0, scale: LossScale = "relative") -> None:
         self.weight, self._target = weight, target.detach()
@@ -32,7 +33,7 @@ class Target(PictureTerm):
 
     @classmethod
     def build(cls, inputs: PhotoInputs, weight: float) -> Self:
-        if inputs.target is None:  # there is none to look like: the term is left out
+        if inputs.target is None:  # nothing to look like: the term is left out
             return cls(inputs.photo, 0.0)
         return cls(inputs.target, weight, inputs.recipe.loss_scale)
 
@@ -43,6 +44,6 @@ class Target(PictureTerm):
 
 def unrelated_error(picture: Tensor) -> Tensor | float:
     """About the squared difference of a picture N 3 H W from its mean color, N: what an unrelated
-    one costs, and a little for those of one color."""
+    picture costs; and a little more, for pictures of one color."""
     variance = picture.var(dim=(2, 3), correction=0).mean(dim=1)
     return picture[0].numel() * (variance + 1e-4)

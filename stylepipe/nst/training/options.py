@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from stylepipe.nst.names import StyleDistance, TrainingScale
 
@@ -22,7 +22,7 @@ def setting(
 ) -> Any:
     """A field of a class below, with its inclusive range.
 
-    offered: whether a command line or a form asks for it; the others are for programs.
+    offered: whether command lines and forms have it; the others are for programs.
     """
     return field(
         default=default, metadata={"help": help, "min": min, "max": max, "offered": offered}
@@ -70,9 +70,10 @@ class RunOptions:
             if not (low is None or value >= low) or not (high is None or value <= high):
                 bounds = f"{low:g} or more" if high is None else f"between {low:g} and {high:g}"
                 raise ValueError(f"{name} must be {bounds}, got {value}")
-        if self.precision not in get_args(Precision):
-            known = ", ".join(get_args(Precision))
-            raise ValueError(f"precision must be one of {known}, got {self.precision!r}")
+        for name, kind in get_type_hints(type(self)).items():
+            if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
+                known = ", ".join(get_args(kind))
+                raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}")
 
 
 # No fields of a common base: a checkpoint knows its run by the settings in their order.
@@ -115,9 +116,9 @@ class StyleOptions(RunOptions):
     )
     loss_scale: TrainingScale = setting(  # noqa: RUF009
         "relative",
-        "Scale of the losses, and so of their weights: relative to the photo and the painting, or "
-        "as Johnson 2016 prints content and gram, eq. 2 and 4, with a plain sum for smoothness; "
-        "the terms for tone, hue and spikes then have no weight.",
+        "Scale of the losses, and so of their weights: relative to the photo and the painting; or "
+        "johnson, content and gram as in Johnson 2016, eq. 2 and 4, and smoothness a plain sum, "
+        "without losses for tone, hue and spikes.",
     )
     content_weight: float = setting(0.8, "Weight of the content.", min=0)
     style_weight: float = setting(1.0, "Weight of the style.", min=0)
@@ -130,7 +131,7 @@ class StyleOptions(RunOptions):
     consistency_weight: float = setting(
         0.0,
         "Weight of temporal consistency: a photo that moves, with noise, gives the picture, moved. "
-        "For film; twice the network's work.",
+        "For films; twice the network's work.",
         min=0,
     )
     zoom: float = _zoom()
@@ -141,17 +142,15 @@ class StyleOptions(RunOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, kind in (("style_loss", StyleDistance), ("loss_scale", TrainingScale)):
-            if getattr(self, name) not in get_args(kind):
-                known = ", ".join(get_args(kind))
-                raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}")
-        if self.loss_scale == "johnson" and self.style_loss != "gram":
+        if self.loss_scale == "relative":
+            return
+        if self.style_loss != "gram":
             raise ValueError(
                 f"the style loss {self.style_loss} has no loss scale johnson: take the style loss "
                 "gram, or the loss scale relative"
             )
         ours = [n for n in ("tone", "hue", "spike") if getattr(self, f"{n}_weight")]
-        if self.loss_scale == "johnson" and ours:
+        if ours:
             raise ValueError(
                 f"the loss scale johnson has no {ours[0]}_weight: tone_weight, hue_weight and "
                 "spike_weight must be 0"
@@ -198,7 +197,7 @@ class EncoderOptions(RunOptions):
     )
     disturbed: float = setting(
         0.45,
-        "Part of the pieces with noise or another piece mixed in, for an encoder is shown "
+        "Part of the pieces with noise or another piece mixed in, because an encoder sees "
         "unfinished pictures too.",
         min=0,
         max=1,
