@@ -49,7 +49,8 @@ class WctStylizer(RestyleStylizer):
     def transform(self) -> FeatureTransform:
         from stylepipe.nst.restyle import MomentTransform
 
-        return MomentTransform(full=True)
+        # With all of the gain, noise of skies begins to show: several levels raise it.
+        return MomentTransform(full=True, gain=0.5)
 
     def layers(self, decoders: Iterable[str]) -> list[str]:
         known = list(decoders)

@@ -309,8 +309,6 @@ class Report:
         """The job as a whole ended by ``error``, which whoever called it will say."""
         self.error = error
         self.interrupted = self.interrupted or isinstance(error, KeyboardInterrupt)
-        if self.interrupted:
-            note("interrupted")
         self._finish()
 
     def _finish(self) -> None:

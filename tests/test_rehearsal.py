@@ -164,4 +164,4 @@ def test_what_is_done_is_not_looked_at_again(plan, tmp_path):
     (tmp_path / "in" / "b.jpg").touch()
     code, said, err = plan(tmp_path / "in", "-o", tmp_path / "out")
     assert said["a.jpg"][0] == "skipped" and said["b.jpg"][0] == "failed" and code == 1
-    assert "1 skipped, 1 failed" in err
+    assert "1 skipped (already done), 1 failed" in err

@@ -98,7 +98,7 @@ RECIPES = (
             "tv_weight": 1e-6,
         },
         "eq. 4, by optimization; it uses VGG-19; step size and number of steps are ours; "
-        "--steps 0 takes the decoder, the paper's inverse network",
+        "0 steps take the decoder, the paper's inverse network",
     ),
     Printed(
         "johnson2016",
@@ -115,7 +115,7 @@ RECIPES = (
         },
         "it uses VGG-16, and one learning rate throughout, where ours rises and falls; the weights "
         "of content and style, and the size of the painting, there of its long side, are those of "
-        "the authors' code; of the printed range of --tv-weight, 1e-6 to 1e-4, the lowest is taken",
+        "the authors' code; of the printed range of the weight of smoothness, 1e-6 to 1e-4, the lowest is taken",
     ),
     _wang("wang-style-1", 3.0),
     _wang("wang-style-2", 15.0),

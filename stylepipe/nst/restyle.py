@@ -15,6 +15,7 @@ from torch import Tensor
 
 from stylepipe.memory import trim_allocator
 
+from . import transforms
 from .budget import Footprint, Map, NotEnoughMemory
 from .encoders import Encoder
 from .inverses import FeatureInverter, of_pass
@@ -100,8 +101,9 @@ class FeatureTransform(ABC):
 class MomentTransform(FeatureTransform):
     """Features moved to the styles' statistics: AdaIN, or, with full covariances, WCT."""
 
-    def __init__(self, full: bool) -> None:
-        self.full = full
+    def __init__(self, full: bool, gain: float = 1.0) -> None:
+        """gain: the part of MAX_GAIN that contrast is raised by at most."""
+        self.full, self.gain = full, gain
 
     def learn(self, styles: Iterable[StyleFeatures], apart: bool) -> StyleStatistics:
         found = [
@@ -122,6 +124,8 @@ class MomentTransform(FeatureTransform):
         _, channels, height, width = features.shape
         if not self.full or height * width >= ENOUGH * channels:
             own = steadied(remember("own", own))
+        if limit is None:
+            limit = torch.full_like(own.size, self.gain * transforms.MAX_GAIN)
         return restyled(features, learnt, region_masks, own=own, limit=limit, out=features)
 
     def nbytes(self, learnt: StyleStatistics) -> int:

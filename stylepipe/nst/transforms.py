@@ -13,12 +13,11 @@ from .steady import averaged
 EPS = 1e-5
 RANK = 1e-5
 """Eigenvalues of a style below this part of the largest are noise."""
-MAX_GAIN = 10.0
+MAX_GAIN = 20.0
 """A gain of contrast g > 1, of a channel or along an eigenvector, becomes the larger of 1 and
 g / (1 + (g / MAX_GAIN)^4): what needs far more to be as strong as the style is noise, and stays as
 it is. The papers have no such limit; there a sky's noise of one level in 255 becomes blots as bold
-as the style's strokes. Photos keep their contrast; what changes is in their flat areas. With 12
-the noise begins to show, with the decoders in the package.
+as the style's strokes. Photos keep their contrast; what changes is in their flat areas.
 """
 TINY = 1e-30
 SLAB = 1 << 20

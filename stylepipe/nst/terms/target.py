@@ -23,7 +23,7 @@ class Target(PictureTerm):
 
     name = "target"
     default = 1.0
-    help = "Weight of the squared difference from --target."
+    help = "Weight of the squared difference from the target."
     scales = get_args(LossScale)
     only_if = MappingProxyType({"target": True})
 
