@@ -68,7 +68,7 @@ class PhotoStylizer(RestyleStylizer):
     def transform(self) -> FeatureTransform:
         from stylepipe.nst.restyle import MomentTransform
 
-        return MomentTransform(full=True)
+        return MomentTransform(full=True, gain=0.75)
 
     def layers(self, decoders: Iterable[str]) -> list[str]:
         known = list(decoders)
