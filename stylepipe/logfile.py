@@ -1,4 +1,4 @@
-"""``--log FILE``: all that the program says, each line with its time, appended to a file."""
+"""``--log FILE``: all messages of the program, each line with its time, appended to a file."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from stylepipe.errors import SetupError, UsageError
 
 _TIMED = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} ")
 _HEAD = 32
-"""Bytes by which a log of ours is recognized."""
+"""Bytes by which one of our logs is recognized."""
 
 
 class LogFile:
-    """Listens to :func:`stylepipe.stdio.note` until it is closed.
+    """Records what is passed to :func:`stylepipe.stdio.note` until it is closed.
 
-    Lines are written at once and unbuffered: neither Ctrl-C nor ``kill -9`` costs any.
+    Lines are written at once and unbuffered, so neither Ctrl-C nor ``kill -9`` loses any.
     """
 
     def __init__(self, path: Path) -> None:
-        """Raises UsageError for a file that is no log, SetupError where it cannot be written."""
+        """Raises UsageError for a file that is not a log, SetupError if it cannot be written."""
         if path.exists() and not path.is_file():
-            raise UsageError(f"--log {path} is no plain file; name one, such as stylepipe.log")
+            raise UsageError(f"--log {path} is not a plain file; name one, such as stylepipe.log")
         try:
             with path.open("rb") if path.exists() else path.open("xb+") as file:
                 head = file.read(_HEAD)
@@ -38,7 +38,7 @@ class LogFile:
         stdio.listeners.append(self.write)
 
     def write(self, text: str) -> None:
-        """Append the lines of a text. That the disk is full is told once, and ends no job."""
+        """Append the lines of a text. A full disk is reported once, and the job continues."""
         now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         lines = "".join(f"{now} {line}\n" for line in text.splitlines())
         try:
@@ -49,7 +49,7 @@ class LogFile:
                 stdio.tell(f"warning: --log {self._path} misses lines: {error.strerror}")
 
     def close(self) -> None:
-        """Listen no more; a second call does nothing."""
+        """Stop recording; a second call does nothing."""
         if self.write in stdio.listeners:
             stdio.listeners.remove(self.write)
         self._file.close()

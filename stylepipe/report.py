@@ -33,7 +33,7 @@ class Report:
     ``json``: one JSON object a line on stdout for each event; ``event`` is its name, such as
     ``item_start`` or ``job_done``. While a stylizer takes long over a picture there is a
     ``progress`` every second or so, with ``source``, ``share`` (0..1 of the picture) and ``text``.
-    If stdout or stderr is closed or full, the job continues all the same.
+    If stdout or stderr is closed or full, the job continues.
     ``quiet``: errors only.
     ``bars``: progress bars; by default only when stderr is a terminal.
     """
@@ -42,7 +42,7 @@ class Report:
         self, *, json: bool = False, quiet: bool = False, verbose: int = 0, bars: bool | None = None
     ) -> None:
         self.counts: Counter[str] = Counter()
-        """By status of the outcome; ``damaged`` counts those whose source is, whatever it is."""
+        """By status of the outcome; ``damaged`` counts all items whose source is damaged."""
         self.failures: list[tuple[Path, str]] = []
         """Sources that failed, and why, in one sentence each."""
         self.outcomes: list[tuple[Item, Outcome]] = []
@@ -51,18 +51,20 @@ class Report:
         """Damaged sources, failed ones too, and what is torn or missing in each."""
         self.stages: dict[str, float] = defaultdict(float)
         """Seconds of work by stage: decode, flow, model, encode. Stages overlap."""
+        self.stopping = threading.Event()
+        """Set it, from any thread, to stop the job after the picture in hand, as Ctrl-C does."""
         self.interrupted: bool = False
         """The user stopped the job before all was done."""
         self.error: BaseException | None = None
         """What ended the job as a whole."""
         self.left_out: Counter[str] = Counter()
-        """How many files of each kind were passed over in folders: hidden, or no reader has it."""
+        """How many files of each kind were left out in folders: hidden, or read by no reader."""
         self._kept: Counter[str] = Counter()
         """Why items were skipped."""
         self.seconds: float = 0.0
         """How long the job took."""
         self.frames: int = 0
-        """How many were painted."""
+        """How many frames were painted."""
         self._unheard = False
         """Standard output could not be written, so that events were lost."""
         self._json = json
@@ -78,10 +80,10 @@ class Report:
         self._current: Item | None = None
         """The one being painted; the one before it may still be being written."""
         self._stage = ""
-        """What stands before the words of progress."""
+        """The prefix of progress messages."""
         self._eta = Eta()
         self._sizes: dict[int, int] = {}
-        """Pixels of a frame of the items in hand."""
+        """Pixels per frame of the current items."""
         self._progress_told = float("-inf")
         self._guard = threading.RLock()
 
@@ -100,12 +102,12 @@ class Report:
         return SetupError.exit_code if self._unheard else 0
 
     def log(self, line: str) -> None:
-        """Say one line to the user, unless quiet; a log file has it in any case."""
+        """Show one line to the user, unless quiet; a log file has it in any case."""
         (note if self._quiet else self._say)(printable(line))
 
     def debug(self, text: str) -> None:
-        """Say it, in as many lines as it has, only if the user asked for details; a log file has
-        them in any case."""
+        """Show a text of any number of lines if the user asked for details; a log file has it in
+        any case."""
         (self._say if self.verbose else note)("\n".join(map(printable, text.splitlines())))
 
     def job_start(self, items: int) -> None:
@@ -127,8 +129,8 @@ class Report:
     ) -> None:
         """A dry run sees that the item would end like this already; None: it would be done.
 
-        ``damage``: what is seen to be torn or missing in the source. ``story``: what it did to an
-        earlier run, for which it would come last. ``info``: what is in it, where that was seen.
+        ``damage``: what is torn or missing in the source. ``story``: what it did to an earlier
+        run, so that it would come last. ``info``: its contents, if known.
         """
         action = outcome.status if outcome else "do"
         failed = action == "failed"
@@ -156,7 +158,7 @@ class Report:
             print(*map(printable, words), sep="\t")
 
     def set_aside(self, item: Item, why: str) -> None:
-        """The item comes last, by itself, because of what happened with it before."""
+        """The item comes last, alone, because of what happened with it before."""
         self.log(f"{item.source} {why}: it comes last, by itself")
         self._event("set_aside", source=item.source, reason=why)
 
@@ -187,7 +189,7 @@ class Report:
                 )
 
     def expect(self, pixels: int | None) -> None:
-        """The job is to paint about so many pixels; None: nobody knows."""
+        """The job will paint about so many pixels; None: unknown."""
         with self._guard:
             self._eta.expect(pixels)
 
@@ -202,7 +204,7 @@ class Report:
                 self._frames[item.index].update(count)
 
     def stage(self, text: str) -> None:
-        """Another part of the work on the item begins; "": there are no parts any more."""
+        """Another part of the work on the item begins; "": there are no more parts."""
         self._stage = text
         if text:
             self.progress(0.0, "")
@@ -216,7 +218,7 @@ class Report:
         self._event("estimate", seconds=round(seconds), left=round(left))
 
     def progress(self, share: float, text: str) -> None:
-        """A stylizer that takes long over a picture is at ``share``, 0..1, of it."""
+        """A stylizer that takes long has finished ``share``, 0..1, of its picture."""
         now = time.perf_counter()
         text = ": ".join(filter(None, (self._stage, text)))
         with self._guard:
@@ -251,7 +253,7 @@ class Report:
             self._keep_why(outcome)
             self.outcomes.append((item, outcome))
             self._sizes.pop(item.index, None)
-            if item == self._current:  # it may have failed on its way
+            if item == self._current:  # it may have failed midway
                 self._close_steps()
             if item.index in self._frames:
                 self._frames.pop(item.index).close()
@@ -273,7 +275,7 @@ class Report:
         self._event("item_done", source=item.source, output=item.output, **vars(outcome))
 
     def _keep_why(self, outcome: Outcome | None) -> None:
-        """Note why an item is skipped, for the sum."""
+        """Note why an item is skipped, for the totals."""
         if outcome is not None and outcome.status == "skipped":
             self._kept["damaged" if outcome.damage == outcome.message else outcome.message] += 1
 
@@ -283,7 +285,7 @@ class Report:
             self.stages[stage] += seconds
 
     def job_done(self, place: Path | None = None) -> None:
-        """Say the sum: what was done, how long it took, and the place where it lies, if any."""
+        """Report the totals: what was done, how long it took, and in which place it is, if any."""
         self._finish()
         words = [f"{self.counts[k]} {k}" for k in _COUNTED if self.counts[k]]
         if self._kept:
@@ -306,7 +308,7 @@ class Report:
             )
 
     def job_failed(self, error: BaseException) -> None:
-        """The job as a whole ended by ``error``, which whoever called it will say."""
+        """The job as a whole was ended by ``error``, which the caller will report."""
         self.error = error
         self.interrupted = self.interrupted or isinstance(error, KeyboardInterrupt)
         self._finish()
@@ -336,7 +338,7 @@ class Report:
         with self._guard:
             try:
                 print(json.dumps({"event": event, **values}, default=str), flush=True)
-            except (OSError, ValueError) as error:  # nobody reads: no reason to end hours of work
+            except (OSError, ValueError) as error:  # nobody reads them; the job continues
                 self._json, self._unheard = False, True
                 why = sentence(error)
                 self._say(f"error: events are lost, as standard output cannot be written: {why}")
@@ -352,7 +354,7 @@ class Report:
 
 
 def _size(info: Info) -> str:
-    """What there is to be painted of a film, as far as the container says."""
+    """The size of a film, as far as the container says."""
     frames = frames_of(info)
     words = [f"{frames} frame{'s' * (frames != 1)}"] if frames else []
     words.append(f"{info.width}x{info.height}")

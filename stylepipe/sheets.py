@@ -34,8 +34,9 @@ class Cell:
     """Why it could not be painted, in one sentence."""
 
 
-def check_replaceable(path: Path, mark: str, what: str) -> None:
-    """Raises UsageError where ``what`` would replace a file that does not begin with our mark."""
+def check_replaceable(path: Path, mark: str, what: str, flag: str = "--output") -> None:
+    """Raises UsageError where ``what`` would replace a file that does not begin with our mark.
+    ``flag`` names the file."""
     try:
         with path.open("rb") as file:
             ours = mark.encode() in file.read(4096)
@@ -46,7 +47,7 @@ def check_replaceable(path: Path, mark: str, what: str) -> None:
     if not ours:
         raise UsageError(
             f"the {what} would replace {path}, which is another file; move it, or choose another "
-            "--output"
+            + flag
         )
 
 

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters, ends of lines, changes of direction, and bytes that are no text."""
 listeners: list[Callable[[str], None]] = []
-"""Who receives all that is told or noted: the file of ``--log``."""
+"""Called with all messages and notes: the file of ``--log``."""
 
 
 def printable(text: str) -> str:

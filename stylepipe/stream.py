@@ -119,7 +119,7 @@ class Stream:
         """The film in the calling thread's hand, where its frames depend on each other."""
         self._expected: list[Item] = []
         """Items of the run, but for those it may die of, until it was estimated what they take."""
-        self.stopping = threading.Event()
+        self.stopping = report.stopping
         self.fatal: BaseException | None = None
 
     def run(self, items: Sequence[Item], alone: Sequence[Item] = ()) -> bool:

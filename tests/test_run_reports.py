@@ -74,6 +74,14 @@ def test_a_log_has_all_lines_with_times_even_of_a_quiet_run(run, photos):
     assert again[-1].endswith("error: no such file or folder: nowhere")
 
 
+def test_a_log_has_what_is_wrong_with_other_flags(run, photos):
+    code, err = run(photos, "--log", "log.txt", "--bogus")
+    assert code == 2 and "--bogus" in err
+    run(photos, "--preset", "nothing", "--log", "log.txt")
+    told = Path("log.txt").read_text()
+    assert "no such option '--bogus'" in told and "unknown preset 'nothing'" in told
+
+
 def test_a_log_has_tracebacks_in_full(run, photos, monkeypatch):
     def broken(*args):
         raise RuntimeError("broken pipe organ")
@@ -99,7 +107,7 @@ def test_a_log_replaces_and_follows_no_other_file(run, photos):
     before = (photos / "a.png").read_bytes()
     for name, said in (
         (photos / "a.png", "which is another file; name a new one"),
-        (photos, "is no plain file"),
+        (photos, "is not a plain file"),
         ("nowhere/log.txt", "cannot be written: No such file or directory"),
     ):
         code, err = run(photos, "--log", name)
@@ -151,6 +159,36 @@ def test_a_report_that_cannot_be_written_is_refused(run, photos, args, said):
     assert code == 2 and said in err and not Path("out").exists()
 
 
+def test_whatever_a_codec_raises_costs_one_figure_of_a_report(run, photos, monkeypatch):
+    small, calls = job_page.small, []
+
+    def broken(frame, side):
+        calls.append(side)
+        if len(calls) == 1:
+            raise RuntimeError("codec broke")
+        return small(frame, side)
+
+    monkeypatch.setattr(job_page, "small", broken)
+    code, err = run(photos, "--report", "page.html")
+    assert code == 0, err
+    shown = figures("page.html")
+    assert "It cannot be shown: RuntimeError: codec broke" in shown[0] and "<img" in shown[1]
+
+
+def test_a_further_page_that_cannot_be_written_is_reported_as_such(
+    run, photos, make_photo, monkeypatch
+):
+    monkeypatch.setattr(job_page, "A_PAGE", 1)
+    Path("page-2.html").write_text("mine")
+    code, err = run(photos, "--report", "page.html")
+    assert code == 2 and "replace page-2.html" in err and "another --report" in err
+    Path("page-2.html").rename("page-3.html")
+    make_photo("photos/c.png", seed=2)
+    code, err = run(photos, "--report", "page.html")
+    assert code == 4 and "only the report could not be written: the report would replace" in err
+    assert Path("page-3.html").read_text() == "mine" and Path("out/c.png").exists()
+
+
 def test_a_report_shows_each_item_before_and_after_and_why_one_failed(run, photos, make_clip):
     make_clip("photos/film.mp4")
     Image.fromarray(np.zeros((700, 1400, 3), np.uint8)).save("photos/<b>&.png")
@@ -174,7 +212,9 @@ def test_a_report_of_many_items_has_several_pages(run, photos, make_photo, monke
     monkeypatch.setattr(job_page, "A_PAGE", 2)
     for number in range(3):
         make_photo(f"photos/n{number}.png")
-    Path("page-mine.html").write_text("mine")
+    mine = ["page-2024.html", "page-mine.html"]
+    for name in mine:
+        Path(name).write_text("mine")
     code, err = run(photos, "--report", "page.html")
     assert code == 0 and "page.html and 2 more, 2 items each" in err
     pages = ["page.html", "page-2.html", "page-3.html"]
@@ -182,7 +222,7 @@ def test_a_report_of_many_items_has_several_pages(run, photos, make_photo, monke
     assert 'href="page-3.html"' in Path("page.html").read_text()
     monkeypatch.setattr(job_page, "A_PAGE", 4)
     assert run(photos, "--report", "page.html")[0] == 0
-    assert sorted(Path().glob("page*")) == [*map(Path, sorted([*pages[:2], "page-mine.html"]))]
+    assert sorted(Path().glob("page*")) == [*map(Path, sorted([*pages[:2], *mine]))]
 
 
 def test_frames_that_were_tried_are_shown_as_their_sheet(run, photos, make_clip):

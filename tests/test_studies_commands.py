@@ -50,7 +50,7 @@ def pixels(path):
         (("-o", "s.gif"), "a sheet is a picture or a page, so --output ends in"),
         (("-o", "s.png", "--vary", "stylizer.level=2"), "(did you mean 'levels'?)"),
         (("-o", "s.png", "--vary", "stylizer.levels=2,many"), "levels"),
-        (("-o", "s.png", "--style", "x", "--vary", "stylizer.style=y"), "say the same"),
+        (("-o", "s.png", "--style", "x", "--vary", "stylizer.style=y"), "mean the same"),
         (("-o", "s.png", "--set", "mask.use=photos"), "is looked up by the name of a file"),
     ],
 )
@@ -215,7 +215,7 @@ def compare(stylepipe, *what):
     ("what", "said"),
     [
         (("posterise",), "'posterise' is no stylizer, no preset and no folder (did you mean"),
-        (("posterize", "posterize"), "posterize stands there twice"),
+        (("posterize", "posterize"), "posterize is given twice"),
         (("empty",), "empty has no result of any of the photos"),
     ],
 )
@@ -229,7 +229,8 @@ def test_stylizers_presets_and_folders_stand_side_by_side(stylepipe, photos):
     stylepipe("run", photos, "-o", "done", *POSTERIZE, "--format", "jpg")
     Path("done/trip/b.jpg").unlink()
     Path("two.toml").write_text('[stylizer]\nuse = "posterize"\nlevels = 2\n')
-    code, _, err = compare(stylepipe, "done", "posterize", "./two.toml")
+    Path("posterize").mkdir()  # ./posterize would be the folder
+    code, _, err = compare(stylepipe, "done/", "posterize", "./two.toml")
     assert code == 1 and "3 variants of 2 photos in" in err and ", 1 failed" in err
     lines = list(csv.DictReader(Path("study/table.csv").read_text().splitlines()))
     assert [line["what"] for line in lines] == ["done", "posterize", "./two.toml"]

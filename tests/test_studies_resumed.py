@@ -210,9 +210,15 @@ def test_a_comparison_shows_how_long_a_style_was_trained(stylepipe, photos, monk
     assert table("study/table.csv")[0]["training_seconds"] == "90.5"
 
 
+def test_a_quiet_sweep_tells_its_log_all(stylepipe, photos):
+    code, _, err = sweep(stylepipe, photos / "a.png", "--quiet", "--log", "log.txt")
+    assert code == 0 and err == ""
+    assert "index.html: 1 variant of 1 photo in" in Path("log.txt").read_text()
+
+
 def test_trainings_are_not_varied(stylepipe, photos):
     code, _, err = sweep(stylepipe, photos, "--vary", "train.steps=10,20")
-    assert code == 2 and "nothing is trained; train a file for each value" in err
+    assert code == 2 and "nothing is trained here; train a file for each value" in err
 
 
 # -- names -------------------------------------------------------------------------------------

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 import click
 
 from stylepipe.cli.app import app_of
-from stylepipe.cli.flags import machine_flags, verbosity_flags
+from stylepipe.cli.flags import LoggedCommand, machine_flags, verbosity_flags
 from stylepipe.cli.run import parse_sets
-from stylepipe.cli.varied import finished, painted
+from stylepipe.cli.varied import finished, painted, say_unless
 from stylepipe.components import Stylizer
 from stylepipe.errors import UsageError, suggest
 from stylepipe.job import Job
 from stylepipe.presets import available, is_path, resolve, tables_of
-from stylepipe.stdio import printable, tell
 from stylepipe.verbs import VERBS
 
 if TYPE_CHECKING:
@@ -28,8 +27,9 @@ if TYPE_CHECKING:
 HELP = f"""\
 {VERBS["compare"]}
 
-WHAT is a stylizer, a preset, or a folder of results that have the names of the photos, by any
-program. What is not painted yet is painted into a folder of its own below the output.
+WHAT is a stylizer, a preset, or a folder of results by any program, which have the names of the
+photos; ./NAME is always a folder or a file. Stylizers and presets paint into folders below the
+output.
 
 \b
 Examples:
@@ -38,7 +38,7 @@ Examples:
 """
 
 
-@click.command("compare", help=HELP, short_help=VERBS["compare"])
+@click.command("compare", cls=LoggedCommand, help=HELP, short_help=VERBS["compare"])
 @click.argument("what", nargs=-1, required=True, metavar="WHAT...")
 @click.option(
     "--photo",
@@ -63,14 +63,14 @@ Examples:
     "styles",
     multiple=True,
     metavar="STYLE",
-    help="The style of all of them, as for run; repeat to blend.  [default: the preset's]",
+    help="The style for all of them, as for run; repeat to blend.  [default: the preset's]",
 )
 @click.option(
     "--set",
     "sets",
     multiple=True,
     metavar="TABLE.KEY=VALUE",
-    help="Set any key, for all of them; repeatable.",
+    help="Set any key for all of them; repeatable.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace results that other settings made.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N inputs.")
@@ -100,12 +100,14 @@ def command(
     from stylepipe.studies.sweep import check_output, check_photos, measure
 
     check_output(output)
-    if twice := next((w for i, w in enumerate(what) if w in what[:i]), None):
-        raise UsageError(f"{twice} stands there twice")
+    named = {*app.plugins.components(Stylizer), *available(app.plugins)}
+    meant = [word if word in named else Path(word) for word in what]
+    if twice := next((w for i, w in enumerate(meant) if w in meant[:i]), None):
+        raise UsageError(f"{twice} is given twice")
+    folders = [word for word in what if word not in named and Path(word).is_dir()]
     over = parse_sets(sets, known=tables_of(app.plugins))
     if styles:
         over.setdefault("stylizer", {})["style"] = list(styles)
-    folders = [word for word in what if Path(word).is_dir()]
     variants = [_variant(app.plugins, word, over) for word in what if word not in folders]
     plain = variants[0][1] if variants else resolve(app.plugins, env=os.environ)
     job = Job(
@@ -120,41 +122,37 @@ def command(
     )
     items = find_items(photos, output / "none", plain, limit).items
     check_photos(items)
-    there = [taken(Path(folder), items) for folder in folders]
-
-    def log(line: str) -> None:
-        if not quiet:
-            tell(printable(line))
-
+    there = {folder: taken(Path(folder), items) for folder in folders}
+    log = say_unless(quiet)
     tune_allocator()
     start = time.perf_counter()
     judge = Judge(open_encoder("auto"))
-    for one in there:
+    for one in there.values():
         measure(one, plain, judge, None)
     done = painted(job, variants, app.plugins, judge, None, log, verbose, quiet)
     if done is None:
         return 130
-    order = {word: place for place, word in enumerate(what)}
-    done = sorted([*there, *done], key=lambda one: order[one.variant.values["what"]])
-    return finished(output, done, "Comparison", judge.title, log, start)
+    remaining = iter(done)
+    columns = [there[word] if word in there else next(remaining) for word in what]
+    return finished(output, columns, "Comparison", judge.title, log, start)
 
 
 command.params += [*machine_flags(), *verbosity_flags()]
 
 
 def _variant(plugins: Plugins, word: str, over: Tables) -> tuple[Variant, Settings]:
-    """A stylizer, or a preset. Raises UsageError for a word that is neither."""
+    """The variant of a stylizer or a preset. Raises UsageError for a word that is neither."""
     from stylepipe.studies.variants import Variant
 
     stylizers, presets = plugins.components(Stylizer), available(plugins)
+    known = [*stylizers, *presets]
     if word in stylizers:
         tables = {**over, "stylizer": {**over.get("stylizer", {}), "use": word}}
         made = resolve(plugins, "default", tables, os.environ)
     elif is_path(word) or word in presets:
-        tables = {**over, "preset": {"name": word}}  # tells variants apart
+        tables = {**over, "preset": {"name": word}}  # this distinguishes variants
         made = resolve(plugins, word, over, os.environ)
     else:
-        known = [*stylizers, *presets]
         raise UsageError(
             f"{word!r} is no stylizer, no preset and no folder{suggest(word, known)}; "
             f"known: {', '.join(known)}"

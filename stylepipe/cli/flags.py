@@ -1,4 +1,4 @@
-"""Flags made from Options: one flag an option, in sections of the help page."""
+"""Flags made from Options: one flag per option, in sections of the help page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from stylepipe.cli.app import app_of
+from stylepipe.cli.app import App, look_ahead
 from stylepipe.logfile import LogFile
 from stylepipe.memory import parse_size
 from stylepipe.options import OptionSpec
@@ -19,11 +19,11 @@ from stylepipe.stdio import note, printable
 from stylepipe.version import __version__
 
 _logs: list[LogFile] = []
-"""Opened by ``--log``; the program closes them at its end."""
+"""Opened by ``--log``; closed at the end of the program."""
 
 
 class Flag(click.Option):
-    """One option of a component. Its text goes to Options unread, which validates it."""
+    """One option of a component. Its text is passed on unchanged to Options, which validates it."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Flag(click.Option):
     ) -> None:
         self.spec, self.table = spec, table
         plain = spec.name.replace("_", "-")
-        # the long form with the table's name works always, whatever else a job brings along
+        # the long form with the table's name always works, whatever else the job has
         forms = [_long_form(spec, table)]
         if not prefixed and not {f"--{plain}", f"--no-{plain}"} & taken:
             forms.insert(0, plain)
@@ -71,10 +71,10 @@ def add_flags(
     prefixed: bool = False,
     styles: Callable[[], Iterable[str]] = tuple,
 ) -> list[Flag]:
-    """A flag for each option; ``shown`` are the defaults in the help where a preset sets some.
+    """A flag for each option; ``shown`` are defaults for the help that a preset sets.
 
-    ``styles`` completes the option ``style``. A name that is taken already gets the table's name
-    in front; ``taken`` grows. One whose long form is taken as well has no flag, but ``--set``.
+    ``styles`` completes the option ``style``. A name that is already taken gets the table's name as
+    a prefix; ``taken`` grows. If that is taken, too, the option has no flag, only ``--set``.
     """
     flags = []
     for spec in specs:
@@ -139,7 +139,7 @@ def _complete_from(words: Callable[[], Iterable[str]]) -> Callable[..., list[Com
 
 
 def machine_flags() -> list[click.Parameter]:
-    """``--device``, ``--precision`` and ``--memory``, for all commands that compute."""
+    """``--device``, ``--precision`` and ``--memory``, for all commands that use a device."""
     return [
         click.Option(
             ["-d", "--device"],
@@ -151,13 +151,13 @@ def machine_flags() -> list[click.Parameter]:
             ["--precision"],
             default="auto",
             type=click.Choice(["auto", "full", "half"]),
-            help="Number type of the model; auto takes what is fast and safe here.",
+            help="Number type of the model; auto takes the fastest that is safe here.",
         ),
         click.Option(
             ["--memory"],
             type=Bytes(),
             metavar="SIZE",
-            help="Limit of working memory, such as 4G.",
+            help="Limit on working memory, such as 4G.",
         ),
     ]
 
@@ -169,25 +169,35 @@ def verbosity_flags() -> list[click.Parameter]:
             ["--log"],
             metavar="FILE",
             type=click.Path(path_type=Path),
-            is_eager=True,  # what is wrong with the other flags is in it, too
-            expose_value=False,
-            callback=_open_log,
-            help="Append all that is said to this file, with times, in full even with --quiet.",
+            expose_value=False,  # LoggedCommand reads it
+            help="Append all messages to this file, with times, in full even with --quiet.",
         ),
-        click.Option(["-v", "--verbose"], count=True, help="Say more."),
-        click.Option(["-q", "--quiet"], is_flag=True, help="Say only what went wrong."),
+        click.Option(["-v", "--verbose"], count=True, help="Print more."),
+        click.Option(["-q", "--quiet"], is_flag=True, help="Print errors only."),
     ]
 
 
-def _open_log(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
-    if path is None or ctx.resilient_parsing:
-        return
-    _logs.append(LogFile(path))
-    note(printable(f"stylepipe {__version__}: {shlex.join(app_of(ctx).words)}"))
+class LoggedCommand(click.Command):
+    """A command with :func:`verbosity_flags`. The file of ``--log`` is opened first, so that it
+    also has what is wrong with the other flags."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **more: Any,
+    ) -> click.Context:
+        path = look_ahead([p for p in self.params if p.name == "log"], args)[0].get("log")
+        if path is not None and not more.get("resilient_parsing"):
+            _logs.append(LogFile(Path(path)))
+            app = parent.find_object(App) if parent else None
+            note(printable(f"stylepipe {__version__}: {shlex.join(app.words if app else args)}"))
+        return super().make_context(info_name, args, parent, **more)
 
 
 def close_logs() -> None:
-    """Close what ``--log`` opened."""
+    """Close the files of ``--log``."""
     while _logs:
         _logs.pop().close()
 

@@ -15,10 +15,17 @@ import click
 from click.shell_completion import CompletionItem
 
 from stylepipe.cli.app import app_of, help_unless_completing, look_ahead
-from stylepipe.cli.flags import Flag, add_flags, given, machine_flags, verbosity_flags
+from stylepipe.cli.flags import (
+    Flag,
+    LoggedCommand,
+    add_flags,
+    given,
+    machine_flags,
+    verbosity_flags,
+)
 from stylepipe.cli.output import sentence_of
 from stylepipe.components import Component, Flow, Masker, Stylizer
-from stylepipe.errors import SetupError, StylepipeError, UsageError, suggest
+from stylepipe.errors import SetupError, StylepipeError, UsageError, sentence, suggest
 from stylepipe.job import DEFAULT, DEFAULT_FLOW, ENGINE, TABLES, Job, option_keys
 from stylepipe.masking import DEFAULT_AMOUNT
 from stylepipe.named_regions import NO_REGIONS, REST
@@ -53,8 +60,8 @@ SECTIONS = {
 }
 
 
-class RunCommand(click.Command):
-    """A command whose flags are made when the preset and the plugins asked for are known."""
+class RunCommand(LoggedCommand):
+    """A command whose flags are made once the preset and the plugins are known."""
 
     def __init__(self, name: str, stylizer: str | None, help: str, short_help: str) -> None:
         super().__init__(
@@ -85,7 +92,7 @@ class RunCommand(click.Command):
         except StylepipeError:
             if not ctx.resilient_parsing:
                 raise
-            return super().parse_args(ctx, args)  # while completing, the rest still completes
+            return super().parse_args(ctx, args)  # the rest can still be completed
         flags = component_flags(known.components, known.values, plugins, self.params)
         self.params += [flag for flag in flags if self.takes(flag)]
         try:
@@ -107,8 +114,7 @@ class RunCommand(click.Command):
     def _owner(
         self, form: str, chosen: Mapping[str, Sequence[type[Component]]], plugins: Plugins
     ) -> str | None:
-        """Whose flag it is that the chosen components do not have, and what to do about it; None
-        where it is nobody's."""
+        """Which other component has this flag, and what to do about it; None if none has it."""
         for table in ("stylizer", "temporal"):
             for cls in plugins.components(TABLES[table]).values():
                 alone = {**dict.fromkeys(TABLES, ()), table: (cls,)}
@@ -121,15 +127,15 @@ class RunCommand(click.Command):
         return None
 
     def prepared(self, job: Job) -> Job:
-        """The job that is run for the one asked for. Raises UsageError."""
+        """The job to run in place of the requested one. Raises UsageError."""
         return job
 
     def finished(self, job: Job, report: Report) -> None:
-        """The job was run to its end."""
+        """Called after the job has run."""
 
     def _choose(self, plugins: Plugins, args: Sequence[str]) -> Draft:
         """The components that preset, environment and arguments choose, before their flags are
-        known. The flags of all possible components show which words are values of others."""
+        known. The flags of all possible components tell which words are values."""
         from stylepipe.presets import draft
 
         every = {table: list(plugins.components(base).values()) for table, base in TABLES.items()}
@@ -203,9 +209,9 @@ def component_flags(
     plugins: Plugins,
     params: Sequence[click.Parameter],
 ) -> list[click.Parameter]:
-    """The flags of components by table, and of the one meant where a table has none.
+    """The flags of components by table, and of the default one where a table has none.
 
-    ``values`` are the defaults that the help shows; no name of ``params`` is given again.
+    ``values`` are the defaults that the help shows; names of ``params`` are not used again.
     """
     taken = {opt for p in params for opt in (*p.opts, *p.secondary_opts)} | {"--help", "-h"}
     flags: list[click.Parameter] = []
@@ -216,7 +222,7 @@ def component_flags(
         shown = {key: v.value for key, v in values.get(table, {}).items()}
         styles = partial(_style_names, classes)
         if table in ENGINE:
-            # --feather alone would not say of what, and --protect is there whatever is chosen
+            # --feather alone would not say of what, and --protect always exists
             own = [s for s in ENGINE[table].specs() if (table, s.name) != ("mask", "protect")]
             flags += add_flags(own, table, taken, shown, prefixed=table == "mask")
         flags += add_flags(_union(classes), table, taken, shown, table in DEFAULT, styles)
@@ -227,7 +233,7 @@ def component_flags(
 
 
 def _usual(plugins: Plugins, table: str) -> tuple[type[Component], ...]:
-    """What a table has flags for while nothing is chosen: any of them brings these along."""
+    """The components whose flags a table has while none is chosen."""
     usual = [plugins.components(TABLES[table]).get(DEFAULT[table])]
     if table == "temporal":
         usual.append(plugins.components(Flow).get(DEFAULT_FLOW))
@@ -254,7 +260,7 @@ def parse_sets(
     params: Sequence[click.Parameter] = (),
     known: Collection[str] = tuple(TABLES),
 ) -> Tables:
-    """Tables of ``table.key=value`` texts. A key given twice is a list if it is repeatable."""
+    """The tables of ``table.key=value`` texts. A repeatable key that comes twice is a list."""
     repeatable = {
         (p.table, p.spec.name) for p in params if isinstance(p, Flag) and p.spec.repeatable
     }
@@ -290,7 +296,7 @@ def _complete_presets(
 
 
 def _complete_masks(ctx: click.Context, param: click.Parameter, start: str) -> list[CompletionItem]:
-    """Maskers, after what stands before the last + or !; paths where none begins so."""
+    """Maskers, after everything up to the last + or !; paths if none begins like that."""
     word = re.split(r"[+!]", start)[-1]
     before = start[: len(start) - len(word)]
     names = [n for n in sorted(app_of(ctx).plugins.components(Masker)) if n.startswith(word)]
@@ -300,7 +306,7 @@ def _complete_masks(ctx: click.Context, param: click.Parameter, start: str) -> l
 def _complete_regions(
     ctx: click.Context, param: click.Parameter, start: str
 ) -> list[CompletionItem]:
-    """A mask, rest or none; after = a bundled style or keep, or the path of a style."""
+    """A mask, rest or none; after the = a bundled style, keep, or the path of a style."""
     name, equals, style = start.partition("=")
     if not equals:
         names = [w for w in (REST, NO_REGIONS) if w.startswith(start)]
@@ -313,7 +319,7 @@ def _complete_regions(
 
 
 def _stylizers(ctx: click.Context) -> list[type[Stylizer]]:
-    """The stylizer of a command, or all where a preset chooses."""
+    """The stylizer of a command, or all of them where a preset chooses."""
     command = ctx.command
     known = app_of(ctx).plugins.components(Stylizer)
     own = command.stylizer if isinstance(command, RunCommand) else None
@@ -358,7 +364,7 @@ def _engine_flags() -> list[click.Parameter]:
             ["--protect"],
             metavar="EXPRESSION[:AMOUNT]",
             shell_complete=_complete_masks,
-            help="Keep so much of the photo, 0 to 1, where this mask is white.  [default amount: "
+            help="Keep this much of the photo, 0 to 1, where the mask is white.  [default amount: "
             f"{DEFAULT_AMOUNT}]",
         ),
         option(
@@ -367,14 +373,14 @@ def _engine_flags() -> list[click.Parameter]:
             metavar="NAME=keep|STYLE[:STRENGTH]",
             shell_complete=_complete_regions,
             help="Paint what a mask shows in its own style and strength, or keep it, as in "
-            "'!alpha=keep'; repeatable. Of regions that overlap the first one wins, and rest is "
-            "what none covers. none drops the regions of a preset.",
+            "'!alpha=keep'; repeatable. Where regions overlap the first one wins, and rest is "
+            "what none of them covers. none drops the regions of a preset.",
         ),
         option(
             ["--regions"],
             metavar="PATH",
             help="Paint each region in its own style: a map, which is a picture with one flat "
-            "color a region, or a folder of maps named like the photos. The first --style paints "
+            "color per region, or a folder of maps named like the photos. The first --style paints "
             "the darkest region, and so on; or name colors: --style STYLE@#0000ff.",
         ),
         option(
@@ -386,7 +392,7 @@ def _engine_flags() -> list[click.Parameter]:
         option(
             ["-n", "--dry-run"],
             is_flag=True,
-            help="Look at each input, say what would be done and what would fail, do nothing.",
+            help="Look at each input, report what would be done and what would fail, do nothing.",
         ),
         option(
             ["--overwrite"],
@@ -415,7 +421,7 @@ def _engine_flags() -> list[click.Parameter]:
             type=click.Path(path_type=Path),
             help="Write a page that shows each result with a slider over its source.",
         ),
-        option(["--json"], is_flag=True, help="One JSON object a line on stdout for each event."),
+        option(["--json"], is_flag=True, help="Print events to stdout, one JSON object per line."),
         option(
             ["--plugin"],
             multiple=True,
@@ -428,7 +434,7 @@ def _engine_flags() -> list[click.Parameter]:
 
 @contextmanager
 def _reported_as_event(events: bool) -> Iterator[None]:
-    """If the job ends before it has begun, its events end as those of any job."""
+    """If the job ends before it starts, its events end like those of any job."""
     try:
         yield
     except click.exceptions.Exit:  # --help
@@ -514,14 +520,12 @@ def _write_page(page: Path, job: Job, report: Report) -> None:
     from stylepipe.studies.job_page import A_PAGE, write_pages
 
     if report.interrupted:
-        report.log(f"{page} is written when the job is done")
+        report.log(f"{page} will be written when the job is done")
         return
     try:
         pages = write_pages(page, job, report)
-    except OSError as error:
-        raise SetupError(
-            f"all is done but the report: cannot write {page}: {error.strerror or error}"
-        ) from error
+    except (OSError, UsageError) as error:
+        raise SetupError(f"only the report could not be written: {sentence(error)}") from error
     more = f" and {len(pages) - 1} more, {A_PAGE} items each" if len(pages) > 1 else ""
     report.log(f"before and after: {page}{more}")
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import click
 
 from stylepipe.cli.app import app_of
-from stylepipe.cli.flags import machine_flags, verbosity_flags
-from stylepipe.cli.varied import counted, variants_of, varied_options
+from stylepipe.cli.flags import LoggedCommand, machine_flags, verbosity_flags
+from stylepipe.cli.varied import counted, say_unless, variants_of, varied_options
 from stylepipe.errors import SetupError, UsageError
 from stylepipe.eta import elapsed
-from stylepipe.stdio import is_terminal, printable, tell
+from stylepipe.stdio import is_terminal
 from stylepipe.verbs import VERBS
 
 HELP = f"""\
@@ -31,7 +31,7 @@ Examples:
 """
 
 
-@click.command("sheet", help=HELP, short_help=VERBS["sheet"])
+@click.command("sheet", cls=LoggedCommand, help=HELP, short_help=VERBS["sheet"])
 @varied_options
 @click.option(
     "-o",
@@ -90,10 +90,7 @@ def command(
                 "small copies in memory; leave it out, or take one that is found in the picture"
             )
 
-    def log(line: str) -> None:
-        if not quiet:
-            tell(printable(line))
-
+    log = say_unless(quiet)
     tune_allocator()
     start = time.perf_counter()
     photos = read_photos(inputs, output.with_suffix(""), variants[0][1], size, limit, log)

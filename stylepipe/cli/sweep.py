@@ -8,20 +8,19 @@ from pathlib import Path
 import click
 
 from stylepipe.cli.app import app_of
-from stylepipe.cli.flags import machine_flags, verbosity_flags
-from stylepipe.cli.varied import finished, painted, variants_of, varied_options
+from stylepipe.cli.flags import LoggedCommand, machine_flags, verbosity_flags
+from stylepipe.cli.varied import finished, painted, say_unless, variants_of, varied_options
 from stylepipe.errors import ItemError, UsageError
 from stylepipe.job import Job
-from stylepipe.stdio import printable, tell
 from stylepipe.verbs import VERBS
 
 HELP = f"""\
 {VERBS["sweep"]}
 
-Each combination is a run of its own, in a folder of its own below the output: run the same command
-again to resume, or with more values to add them. index.html shows and sorts all of them; sheet.jpg,
-table.csv and table.json hold the same. Of stylizers that work in steps (gatys) it draws loss and
-distances by step, which lie below curves/.
+Each combination is a separate run in its own folder below the output: run the same command again
+to resume, or with more values to add them. index.html shows and sorts all of them; sheet.jpg,
+table.csv and table.json hold the same. For stylizers that work in steps (gatys) it plots loss and
+distances by step, from the tables below curves/.
 
 \b
 Examples:
@@ -32,7 +31,7 @@ Examples:
 """
 
 
-@click.command("sweep", help=HELP, short_help=VERBS["sweep"])
+@click.command("sweep", cls=LoggedCommand, help=HELP, short_help=VERBS["sweep"])
 @varied_options
 @click.option(
     "-o",
@@ -46,8 +45,7 @@ Examples:
     "--reference",
     metavar="FILE",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="A picture that results are compared with (mse, psnr, ssim, perceptual), instead of each "
-    "photo.",
+    help="A picture to compare results with (mse, psnr, ssim, perceptual), instead of each photo.",
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N inputs.")
 @click.option("--overwrite", is_flag=True, help="Replace results that other settings made.")
@@ -94,10 +92,7 @@ def command(
         limit=limit,
     )
 
-    def log(line: str) -> None:
-        if not quiet:
-            tell(printable(line))
-
+    log = say_unless(quiet)
     tune_allocator()
     start = time.perf_counter()
     judge = Judge(open_encoder("auto"))

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from stylepipe.cli.app import app_of, help_unless_completing
-from stylepipe.cli.flags import add_flags, given, machine_flags, verbosity_flags
+from stylepipe.cli.flags import LoggedCommand, add_flags, given, machine_flags, verbosity_flags
 from stylepipe.components import Context, Training
 from stylepipe.errors import suggest
 
@@ -59,7 +59,7 @@ def _command(cls: type[Training]) -> click.Command:
 
     summary = (cls.__doc__ or "").strip().partition("\n")[0]
     # the engine's names are fixed, so its options are made first; the help shows them last
-    return click.Command(cls.name, callback=train, params=[*flags, *engine], help=summary)
+    return LoggedCommand(cls.name, callback=train, params=[*flags, *engine], help=summary)
 
 
 @click.group("train", cls=Train)

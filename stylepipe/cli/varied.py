@@ -1,4 +1,4 @@
-"""What ``sheet``, ``sweep`` and ``compare`` share: a preset, and the settings that are varied."""
+"""Shared by ``sheet``, ``sweep`` and ``compare``: a preset, and the settings that vary."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stylepipe.components import Stylizer
 from stylepipe.errors import SetupError, UsageError
 from stylepipe.eta import elapsed
 from stylepipe.presets import draft, tables_of
-from stylepipe.stdio import is_terminal
+from stylepipe.stdio import is_terminal, note, printable, tell
 
 if TYPE_CHECKING:
     from stylepipe.job import Job, Settings
@@ -30,7 +30,7 @@ Decorated = Callable[..., Any]
 
 
 def varied_options(command: Decorated) -> Decorated:
-    """The flags that say what is shown: ``--style``, ``--vary``, ``--preset``, ``--set``."""
+    """Add the flags that choose the variants: ``--style``, ``--vary``, ``--preset``, ``--set``."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
@@ -73,24 +73,24 @@ def variants_of(
     vary: Sequence[str],
     fixed: Tables,
 ) -> list[tuple[Variant, Settings]]:
-    """Every combination with its settings; ``fixed`` goes over the preset. Raises UsageError."""
+    """Every combination with its settings; ``fixed`` overrides the preset. Raises UsageError."""
     from stylepipe.studies.variants import Dimension, dimension, grid
 
     known = tables_of(plugins)
-    if training := next((text for text in vary if text.startswith("train")), None):
+    if training := next((text for text in vary if text.startswith("train.")), None):
         raise UsageError(
-            f"--vary {training}: photos are painted here, and nothing is trained; train a file for "
-            "each value, by stylepipe train, and name the files by --style"
+            f"--vary {training}: nothing is trained here; train a file for each value with "
+            "stylepipe train, and pass the files as --style"
         )
     base = draft(plugins, preset, parse_sets(sets, known=known), os.environ)
     base = base.over(plugins, fixed)
-    # all variants are of the same photos, and lie in folders of their own
+    # all variants have the same photos, and separate folders
     shown = [table for table in known if table not in ("input", "output")]
     varied = [dimension(text, shown) for text in vary]
     names = {(d.table, d.key) for d in varied}
     if styles:
         if ("stylizer", "style") in names:
-            raise UsageError("--style and --vary stylizer.style say the same; leave one out")
+            raise UsageError("--style and --vary stylizer.style mean the same; leave one out")
         varied.insert(0, Dimension("stylizer", "style", tuple([name] for name in styles)))
     elif not vary and (bundled := [info.name for info in _stylizer(base).styles()]):
         varied = [Dimension("stylizer", "style", tuple([name] for name in bundled))]
@@ -102,6 +102,12 @@ def _stylizer(base: Draft) -> type[Stylizer]:
     (cls,) = base.components["stylizer"]
     assert issubclass(cls, Stylizer)
     return cls
+
+
+def say_unless(quiet: bool) -> Callable[[str], None]:
+    """Reports a line, which the file of ``--log`` has in any case."""
+    write = note if quiet else tell
+    return lambda line: write(printable(line))
 
 
 def counted(number: int, word: str) -> str:
@@ -119,7 +125,8 @@ def painted(
     verbose: int,
     quiet: bool,
 ) -> list[Done] | None:
-    """Run and measure the variants, under a bar; None where the user stops, which is said."""
+    """Run and measure the variants, with a progress bar; None if the user stops, which is
+    reported."""
     from tqdm import tqdm
 
     from stylepipe.studies.sweep import measure, run_variants
@@ -149,8 +156,8 @@ def finished(
     log: Callable[[str], None],
     start: float,
 ) -> int:
-    """Write the page and all beside it, and say so. ``start``: when it began, by
-    ``time.perf_counter``. Returns the exit code; raises SetupError."""
+    """Write the page and the other results, and report them. ``start``: when the command began,
+    by ``time.perf_counter``. Returns the exit code; raises SetupError."""
     from stylepipe.studies.measures import absent
     from stylepipe.studies.sweep import forgotten, write_results
 

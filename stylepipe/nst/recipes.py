@@ -115,7 +115,7 @@ RECIPES = (
         },
         "it uses VGG-16, and one learning rate throughout, where ours rises and falls; the weights "
         "of content and style, and the size of the painting, there of its long side, are those of "
-        "the authors' code; of the printed range of the weight of smoothness, 1e-6 to 1e-4, the lowest is taken",
+        "the authors' code; smoothness has the least of the printed weights, 1e-6",
     ),
     _wang("wang-style-1", 3.0),
     _wang("wang-style-2", 15.0),

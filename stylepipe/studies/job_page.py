@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from itertools import islice
+from itertools import count, islice, takewhile
 from pathlib import Path
 from urllib.parse import quote
 
 from stylepipe.components import Reader
-from stylepipe.errors import ItemError, UsageError
+from stylepipe.errors import ItemError, UsageError, sentence
 from stylepipe.eta import elapsed, frames_of
 from stylepipe.inputs import probe
 from stylepipe.job import Job
@@ -27,43 +27,44 @@ from stylepipe.tryout import sheet_path
 from stylepipe.types import Item, Outcome
 
 A_PAGE = 200
-"""Items of one page, which is then some 10 MB large."""
+"""Items per page, which then has some 10 MB."""
 _SIDE = 480
-"""Longest side of a picture on it."""
+"""Longest side of a picture on the page."""
 _SAMPLED = (1 / 6, 1 / 2, 5 / 6)
-"""Where in a film its frames are taken from."""
+"""The positions in a film from which frames are shown."""
 _MARK = "made by stylepipe run --report"
 
 
 def check_page(path: Path) -> None:
-    """Raises UsageError for what is no name of a page, or would replace something else."""
+    """Raises UsageError for a name that no page can have, or that would replace something else."""
     if path.suffix.lower() != ".html":
         raise UsageError(f"--report writes a page: name a file that ends in .html, not {path.name}")
     if path.is_dir():
         raise UsageError(f"--report {path} is a folder; name a file in it")
-    for page in (path, *_further(path)):
-        check_replaceable(page, _MARK, "report")
+    for page in (path, *_existing(path, 2)):
+        _check_replaceable(page)
 
 
 def write_pages(path: Path, job: Job, report: Report) -> list[Path]:
-    """Write the page of a job that was run, and further ones (``NAME-2.html`` ...) of many items.
+    """Write the page of a finished job, and further pages (``NAME-2.html`` ...) if it has many
+    items.
 
-    One item is in memory at a time. Failed ones come first. Raises OSError; UsageError where a
-    further page would replace a file of others.
+    One item is in memory at a time. Failed items come first. Raises OSError, or UsageError if a
+    further page would replace another file.
     """
     outcomes = sorted(report.outcomes, key=lambda one: one[1].status != "failed")
-    count = max(1, -(-len(outcomes) // A_PAGE))
-    pages = [path, *(path.with_stem(f"{path.stem}-{n}") for n in range(2, count + 1))]
+    number_of_pages = max(1, -(-len(outcomes) // A_PAGE))
+    pages = [path, *(_numbered(path, n) for n in range(2, number_of_pages + 1))]
     path.parent.mkdir(parents=True, exist_ok=True)
     readers = job.settings.readers
     limit = job.settings.max_pixels
-    # a part that was cut out of a film begins at the beginning of its result
+    # the result of a part of a film is read from its beginning
     whole = [type(r)(type(r).Options.build({})) if r.kind == "video" else r for r in readers]
     with Opener(log=_silent, damaged=_silent, max_pixels=limit) as opener:
         opener.open([*readers, *(r for r in whole if r not in readers)])
         remaining = iter(outcomes)
         for number, page in enumerate(pages, 1):
-            check_replaceable(page, _MARK, "report")
+            _check_replaceable(page)
             part = page.with_name(f".{page.name}.part")
             try:
                 with part.open("w", encoding="utf-8") as file:
@@ -78,29 +79,28 @@ def write_pages(path: Path, job: Job, report: Report) -> list[Path]:
                 part.replace(page)
             finally:
                 part.unlink(missing_ok=True)
-    for page in _further(path):  # of an earlier report, which had more
-        if page not in pages and _is_ours(page):
+    for page in _existing(path, number_of_pages + 1):  # of an earlier report, which had more
+        with suppress(UsageError):
+            _check_replaceable(page)
             page.unlink()
     return pages
 
 
 def _silent(line: str) -> None:
-    """The run has said it."""
+    """The run has reported it."""
 
 
-def _further(path: Path) -> list[Path]:
-    """Further pages beside a page, as far as there are any."""
-    ours = re.compile(rf"{re.escape(path.stem)}-\d+{re.escape(path.suffix)}")
-    beside = path.parent.iterdir() if path.parent.is_dir() else ()
-    return [file for file in beside if ours.fullmatch(file.name)]
+def _check_replaceable(page: Path) -> None:
+    check_replaceable(page, _MARK, "report", "--report")
 
 
-def _is_ours(page: Path) -> bool:
-    try:
-        check_replaceable(page, _MARK, "report")
-    except UsageError:
-        return False
-    return True
+def _numbered(path: Path, number: int) -> Path:
+    return path.with_stem(f"{path.stem}-{number}")
+
+
+def _existing(path: Path, first: int) -> Iterator[Path]:
+    """Further pages, from a number on, as far as they exist."""
+    return takewhile(Path.exists, (_numbered(path, number) for number in count(first)))
 
 
 def _note(job: Job, report: Report) -> str:
@@ -138,7 +138,7 @@ def _link(result: Path, folder: Path) -> str:
 def _figures(
     item: Item, outcome: Outcome, readers: Sequence[Reader], whole: Sequence[Reader], job: Job
 ) -> Iterator[Figure]:
-    """What the page shows of an item: a photo, or a few frames of a film."""
+    """The figures of an item: a photo, or a few frames of a film."""
     name = item.relative.as_posix() + (f", page {item.page}" if item.page else "")
     caption = printable(name)
     if outcome.status == "failed":
@@ -147,7 +147,7 @@ def _figures(
     if outcome.damage:
         caption += printable(f": {outcome.damage}")
     try:
-        if job.settings.input.sample is not None and item.folder:  # frames that were tried
+        if job.settings.input.sample is not None and item.folder:
             yield Figure(caption, limited(read_picture(sheet_path(item)), 2 * _SIDE))
             return
         reader, info = probe(item.source, readers, item.page)
@@ -165,5 +165,5 @@ def _figures(
             yield Figure(words, small(after, _SIDE).pixels, small(before, _SIDE).pixels)
         if not found:
             raise ItemError("it has no frame")
-    except ItemError as error:  # moved meanwhile, or of a kind that only its writer knows
-        yield Figure(caption, None, failure=printable(f"It cannot be shown: {error}"))
+    except Exception as error:  # a codec or plugin may raise anything for one file
+        yield Figure(caption, None, failure=printable(f"It cannot be shown: {sentence(error)}"))

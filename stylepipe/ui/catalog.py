@@ -1,4 +1,4 @@
-"""What the page offers: presets, stylizers with their styles, and masks."""
+"""What the page offers: presets, stylizers and their styles, and masks."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 _DOT = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4//8/AAX+Av4N70a4AAAAAElFTkSuQmCC"
 )
-"""A picture of one pixel, a PNG."""
+"""A PNG of one pixel."""
 _FIRST = "fast"
-"""The stylizer that the list begins with."""
+"""The first stylizer of the list."""
 
 
 def catalog(plugins: Plugins, log: Callable[[str], None]) -> dict[str, Any]:
-    """Everything there is to choose from, as plain values; ``log`` hears of what is broken."""
+    """All choices, as plain values; broken ones are logged and left out."""
     found = sorted(plugins.components(Stylizer).values(), key=lambda cls: cls.name)
     found.sort(key=lambda cls: cls.name != _FIRST)
     with TemporaryDirectory() as folder:
@@ -38,7 +38,7 @@ def catalog(plugins: Plugins, log: Callable[[str], None]) -> dict[str, Any]:
         "masks": [
             {"name": name, "summary": _summary(cls)}
             for name, cls in plugins.components(Masker).items()
-            if cls.matte  # found in the picture itself, with nothing to be typed or drawn
+            if cls.matte  # found in the picture itself, without further input
         ],
     }
 
@@ -69,7 +69,7 @@ def _stylizer(cls: type[Stylizer], painting: Path) -> dict[str, Any]:
 
 
 def _is_offered(cls: type[Stylizer]) -> bool:
-    """Whether a style is all that the stylizer needs: the page gives no other files."""
+    """Whether the stylizer needs nothing but a style: the page gives it no other files."""
     files = any(spec.kind is Path for spec in cls.Options.specs())
     return cls.caps.needs_style or (_accepts(cls, []) and not files)
 

@@ -1,4 +1,4 @@
-"""What the page's controls say, and what follows: settings, a command, a preset."""
+"""What the page's controls say, as settings, as a command, and as a preset."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Tables = dict[str, dict[str, Any]]
 EVERYWHERE = "none"
-"""The mask that is none."""
+"""The mask that paints everywhere."""
 _OPTIONS = ("style", "strength", "style_scale", "keep_colors")
 """Options of stylizers that have a control."""
 _KINDS: dict[str, tuple[type, ...]] = {
@@ -29,12 +29,12 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "style_scale": (int, float),
     "keep_colors": (bool,),
 }
-"""Types of values; all others are texts."""
+"""Types of values; all others are strings."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The controls that were moved; None leaves a value to the preset."""
+    """The controls that were moved; None leaves the value to the preset."""
 
     preset: str = "default"
     stylizer: str | None = None
@@ -44,11 +44,11 @@ class Choice:
     style_scale: float | None = None
     keep_colors: bool | None = None
     mask: str | None = None
-    """A masker, ``!`` before it paints all the rest; ``none`` paints everywhere."""
+    """A masker; ``!`` before it paints all the rest, and ``none`` paints everywhere."""
 
     @classmethod
     def of(cls, data: Any) -> Choice:
-        """Read what a page sent, or what was saved. Raises UsageError."""
+        """Read the choice that a page sent, or that was saved. Raises UsageError."""
         if not isinstance(data, dict):
             raise UsageError("settings are an object of names and values")
         names = [field.name for field in fields(cls)]
@@ -65,18 +65,18 @@ class Choice:
 
 @dataclass(frozen=True)
 class Resolved:
-    """A choice on top of its preset; nothing is checked that only a component can judge."""
+    """A choice on top of its preset. What only a component can judge is not checked yet."""
 
     choice: Choice
     draft: Draft
     tables: Tables
-    """What was chosen, as overrides of the preset."""
+    """The choice, as overrides of the preset."""
 
     @classmethod
     def of(cls, choice: Choice, plugins: Plugins, painting: Path | None) -> Resolved:
-        """``painting``: the file of the style, where it is no bundled one.
+        """``painting``: the file of the style, unless it is bundled.
 
-        Raises UsageError. A page names presets and maskers, and never files of this machine.
+        Raises UsageError: a page names presets and maskers, and never files of this machine.
         """
         if is_path(choice.preset):
             raise UsageError(f"{choice.preset!r} is a file; copy it to where presets have names")
@@ -91,10 +91,8 @@ class Resolved:
         tables: Tables = {"stylizer": stylizer} if stylizer else {}
         if choice.mask is not None:
             tables["mask"] = {"use": choice.mask}
-            if (
-                choice.mask != EVERYWHERE and "invert" in below.layers["mask"]
-            ):  # what the preset does with its own mask
-                tables["mask"]["invert"] = False
+            if choice.mask != EVERYWHERE and "invert" in below.layers["mask"]:
+                tables["mask"]["invert"] = False  # the preset inverts its own mask only
         resolved = cls(choice, below.over(plugins, tables), tables)
         bundled = [style.name for style in resolved.stylizer.styles()]
         if painting is None and choice.style is not None and choice.style not in bundled:
@@ -106,7 +104,7 @@ class Resolved:
 
     @property
     def stylizer(self) -> type[Stylizer]:
-        """The class of what paints."""
+        """The class of the stylizer."""
         (cls,) = self.draft.components["stylizer"]
         assert issubclass(cls, Stylizer)
         return cls
@@ -120,7 +118,7 @@ class Resolved:
         return (self.draft.over(plugins, more) if more else self.draft).settings()
 
     def controls(self) -> dict[str, Any]:
-        """Where the controls stand; ``mask`` is None where the preset paints parts of its own."""
+        """The positions of the controls; ``mask`` is None if the preset has regions."""
         values, shown = self.draft.values["stylizer"], {}
         for spec in self.stylizer.Options.specs():
             if spec.name in _OPTIONS:

@@ -1,18 +1,18 @@
-"""Who may speak to the page's server: the page itself, in the browser of who started it.
+"""Access to the page's server: only for the page itself, in the browser of whoever started it.
 
-The server listens on this machine alone. That does not keep out other sites in the same browser,
-nor other users of the machine: every request needs the secret of this start, and to be addressed,
-and sent, by the page.
+The server listens on this machine only. That keeps out neither other sites in the same browser nor
+other users of the machine, so every request must carry the secret of this start, address the page,
+and come from it.
 """
 
 from __future__ import annotations
 
 import secrets
-from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 if TYPE_CHECKING:
@@ -38,10 +38,11 @@ _SAFE = ("GET", "HEAD")
 class Guards:
     """Wraps the application: refuses strangers, and adds the headers that keep others out."""
 
-    def __init__(self, app: ASGIApp, port: int, token: str) -> None:
-        """``token``: the secret in the address that was printed."""
-        self._app, self._token = app, token
-        # Cookies do not know ports: another page of ours on this machine has one of its own.
+    def __init__(self, app: ASGIApp, port: int, token: str, ticket: str = "") -> None:
+        """``token``: the secret in the printed address. ``ticket``: another one that is valid once,
+        for the command line of the browser, which other users of the machine can read."""
+        self._app, self._token, self._ticket = app, token, ticket
+        # Cookies are shared by all ports: another page of ours has another cookie.
         self._cookie = f"stylepipe-{port}"
         self._hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
 
@@ -49,7 +50,7 @@ class Guards:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        if scope["type"] != "http":  # nothing else is spoken here
+        if scope["type"] != "http":
             return
 
         async def send_with_headers(message: Message) -> None:
@@ -63,10 +64,10 @@ class Guards:
         await (answer or self._app)(scope, receive, send_with_headers)
 
     def _refusal(self, scope: Scope) -> Response | None:
-        """What to answer instead of the application; None: the request may pass."""
+        """The response to a request that is refused, or is the first; None for all others."""
         headers = Headers(scope=scope)
         host, origin = headers.get("host", ""), headers.get("origin")
-        if host not in self._hosts:  # a name that another site makes lead here (DNS rebinding)
+        if host not in self._hosts:  # a name that another site points here (DNS rebinding)
             return _no(421, "this address is not the page's; open the one that was printed")
         writes = scope["method"] not in _SAFE
         if (origin is not None or writes) and origin != f"http://{host}":
@@ -75,25 +76,25 @@ class Guards:
             return _no(403, "this request comes from another page; type the address instead")
         if scope["path"] == "/" and not writes:
             given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
-            if self._is_token(given):
+            if self._admits(given):
                 entered = RedirectResponse("/", 303)  # without the token, for the history
                 entered.set_cookie(
                     self._cookie, self._token, httponly=True, samesite="strict", path="/"
                 )
                 return entered
-        if not self._is_token(self._sent(headers)):
+        if not _equal(cookie_parser(headers.get("cookie", "")).get(self._cookie, ""), self._token):
             return _no(401, "open the address that stylepipe ui printed: it holds a secret")
         return None
 
-    def _sent(self, headers: Headers) -> str:
-        try:
-            cookies = SimpleCookie(headers.get("cookie", ""))
-        except CookieError:
-            return ""
-        return cookies[self._cookie].value if self._cookie in cookies else ""
+    def _admits(self, given: str) -> bool:
+        if self._ticket and _equal(given, self._ticket):
+            self._ticket = ""
+            return True
+        return _equal(given, self._token)
 
-    def _is_token(self, text: str) -> bool:
-        return secrets.compare_digest(text.encode("utf-8", "replace"), self._token.encode())
+
+def _equal(text: str, secret: str) -> bool:
+    return secrets.compare_digest(text.encode("utf-8", "replace"), secret.encode())
 
 
 def _no(status: int, sentence: str) -> Response:

@@ -1,7 +1,7 @@
 """The queue: orders that are painted one after the other, each an ordinary job.
 
-An order is a file. What is finished of it stands in the journal of its results, as after any run:
-an order that was stopped, by the user or by a kill, resumes where it was.
+Each order is a file. What is finished is in the journal of its results, as after any run: an order
+that was stopped, by the user or by a kill, resumes where it was.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from stylepipe.errors import StylepipeError, UsageError, sentence
 from stylepipe.job import Job
 from stylepipe.report import Report
+from stylepipe.stdio import printable
 from stylepipe.ui.choice import Choice
 from stylepipe.ui.shelf import Refused
 
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 State = Literal["waiting", "running", "paused", "done", "failed", "canceled"]
 _STOPPABLE: tuple[State, ...] = ("waiting", "running", "paused")
 _NOTES = 20
-"""Lines that are kept of an order."""
+"""Lines kept for each order."""
+_PATIENCE = 10
+"""Seconds that closing waits for the picture in hand, before it is dropped."""
 
 
 @dataclass
@@ -39,22 +42,27 @@ class Order:
 
     number: int
     names: list[str]
-    """Of uploads."""
+    """The uploads."""
     choice: Choice
     title: str
     state: State = "waiting"
     why: str = ""
     """Why it failed as a whole."""
     results: list[tuple[str, str]] = field(default_factory=list)
-    """Names of an upload and of its result."""
+    """An upload and its result, by name."""
     failures: list[tuple[str, str]] = field(default_factory=list)
-    """Names of uploads, with the reason."""
-    # Of a run; nothing of it is saved:
+    """Uploads by name, with the reason."""
+    total: int = 0
+    """Pictures to paint, as a file may hold several; 0 until the first run knows."""
+    # While it is painted; not saved:
     wanted: State | None = None
-    """What becomes of it when the picture in hand is finished."""
+    """The state it enters after the picture in hand."""
     current: str = ""
+    """The upload being painted."""
+    place: int = 0
+    """How many pictures come before it; their results may still be being written."""
     share: float = 0.0
-    """Of the current one, 0..1."""
+    """Of the current picture, 0..1."""
     text: str = ""
     notes: list[str] = field(default_factory=list)
 
@@ -64,19 +72,31 @@ class Order:
         return _folder(self.number, self.title)
 
     def saved(self) -> dict[str, Any]:
-        """What is written to its file."""
-        kept = ("number", "names", "title", "state", "why", "results", "failures")
-        chosen = {k: v for k, v in vars(self.choice).items() if v is not None}
-        return {name: getattr(self, name) for name in kept} | {"choice": chosen}
+        """The contents of its file. A kill leaves a running order waiting, unless the user has
+        stopped it."""
+        kept = ("number", "names", "title", "why", "results", "failures", "total")
+        return {
+            **{name: getattr(self, name) for name in kept},
+            "state": self.wanted or ("waiting" if self.state == "running" else self.state),
+            "choice": {k: v for k, v in vars(self.choice).items() if v is not None},
+        }
 
     @classmethod
-    def of(cls, data: dict[str, Any]) -> Order:
+    def of(cls, data: Any) -> Order:
         """Read what was saved. Raises ValueError, TypeError, KeyError or UsageError."""
-        order = cls(**{**data, "choice": Choice.of(data["choice"])})
-        order.results = [(str(a), str(b)) for a, b in order.results]
-        order.failures = [(str(a), str(b)) for a, b in order.failures]
-        if not isinstance(order.number, int) or order.state not in get_args(State):
-            raise ValueError("it is no order")
+        order = cls(
+            number=int(data["number"]),
+            names=[str(name) for name in data["names"]],
+            choice=Choice.of(data["choice"]),
+            title=str(data["title"]),
+            state=data["state"],
+            why=str(data["why"]),
+            results=[(str(a), str(b)) for a, b in data["results"]],
+            failures=[(str(a), str(b)) for a, b in data["failures"]],
+            total=int(data.get("total", 0)),
+        )
+        if order.state not in get_args(State):
+            raise ValueError(f"no order is {order.state!r}")
         return order
 
 
@@ -86,59 +106,72 @@ def _folder(number: int, title: str) -> str:
 
 
 class _Watch(Report):
-    """Shows how an order gets on, and stops it on request."""
+    """Shows the progress of an order."""
 
     def __init__(self, order: Order, results: Path) -> None:
         super().__init__(quiet=True, bars=False)
-        self._order, self._results, self._all = order, results, 0
-        self._films: dict[int, tuple[int, int | None]] = {}
+        self._order, self._results = order, results
+        self._film: tuple[int, int | None] | None = None
+        """Frames done and in all, where the current item is a film."""
+        self._dropped = False
+
+    def drop(self) -> None:
+        """Stop as soon as the stylizer reports progress, without finishing the picture in hand."""
+        self._dropped = True
+        self.stopping.set()
 
     def log(self, line: str) -> None:
-        self._order.notes = [*self._order.notes, line][-_NOTES:]
+        self._order.notes = [*self._order.notes, printable(line)][-_NOTES:]
+
+    def job_start(self, items: int) -> None:
+        super().job_start(items)
+        self._order.total = items
+
+    def job_done(self, place: Path | None = None) -> None:
+        before = self._order.notes
+        super().job_done(place)
+        if self.interrupted:  # its last line is for the command line
+            self._order.notes = before
 
     def item_start(self, item: Item, info: Info, done: int) -> None:
         super().item_start(item, info, done)
-        self._heed()
-        self._order.current, self._order.text, self._order.share = item.source.name, "", 0.0
-        self._films.clear()
+        self._order.current, self._order.place = item.source.name, item.index
+        self._order.text, self._order.share = "", 0.0
+        self._film = None
         if info.kind == "video":
-            self._films[item.index] = (done, info.frames)
-            self._show_frames(item)
+            self._show_frames(done, info.frames)
 
     def frame_done(self, item: Item, count: int = 1) -> None:
         super().frame_done(item, count)
-        if item.index in self._films:
-            done, total = self._films[item.index]
-            self._films[item.index] = (done + count, total)
-            self._show_frames(item)
-            self._heed()  # a photo is finished before the order is stopped
+        if self._film is not None:
+            done, total = self._film
+            self._show_frames(done + count, total)
 
-    def _show_frames(self, item: Item) -> None:
-        done, total = self._films[item.index]
+    def _show_frames(self, done: int, total: int | None) -> None:
+        self._film = done, total
         self._order.share = min(done / total, 1.0) if total else 0.0
         self._order.text = f"frame {done} of {total}" if total else f"frame {done}"
 
     def progress(self, share: float, text: str) -> None:
         super().progress(share, text)
-        if not self._films:
+        if self._film is None:
             self._order.share, self._order.text = share, text
-        self._heed()
+        if self._dropped and self._order.current:
+            from stylepipe.film import Interrupted
+
+            raise Interrupted
 
     def item_done(self, item: Item, outcome: Outcome) -> None:
         super().item_done(item, outcome)
         name = item.source.name
-        if outcome.status == "failed":
+        if outcome.status == "failed" or not item.output.exists():
             self._order.failures.append((name, outcome.message))
-        elif item.output.exists():
-            made = item.output.relative_to(self._results).as_posix()
-            if (name, made) not in self._order.results:  # of an earlier run
-                self._order.results.append((name, made))
-            if outcome.damage:
-                self.log(f"{name} is damaged: {outcome.damage}")
-
-    def _heed(self) -> None:
-        if self._order.wanted is not None:
-            raise KeyboardInterrupt  # what a run takes for Ctrl-C, and resumes from
+            return
+        made = item.output.relative_to(self._results).as_posix()
+        if (name, made) not in self._order.results:  # from an earlier run
+            self._order.results.append((name, made))
+        if outcome.damage:
+            self.log(f"{name} is damaged: {outcome.damage}")
 
 
 class Orders:
@@ -153,12 +186,14 @@ class Orders:
         machine: dict[str, Any],
         log: Callable[[str], None],
     ) -> None:
-        """Continue with what is in ``folder``. ``inputs``: the files of uploads; raises Refused.
-        ``machine``: device, precision and memory. Raises OSError."""
+        """Continue with the orders in ``folder``. ``inputs`` finds the files of uploads, and raises
+        Refused. ``machine``: device, precision and memory. Raises OSError."""
         self._folder, self.results = folder / "queue", folder / "results"
         self._resolve, self._inputs, self._plugins = resolve, inputs, plugins
         self._machine, self._log = machine, log
         self._orders: dict[int, Order] = {}
+        self._watch: _Watch | None = None
+        """Of the order that is painted."""
         self._closing = False
         self._changed = threading.Condition(threading.RLock())
         for place in (self._folder, self.results):
@@ -166,47 +201,52 @@ class Orders:
         for path in sorted(self._folder.glob("*.json")):
             try:
                 order = Order.of(json.loads(path.read_text("utf-8")))
-            except (ValueError, TypeError, KeyError, StylepipeError) as error:
+                if path != self._file(order):
+                    raise ValueError(f"it holds order {order.number}")
+            except (OSError, ValueError, TypeError, KeyError, RecursionError, UsageError) as error:
                 log(f"{path} is left out: {sentence(error)}")
             else:
                 self._orders[order.number] = order
         self._thread = threading.Thread(target=self._work, name="orders", daemon=True)
 
     def open(self) -> None:
-        """Begin to work."""
+        """Start painting."""
         self._thread.start()
 
     def close(self) -> bool:
-        """Stop after the picture in hand; what is left resumes with the next start. Returns False
-        where that picture takes long, and is not waited for."""
+        """Stop after the picture in hand, or drop it if it takes long; what is left resumes with
+        the next start. Returns False if it cannot even be dropped."""
         with self._changed:
             self._closing = True
-            for order in self._orders.values():
-                if order.state == "running":
-                    order.wanted = order.wanted or "waiting"
+            watch = self._watch
+            if watch is not None:
+                watch.stopping.set()
             self._changed.notify_all()
-        self._thread.join(timeout=10)
+        self._thread.join(timeout=_PATIENCE)
+        if watch is not None and self._thread.is_alive():
+            watch.drop()
+            self._thread.join(timeout=5)
         return not self._thread.is_alive()
 
     def left(self) -> int:
-        """How many orders are not finished, and not paused."""
+        """How many orders are neither finished nor paused."""
         with self._changed:
             return sum(order.state in ("waiting", "running") for order in self._orders.values())
 
     def shown(self) -> list[dict[str, Any]]:
-        """Every order, the latest first, as plain values."""
+        """All orders, the latest first, as plain values."""
         with self._changed:
             return [self._shown(order) for _, order in sorted(self._orders.items(), reverse=True)]
 
     def get(self, number: int) -> Order:
-        """Raises Refused where there is none of this number."""
+        """The order of this number. Raises Refused."""
         with self._changed:
             if number not in self._orders:
                 raise Refused(f"there is no order {number}", 404)
             return self._orders[number]
 
     def add(self, names: Sequence[str], choice: Choice, title: str) -> Order:
-        """Queue an order. Raises UsageError or Refused for one that cannot be done."""
+        """Queue an order. Raises UsageError or Refused if it cannot be done."""
         if not names:
             raise UsageError("choose at least one photo or film")
         self._inputs(names)
@@ -224,18 +264,20 @@ class Orders:
         self._stop(number, "paused")
 
     def cancel(self, number: int) -> None:
-        """Stop for good; what is finished stays. Raises Refused."""
+        """Stop now; what is finished stays. Raises Refused."""
         self._stop(number, "canceled")
 
     def resume(self, number: int) -> None:
-        """Go on with an order that was stopped, or has failed. Raises Refused."""
+        """Continue an order that was stopped or has failed. Raises Refused."""
         with self._changed:
             order = self.get(number)
-            if order.state == "running" and order.wanted is not None:
+            if order.state == "running":
                 order.wanted = None
             elif order.state in ("paused", "failed", "canceled"):
                 order.state, order.why = "waiting", ""
-                self._save(order)
+            else:
+                return
+            self._save(order)
             self._changed.notify_all()
 
     def remove(self, number: int) -> None:
@@ -247,17 +289,17 @@ class Orders:
             self._file(order).unlink(missing_ok=True)
             del self._orders[number]
 
-    def uses(self, name: str) -> bool:
-        """Whether an order that is not finished needs an upload, be it as a style."""
+    def uses(self, name: str, painting: bool) -> bool:
+        """Whether an unfinished order needs an upload: a photo or film, or a painting."""
         with self._changed:
             return any(
-                name in (*order.names, order.choice.style)
+                name == order.choice.style if painting else name in order.names
                 for order in self._orders.values()
                 if order.state in _STOPPABLE
             )
 
     def interim(self, number: int) -> Path:
-        """Where an order's picture is while it is painted, if the stylizer shows it."""
+        """The picture so far of an order that is being painted, if the stylizer shows it."""
         return self._folder / f"{number:04d}.jpg"
 
     def output(self, order: Order) -> Path:
@@ -265,7 +307,7 @@ class Orders:
         return self.results / order.folder
 
     def result(self, number: int, index: int) -> tuple[str, Path]:
-        """An upload's name and the file of its result. Raises Refused."""
+        """The name of an upload, and its result. Raises Refused."""
         order = self.get(number)
         if not 0 <= index < len(order.results):
             raise Refused("there is no such result", 404)
@@ -276,24 +318,28 @@ class Orders:
         return name, path
 
     def next_output(self, title: str) -> Path:
-        """The folder of results of an order of this title, were it the next."""
+        """The folder of results if an order of this title were next."""
         with self._changed:
             return self.results / _folder(self._next_number(), title)
 
     def _next_number(self) -> int:
-        """One that no order and no folder of results has."""
+        """A number that no order and no folder of results has."""
         return 1 + max([*self._orders, *map(_number, self.results.iterdir())], default=0)
 
     def _stop(self, number: int, state: State) -> None:
         with self._changed:
             order = self.get(number)
             if order.state not in _STOPPABLE:
-                raise Refused(f"this order is {order.state} already", 409)
-            if order.state == "running":
+                raise Refused(f"this order is already {order.state}", 409)
+            if order.state == "running" and self._watch is not None:
                 order.wanted = state
+                if state == "canceled":
+                    self._watch.drop()
+                else:
+                    self._watch.stopping.set()
             else:
                 order.state = state
-                self._save(order)
+            self._save(order)
 
     def _shown(self, order: Order) -> dict[str, Any]:
         interim = self.interim(order.number)
@@ -301,45 +347,52 @@ class Orders:
         if order.state == "running":
             with suppress(OSError):  # none yet
                 version = interim.stat().st_mtime_ns
-        live = ("wanted", "current", "share", "text", "notes")
+        live = ("wanted", "current", "place", "share", "text", "notes")
         return {
             **order.saved(),
+            "state": order.state,
             **{name: getattr(order, name) for name in live},
-            "folder": str(self.output(order)),
+            "folder": printable(str(self.output(order))),
             "interim": str(version) if version else "",
         }
 
     # -- the thread ---------------------------------------------------------------------------
 
     def _work(self) -> None:
-        while order := self._next():
-            state, why = self._painted(order)
+        while started := self._next():
+            order, watch = started
+            why = self._paint(order, watch)
             with self._changed:
-                order.state, order.why, order.wanted = state, why, None
-                order.current, order.text, order.share = "", "", 0.0
+                if why or (order.failures and not order.results and not watch.interrupted):
+                    order.state = "failed"
+                else:
+                    order.state = (order.wanted or "waiting") if watch.interrupted else "done"
+                order.why, order.wanted, self._watch = why, None, None
+                order.current, order.place, order.text, order.share = "", 0, "", 0.0
                 try:
                     self._save(order)
                 except Refused as error:  # the journal has its results all the same
                     self._log(str(error))
-            with suppress(OSError):  # it is in nobody's way
+            with suppress(OSError):  # it does no harm
                 self.interim(order.number).unlink(missing_ok=True)
 
-    def _next(self) -> Order | None:
+    def _next(self) -> tuple[Order, _Watch] | None:
         with self._changed:
             self._changed.wait_for(lambda: self._closing or self._first() is not None)
             order = self._first()
             if self._closing or order is None:
                 return None
             order.state, order.wanted = "running", None
-            order.failures, order.notes = [], []  # a run tells of these again
-            return order
+            order.failures, order.notes = [], []  # the run reports them again
+            self._watch = _Watch(order, self.output(order))
+            return order, self._watch
 
     def _first(self) -> Order | None:
         waiting = [n for n, order in self._orders.items() if order.state == "waiting"]
         return self._orders[min(waiting)] if waiting else None
 
-    def _painted(self, order: Order) -> tuple[State, str]:
-        """Run the order; returns what became of it, and why."""
+    def _paint(self, order: Order, watch: _Watch) -> str:
+        """Run the order. Returns why it failed as a whole, or ""."""
         from stylepipe.pipeline import run
 
         try:
@@ -348,20 +401,16 @@ class Orders:
                 more = {"stylizer": {"preview": str(self.interim(order.number))}}
             settings, output = resolved.settings(self._plugins, more), self.output(order)
             job = Job(tuple(self._inputs(order.names)), output, settings, **self._machine)
-            run(job, self._plugins, _Watch(order, output))
-        except KeyboardInterrupt:
-            return order.wanted or "paused", ""
+            run(job, self._plugins, watch)
         except StylepipeError as error:
-            return "failed", str(error)
-        except Exception as error:  # a plugin may raise anything, and the others go on
+            return str(error)
+        except BaseException as error:  # a plugin may raise anything; the queue continues
             self._log("".join(traceback.format_exception(error)).rstrip())
-            return "failed", sentence(error)
-        if order.failures and not order.results:
-            return "failed", ""
-        return "done", ""
+            return sentence(error)
+        return ""
 
     def _save(self, order: Order) -> None:
-        """Raises Refused where the disk is full."""
+        """Raises Refused if it cannot be written."""
         path = self._file(order)
         part = path.with_suffix(".part")
         try:

@@ -1,12 +1,12 @@
-// The page: it asks for previews, and shows what the server says. There is no state that counts:
-// uploads and the queue are the server's, and a page that is closed can be opened again.
+// The page requests previews and shows the server's answers. It holds nothing that could be lost:
+// uploads and the queue are the server's, and a page that was closed can be opened again.
 
 const $ = (id) => document.getElementById(id);
 const KEPT = "stylepipe";
 const tab = crypto.randomUUID();
 let studio = { presets: [], stylizers: [], masks: [], photos: [], paintings: [], max_upload: 0 };
 let choice = {}; // the controls that were moved, as the server takes them
-let controls = {}; // where all of them stand, as the server says
+let controls = {}; // the positions of all controls, as the server reports them
 let photo = null; // the name of the one on the stage
 let opened = null; // a result that is on the stage instead of the preview
 let zoom = 1;
@@ -36,6 +36,8 @@ function complain(text) {
 
 const counted = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
 const address = (...parts) => `/api/${parts.map(encodeURIComponent).join("/")}`;
+// A name may return with another file, which the browser must not take from its memory.
+const copy = (shelf, one) => `${address(shelf, one.name)}?${one.added ?? ""}`;
 
 async function api(path, { method = "GET", body, signal } = {}) {
   const headers = body === undefined ? {} : { "Content-Type": "application/json" };
@@ -47,20 +49,29 @@ async function api(path, { method = "GET", body, signal } = {}) {
     throw error;
   }
   $("gone").hidden = answer.status !== 401;
-  if (!answer.ok) throw new Error(await reason(answer));
+  if (!answer.ok) throw new Error(reason(await answer.text(), answer.status));
   return answer;
 }
 
-async function reason(answer) {
-  const text = await answer.text();
+function reason(text, status) {
   try {
     return JSON.parse(text).error;
   } catch {
-    return text.trim() || `the program answered ${answer.status}`;
+    return text.trim() || `the program answered ${status}`;
   }
 }
 
-// What goes wrong is said once, in the words of the program; the banner says that it has ended.
+function flash(button, text) {
+  if (button.dataset.words) return;
+  button.dataset.words = button.textContent;
+  button.textContent = text;
+  setTimeout(() => {
+    if (button.textContent === text) button.textContent = button.dataset.words;
+    delete button.dataset.words;
+  }, 1500);
+}
+
+// Errors are shown once, in the program's words; the banner shows that it has ended.
 const told = (work) => async (...given) => {
   try {
     return await work(...given);
@@ -78,7 +89,7 @@ function send(shelf, file, progress) {
     request.upload.onprogress = (event) => progress(event.loaded / (event.total || 1));
     request.onload = () => {
       if (request.status === 201) resolve(JSON.parse(request.response));
-      else reject(new Error(JSON.parse(request.response || "{}").error ?? "it was refused"));
+      else reject(new Error(reason(request.response, request.status)));
     };
     request.onerror = () => reject(new Error(`${file.name} could not be sent`));
     request.send(file);
@@ -99,6 +110,7 @@ async function add(shelf, files) {
         const which = list.length > 1 ? `${index + 1} of ${list.length}` : file.name;
         $("caption").textContent = `Adding ${which}, ${Math.round(100 * share)} %`;
       });
+      one.added = Date.now();
       added.push(one);
       studio[shelf].push(one);
       if (shelf === "photos") showPhotos();
@@ -109,7 +121,7 @@ async function add(shelf, files) {
   $("caption").textContent = "";
   if (!added.length) return;
   say(`${counted(added.length, "file")} added`);
-  if (shelf === "photos") choosePhoto(photo ?? added[0].name);
+  if (shelf === "photos") choosePhoto(added[0].name);
   else choosePainting(added[0].name);
 }
 
@@ -169,7 +181,7 @@ function showPhotos() {
     const radio = make("input", { type: "radio", name: "photo", id, value: one.name, checked: one.name === photo });
     radio.addEventListener("change", () => choosePhoto(one.name));
     const label = make("label", { htmlFor: id, title: one.name },
-      make("img", { src: address("photos", one.name), alt: one.name, loading: "lazy" }));
+      make("img", { src: copy("photos", one), alt: one.name, loading: "lazy" }));
     if (one.kind === "video") label.append(make("span", { className: "film" }, "film"));
     const away = make("button", { type: "button", onclick: told(() => removePhoto(one.name)) }, "\u00d7");
     away.setAttribute("aria-label", `Remove ${one.name}`);
@@ -192,16 +204,20 @@ function choosePhoto(name) {
   opened = null;
   const radio = [...document.getElementsByName("photo")].find((one) => one.value === name);
   if (radio) radio.checked = true;
-  $("pair").hidden = name === null;
-  $("zoom").hidden = name === null;
+  $("pair").hidden = $("zoom").hidden = name === null;
+  $("empty").hidden = studio.photos.length > 0;
   $("one").disabled = $("all").disabled = name === null;
-  if (name !== null) stage(address("photos", name), null, name);
+  if (name !== null) stage(photoCopy(), null, name);
   remember();
   look();
 }
 
-// What lies on the stage: a picture, and what was painted of it.
+const photoCopy = () => copy("photos", studio.photos.find((one) => one.name === photo) ?? { name: photo });
+
+// Shows a picture and its painting.
 function stage(before, after, name) {
+  $("film").hidden = $("play").hidden = true;
+  $("film").removeAttribute("src");
   const other = $("before").getAttribute("src") !== before;
   if (other) {
     $("before").src = before;
@@ -223,8 +239,7 @@ function paint(source, name) {
 
 function divide() {
   const share = $("split").value;
-  $("after").style.clipPath = `inset(0 0 0 ${share}%)`;
-  $("handle").style.left = `${share}%`;
+  $("pair").style.setProperty("--share", `${share}%`);
   $("split").setAttribute("aria-valuetext", `${share} % photo`);
 }
 $("split").addEventListener("input", divide);
@@ -238,6 +253,9 @@ function fit() {
   $("pair").style.height = `${Math.round(height * scale)}px`;
 }
 $("before").addEventListener("load", fit);
+$("before").addEventListener("error", () => { // a result may outlive its photo
+  if (opened !== null && $("before").src !== $("after").src) $("before").src = $("after").src;
+});
 new ResizeObserver(fit).observe($("stage"));
 $("zoom").addEventListener("click", (event) => {
   const way = event.target.dataset.zoom;
@@ -247,6 +265,11 @@ $("zoom").addEventListener("click", (event) => {
   say(`Zoom ${Math.round(100 * zoom)} %`);
 });
 $("back").addEventListener("click", () => choosePhoto(photo));
+$("play").addEventListener("click", told(async () => {
+  $("film").src = address("orders", opened.number, "results", opened.index);
+  $("film").hidden = false;
+  await $("film").play();
+}));
 
 // -- previews --------------------------------------------------------------------------------
 
@@ -337,7 +360,7 @@ function lacking() {
 function set(name, value) {
   choice = { ...choice, [name]: value };
   opened = null;
-  if (photo !== null) stage(address("photos", photo), $("after").hidden ? null : $("after").src, photo);
+  if (photo !== null) stage(photoCopy(), $("after").hidden ? null : $("after").src, photo);
   remember();
   look();
 }
@@ -378,7 +401,7 @@ function showStyles() {
     const bundled = (now?.styles ?? []).map((one) =>
       tile(one.name, title(one.name), address("styles", now.name, one.name), () => set("style", one.name)));
     const own = studio.paintings.map((one) =>
-      tile(one.name, one.name.replace(/\.\w+$/, ""), address("paintings", one.name), () => choosePainting(one.name)));
+      tile(one.name, one.name.replace(/\.\w+$/, ""), copy("paintings", one), () => choosePainting(one.name)));
     $("style-list").replaceChildren(...own, ...bundled);
   }
   for (const radio of document.getElementsByName("style")) radio.checked = radio.value === controls.style;
@@ -426,7 +449,7 @@ function fillSelects() {
   const masks = [["", "As the preset has it"], ["none", "Everywhere"]];
   for (const { name } of studio.masks) masks.push([name, `Only: ${name}`], [`!${name}`, `All but: ${name}`]);
   $("mask").replaceChildren(...masks.map(([value, text]) => new Option(text, value)));
-  $("mask").options[0].hidden = true; // for presets that paint parts of their own
+  $("mask").options[0].hidden = true; // for presets with regions
 }
 
 $("strength").addEventListener("input", () => set("strength", Number($("strength").value)));
@@ -448,9 +471,7 @@ document.addEventListener("click", told(async (event) => {
   if (!copied) return;
   await navigator.clipboard.writeText($(copied).textContent);
   say("Copied");
-  const words = event.target.textContent;
-  event.target.textContent = "Copied";
-  setTimeout(() => { event.target.textContent = words; }, 1500);
+  flash(event.target, "Copied");
 }));
 
 // -- the queue -------------------------------------------------------------------------------
@@ -458,31 +479,32 @@ document.addEventListener("click", told(async (event) => {
 const cards = new Map();
 const WORDS = { waiting: "Waiting", paused: "Paused", done: "Done", failed: "Failed", canceled: "Canceled" };
 
-const order = told(async (names) => {
+const order = told(async (button, names) => {
   await api("/api/orders", { method: "POST", body: { names, choice } });
   say(`${counted(names.length, "picture")} in the queue`);
+  flash(button, "In the queue");
   await poll();
 });
-$("one").addEventListener("click", () => order([photo]));
-$("all").addEventListener("click", () => order(studio.photos.map((one) => one.name)));
+$("one").addEventListener("click", () => order($("one"), [photo]));
+$("all").addEventListener("click", () => order($("all"), studio.photos.map((one) => one.name)));
 $("to-queue").addEventListener("click", () => $("queue").focus({ preventScroll: true }));
 
+const total = (one) => one.total || one.names.length; // a file may hold several pictures
 function words(one) {
-  const total = one.names.length, place = one.names.indexOf(one.current) + 1;
+  const all = total(one);
   if (one.state !== "running") {
-    const made = one.state === "waiting" ? counted(total, "picture") : `${one.results.length} of ${total} painted`;
+    const made = one.state === "waiting" ? counted(all, "picture") : `${one.results.length} of ${all} painted`;
     return [WORDS[one.state], one.why || made].join(": ");
   }
   if (one.wanted === "paused") return "Pausing after the picture in hand";
-  if (one.wanted === "canceled") return "Ending after the picture in hand";
-  const at = total > 1 && place > 0 ? `${place} of ${total}` : "";
+  if (one.wanted === "canceled") return "Canceling";
+  const at = all > 1 && one.current ? `${one.place + 1} of ${all}` : "";
   const text = [at, one.current, one.text].filter(Boolean).join(", ");
   return text ? `Painting ${text}` : "Getting ready";
 }
 
 function share(one) {
-  const done = one.results.length + one.failures.length;
-  return Math.min(1, (done + (one.state === "running" ? one.share : 0)) / one.names.length);
+  return Math.max(one.place + one.share, one.results.length + one.failures.length) / total(one);
 }
 
 function showOrders(orders) {
@@ -525,9 +547,10 @@ function newCard(number) {
   const cancel = button("Cancel", "cancel"), remove = button("Remove from the list", "remove");
   const all = make("a", { className: "button", href: path("zip"), download: "" }, "Save all as ZIP");
   const interim = make("img", { className: "interim", alt: "The picture so far", hidden: true });
-  const failures = make("ul", { className: "failures" }), notes = make("p", { className: "soft" });
+  const failures = make("ul", { className: "failures" }), notes = make("ul", { className: "soft" });
   const results = make("div", { className: "results" });
-  const head = make("div", { className: "head" }, heading, state, pause, resume, all, cancel, remove);
+  const buttons = make("div", { className: "row" }, pause, resume, all, cancel, remove);
+  const head = make("div", { className: "head" }, heading, state, buttons);
   const element = make("li", { className: "order" }, head, bar, interim, results, failures, notes);
   let shown = 0;
   const update = (one) => {
@@ -549,8 +572,7 @@ function newCard(number) {
     interim.hidden = !one.interim;
     if (one.interim) interim.src = `${path("now")}?${one.interim}`;
     failures.replaceChildren(...one.failures.map(([name, why]) => make("li", {}, `${name}: ${why}`)));
-    notes.textContent = one.notes.at(-1) ?? "";
-    notes.hidden = one.notes.length === 0;
+    notes.replaceChildren(...one.notes.slice(-3).map((line) => make("li", {}, line)));
     if (one.results.length < shown) {
       results.replaceChildren();
       shown = 0;
@@ -568,12 +590,12 @@ function open(number, index, name, made) {
   opened = { number, index };
   asked?.abort();
   const at = (...parts) => address("orders", number, "results", index, ...parts);
-  $("pair").hidden = $("zoom").hidden = $("empty").hidden = false;
-  $("empty").hidden = true;
+  $("pair").hidden = $("zoom").hidden = false;
+  $("empty").hidden = $("share").hidden = true;
   stage(at("before"), at("after"), made);
+  $("play").hidden = !/\.(mp4|m4v|mov|webm)$/i.test(made);
   $("save").href = at();
-  $("share").hidden = true;
-  $("caption").textContent = `${made}, painted from ${name}`;
+  $("caption").textContent = made === name ? made : `${made}, painted from ${name}`;
   $("easel").scrollIntoView();
   $("split").focus({ preventScroll: true });
 }
@@ -590,12 +612,12 @@ async function watch() {
     try {
       await poll();
     } catch {
-      // the banner says it
+      // the banner shows it
     }
   }
 }
 
-// -- beginning -------------------------------------------------------------------------------
+// -- start -----------------------------------------------------------------------------------
 
 await told(async () => {
   studio = await (await api("/api/state")).json();
@@ -603,9 +625,10 @@ await told(async () => {
   fillSelects();
   const kept = JSON.parse(localStorage.getItem(KEPT) ?? "{}");
   choice = kept.choice ?? {};
-  const style = choice.style, names = studio.paintings.map((one) => one.name);
-  const bundled = studio.stylizers.flatMap((one) => one.styles.map((each) => each.name));
-  if (style && ![...names, ...bundled].includes(style)) choice = {};
+  const styles = [...studio.paintings, ...studio.stylizers.flatMap((one) => one.styles)];
+  const lost = (list, name) => name && !list.some((one) => one.name === name);
+  if (lost(studio.presets, choice.preset) || lost(studio.stylizers, choice.stylizer)
+    || lost(styles, choice.style) || lost([{ name: "none" }, ...studio.masks], choice.mask?.replace("!", ""))) choice = {};
   photo = studio.photos.find((one) => one.name === kept.photo)?.name ?? studio.photos[0]?.name ?? null;
   showPhotos();
   showOrders(studio.orders);

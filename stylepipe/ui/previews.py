@@ -1,11 +1,10 @@
-"""Small pictures, painted as soon as a control was moved: of each page the latest request counts.
+"""Small pictures, painted whenever a control moves: only the latest request of a page counts.
 
-What paints stays open between previews, as most of them differ in little from the one before.
+Sessions stay open between previews, as most differ little from the one before.
 """
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 import traceback
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylepipe.errors import ItemError, StylepipeError, sentence
+from stylepipe.fingerprints import settings_fingerprint
 from stylepipe.session import Session
 from stylepipe.ui.shelf import jpeg
 
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 _OPEN = 3
 """Sessions that stay open."""
 _PROGRESS_EVERY = 0.25
-"""Seconds between two words of progress."""
+"""Seconds between two reports of progress."""
 _SIDES = {"quality": 960, "steps": 320}
-"""Longest side, in pixels, that is painted quickly enough: of a stylizer that has light networks
-and takes them where it can, and of one that optimizes."""
+"""Longest side, in pixels, that is painted quickly enough, by an option of the stylizer: one with
+light networks, and one that optimizes."""
 _SIDE = 512
-"""Of all others."""
+"""Longest side for all other stylizers."""
 
 
 class _Superseded(Exception):
-    """Nobody waits for the picture in hand any more."""
+    """Nobody is waiting for the picture in hand anymore."""
 
 
 @dataclass(eq=False)
@@ -45,21 +45,21 @@ class Request:
     tab: str
     resolved: Resolved
     picture: Path
-    """What to paint, to be made smaller still."""
+    """The photo, which is scaled down further."""
     tell: Callable[[dict[str, Any]], None]
-    """Hears of ``share`` and ``text`` while the picture is painted, and in the end of ``picture``,
-    a JPEG, and ``seconds``, or of ``failure`` or ``superseded``. Called in another thread."""
+    """Receives ``share`` and ``text`` while the picture is painted, and at the end ``picture``, a
+    JPEG, and ``seconds``, or else ``failure`` or ``superseded``. Called in another thread."""
     canceled: threading.Event = field(default_factory=threading.Event)
 
 
 class Previews:
-    """Paints previews, one after the other, in a thread of its own."""
+    """Paints previews, one at a time, in its own thread."""
 
     def __init__(
         self, plugins: Plugins, machine: dict[str, Any], folder: Path, log: Callable[[str], None]
     ) -> None:
-        """``machine``: device, precision and memory, as a Session takes them. In ``folder`` a
-        stylizer may leave the picture it has got to."""
+        """``machine``: device, precision and memory, as a Session takes them. ``folder`` holds the
+        picture so far, if the stylizer shows it."""
         self._plugins, self._machine, self._log = plugins, machine, log
         self._interim = folder / "preview.jpg"
         self._sessions: OrderedDict[str, Session] = OrderedDict()
@@ -72,7 +72,7 @@ class Previews:
         self._thread.start()
 
     def ask(self, request: Request) -> None:
-        """Paint it as soon as may be; what was asked before by the same page is dropped."""
+        """Paint it as soon as possible, and drop earlier requests of the same page."""
         with self._changed:
             before = self._waiting.pop(request.tab, None)
             if self._current is not None and self._current.tab == request.tab:
@@ -83,14 +83,14 @@ class Previews:
             before.tell({"superseded": True})
 
     def cancel(self, request: Request) -> None:
-        """Nobody waits for it any more."""
+        """Drop the request; nobody is waiting for it anymore."""
         request.canceled.set()
         with self._changed:
             if self._waiting.get(request.tab) is request:
                 del self._waiting[request.tab]
 
     def close(self) -> None:
-        """Drop all requests, and end the thread after the picture in hand, if that takes long."""
+        """Drop all requests, and wait a little for the picture in hand."""
         with self._changed:
             self._closing = True
             self._waiting.clear()
@@ -98,6 +98,11 @@ class Previews:
                 self._current.canceled.set()
             self._changed.notify_all()
         self._thread.join(timeout=5)
+
+    def wait_until_idle(self, seconds: float) -> None:
+        """Return when no preview is waiting or being painted, or after so many seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._waiting and self._current is None, seconds)
 
     def _work(self) -> None:
         try:
@@ -110,6 +115,7 @@ class Previews:
     def _next(self) -> Request | None:
         with self._changed:
             self._current = None
+            self._changed.notify_all()
             self._changed.wait_for(lambda: self._waiting or self._closing)
             if self._closing:
                 return None
@@ -124,7 +130,7 @@ class Previews:
             return {"superseded": True}
         except StylepipeError as error:
             return {"failure": str(error)}
-        except Exception as error:  # a plugin may raise anything, and the page goes on
+        except BaseException as error:  # a plugin may raise anything; the page continues
             self._log("".join(traceback.format_exception(error)).rstrip())
             return {"failure": f"the preview failed: {sentence(error)}"}
         return {"picture": painted, "seconds": round(time.perf_counter() - start, 2)}
@@ -134,6 +140,7 @@ class Previews:
         from stylepipe.studies.painting import small
         from stylepipe.types import Frame
 
+        taken(self._interim)  # that of the request before
         side = next((s for name, s in _SIDES.items() if request.resolved.has(name)), _SIDE)
         try:
             frame = small(Frame(read_picture(request.picture)), side)
@@ -142,22 +149,22 @@ class Previews:
         key, session = self._session(request.resolved)
         try:
             return jpeg(session.paint(frame).pixels)
-        except BaseException:  # it may be left in the middle of something
+        except BaseException:  # it may be left in an odd state
             del self._sessions[key]
             session.close()
             raise
 
     def _session(self, resolved: Resolved) -> tuple[str, Session]:
-        """The session of these settings, opened unless it is open still."""
+        """The session of these settings, opened unless it still is."""
         more: dict[str, dict[str, Any]] = {"temporal": {"use": "none"}}
         if resolved.has("preview"):
             more["stylizer"] = {"preview": str(self._interim)}
-        key = json.dumps([resolved.choice.preset, resolved.tables])
+        settings = resolved.settings(self._plugins, more)
+        key = settings_fingerprint(settings, "auto")
         session = self._sessions.pop(key, None)
         if session is None:
             while len(self._sessions) >= _OPEN:
                 self._sessions.popitem(last=False)[1].close()
-            settings = resolved.settings(self._plugins, more)
             session = Session(settings, log=self._note, progress=self._progress, **self._machine)
             session.prepare()
         self._sessions[key] = session
@@ -183,7 +190,7 @@ class Previews:
 
 
 def taken(path: Path) -> bytes | None:
-    """The picture that a stylizer left, taken away so that it is looked at once."""
+    """The picture that a stylizer has left, which is removed so that it is shown once."""
     try:
         data = path.read_bytes()
         path.unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
 import threading
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 _HOST = "127.0.0.1"
 _PORTS = range(8470, 8490)
-"""Tried one after the other where none was asked for."""
+"""Tried in turn unless one was requested."""
 
 
 def serve(
@@ -36,19 +37,19 @@ def serve(
 ) -> None:
     """Serve the page until Ctrl-C. ``machine``, ``max_upload``: as a Studio takes them.
 
-    Raises SetupError where the port is taken, or the folder cannot be used.
+    Raises SetupError if the port is taken, or the folder cannot be used.
     """
     with listening(port) as listener:
         port = listener.getsockname()[1]
         studio = Studio(folder, plugins, machine, max_upload, log)
-        token = secrets.token_urlsafe(24)
-        address = f"http://{_HOST}:{port}/?token={token}"
+        token, ticket = secrets.token_urlsafe(24), secrets.token_urlsafe(24) if browser else ""
+        address = f"http://{_HOST}:{port}/?token="
         log(f"uploads, queue and results are in {folder.absolute()}")
-        log(f"the page: {address}")
+        log(f"the page: {address}{token}")
         log("Ctrl-C ends it")
         server = uvicorn.Server(
             uvicorn.Config(
-                application(studio, port, token),
+                application(studio, port, token, ticket),
                 log_level="warning",
                 access_log=False,
                 server_header=False,
@@ -58,11 +59,12 @@ def serve(
             )
         )
         if browser:
-            # The socket listens already: a browser waits a moment, one in the terminal as long as
-            # it is open.
-            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+            # The socket is listening already, so the browser may come early. One in the terminal
+            # returns when it is closed.
+            opened = (f"{address}{ticket}",)
+            threading.Thread(target=webbrowser.open, args=opened, daemon=True).start()
         try:
-            with suppress(KeyboardInterrupt):  # which uvicorn raises again when it has ended
+            with suppress(KeyboardInterrupt):  # which uvicorn raises again at its end
                 server.run(sockets=[listener])
         finally:
             over = studio.close()
@@ -70,15 +72,16 @@ def serve(
                 orders = "1 order is" if left == 1 else f"{left} orders are"
                 log(f"{orders} not finished; the next start in {folder} continues")
             if not over:
-                log("the picture in hand took long, and is begun again then")
+                log("the picture in hand takes long, and is painted again from the beginning")
 
 
 def listening(port: int | None) -> socket.socket:
-    """A socket of this machine alone. Raises SetupError where the port is taken, or, without one,
-    all that are tried."""
+    """A socket that only this machine can reach. Raises SetupError if the port is taken, or all
+    ports that are tried."""
     for number in _PORTS if port is None else [port]:
         listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if os.name == "posix":  # elsewhere it would let two programs listen
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((_HOST, number))
             listener.listen()

@@ -1,4 +1,4 @@
-"""The page's server: what the browser asks for, answered from shelf, previews and orders."""
+"""The page's server: answers the browser's requests from shelf, previews and orders."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
@@ -17,7 +18,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from stylepipe.errors import StylepipeError, UsageError
+from stylepipe.errors import StylepipeError, UsageError, sentence
+from stylepipe.stdio import printable
 from stylepipe.texts import shown as quoted
 from stylepipe.ui import previews
 from stylepipe.ui.choice import Choice
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from stylepipe.ui.studio import Studio
 
 _MOST_JSON = 1 << 20
-"""Bytes of a request that is no upload."""
+"""Bytes of a request that is not an upload."""
 _PAGE = {
     "/": ("page.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
@@ -38,7 +40,7 @@ _PAGE = {
 _ACTIONS = ("pause", "resume", "cancel", "remove")
 
 
-def application(studio: Studio, port: int, token: str) -> Guards:
+def application(studio: Studio, port: int, token: str, ticket: str = "") -> Guards:
     """The application, behind its guards."""
     desk = _Desk(studio)
     routes = [
@@ -49,7 +51,8 @@ def application(studio: Studio, port: int, token: str) -> Guards:
         Route("/api/orders/{number:int}/now", desk.now),
         Route("/api/orders/{number:int}/zip", desk.zip),
         Route("/api/orders/{number:int}/results/{index:int}", desk.result),
-        Route("/api/orders/{number:int}/results/{index:int}/{which}", desk.compared),
+        Route("/api/orders/{number:int}/results/{index:int}/before", desk.before),
+        Route("/api/orders/{number:int}/results/{index:int}/after", desk.after),
         Route("/api/orders/{number:int}/{action}", desk.act, methods=["POST"]),
         Route("/api/look", desk.look, methods=["POST"]),
         Route("/api/styles/{stylizer}/{style}", desk.thumbnail),
@@ -57,8 +60,8 @@ def application(studio: Studio, port: int, token: str) -> Guards:
         Route("/api/{shelf}/{name}", desk.remove, methods=["DELETE"]),
         Route("/api/{shelf}/{name}", desk.small),
     ]
-    handlers: Any = {StylepipeError: _refused, ClientDisconnect: _gone}
-    return Guards(Starlette(routes=routes, exception_handlers=handlers), port, token)
+    handlers: Any = {StylepipeError: _refused, OSError: _failed, ClientDisconnect: _gone}
+    return Guards(Starlette(routes=routes, exception_handlers=handlers), port, token, ticket)
 
 
 def _page(name: str, kind: str) -> Callable[[Request], Awaitable[Response]]:
@@ -73,8 +76,12 @@ async def _refused(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": str(error)}, status)
 
 
+async def _failed(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": sentence(error)}, 500)
+
+
 async def _gone(request: Request, error: Exception) -> Response:
-    return Response(status_code=400)  # for nobody
+    return Response(status_code=400)  # nobody receives it
 
 
 class _Desk:
@@ -85,12 +92,12 @@ class _Desk:
         self._orders = studio.orders
 
     async def state(self, request: Request) -> Response:
-        """All that a page needs to begin with."""
+        """Everything that a page needs at its start."""
         studio = self._studio
         return JSONResponse(
             {
                 **studio.catalog,
-                "folder": str(studio.folder.absolute()),
+                "folder": printable(str(studio.folder.absolute())),
                 "max_upload": studio.max_upload,
                 "photos": [vars(u) for u in studio.photos.uploads()],
                 "paintings": [vars(u) for u in studio.paintings.uploads()],
@@ -101,7 +108,7 @@ class _Desk:
     # -- uploads ------------------------------------------------------------------------------
 
     async def upload(self, request: Request) -> Response:
-        """Take the body as a file, as it comes."""
+        """Save the body as a file while it arrives."""
         shelf = self._shelf(request)
         length = request.headers.get("content-length", "")
         take = await shelf.receive(
@@ -112,11 +119,11 @@ class _Desk:
         return JSONResponse(vars(await run_in_threadpool(take)), 201)
 
     async def remove(self, request: Request) -> Response:
-        """Delete an upload that nothing needs."""
-        name = request.path_params["name"]
-        if self._orders.uses(name):
+        """Delete an upload that no order needs."""
+        name, shelf = request.path_params["name"], self._shelf(request)
+        if self._orders.uses(name, painting=shelf is self._studio.paintings):
             raise Refused(f"{name} is still needed; finish or cancel its orders first", 409)
-        await run_in_threadpool(self._shelf(request).remove, name)
+        await run_in_threadpool(shelf.remove, name)
         return JSONResponse({})
 
     async def small(self, request: Request) -> Response:
@@ -143,13 +150,15 @@ class _Desk:
         )
 
     async def look(self, request: Request) -> Response:
-        """What a choice means, and a preview of it: a JSON object a line.
+        """What a choice means, and a preview of it: one JSON object per line.
 
-        The first has the controls, the command and the preset, or ``failure``; the others are those
-        of :class:`stylepipe.ui.previews.Request`, pictures as data URLs.
+        The first has the controls, the command and the preset; the others are those of
+        :class:`stylepipe.ui.previews.Request`, with pictures as data URLs.
         """
         data = await _json(request, "tab", "photo", "names", "choice")
         choice, photo, names = Choice.of(data["choice"]), data["photo"], _names(data["names"])
+        if not isinstance(photo, str | None):
+            raise UsageError("photo is a name or null")
         studio, loop = self._studio, asyncio.get_running_loop()
         resolved = await run_in_threadpool(studio.resolve, choice)
         inputs = [studio.photos.path(name) for name in names] or [studio.photos.folder]
@@ -162,7 +171,7 @@ class _Desk:
         news: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
         def tell(what: dict[str, Any]) -> None:
-            with suppress(RuntimeError):  # the server has ended, and nobody listens
+            with suppress(RuntimeError):  # the server has ended
                 loop.call_soon_threadsafe(news.put_nowait, what)
 
         async def lines() -> AsyncIterator[str]:
@@ -184,7 +193,7 @@ class _Desk:
                 studio.previews.cancel(asked)
 
         if photo is not None:
-            studio.photos.path(photo)  # which may be refused before the answer begins
+            studio.photos.path(photo)  # refused here, before the response begins
         return StreamingResponse(lines(), media_type="application/x-ndjson")
 
     # -- orders -------------------------------------------------------------------------------
@@ -208,37 +217,42 @@ class _Desk:
         """Pause, resume, cancel or remove an order."""
         number, action = request.path_params["number"], request.path_params["action"]
         if action not in _ACTIONS:
-            raise Refused(f"an order cannot be told to {quoted(action)}", 404)
+            raise Refused(f"an order has no action {quoted(action)}", 404)
         getattr(self._orders, action)(number)
         return JSONResponse(self._orders.shown())
 
     async def now(self, request: Request) -> Response:
-        """The picture in hand, as far as it has come."""
+        """The current picture so far."""
         path = self._orders.interim(self._orders.get(request.path_params["number"]).number)
         if not path.is_file():
             raise Refused("there is no picture yet", 404)
         return Response(await run_in_threadpool(path.read_bytes), media_type="image/jpeg")
 
     async def result(self, request: Request) -> Response:
-        """A result, as it is, to be saved."""
+        """A result, to be saved."""
         _, path = self._result(request)
         if path.is_dir():
             return _archive(path.parent, [path], path.name)
         return FileResponse(path, filename=path.name)
 
-    async def compared(self, request: Request) -> Response:
-        """A result, or what it was made of, small enough to be shown."""
-        name, path = self._result(request)
-        if request.path_params["which"] == "before":
-            return FileResponse(self._studio.photos.small(name), media_type="image/jpeg")
-        make = self._studio.small_result
-        return FileResponse(await run_in_threadpool(make, path), media_type="image/jpeg")
+    async def before(self, request: Request) -> Response:
+        """The small copy of a result's photo."""
+        name, _ = self._result(request)
+        return FileResponse(self._studio.photos.small(name), media_type="image/jpeg")
+
+    async def after(self, request: Request) -> Response:
+        """A small copy of a result."""
+        _, path = self._result(request)
+        small = await run_in_threadpool(self._studio.small_result, path)
+        return FileResponse(small, media_type="image/jpeg")
 
     async def zip(self, request: Request) -> Response:
-        """All results of an order."""
-        number = request.path_params["number"]
-        order = self._orders.get(number)
-        made = [self._orders.result(number, index)[1] for index in range(len(order.results))]
+        """All results of an order that are still there."""
+        order = self._orders.get(request.path_params["number"])
+        made = []
+        for index in range(len(order.results)):
+            with suppress(Refused):
+                made.append(self._orders.result(order.number, index)[1])
         return _archive(self._orders.output(order), made, order.folder)
 
     def _result(self, request: Request) -> tuple[str, Path]:
@@ -249,14 +263,14 @@ def _archive(root: Path, made: list[Path], name: str) -> Response:
     return StreamingResponse(
         iterate_in_threadpool(zipped(root, made)),
         media_type="application/zip",
-        headers={"Content-Disposition": f'attachment; filename="{name}.zip"'},
+        headers={"Content-Disposition": f"attachment; filename*=utf-8''{quote(name)}.zip"},
     )
 
 
 async def _json(request: Request, *names: str) -> dict[str, Any]:
-    """The body, which has exactly these names. Raises Refused."""
+    """The body, an object with exactly these names. Raises Refused."""
     if request.headers.get("content-type", "").partition(";")[0] != "application/json":
-        raise Refused("this request is no JSON", 415)
+        raise Refused("this request is not JSON", 415)
     body = b""
     async for chunk in request.stream():
         body += chunk
@@ -265,7 +279,7 @@ async def _json(request: Request, *names: str) -> dict[str, Any]:
     try:
         data = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise Refused(f"this request is no JSON: {error}", 400) from error
+        raise Refused(f"this request is not JSON: {error}", 400) from error
     if not isinstance(data, dict) or data.keys() != set(names):
         raise Refused(f"this request needs {', '.join(names)}, and nothing else", 400)
     return data

@@ -1,4 +1,4 @@
-"""Files that were uploaded, in a folder of their own, with small copies to look at."""
+"""Uploads: files in a folder, with small copies for the page to show."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stylepipe.errors import ItemError, StylepipeError, UsageError, sentence
+from stylepipe.fingerprints import version
 from stylepipe.inputs import probe
 from stylepipe.texts import as_record
 
@@ -24,23 +25,23 @@ if TYPE_CHECKING:
     from stylepipe.components import Reader
 
 SMALL_SIDE = 1280
-"""Longest side of what the page shows, in pixels."""
+"""Longest side of the pictures that the page shows, in pixels."""
 _QUALITY = 90
 _RESERVE = 256 << 20
-"""Bytes that an upload leaves free on the disk."""
+"""Bytes that uploads leave free on the disk."""
 _LONGEST = 120
-"""Bytes of a name; results add a suffix, and the engine its own."""
+"""Bytes of a name; results and the engine add suffixes."""
 _SPECIAL = re.compile(r'[<>:"|?*@%]')
-"""Characters that some disk, a style or a pattern of names takes for something else."""
+"""Characters with a meaning to some file system, or in styles or patterns of file names."""
 _DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
 """Names that Windows takes for devices."""
 
 
 class Refused(StylepipeError):
-    """An upload that is not taken."""
+    """A request that is refused."""
 
     def __init__(self, message: str, status: int) -> None:
-        """``status``: of HTTP."""
+        """``status``: the HTTP status."""
         super().__init__(message)
         self.status = status
 
@@ -58,7 +59,7 @@ class Upload:
 
 
 def safe_name(text: str) -> str:
-    """A name that any disk holds and nothing misreads. Raises Refused for a path."""
+    """A name that every file system can hold and nothing misreads. Raises Refused for a path."""
     if "/" in text or "\\" in text or text in ("", ".", ".."):
         raise Refused(f"{text!r} is no name of a file: a name holds no path", 400)
     text = unicodedata.normalize("NFC", text)
@@ -74,7 +75,7 @@ def safe_name(text: str) -> str:
 
 
 class Shelf:
-    """One kind of uploads: what is painted, or paintings."""
+    """One kind of upload: photos and films, or paintings."""
 
     def __init__(
         self,
@@ -84,15 +85,15 @@ class Shelf:
         log: Callable[[str], None],
         stills_only: bool = False,
     ) -> None:
-        """``readers`` are open. ``most``: bytes of a file. Files that were put into the folder by
-        hand are taken as well; ``log`` hears of those that cannot be. Raises OSError."""
+        """``readers`` are open. ``most``: bytes per file. Files that were put into the folder by
+        hand are taken as well; those that cannot be are logged. Raises OSError."""
         self.folder, self._readers, self._most, self._log = folder, readers, most, log
         self._stills_only = stills_only
         self._small = folder / ".small"
-        self._turn = threading.RLock()
+        self._turn, self._looking = threading.RLock(), threading.Lock()
         self._uploads: dict[str, Upload] = {}
         self._small.mkdir(parents=True, exist_ok=True)
-        for part in self._small.glob("*.part"):  # of an upload that a kill ended
+        for part in self._small.glob("*.part"):  # left by a kill
             part.unlink()
         self._suffixes = {
             suffix
@@ -102,17 +103,19 @@ class Shelf:
         }
 
     def open(self) -> None:
-        """Find what lies in the folder from before."""
+        """Find the files that are in the folder already."""
         for path in sorted(self.folder.iterdir(), key=_age):
             if not path.is_file() or path.name.startswith("."):
                 continue
             try:
+                if any("\ud800" <= c <= "\udfff" for c in path.name):  # no page can request it
+                    raise ItemError("its name is not UTF-8; rename it")
                 self._uploads[path.name] = self._remembered(path.name) or self._looked_at(path)
-            except (ItemError, Refused) as error:
-                self._log(f"{path} is left out: {error}")
+            except Exception as error:  # a codec or plugin may raise anything for one file
+                self._log(f"{path} is left out: {sentence(error)}")
 
     def uploads(self) -> list[Upload]:
-        """All there is, the oldest first."""
+        """All uploads, the oldest first."""
         with self._turn:
             return list(self._uploads.values())
 
@@ -122,7 +125,7 @@ class Shelf:
             return name in self._uploads
 
     def path(self, name: str) -> Path:
-        """The file. Raises Refused where there is none of this name."""
+        """The file. Raises Refused if there is none of this name."""
         return self.folder / self._known(name)
 
     def small(self, name: str) -> Path:
@@ -130,26 +133,28 @@ class Shelf:
         return self._small / f"{self._known(name)}.jpg"
 
     def remove(self, name: str) -> None:
-        """Delete the file. Raises Refused where there is none of this name."""
+        """Delete the file. Raises Refused if there is none of this name, or OSError."""
         with self._turn:
-            for path in (self.path(name), self.small(name), self._note(name)):
-                path.unlink(missing_ok=True)
+            self._delete(self._known(name))
             del self._uploads[name]
+
+    def _delete(self, name: str) -> None:
+        for path in (self.folder / name, self._small / f"{name}.jpg", self._note(name)):
+            path.unlink(missing_ok=True)
 
     async def receive(
         self, name: str, length: int | None, chunks: AsyncIterator[bytes]
     ) -> Callable[[], Upload]:
-        """Write an upload to the disk as it comes; what it returns looks at it, which takes a
-        while, and puts it on the shelf.
+        """Write an upload to the disk as it arrives. The returned function, which takes a while,
+        looks at it and adds it to the shelf.
 
-        ``length``: what was announced, in bytes. Raises Refused, and leaves nothing behind then; so
-        does what it returns.
+        ``length``: the announced size in bytes. Both raise Refused, and then leave nothing behind.
         """
         name = safe_name(name)
         suffix = Path(name).suffix.lower()
         if suffix not in self._suffixes:
             kinds = " ".join(sorted(self._suffixes))
-            raise Refused(f"{name} is of no kind that can be read here: {kinds}", 415)
+            raise Refused(f"{name} is of no kind that can be read: {kinds}", 415)
         self._check_room(name, length or 0)
         part = self._small / f"{secrets.token_hex(8)}{suffix}.part"
         try:
@@ -170,7 +175,7 @@ class Shelf:
         return lambda: self._take(part, name)
 
     def _check_room(self, name: str, size: int, more: int | None = None) -> None:
-        """``size``: bytes in all; ``more``: those not on the disk yet."""
+        """``size``: bytes in total; ``more``: bytes that are not on the disk yet."""
         if size > self._most:
             raise Refused(
                 f"{name} is larger than the {self._most:,} bytes that are taken; start with a "
@@ -181,19 +186,19 @@ class Shelf:
             raise Refused(f"{name} is not taken: the disk is nearly full", 507)
 
     def _take(self, part: Path, name: str) -> Upload:
-        with self._turn:
+        with self._turn:  # released while the file is looked at, as the page waits for it
             path = self._free(name)
             part.replace(path)
-            try:
+        try:
+            with self._looking:
                 upload = self._looked_at(path)
-            except ItemError as error:
-                path.unlink(missing_ok=True)
-                raise Refused(f"{name}: {error}", 422) from error
-            except BaseException:
-                path.unlink(missing_ok=True)
-                raise
+        except BaseException as error:  # a codec or plugin may raise anything for one file
+            self._delete(path.name)
+            status = 507 if isinstance(error, OSError) else 422
+            raise Refused(f"{name}: {sentence(error)}", status) from error
+        with self._turn:
             self._uploads[path.name] = upload
-            return upload
+        return upload
 
     def _free(self, name: str) -> Path:
         path, number = self.folder / name, 1
@@ -203,22 +208,24 @@ class Shelf:
         return path
 
     def _looked_at(self, path: Path) -> Upload:
-        """Make the small copy, and note what is in the file. Raises ItemError."""
+        """Make the small copy, and note what is in the file. Raises ItemError or OSError."""
         _, info = probe(path, self._readers)
         if self._stills_only and info.kind == "video":
             raise ItemError("it moves: a painting is a still picture")
         pixels = shown(path, self._readers, SMALL_SIDE)
         (self._small / f"{path.name}.jpg").write_bytes(jpeg(pixels))
         upload = Upload(path.name, info.kind, info.width, info.height, info.frames)
-        self._note(path.name).write_text(json.dumps(asdict(upload)), encoding="utf-8")
+        note = {**asdict(upload), "version": version(path)}
+        self._note(path.name).write_text(json.dumps(note), encoding="utf-8")
         return upload
 
     def _remembered(self, name: str) -> Upload | None:
-        """What was noted, with the small copy still there."""
-        with suppress(OSError, ValueError, TypeError):
-            upload = as_record(Upload, json.loads(self._note(name).read_text("utf-8")))
-            if (self._small / f"{name}.jpg").is_file():
-                return upload
+        """What was noted of a file that has not changed since; None if it must be looked at."""
+        with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+            note = json.loads(self._note(name).read_text("utf-8"))
+            known = note.pop("version") == version(self.folder / name)
+            if known and (self._small / f"{name}.jpg").is_file():
+                return as_record(Upload, note)
         return None
 
     def _note(self, name: str) -> Path:
@@ -231,7 +238,7 @@ class Shelf:
 
 
 def shown(path: Path, readers: Sequence[Reader], side: int) -> np.ndarray:
-    """A picture, or the middle frame of a film, to look at: HxWx3 of uint8. Raises ItemError."""
+    """A small copy of a picture, or of a film's middle frame: HxWx3 of uint8. Raises ItemError."""
     from stylepipe.studies.painting import small
     from stylepipe.types import Item
 
@@ -257,5 +264,5 @@ def jpeg(pixels: np.ndarray) -> bytes:
 def _age(path: Path) -> float:
     try:
         return path.stat().st_mtime
-    except OSError:  # it went away
+    except OSError:  # it is gone
         return 0.0

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylepipe.errors import SetupError, sentence
-from stylepipe.fingerprints import version
+from stylepipe.fingerprints import digest, version
 from stylepipe.lock import Lock
 from stylepipe.presets import draft
 from stylepipe.session import Opener
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Studio:
-    """Open from its making to :meth:`close`."""
+    """Open until :meth:`close`."""
 
     def __init__(
         self,
@@ -36,9 +35,9 @@ class Studio:
         log: Callable[[str], None],
     ) -> None:
         """Continue with what is in ``folder``. ``machine``: device, precision and memory, as a
-        Session takes them; ``max_upload``: bytes of a file.
+        Session takes them; ``max_upload``: bytes per file.
 
-        Raises SetupError where the folder cannot be used, or another page uses it.
+        Raises SetupError if the folder cannot be used, or another page uses it.
         """
         self.folder, self.max_upload, self._plugins = folder, max_upload, plugins
         self._small = folder / ".small"
@@ -63,8 +62,9 @@ class Studio:
             self.orders = Orders(folder, self.resolve, self._inputs, plugins, machine, log)
             self.photos.open()
             self.paintings.open()
-            self.thumbnails = Thumbnails(self.resolve, plugins, machine, log)
             self.previews = Previews(plugins, machine, self._small, log)
+            wait = self.previews.wait_until_idle
+            self.thumbnails = Thumbnails(self.resolve, plugins, machine, log, wait)
             self.orders.open()
         except BaseException as error:
             self._opener.close()
@@ -74,11 +74,11 @@ class Studio:
             raise
 
     def close(self) -> bool:
-        """Stop all work; orders resume with the next start. Returns False where a picture takes
-        long, and is not waited for."""
+        """Stop all work; orders resume with the next start. Returns False if a picture could not
+        even be dropped."""
         self.previews.close()
         over = self.orders.close()
-        if over:  # else what works still needs them
+        if over:  # else they are still in use
             self._opener.close()
             self._lock.release()
         return over
@@ -90,7 +90,7 @@ class Studio:
         return Resolved.of(choice, self._plugins, painting)
 
     def title(self, resolved: Resolved) -> str:
-        """What an order is called: its style, with the stylizer where that was chosen, or else its
+        """The title of an order: its style, and the stylizer if that was chosen, or else its
         preset."""
         chosen, style = resolved.choice.stylizer, resolved.controls()["style"]
         words = [Path(style).stem] if style else []
@@ -99,8 +99,8 @@ class Studio:
         return title.replace("-", " ").replace("_", " ").capitalize()
 
     def small_result(self, path: Path) -> Path:
-        """A small copy of a result, a JPEG, made when it is first looked at. Raises ItemError."""
-        key = hashlib.sha256(f"{path} {version(path)}".encode()).hexdigest()[:24]
+        """A small copy of a result, a JPEG, made when it is first requested. Raises ItemError."""
+        key = digest(str(path), version(path))[:24]
         copy = self._small / f"{key}.jpg"
         with self._looking:
             if not copy.is_file():

@@ -1,4 +1,4 @@
-"""Bundled styles, each on the same small scene, painted once and kept in the user's cache."""
+"""Thumbnails of bundled styles: the same small scene, painted once and kept in the cache."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
 _SIZE = 240, 180
 """Width and height, in pixels."""
+_PATIENCE = 10.0
+"""Seconds that a thumbnail waits for previews."""
 
 
 class Thumbnails:
-    """Paints a style when it is first asked for."""
+    """Paints a style when it is first requested."""
 
     def __init__(
         self,
@@ -34,19 +36,23 @@ class Thumbnails:
         plugins: Plugins,
         machine: dict[str, Any],
         log: Callable[[str], None],
+        wait: Callable[[float], None],
     ) -> None:
-        """``machine``: device, precision and memory, as a Session takes them."""
+        """``machine``: device, precision and memory, as a Session takes them. ``wait`` returns when
+        nothing more urgent is painted, or after so many seconds."""
         self._resolve, self._plugins, self._machine, self._log = resolve, plugins, machine, log
+        self._wait = wait
         self._folder = cache_folder() / "thumbnails"
         self._turn = threading.Lock()
 
     def of(self, stylizer: str, style: str) -> Path:
-        """The picture of a style, a JPEG. Raises UsageError for an unknown one, SetupError."""
+        """The thumbnail of a style, a JPEG. Raises UsageError for an unknown one, or SetupError."""
         resolved = self._resolve(Choice(stylizer=stylizer, style=style))
         settings = resolved.settings(self._plugins, {})
         path = self._folder / f"{settings_fingerprint(settings, 'auto')[:32]}.jpg"
         with self._turn:
             if not path.is_file():
+                self._wait(_PATIENCE)
                 with Session(settings, log=self._log, **self._machine) as session:
                     data = jpeg(session.paint(scene(*_SIZE)))
                 try:

@@ -1,4 +1,4 @@
-"""Results in one file, made while it is sent, so that it takes no room on the disk."""
+"""Results in one ZIP file, made while it is sent, so that it takes no disk space."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PIECE = 1 << 20
 
 
 class _Pipe(io.RawIOBase):
-    """Keeps what is written until it is taken."""
+    """Holds what is written until it is taken."""
 
     def __init__(self) -> None:
         self._data = bytearray()
@@ -30,15 +30,16 @@ class _Pipe(io.RawIOBase):
 
 
 def zipped(root: Path, paths: Iterable[Path]) -> Iterator[bytes]:
-    """The pieces of a ZIP file of files, and of folders with all that is in them, named from
-    ``root``. They are stored, not compressed: pictures and films are already."""
+    """The pieces of a ZIP file of files and whole folders, with names relative to ``root``. They
+    are stored uncompressed, as pictures and films are compressed already."""
     pipe = _Pipe()
     with zipfile.ZipFile(pipe, "w") as archive:
         for path in paths:
             for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
                 if not file.is_file():
                     continue
-                info = zipfile.ZipInfo.from_file(file, file.relative_to(root).as_posix())
+                name = file.relative_to(root).as_posix()
+                info = zipfile.ZipInfo.from_file(file, name, strict_timestamps=False)
                 with file.open("rb") as source, archive.open(info, "w") as target:
                     while piece := source.read(_PIECE):
                         target.write(piece)
