@@ -191,7 +191,8 @@ def _telling(features: Tensor, count: int) -> list[int]:
 def _factor(seen: Tensor) -> Tensor:
     space = seen.T @ seen / len(seen)
     ridge = RIDGE * space.diagonal().mean() * torch.eye(len(space), device=space.device)
-    return torch.linalg.cholesky(space + ridge)
+    factor: Tensor = torch.linalg.cholesky(space + ridge)
+    return factor
 
 
 def _solved(seen: Tensor, aim: Tensor) -> Tensor:
