@@ -106,8 +106,8 @@ def test_command_is_understood(args, clone, capsys):
         extra.append("--help")  # parses all options, and does nothing
     elif "-o" in args or "--output" in args:
         extra.append("--dry-run")
-        if "--report" in args:  # of what was painted
-            at = args.index("--report")
+        for flag in {"--report", "--log"} & {*args}:  # one is of what was painted, one is written
+            at = args.index(flag)
             args = [*args[:at], *args[at + 2 :]]
     code = main.run([*args, *extra])
     assert code == 0, capsys.readouterr().err
