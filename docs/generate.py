@@ -160,8 +160,8 @@ def _presets(plugins: Plugins) -> str:
 def _recipes() -> str:
     parts = [
         "# Recipes",
-        "What papers print, as `--recipe NAME` sets it wherever nothing else does. What differs "
-        "nevertheless is told in [Any painting](../guide/paintings.md#papers-to-the-letter).",
+        "What papers print, as values that `--recipe NAME` sets; options that are given win. What "
+        "still differs is in [Any painting](../guide/paintings.md#papers-to-the-letter).",
     ]
     for printed in RECIPES:
         rows = ["| option | value |", "|---|---|"]

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from stylepipe.nst.training.decoder import Mix
 
 LAYER = "relu3_1"
-
-
 _RECIPES = recipes_of("style-swap")
 
 
@@ -53,14 +51,16 @@ class SwapOptions(RestyleOptions):
         False, "Compare patches in full precision where the job's is half; hardly visible."
     )
     steps: int = option(
-        0, "Find the picture by so many steps of optimization instead of by the decoder; 0: not.",
+        0, "Find the picture by this many steps of optimization; 0: by the decoder.",
         min=0,
     )  # fmt: skip
     loss_scale: SwapScale = option(
         "relative", "Scale of the optimization's losses: relative to the features, or plain sums.",
         only_if={"steps": True},
     )  # fmt: skip
-    learning_rate: float = option(0.02, "Of the optimization.", min=1e-6, only_if={"steps": True})
+    learning_rate: float = option(
+        0.02, "Step size of the optimization.", min=1e-6, only_if={"steps": True}
+    )
     tv_weight: float = option(
         0.5, "Weight of smoothness in the optimization.", min=0, only_if={"steps": True}
     )

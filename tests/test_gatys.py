@@ -125,7 +125,7 @@ def test_style_too_small_for_patches(cli: Any, files: Path, monkeypatch: Any) ->
 
 
 @pytest.mark.parametrize("kind", ["content", "style"])
-def test_layers_unknown_are_told_with_those_there_are(cli: Any, files: Path, kind: str) -> None:
+def test_unknown_layers_are_named_with_those_there_are(cli: Any, files: Path, kind: str) -> None:
     flags = {f"{kind}_layers": ["relu2_1", "relu9_1"]}
     refused(cli, files, 2, "no layer 'relu9_1'", "relu1_1, relu2_1, relu3_1", **flags)
     flags = {f"{kind}_layers": ["relu4_2"]}
@@ -135,7 +135,7 @@ def test_layers_unknown_are_told_with_those_there_are(cli: Any, files: Path, kin
 @pytest.mark.parametrize(
     ("layer", "words"),
     [
-        ("relu1_1:x", "the share of layer 'relu1_1' is no number: 'x'"),
+        ("relu1_1:x", "the share of layer 'relu1_1' is not a number: 'x'"),
         ("relu1_1:-1", "must be positive, not -1"),
         ("relu1_1:0", "must be positive, not 0"),
         (["relu1_1", "relu1_1:2"], "the layer 'relu1_1' is named twice"),
@@ -181,7 +181,9 @@ def test_init_that_is_no_picture(cli: Any, files: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["trace", "preview", "tune"])
-def test_outputs_that_cannot_be_written_are_told_at_once(cli: Any, files: Path, name: str) -> None:
+def test_outputs_that_cannot_be_written_are_refused_at_once(
+    cli: Any, files: Path, name: str
+) -> None:
     (files / "file").write_text("in the way")
     path = files / "file" / ("folder" if name == "trace" else "picture.png")
     refused(cli, files, 4, "cannot write to", str(files / "file"), **{name: path})
@@ -450,7 +452,7 @@ def test_frames_come_with_their_number(
     assert numbers == [0, 1, 2]
 
 
-def test_tuning_writes_a_sheet_and_goes_on_with_the_best(
+def test_tuning_writes_a_sheet_and_continues_with_the_best(
     cli: Any, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stylepipe.nst.tune.STEPS", 2)
@@ -487,7 +489,7 @@ def tuned(cli: Any, files: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return call
 
 
-def test_a_run_that_goes_on_takes_the_numbers_of_the_first_photo(tuned: Any, files: Path) -> None:
+def test_a_resumed_run_takes_the_numbers_of_the_first_photo(tuned: Any, files: Path) -> None:
     save(files / "photos" / "zebra.png", 1 - tinyencoder.picture(SIZE[1], SIZE[0], 5))
     assert tuned()[1]
     before = (files / "out" / "zebra.png").read_bytes()
@@ -544,7 +546,7 @@ def test_a_film_begun_is_not_tuned_on_a_later_frame(files: Path) -> None:
     assert not (files / "sheet.json").exists()
 
 
-def test_a_film_that_goes_on_takes_the_numbers_of_its_first_frame(
+def test_a_resumed_film_takes_the_numbers_of_its_first_frame(
     tuned: Any, files: Path, make_clip: MakeFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_clip("film/clip.mp4", SIZE, frames=3)
@@ -591,10 +593,10 @@ def test_two_reports_in_one_file(cli: Any, files: Path) -> None:
     )  # fmt: skip
 
 
-# -- reports end nothing --------------------------------------------------------------------------
+# -- a failed report is no failure ----------------------------------------------------------------
 
 
-def test_a_report_that_cannot_be_written_ends_nothing(
+def test_the_job_continues_where_a_report_cannot_be_written(
     cli: Any, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(path: Path, data: bytes) -> None:
@@ -607,7 +609,7 @@ def test_a_report_that_cannot_be_written_ends_nothing(
     assert err.count("No space left on device; painting continues") == 1
 
 
-def test_a_report_that_cannot_be_encoded_ends_nothing(
+def test_the_job_continues_where_a_report_cannot_be_encoded(
     cli: Any, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encode = cv2.imencode
@@ -729,7 +731,7 @@ def test_the_range_of_float16_is_too_small(
     assert opened == [taken]
 
 
-# -- told instead of passed over ------------------------------------------------------------------
+# -- reported, not passed over --------------------------------------------------------------------
 
 
 def test_dry_runs_see_files_that_are_missing(cli: Any, files: Path) -> None:
@@ -743,7 +745,7 @@ def test_dry_runs_see_files_that_are_missing(cli: Any, files: Path) -> None:
         assert code == 2 and words in err and "absent" in err
 
 
-def test_a_painting_too_small_for_the_scale_is_told_once(cli: Any, files: Path) -> None:
+def test_a_painting_too_small_for_the_scale_is_reported_once(cli: Any, files: Path) -> None:
     save(files / "photos" / "zebra.png", tinyencoder.picture(SIZE[1], SIZE[0], 5))
     code, err = cli(style_scale=3)
     assert code == 0
@@ -818,7 +820,7 @@ ELSEWHERE = {
     "encoder_weights": "test_another_encoder_gives_another_picture",
     "style_regions": "test_each_region_takes_its_style",
     "border": "test_borders",
-    "tune": "test_tuning_writes_a_sheet_and_goes_on_with_the_best",
+    "tune": "test_tuning_writes_a_sheet_and_continues_with_the_best",
     "trace": "test_losses_pictures_and_preview",
     "save_every": "test_losses_pictures_and_preview",
     "preview": "test_losses_pictures_and_preview",
@@ -877,7 +879,7 @@ def test_a_target_that_does_not_fit(cli: Any, files: Path) -> None:
     refused(cli, files, 2, "there is no --target", target=files / "none.png")
     refused(cli, files, 2, "--target-weight needs --target", target_weight=2)
     save(files / "photos" / "second.png", tinyencoder.picture(64, 72))
-    refused(cli, files, 2, "one photo is to look like, and there are 2 inputs", target=other)
+    refused(cli, files, 2, "is for one photo, and there are 2 inputs", target=other)
 
 
 def test_a_target_for_a_film_is_refused_before_anything_is_painted(

@@ -374,8 +374,8 @@ def test_what_is_kept_is_bounded() -> None:
     whole = painter(steps=1, memory=8 * 400_000, patches_weight=0.1)
     for width in range(40, 60):
         whole.paint(tinyencoder.picture(40, width))
-    assert 1 <= len(whole._learnt) < 20
-    assert sum(x.nbytes for x in whole._learnt.values()) <= 400_000
+    assert 1 <= len(whole._learned) < 20
+    assert sum(x.nbytes for x in whole._learned.values()) <= 400_000
 
 
 # -- memory ----------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ class Bowl:
 
 
 class Faulty(Bowl):
-    """Breaks as it is told in some calls."""
+    """Breaks in some calls, by a function."""
 
     def __init__(self, fault: Callable[[int, Tensor], float]) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ def test_the_loss_falls_and_the_result_is_a_picture(optimizer: str) -> None:
 
 
 def test_adamw_is_drawn_to_where_it_began_and_not_to_black() -> None:
-    """From 0.5 towards targets on both sides of it: less far than Adam, on each."""
+    """From 0.5 toward targets on both sides of it: less far than Adam, on each."""
     target = tinyencoder.picture(8, 10, seed=1) * 0.6 + 0.2
     adam, adamw = (
         run(Bowl(), optimizer=name, steps=100, schedule="constant") for name in ("adam", "adamw")

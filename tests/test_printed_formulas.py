@@ -273,7 +273,7 @@ def test_explicit_options_win_over_a_recipe_also_those_of_the_defaults_value() -
     assert (swap.loss_scale, swap.tv_weight) == ("relative", 0.5), "of the optimization alone"
 
 
-def test_every_recipe_is_told_and_belongs_to_a_command() -> None:
+def test_every_recipe_is_in_the_help_of_its_command() -> None:
     classes = {
         "gatys": GatysOptions, "style-swap": SwapOptions, "train fast": FastTrainingOptions,
     }  # fmt: skip

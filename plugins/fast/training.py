@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from stylepipe.nst.networks import StyleNetwork
     from stylepipe.nst.training.styles import Exemplar, StyleTask, Teacher
 
-
 _RECIPES = recipes_of("train fast")
 
 

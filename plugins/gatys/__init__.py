@@ -45,7 +45,7 @@ MIN_MEMORY = 64 << 20
 
 
 class GatysStylizer(PaintingStylizer):
-    """Optimizes each picture towards any painting; minutes a photo, the finest control."""
+    """Optimizes each picture toward any painting; minutes a photo, the finest control."""
 
     name = "gatys"
     Options = gatys_options()
@@ -142,7 +142,7 @@ class GatysStylizer(PaintingStylizer):
 
     def stylize(self, batch: Batch) -> torch.Tensor:
         if self.options.target is not None and batch.time is not None:
-            raise ItemError("--target is what a photo is to look like, and this is a film")
+            raise ItemError("--target is for one photo, and this is a film")
         return super().stylize(batch)
 
     def paint(
@@ -171,7 +171,7 @@ class GatysStylizer(PaintingStylizer):
         frame: int,
         guide: Guide | None,
     ) -> torch.Tensor | None:
-        """None if memory did not suffice; by then the painter is one that takes half as much."""
+        """None if memory did not suffice; the painter then takes half as much."""
         import torch
 
         from .trace import Trace
@@ -209,7 +209,7 @@ class GatysStylizer(PaintingStylizer):
         return None
 
     def _target_of(self, photo: torch.Tensor) -> torch.Tensor | None:
-        """What the photo is to look like. Raises ItemError for one of other proportions."""
+        """What the photo should look like. Raises ItemError for one of other proportions."""
         if self._target is None:
             return None
         (h, w), (height, width) = self._target.shape[2:], photo.shape[2:]

@@ -194,8 +194,8 @@ class GatysBase(PaintingOptions):
         photos beside one target."""
         if self.target is not None and len(items) > 1:
             raise UsageError(
-                f"--target {self.target} is what one photo is to look like, and there are "
-                f"{len(items)} inputs; paint them one by one"
+                f"--target {self.target} is for one photo, and there are {len(items)} inputs; "
+                "paint them one by one"
             )
         reports = {_real(path): (flag, path) for flag, path in self.reports()}
         for item in items if reports else ():
@@ -314,7 +314,7 @@ def shares(texts: Sequence[str]) -> dict[str, float]:
         try:
             found[layer] = float(share) if colon else 1.0
         except ValueError:
-            raise UsageError(f"the share of layer {layer!r} is no number: {share!r}") from None
+            raise UsageError(f"the share of layer {layer!r} is not a number: {share!r}") from None
         if not 0 < found[layer] < float("inf"):
             raise UsageError(f"the share of layer {layer!r} must be positive, not {share}")
     return found

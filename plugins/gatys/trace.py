@@ -72,7 +72,7 @@ class _Row(NamedTuple):
     """What is kept of a step; the step itself keeps pictures alive."""
 
     number: int
-    """0: of the result, behind the last step."""
+    """0: of the result, after the last step."""
     size: tuple[int, int]
     terms: dict[str, float]
 
@@ -96,7 +96,7 @@ class Trace:
         return self
 
     def __call__(self, step: Step) -> None:
-        """Take note of a step."""
+        """Note a step."""
         options = self._options
         if self._folder is not None:
             self._rows.append(_Row(step.number, step.size, step.terms))

@@ -55,8 +55,8 @@ OPTIMIZER_BYTES_PER_PIXEL = {"adam": 24, "adamw": 36, "lbfgs": 340, "sgd": 0}
 """And by the optimizer: moments; the start too; the least history of steps and gradients, what it
 makes of them on its way, and the best picture."""
 COPIES = 2
-"""Of a guide and a target, besides the caller's: one extended by the margin, and one in the size to
-paint."""
+"""Of a guide and a target, in addition to the caller's: one extended by the margin, and one in the
+size to paint."""
 TRUSTED = 0.5
 """Trust from which on a frame begins with nothing but what was painted before."""
 BYTES_PER_STRIP_PIXEL = 120
@@ -68,7 +68,7 @@ MIN_SIDE = 16
 
 
 @dataclass(frozen=True)
-class _Learnt:
+class _Learned:
     """What the paintings teach for one size of the photo."""
 
     terms: list[StyleTerm]
@@ -112,7 +112,7 @@ class Gatys:
         self.memory, self.calibration = memory, dict(calibration or {})
         if self.calibration:
             check_calibrated(recipe.perceptual_layers, self.calibration)
-        self._learnt: OrderedDict[tuple[Size, bool], _Learnt] = OrderedDict()
+        self._learned: OrderedDict[tuple[Size, bool], _Learned] = OrderedDict()
         for number, painting in enumerate(self.paintings, start=1):
             which = f"painting {number}" if len(self.paintings) > 1 else "a painting"
             self._check_size(which, painting.picture)
@@ -254,7 +254,7 @@ class Gatys:
         if self.recipe.match_colors == "no":
             return self.paintings
         # With the photo's colors the painting is another each time.
-        self._learnt.clear()
+        self._learned.clear()
         return recolored(self.paintings, photo[:1], self.recipe.match_colors)
 
     def _start(self, photo: Tensor, paintings: Sequence[Painting], seed: int) -> Tensor:
@@ -292,12 +292,12 @@ class Gatys:
             guide = Guide(resize(guide.warped, size), resize(guide.trust, size))
         if target is not None:
             target = resize(target, size)
-        learnt = self._learn(size, paintings, carried is not None)
-        inputs = PhotoInputs(recipe, small, maps, guide, target, self.calibration, learnt.roughness)
-        self._aim(learnt, tiled_encoder, small, carried)
+        learned = self._learn(size, paintings, carried is not None)
+        inputs = PhotoInputs(recipe, small, maps, guide, target, self.calibration, learned.roughness)
+        self._aim(learned, tiled_encoder, small, carried)
         features: list[FeatureTerm] = [
             *(term.build(inputs, layers, weight) for term, layers, weight in content),
-            *learnt.terms,
+            *learned.terms,
         ]
         pixels = [term.build(inputs, weight) for term, weight in recipe.terms(PictureTerm)]
         relative = recipe.loss_scale == "relative"
@@ -308,21 +308,21 @@ class Gatys:
             self.encoder, features, pixels, regions=carried, tile=tile, relative=relative
         )
 
-    def _learn(self, size: Size, paintings: Sequence[Painting], divided: bool) -> _Learnt:
+    def _learn(self, size: Size, paintings: Sequence[Painting], divided: bool) -> _Learned:
         """What the paintings teach for a size: kept, as the next photo may have the same."""
         key = (size, divided)
-        if key not in self._learnt:
-            self._learnt[key] = self._taught(size, paintings, divided)
+        if key not in self._learned:
+            self._learned[key] = self._taught(size, paintings, divided)
             # Photos may be of thousands of sizes.
-            while len(self._learnt) > 1 and self._held() > self.memory // 8:
-                self._learnt.popitem(last=False)
-        self._learnt.move_to_end(key)
-        return self._learnt[key]
+            while len(self._learned) > 1 and self._held() > self.memory // 8:
+                self._learned.popitem(last=False)
+        self._learned.move_to_end(key)
+        return self._learned[key]
 
     def _held(self) -> int:
-        return sum(learnt.nbytes for learnt in self._learnt.values())
+        return sum(learned.nbytes for learned in self._learned.values())
 
-    def _taught(self, size: Size, paintings: Sequence[Painting], divided: bool) -> _Learnt:
+    def _taught(self, size: Size, paintings: Sequence[Painting], divided: bool) -> _Learned:
         pictures = [resize(p.picture, self._style_size(p, size)) for p in paintings]
         encoders = [
             TiledEncoder(self.encoder, (), self._style_tile(size_of(p), _count(painting.regions)))
@@ -345,21 +345,21 @@ class Gatys:
         serves = [own or (index if divided else 0) for index, own in enumerate(carried)]
         inputs = PaintingInputs(self.recipe, maps, serves, [p.weight for p in paintings])
         built = [term.build(inputs, layers, weight) for term, layers, weight in self._of(StyleTerm)]
-        learnt = _Learnt(built, [], self._roughness(pictures, [p.weight for p in paintings]))
-        terms = learnt.statistic_terms
+        learned = _Learned(built, [], self._roughness(pictures, [p.weight for p in paintings]))
+        terms = learned.statistic_terms
         found: list[list[Statistics]] = []
         for tiled_encoder, picture, own in zip(encoders, pictures, carried, strict=True):
             sums = tiled_encoder.measure(picture, terms, own) if terms else []
             found.append([t.statistics(s) for t, s in zip(terms, sums, strict=True)])
         # Without regions of their own the k-th painting serves the k-th region.
         apart = divided and paintings[0].regions is None
-        learnt.targets[:] = [
+        learned.targets[:] = [
             stack([f[i] for f in found])
             if apart
             else mix([(f[i], p.weight) for f, p in zip(found, paintings, strict=True)])
             for i in range(len(terms))
         ]
-        return learnt
+        return learned
 
     def _roughness(self, pictures: Sequence[Tensor], shares: Sequence[float]) -> float:
         measure = TotalVariation(power=self.recipe.tv_power)
@@ -367,10 +367,10 @@ class Gatys:
         return sum(found) / sum(shares)
 
     def _aim(
-        self, learnt: _Learnt, tiled_encoder: TiledEncoder, small: Tensor, carried: Regions | None
+        self, learned: _Learned, tiled_encoder: TiledEncoder, small: Tensor, carried: Regions | None
     ) -> None:
         """Give the terms the statistics to reach: the paintings', or on the way to them."""
-        targets, share, terms = learnt.targets, self.recipe.strength, learnt.statistic_terms
+        targets, share, terms = learned.targets, self.recipe.strength, learned.statistic_terms
         if share < 1 and terms:
             sums = tiled_encoder.measure(small, terms, carried)
             targets = [
@@ -489,5 +489,5 @@ def _count(regions: Tensor | None) -> int:
 
 
 def _mib(size: int) -> str:
-    """Rounded up: it is to suffice."""
+    """Rounded up, so that it suffices."""
     return f"{-(-size >> 20)} MiB"

@@ -71,7 +71,7 @@ class Encoder(nn.Module):
     ) -> None:
         """stages: layer name -> what maps the layer before it, or the picture, to this layer.
         pools: of stages that begin with a pooling that can be named, layer name -> its name.
-        end: the pooling behind the last stage, the architecture's last.
+        end: the pooling after the last stage, the architecture's last.
         """
         super().__init__()
         self.architecture = architecture
@@ -109,7 +109,7 @@ class Encoder(nn.Module):
         return self
 
     def check(self, layers: Iterable[str]) -> None:
-        """Raises ValueError on a layer that this encoder does not have; it says which there are."""
+        """Raises ValueError for a layer that this encoder does not have; it lists those it has."""
         for layer in layers:
             if layer in self.windows:
                 continue
@@ -122,7 +122,7 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
         """x: N 3 H W in [0,1]. Returns one N C h w map per wanted layer; goes no deeper than
-        the deepest of them. Raises ValueError on an unknown layer or too small a picture.
+        the deepest of them. Raises ValueError for an unknown layer or too small a picture.
         """
         wanted = set(layers)
         found: dict[str, Tensor] = {}
@@ -206,7 +206,7 @@ class Encoder(nn.Module):
         at every convolution and pooling; a region that has no such feature is taken as in
         "simple". "feather": averaged over what a feature sees, step by step. "simple": the plane,
         resized by area. Gatys et al., "Controlling Perceptual Factors in Neural Style Transfer"
-        (2017), section 4. Raises ValueError on an unknown layer, mode or too small a picture.
+        (2017), section 4. Raises ValueError for an unknown layer, mode or too small a picture.
         """
         wanted = set(layers)
         self._check_side(region_masks, wanted)
@@ -237,14 +237,14 @@ class Encoder(nn.Module):
 
     @property
     def default_style(self) -> dict[str, float]:
-        """The layers that stand for the style, as far as there are, with weights of sum 1."""
+        """The layers that stand for the style, those that it has, with weights of sum 1."""
         style = {n: w for n, w in self.architecture.style.items() if n in self.layers}
         total = sum(style.values())
         return {name: weight / total for name, weight in style.items()}
 
     @property
     def default_perceptual(self) -> dict[str, float]:
-        """The layers that LPIPS compares, as far as there are, or else those that stand for the
+        """The layers that LPIPS compares, those that it has, or else the layers that stand for the
         style, each with weight 1."""
         published = [name for name in self.architecture.perceptual if name in self.layers]
         return dict.fromkeys(published or self.default_style, 1.0)

@@ -2,7 +2,7 @@
 
 Simonyan, Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition" (2014).
 `reluB_I` is the output of the I-th convolution of block B after its ReLU, `poolB` that of the
-pooling behind the block.
+pooling after the block.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def save_encoder(
 
     convolutions: layer name (relu1_1, relu1_2 ... shallow first) -> weight (out in 3 3) and bias
     of a 3x3 convolution with reflection padding and a ReLU, the first for RGB in [0,1]; a 2x2
-    max pooling (ceil_mode) stands between two blocks. metadata: strings for whoever reads the
+    max pooling (ceil_mode) stands between two blocks. metadata: strings for readers of the
     file. The file appears whole or not at all. Raises ValueError if the stack does not fit.
     """
     check_stack(convolutions)

@@ -59,7 +59,7 @@ class ViTEncoder(Encoder):
         return self
 
     def receptive_radius(self, layer: str) -> int:
-        """Always raise ValueError: attention sees the whole picture."""
+        """Always raises ValueError: attention sees the whole picture."""
         self.check([layer])
         raise ValueError(
             f"every feature of {self.title} depends on the whole picture: it cannot be seen in "

@@ -133,7 +133,7 @@ class Term(ABC):
     name: ClassVar[str]
     """What tables of losses call it."""
     default: ClassVar[float] = 0.0
-    """Its weight where nobody gives one."""
+    """Its weight where none is given."""
     help: ClassVar[str] = ""
     """Of the option, in a sentence."""
     scales: ClassVar[tuple[LossScale, ...]] = ("relative",)
@@ -185,7 +185,7 @@ class FeatureTerm(Term):
 
     @classmethod
     def nbytes(cls, layers: Mapping[str, float], room: Room) -> int:
-        """Bytes that it takes besides the maps of the photo; by default none that count."""
+        """Bytes that it takes in addition to the photo's maps; by default none that count."""
         return 0
 
 
@@ -241,7 +241,7 @@ class Strip:
     """Of the picture."""
 
     def own(self, above: int = 0, below: int = 0) -> Tensor:
-        """The strip's own rows, and so many more on either side as far as there are."""
+        """The strip's own rows, and this many more on either side, or all that the picture has."""
         first, last = max(self.rows[0] - above, 0), min(self.rows[1] + below, self.height)
         return self.pixels[..., first - self.top : last - self.top, :]
 

@@ -26,7 +26,7 @@ class Log:
             writer.writerow(row)
 
     def trim(self, step: int) -> None:
-        """Drop the rows after a step, which are to be written again, and half a last row."""
+        """Drop the rows after a step, which will be written again, and half a last row."""
         if not self.path.exists():
             return
         lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()

@@ -52,7 +52,7 @@ class Progress:
 
 
 class Trainer:
-    """Trains a task's model on the spot: run() starts, or resumes from the last checkpoint.
+    """Trains a task's model in place: run() starts, or resumes from the last checkpoint.
 
     Files in out_dir: checkpoint.pt, log.csv, preview-*.png and at the end what the task saves.
     On the CPU, with as many threads, a run that was stopped and resumed gives bit for bit the
@@ -240,9 +240,9 @@ class Trainer:
         write_atomically(self.checkpoint, buffer.getvalue())
 
     def load_checkpoint(self) -> None:
-        """Take up the state of checkpoint.pt, with as many workers as it was written with, and
-        drop what the log holds of later steps. Raises CheckpointError where it is damaged or of
-        a run with other options, data or networks.
+        """Load the state of checkpoint.pt, with as many workers as it was written with, and drop
+        what the log holds of later steps. Raises CheckpointError where it is damaged or of a run
+        with other options, data or networks.
         """
         try:
             state: dict[str, Any] = torch.load(
