@@ -1,7 +1,9 @@
 """The trainer: it learns, resumes exactly, goes back when a run collapses, names bad input."""
 
+import hashlib
+import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import cv2
@@ -15,7 +17,13 @@ from stylepipe.nst.encoders import stack_encoder
 from stylepipe.nst.networks import NetworkSpec, StyleNetwork, StyleRecord, load_styles
 from stylepipe.nst.photos import Photos, UnreadablePicture, load_picture, recolored
 from stylepipe.nst.training.consistency import ShiftAndZoom, relative_difference
-from stylepipe.nst.training.loop import CheckpointError, Progress, Trainer, TrainingFailed
+from stylepipe.nst.training.loop import (
+    FREE_OPTIONS,
+    CheckpointError,
+    Progress,
+    Trainer,
+    TrainingFailed,
+)
 from stylepipe.nst.training.styles import (
     Exemplar,
     StyleOptions,
@@ -356,6 +364,18 @@ def test_photos_beyond_the_cache_are_read_when_drawn(
     supply = Photos(read_picture, [*photos, bad], 32, 2.0, 0)
     assert supply.batch(0, 40).shape[0] == 40
     assert len(supply.warnings) == 1
+
+
+def test_settings_that_were_added_at_their_defaults_make_no_other_run(make: Make) -> None:
+    """Checkpoints from before they were added are resumed."""
+    before = {
+        name: value
+        for name, value in asdict(OPTIONS).items()
+        if name not in {*FREE_OPTIONS, "style_loss", "loss_scale"}
+    }
+    wanted = hashlib.sha256(json.dumps(before).encode()).hexdigest()
+    assert make().identity["options"] == wanted
+    assert make(options=replace(OPTIONS, style_loss="gram")).identity["options"] != wanted
 
 
 def test_a_checkpoint_of_another_run_is_refused(

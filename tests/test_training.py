@@ -275,7 +275,8 @@ def test_checkpoints_of_earlier_versions_know_their_run():
                "guess"]  # fmt: skip
     encoder = ["size", "zoom", "color_jitter", "paintings", "disturbed", "points", "guess"]
     for kind, own in ((StyleOptions, style), (DecoderOptions, decoder), (EncoderOptions, encoder)):
-        assert list(asdict(kind())) == [*run, *own]
+        added = {name for name, facts in described(kind).items() if facts["later"]}
+        assert [name for name in asdict(kind()) if name not in added] == [*run, *own]
     assert list(asdict(AdainTraining.Options.run())) == [*run, *decoder]
 
 

@@ -22,6 +22,7 @@ from stylepipe.nst.files import write_atomically
 from stylepipe.nst.photos import write_grid
 
 from .log import Log
+from .options import described
 from .task import Rows, Task, replica
 
 CHECKPOINT = "checkpoint.pt"
@@ -262,7 +263,13 @@ class Trainer:
 
     def _identity(self) -> dict[str, str]:
         """What makes this run this run: digests of all that its result depends on."""
-        options = {k: v for k, v in asdict(self.options).items() if k not in FREE_OPTIONS}
+        kind = type(self.options)
+        added = {name for name, facts in described(kind).items() if facts["later"]}
+        options = {
+            name: value
+            for name, value in asdict(self.options).items()
+            if name not in FREE_OPTIONS and not (name in added and value == getattr(kind, name))
+        }
         texts = {
             key: json.dumps(value)
             for key, value in {"options": options, **self.task.identity()}.items()

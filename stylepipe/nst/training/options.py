@@ -19,14 +19,15 @@ def setting(
     min: float | None = None,
     max: float | None = None,
     offered: bool = True,
+    later: bool = False,
 ) -> Any:
     """A field of a class below, with its inclusive range.
 
-    offered: whether command lines and forms have it; the others are for programs.
+    offered: whether command lines and forms have it; the others are for programs. later: whether
+    there are checkpoints from before it was added: at its default a run is that of such a one.
     """
-    return field(
-        default=default, metadata={"help": help, "min": min, "max": max, "offered": offered}
-    )
+    facts = {"help": help, "min": min, "max": max, "offered": offered, "later": later}
+    return field(default=default, metadata=facts)
 
 
 def described(kind: type[RunOptions]) -> dict[str, Mapping[str, Any]]:
@@ -76,7 +77,7 @@ class RunOptions:
                 raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}")
 
 
-# No fields of a common base: a checkpoint knows its run by the settings in their order.
+# Not in a common base: a checkpoint identifies its run by the settings in their order.
 def _zoom() -> Any:
     help = "Pieces come from pictures of size to zoom * size pixels."
     return setting(2.0, help, min=1, offered=False)
@@ -112,13 +113,14 @@ class StyleOptions(RunOptions):
         offered=False,
     )
     style_loss: StyleDistance = setting(  # noqa: RUF009
-        "wasserstein", "Distance of the features' statistics."
+        "wasserstein", "Distance of the features' statistics.", later=True
     )
     loss_scale: TrainingScale = setting(  # noqa: RUF009
         "relative",
         "Scale of the losses, and so of their weights: relative to the photo and the painting; or "
         "johnson, content and gram as in Johnson 2016, eq. 2 and 4, and smoothness a plain sum, "
         "without losses for tone, hue and spikes.",
+        later=True,
     )
     content_weight: float = setting(0.8, "Weight of the content.", min=0)
     style_weight: float = setting(1.0, "Weight of the style.", min=0)
