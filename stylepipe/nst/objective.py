@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from math import lcm
@@ -126,7 +126,7 @@ class Objective:
     """Values and gradient of the weighted sum of terms, for a batch of independent pictures.
 
     regions: layer -> N K H W or 1 K H W, see View.regions. tile: see TiledEncoder. relative:
-    whether the losses are, of about 1 for any picture.
+    whether losses are relative to their targets: about 1 for any picture.
     """
 
     def __init__(
@@ -166,17 +166,15 @@ class Objective:
 
     @torch.no_grad()
     def judge(self, picture: Tensor) -> dict[str, Tensor]:
-        """The weighted value N of each term, exact also where optimizing approximates."""
+        """The weighted value N of each term, exact even where optimizing approximates."""
         values: dict[str, Tensor] = {}
         for top, bottom, rows in self._strips(picture):
             strip = Strip(picture[..., top:bottom, :], top, rows, picture.shape[-2])
             for term in self.pixels:
                 value = term.weight * term.part(strip)
                 values[term.name] = value + values.get(term.name, 0.0)
-        sums: list[Sums] = []
-        if self.features:
-            for part in self.tiled_encoder.parts(picture.shape[-2], picture.shape[-1]):
-                sums = _added(sums, self._measure(picture, part))
+        parts = self.tiled_encoder.parts(picture.shape[-2], picture.shape[-1])
+        sums = self._summed(picture, parts)
         judged = {
             term.name: term.weight * term.judged(found)
             for term, found in zip(self.features, sums, strict=True)
@@ -197,10 +195,8 @@ class Objective:
             return found | values
         # The derivative of the values by the sums over all tiles first, then tile by tile that of
         # the sums by the pixels: only one tile's features are held at any time.
-        sums: list[Sums] = []
         with torch.no_grad():
-            for part in parts:
-                sums = _added(sums, self._measure(picture, part))
+            sums = self._summed(picture, parts)
         leaves = [[t.detach().requires_grad_() for t in measured] for measured in sums]
         found, total = self._valued(leaves)
         flat = list(chain.from_iterable(leaves))
@@ -241,6 +237,12 @@ class Objective:
     def _measure(self, picture: Tensor, part: Part) -> list[Sums]:
         view = self.tiled_encoder.encode(picture, part, self.regions)
         return [term.measure(view) for term in self.features]
+
+    def _summed(self, picture: Tensor, parts: Iterable[Part]) -> list[Sums]:
+        sums: list[Sums] = []
+        for part in parts:
+            sums = _added(sums, self._measure(picture, part))
+        return sums
 
     def _valued(self, measured: Sequence[Sums]) -> tuple[dict[str, Tensor], Tensor]:
         values = {
