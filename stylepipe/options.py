@@ -219,6 +219,11 @@ class Options:
         """The names of the options that are not left at their defaults."""
         return {s.name for s in self.specs() if getattr(self, s.name) != s.default}
 
+    def printed(self) -> set[str]:
+        """The names of the options that have the values of the chosen recipe."""
+        chosen = self.recipes.get(str(getattr(self, "recipe", None)), {})
+        return {name for name, value in chosen.items() if getattr(self, name) == value}
+
     def values(self) -> dict[str, Any]:
         """The options as plain values that JSON and TOML can hold."""
         return {s.name: _plain(getattr(self, s.name)) for s in self.specs()}

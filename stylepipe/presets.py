@@ -73,7 +73,8 @@ class Value:
 
     value: Any
     origin: str
-    """``default``, ``preset NAME``, ``environment VARIABLE``, ``command line`` or ``argument``."""
+    """``default``, ``recipe NAME``, ``preset NAME``, ``environment VARIABLE``, ``command line`` or
+    ``argument``."""
     where: str = ""
     """The origin as error messages name it: with the file, for a preset."""
 
@@ -434,7 +435,9 @@ class Draft:
     def explain(self) -> dict[str, dict[str, Value]]:
         """The description of the settings, each value with its origin."""
         explained: dict[str, dict[str, Value]] = {}
-        for table, plain in self.settings().describe().items():
+        settings = self.settings()
+        printed = settings.stylizer.options.printed()
+        for table, plain in settings.describe().items():
             explained[table] = {}
             if table == TABLE:
                 origins = {region.name: region.origin for region in self.regions}
@@ -451,9 +454,12 @@ class Draft:
                 )
                 if table == "mask" and source is None and self._is_argument(key):
                     source = self.uses[table]
-                explained[table][key] = (
-                    Value(value, source.origin, source.where) if source else Value(value, "default")
-                )
+                if source:
+                    explained[table][key] = Value(value, source.origin, source.where)
+                elif table == "stylizer" and key in printed:
+                    explained[table][key] = Value(value, f"recipe {plain['recipe']}")
+                else:
+                    explained[table][key] = Value(value, "default")
         return explained
 
     def _is_argument(self, key: str) -> bool:

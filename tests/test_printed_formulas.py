@@ -27,6 +27,8 @@ from stylepipe.nst.recipe import LoopOptions, Recipe
 from stylepipe.nst.recipes import RECIPES, recipe_help
 from stylepipe.nst.training.options import StyleOptions
 from stylepipe.nst.training.styles import Exemplar, StyleTask, Teacher
+from stylepipe.plugins import Plugins
+from stylepipe.presets import explain
 from stylepipe.testing import context
 
 DEEP = (
@@ -271,6 +273,15 @@ def test_explicit_options_win_over_a_recipe_also_those_of_the_defaults_value() -
     assert (training.epochs, training.values()["steps"]) == (None, 8000)
     swap = SwapOptions(style=("a.png",), recipe="chen2016", steps=0)
     assert (swap.loss_scale, swap.tv_weight) == ("relative", 0.5), "of the optimization alone"
+
+
+def test_values_of_a_recipe_are_explained_as_its_own() -> None:
+    given = {"use": "gatys", "recipe": "gatys2015", "optimizer": "adam"}
+    found = explain(Plugins(), "default", {"stylizer": given})["stylizer"]
+    assert (found["init"].value, found["init"].origin) == ("noise", "recipe gatys2015")
+    assert found["style_layers"].origin == "recipe gatys2015"
+    assert found["tv_power"].origin == "default"
+    assert "recipe" not in found["optimizer"].origin and "recipe" not in found["recipe"].origin
 
 
 def test_every_recipe_is_in_the_help_of_its_command() -> None:
