@@ -49,8 +49,8 @@ class Bowl:
 class Faulty(Bowl):
     """Breaks in some calls, by a function."""
 
-    def __init__(self, fault: Callable[[int, Tensor], float]) -> None:
-        super().__init__()
+    def __init__(self, fault: Callable[[int, Tensor], float], **size: Any) -> None:
+        super().__init__(**size)
         self.fault = fault
 
     def __call__(
@@ -161,6 +161,13 @@ def test_printed_losses_are_optimized_whatever_their_size(optimizer: str) -> Non
     for scale in (1e-9, 1e22):
         result = run(Bowl(scale, relative=False), [(5, 6), (8, 10)], optimizer=optimizer, steps=60)
         assert loss(result) < 0.05 * loss(START)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs", "sgd"])
+def test_small_printed_losses_explode_too(optimizer: str) -> None:
+    rising = Faulty(lambda call, _: 1e6 if call > 5 else 1.0, scale=1e-9, relative=False)
+    with pytest.raises(Diverged, match="the loss exploded 5 times, at last in step 6"):
+        run(rising, optimizer=optimizer, steps=9)
 
 
 def test_same_bytes_again() -> None:

@@ -293,7 +293,9 @@ class Gatys:
         if target is not None:
             target = resize(target, size)
         learned = self._learn(size, paintings, carried is not None)
-        inputs = PhotoInputs(recipe, small, maps, guide, target, self.calibration, learned.roughness)
+        inputs = PhotoInputs(
+            recipe, small, maps, guide, target, self.calibration, learned.roughness
+        )
         self._aim(learned, tiled_encoder, small, carried)
         features: list[FeatureTerm] = [
             *(term.build(inputs, layers, weight) for term, layers, weight in content),

@@ -130,7 +130,7 @@ class _Loop:
         """What a size begins with, and then its mean iterate."""
         self._moments: _AdamState | None = None
         self._unit = 0.0
-        """What printed losses are divided by for the optimizer: the first one; 0 before that."""
+        """The first of printed losses, which may be of any size; 0 before that."""
         self.rate = options.learning_rate or RATES[options.optimizer]
         self.number = 0
         self.rollbacks = 0
@@ -165,7 +165,8 @@ class _Loop:
                 group["lr"] = self._rate(done / steps, last)
             terms = self._step(optimizer, leaf, objective)
             loss = sum(terms.values())
-            high = max(EXPLODED * min(losses, default=loss), objective.weight)
+            usual = objective.weight if objective.relative else self._unit
+            high = max(EXPLODED * min(losses, default=loss), usual)
             if lbfgs:
                 _shorten(optimizer, leaf, tried)
             # Adam's steps are finite where the gradient is.
@@ -243,13 +244,12 @@ class _Loop:
         """What the gradient is multiplied by."""
         if objective.relative:
             return leaf.numel() / objective.weight
-        if self.options.optimizer == "sgd":
+        if not self._unit:
+            first = _mean(values)
+            self._unit = first if isfinite(first) else 0.0
+        if self.options.optimizer == "sgd" or not self._unit:
             return 1.0  # plain gradient descent, as printed
-        # Printed losses may be of any size: squares of their gradients leave float32's range.
-        self._unit = self._unit or _mean(values)
-        if not 0 < self._unit < inf:
-            self._unit = 0.0
-            return 1.0
+        # Squares of the gradients themselves would leave float32's range.
         return leaf.numel() / self._unit
 
     def _optimizer(self, leaf: Tensor, moments: _AdamState | None) -> torch.optim.Optimizer:

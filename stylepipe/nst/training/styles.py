@@ -216,7 +216,7 @@ class StyleTask(Task):
         self, photos: Tensor, output: Tensor, styles: Tensor, weights: Tensor, step: int
     ) -> dict[str, Tensor]:
         """By name, each by row: of pictures `output` N 3 H W made of `photos`. styles: N, indices.
-        weights: N S, as the networks take them. step: a fresh network's first ones differ.
+        weights: N S, as the networks take them. step: a fresh network's first steps have another.
         """
         options = self.options
         if step < options.copy_steps:
