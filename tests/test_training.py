@@ -263,10 +263,10 @@ def test_stylizers_do_not_train():
 
 
 def test_checkpoints_of_earlier_versions_know_their_run():
-    """A checkpoint tells its run by a digest of these settings in this order."""
+    """A checkpoint identifies its run by a digest of these settings in this order."""
     run = ["steps", "batch", "learning_rate", "warmup", "max_gradient", "seed", "precision",
            "workers", "minutes", "checkpoint_every", "preview_every"]  # fmt: skip
-    style = ["size", "copy_steps", "style_loss", "loss_scale", "content_weight", "style_weight",
+    style = ["size", "copy_steps", "content_weight", "style_weight",
              "tone_weight", "hue_weight", "tv_weight", "range_weight", "spike_weight",
              "guide_weight", "consistency_weight", "zoom", "color_jitter",
              "style_size"]  # fmt: skip
