@@ -112,6 +112,11 @@ def test_a_photo_is_in_a_page_once():
     assert html.count("background-image") == 1 and html.count('class="before p0"') == 6
 
 
+def test_infinite_figures_can_be_sorted():
+    html = page("t", "m", "n", [Group("g", [], {"psnr": float("inf")})])
+    assert 'data-value="Infinity">inf<' in html
+
+
 def test_a_failure_stands_in_its_place():
     html = page("t", "m", "n", [Group("g", [Figure("x", None, failure="it is torn")])])
     assert "it is torn" in html and "<img" not in html

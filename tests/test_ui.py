@@ -779,6 +779,15 @@ def test_a_folder_that_cannot_be_used_is_reported(tmp_path, capsys):
     assert "cannot work in" in capsys.readouterr().err
 
 
+def test_a_picture_that_takes_long_does_not_crash_the_end(tmp_path, monkeypatch):
+    codes = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    for end in (lambda *args: False, lambda *args: signal.raise_signal(signal.SIGINT)):
+        monkeypatch.setattr("stylepipe.ui.serve.serve", end)
+        main.run(["ui", "-o", str(tmp_path), "--no-browser"])
+    assert codes == [0, 130]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
 def test_ctrl_c_ends_the_program_without_a_traceback(tmp_path):

@@ -20,7 +20,7 @@ PLUGIN = Path(__file__).with_name("slow_plugin.py")
 
 
 class Program:
-    """``stylepipe ui`` in a process of its own."""
+    """``stylepipe ui`` in its own process."""
 
     def __init__(self, folder: Path):
         environ = {**os.environ, "STYLEPIPE_STYLIZER_WAIT": "1.0"}
@@ -85,7 +85,7 @@ def test_from_an_upload_to_what_is_saved(browser, tmp_path):
         page.locator("#split").focus()
         for _ in range(30):
             page.keyboard.press("ArrowRight")
-        clip = page.evaluate("document.getElementById('after').style.clipPath")
+        clip = page.evaluate("getComputedStyle(document.getElementById('after')).clipPath")
         assert clip.replace("0px", "0") == "inset(0 0 0 30%)"
 
         page.get_by_role("button", name="Paint all 8").click()

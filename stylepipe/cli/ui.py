@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -16,7 +17,7 @@ HELP = f"""\
 {VERBS["ui"]}
 
 Drop photos or films on the page, choose a style and look at a preview; then queue them, and save
-the results. Everything stays on this machine, in one folder. Ctrl-C ends it; the queue continues
+the results. Everything stays on this machine, in one folder. Ctrl-C stops it; the queue continues
 with the next start.
 
 \b
@@ -33,22 +34,22 @@ Examples:
     default="stylepipe-ui",
     metavar="FOLDER",
     type=click.Path(path_type=Path),
-    help="Where uploads, the queue and the results are kept.  [default: stylepipe-ui]",
+    help="The folder of uploads, queue and results.  [default: stylepipe-ui]",
 )
 @click.option(
     "--port",
     type=click.IntRange(1, 65535),
     metavar="N",
-    help="Of this machine, which alone can reach the page.  [default: the first free from 8470]",
+    help="The port, which only this machine can reach.  [default: the first free from 8470]",
 )
 @click.option(
     "--max-upload",
     default="2G",
     type=Bytes(),
     metavar="SIZE",
-    help="Refuse larger files.  [default: 2G]",
+    help="Refuse files larger than this.  [default: 2G]",
 )
-@click.option("--no-browser", is_flag=True, help="Print the address, and open no browser.")
+@click.option("--no-browser", is_flag=True, help="Print the address only.")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -75,8 +76,14 @@ def command(
 
     tune_allocator()
     machine = {"device": device, "precision": precision, "memory": memory}
-    serve(user_path(output), app.plugins, machine, max_upload, port, not no_browser, _say)
-    return 0
+    folder, code = user_path(output), 0
+    try:
+        over = serve(folder, app.plugins, machine, max_upload, port, not no_browser, _say)
+    except KeyboardInterrupt:  # a second one, while it waits for the picture in hand
+        over, code = False, 130
+    if not over:
+        os._exit(code)  # torch aborts if the interpreter ends before a thread that is painting
+    return code
 
 
 def _say(line: str) -> None:

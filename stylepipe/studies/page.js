@@ -1,9 +1,9 @@
 "use strict";
 for (const slider of document.querySelectorAll("figure input")) {
   const before = slider.parentElement.querySelector(".before");
-  slider.addEventListener("input", () => {
-    before.style.clipPath = `inset(0 ${100 - slider.value}% 0 0)`;
-  });
+  const divide = () => { before.style.clipPath = `inset(0 ${100 - slider.value}% 0 0)`; };
+  slider.addEventListener("input", divide);
+  divide(); // browsers restore sliders when a page is loaded again
 }
 const value = (row, column) => {
   const cell = row.children[column];
@@ -19,7 +19,7 @@ for (const table of document.querySelectorAll("table")) {
       const rows = [...table.tBodies[0].rows].sort((a, b) => {
         const [x, y] = [value(a, column), value(b, column)];
         if (typeof x !== typeof y) return typeof x === "number" ? -1 : 1;
-        const order = typeof x === "number" ? x - y : x.localeCompare(y, undefined, { numeric: true });
+        const order = typeof x === "number" ? x - y || 0 : x.localeCompare(y, undefined, { numeric: true });
         return down ? -order : order;
       });
       table.tBodies[0].append(...rows);

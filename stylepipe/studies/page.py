@@ -18,7 +18,7 @@ from PIL import Image
 
 _QUALITY = 88
 Photos = dict[str, int]
-"""The photos of a page, each with its number: each is in the file once, by its pixels."""
+"""The photos of a page, each with its number, as each is in the file only once."""
 
 
 @dataclass(frozen=True)
@@ -35,19 +35,19 @@ class Figure:
 
 @dataclass(frozen=True)
 class Group:
-    """What belongs together: a variant, and its results."""
+    """A variant and its results."""
 
     title: str
     figures: Sequence[Figure]
     values: Mapping[str, str | float] = field(default_factory=dict)
-    """Its line of the table, by column."""
+    """Its row of the table, by column."""
 
 
 def page(
     title: str, mark: str, note: str, groups: Sequence[Group], charts: Sequence[str] = ()
 ) -> str:
-    """The page as HTML. The table has a column for each value that a group has; ``charts`` are
-    pieces of HTML that follow it. ``mark`` is near the beginning, to tell the page by."""
+    """The page as HTML. The table has a column for each value of any group; ``charts`` are pieces
+    of HTML that follow it. ``mark``, near the beginning, identifies the page."""
     photos: Photos = {}
     if all(len(group.figures) == 1 for group in groups):
         one = [figure_html(g.figures[0], photos, f"v{n}", g.title) for n, g in enumerate(groups)]
@@ -63,7 +63,7 @@ def page(
 
 
 def opening(title: str, mark: str, note: str, rules: str = "") -> str:
-    """The page up to what it shows; ``rules`` are more of its style sheet."""
+    """The page up to its content; ``rules`` are added to its style sheet."""
     style = (files("stylepipe.studies") / "page.css").read_text("utf-8") + rules
     return _OPENING.format(title=escape(title), mark=escape(mark), note=escape(note), style=style)
 
@@ -95,7 +95,7 @@ CLOSING = f"""
 </body>
 </html>
 """
-"""What follows all that a page shows."""
+"""The page after its content."""
 
 
 _NUMBER = ' class="number"'
@@ -126,7 +126,8 @@ def _table(groups: Sequence[Group]) -> str:
 def _entry(value: str | float) -> str:
     if isinstance(value, str):
         return f"<td>{escape(value)}</td>"
-    return f'<td class="number" data-value="{value!r}">{value:.4g}</td>'
+    exact = repr(float(value)).replace("inf", "Infinity")  # as JavaScript reads it
+    return f'<td class="number" data-value="{exact}">{value:.4g}</td>'
 
 
 def _section(number: int, group: Group, photos: Photos) -> str:
@@ -144,9 +145,9 @@ def figure_html(
     title: str = "",
     link: str = "",
 ) -> str:
-    """One figure. ``photos``: those of the page, each of which is in it once; None: it is here.
-    ``title``: instead of its caption, where it stands for its group. ``link``: where the result
-    lies."""
+    """One figure. ``photos``: those of the page, which are in its style sheet; None puts the photo
+    here. ``title`` replaces the caption of the only figure of a group. ``link`` leads to the
+    result."""
     text = escape(title or figure.caption)
     there = link and figure.result is not None
     caption = f'<a href="{escape(link)}">{text}</a>' if there else text

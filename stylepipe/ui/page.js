@@ -337,7 +337,7 @@ function hear(news) {
     $("caption").textContent = `Painting a preview: ${news.text}`;
   }
   if (news.seconds !== undefined) {
-    $("caption").textContent = `Preview, small: strokes are finer on the full picture. ${news.seconds} s`;
+    $("caption").textContent = `Preview in ${news.seconds.toFixed(1)} s; strokes are finer at full size`;
     say("The preview is painted");
   }
   if (news.failure) {
@@ -483,7 +483,7 @@ const order = told(async (button, names) => {
   await api("/api/orders", { method: "POST", body: { names, choice } });
   say(`${counted(names.length, "picture")} in the queue`);
   flash(button, "In the queue");
-  await poll();
+  wake();
 });
 $("one").addEventListener("click", () => order($("one"), [photo]));
 $("all").addEventListener("click", () => order($("all"), studio.photos.map((one) => one.name)));
@@ -540,7 +540,10 @@ function newCard(number) {
   const path = (...parts) => address("orders", number, ...parts);
   const button = (name, action) => make("button", {
     type: "button",
-    onclick: told(async () => showOrders(await (await api(path(action), { method: "POST" })).json())),
+    onclick: told(async () => {
+      showOrders(await (await api(path(action), { method: "POST" })).json());
+      wake();
+    }),
   }, name);
   const heading = make("h3"), state = make("p", { className: "state" }), bar = make("progress", { max: 1 });
   const pause = button("Pause", "pause"), resume = button("Resume", "resume");
@@ -604,10 +607,15 @@ async function poll() {
   showOrders(await (await api("/api/orders")).json());
 }
 
+let wake = () => {}; // ends the wait between two polls
+
 async function watch() {
   for (;;) {
     const busy = (studio.orders ?? []).some((one) => ["running", "waiting"].includes(one.state));
-    await new Promise((resolve) => setTimeout(resolve, busy ? 500 : 3000));
+    await new Promise((resolve) => {
+      wake = resolve;
+      setTimeout(resolve, busy ? 500 : 3000);
+    });
     if (document.hidden) continue;
     try {
       await poll();

@@ -89,8 +89,8 @@ class Previews:
             if self._waiting.get(request.tab) is request:
                 del self._waiting[request.tab]
 
-    def close(self) -> None:
-        """Drop all requests, and wait a little for the picture in hand."""
+    def close(self) -> bool:
+        """Drop all requests. Returns False if the picture in hand takes too long to wait for."""
         with self._changed:
             self._closing = True
             self._waiting.clear()
@@ -98,6 +98,7 @@ class Previews:
                 self._current.canceled.set()
             self._changed.notify_all()
         self._thread.join(timeout=5)
+        return not self._thread.is_alive()
 
     def wait_until_idle(self, seconds: float) -> None:
         """Return when no preview is waiting or being painted, or after so many seconds."""

@@ -34,8 +34,9 @@ def serve(
     port: int | None,
     browser: bool,
     log: Callable[[str], None],
-) -> None:
-    """Serve the page until Ctrl-C. ``machine``, ``max_upload``: as a Studio takes them.
+) -> bool:
+    """Serve the page until Ctrl-C. ``machine``, ``max_upload``: as a Studio takes them. Returns
+    False if a thread is still painting.
 
     Raises SetupError if the port is taken, or the folder cannot be used.
     """
@@ -71,8 +72,9 @@ def serve(
             if left := studio.orders.left():
                 orders = "1 order is" if left == 1 else f"{left} orders are"
                 log(f"{orders} not finished; the next start in {folder} continues")
-            if not over:
-                log("the picture in hand takes long, and is painted again from the beginning")
+                if not over:
+                    log("the picture in hand takes long; it will be painted from the beginning")
+    return over
 
 
 def listening(port: int | None) -> socket.socket:

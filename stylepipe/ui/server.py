@@ -60,7 +60,8 @@ def application(studio: Studio, port: int, token: str, ticket: str = "") -> Guar
         Route("/api/{shelf}/{name}", desk.remove, methods=["DELETE"]),
         Route("/api/{shelf}/{name}", desk.small),
     ]
-    handlers: Any = {StylepipeError: _refused, OSError: _failed, ClientDisconnect: _gone}
+    handlers: Any = {StylepipeError: _refused, ClientDisconnect: _gone}
+    handlers |= {OSError: _failed, Exception: _failed}  # the latter with a traceback on stderr
     return Guards(Starlette(routes=routes, exception_handlers=handlers), port, token, ticket)
 
 

@@ -74,10 +74,10 @@ class Studio:
             raise
 
     def close(self) -> bool:
-        """Stop all work; orders resume with the next start. Returns False if a picture could not
-        even be dropped."""
-        self.previews.close()
-        over = self.orders.close()
+        """Stop all work; orders resume with the next start. Returns False if a thread is still
+        painting, which only the end of the program stops."""
+        over = self.previews.close()
+        over = self.orders.close() and over
         if over:  # else they are still in use
             self._opener.close()
             self._lock.release()
