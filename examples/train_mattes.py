@@ -33,7 +33,7 @@ import cv2
 import numpy as np
 import torch
 from safetensors.torch import load_file
-from stylepipe_plugins.mattes.network import FORMAT_VERSION, FROZEN, PLANES, MatteNetwork, state
+from stylepipe_plugins.mattes.network import FORMAT_VERSION, PLANES, MatteNetwork, state
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -44,6 +44,8 @@ PERSON, FACES, SUBJECT, SKY = range(4)
 SMALL, LARGE = (12, (128, 160, 160, 192)), (8, (224, 256, 256, 256, 288, 320))
 """Pictures a step, and their sides: at first, and in the last part."""
 SMALL_PART = 0.6
+FROZEN = ("encoder.relu1_1", "encoder.relu1_2", "encoder.relu2_1")
+"""Layers that stay as they were: edges and colors are the same for all."""
 ENCODER_RATE = 0.15
 """Of the learning rate, for the encoder, which has learnt something before."""
 WEIGHTS = (1.0, 0.5, 0.4, 0.4)

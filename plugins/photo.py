@@ -68,6 +68,7 @@ class PhotoStylizer(RestyleStylizer):
     def transform(self) -> FeatureTransform:
         from stylepipe.nst.restyle import MomentTransform
 
+        # With all of the gain, a sky of 16 bits gets bands.
         return MomentTransform(full=True, gain=0.75)
 
     def layers(self, decoders: Iterable[str]) -> list[str]:

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 Log = Callable[[str], None]
 
 
+def _nothing() -> None:
+    """Nobody waits for progress."""
+
+
 def _silent(what: str) -> None:
     """Report nothing."""
 
@@ -70,11 +74,18 @@ class Opener:
         """
         self.memory = memory or available_memory() // 2
         self._asked = device, precision
+        self.at_progress: Callable[[], None] = _nothing
+        """Called whenever a component has reported progress, in the thread of that."""
+
+        def progressed(share: float, text: str) -> None:
+            progress(share, text)
+            self.at_progress()
+
         self._context = _LateContext(
             lambda: self.device,
             memory=self.memory,
             log=log,
-            progress=progress,
+            progress=progressed,
             stage=stage,
             damaged=damaged,
             max_pixels=max_pixels,

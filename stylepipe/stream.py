@@ -120,6 +120,8 @@ class Stream:
         self._expected: list[Item] = []
         """Items of the run, but for those it may die of, until it was estimated what they take."""
         self.stopping = report.stopping
+        self._caller = threading.current_thread()
+        session.at_progress = self._tell_outcomes  # a picture may take minutes
         self.fatal: BaseException | None = None
 
     def run(self, items: Sequence[Item], alone: Sequence[Item] = ()) -> bool:
@@ -192,6 +194,8 @@ class Stream:
             signal.signal(signal.SIGINT, before)
 
     def _tell_outcomes(self) -> None:
+        if threading.current_thread() is not self._caller:
+            return
         while self.outcomes:
             self.tell(*self.outcomes.pop(0))
 

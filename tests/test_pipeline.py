@@ -64,6 +64,29 @@ def test_folder_in_folder_out(photos, tmp_path):
         np.testing.assert_array_equal(result, 255 - source)
 
 
+class Lingering(fakes.Negative):
+    """Paints on, reporting progress, until the picture before is known to be done."""
+
+    def open(self, context):
+        self.context = context
+
+    def stylize(self, batch):
+        end = time.monotonic() + 20
+        while self.lingers() and time.monotonic() < end:
+            self.context.progress(0.5, "")
+            time.sleep(0.002)
+        self.seen.append(not self.lingers())
+        return super().stylize(batch)
+
+
+def test_what_is_done_is_told_while_the_next_picture_is_painted(photos, tmp_path):
+    stylizer, report = Lingering(Lingering.Options()), Report(quiet=True)
+    stylizer.seen = []
+    stylizer.lingers = lambda: report.counts["done"] < len(stylizer.seen)
+    go(photos, tmp_path / "out", replace(settings(), stylizer=stylizer), report)
+    assert stylizer.seen == [True] * 4
+
+
 def test_second_run_does_nothing(photos, tmp_path):
     go(photos, tmp_path / "out")
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*.npy")}

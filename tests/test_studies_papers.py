@@ -219,7 +219,7 @@ def test_figures_of_single_layers_of_another_network(folder):
             beside = fitted(read_picture(made / other(row)), picture)
             own, wanted = judge.features(picture), judge.features(beside)
             total = 0.0
-            for layer in judge._calibration:
+            for layer in judge.calibration:
                 a, b = (f[layer] / f[layer].norm(dim=1, keepdim=True) for f in (own, wanted))
                 total += float((a.nan_to_num() - b.nan_to_num()).square().sum(dim=1).mean())
             return total

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from common import EXAMPLES, GATYS, Claim, Line, Study, parser, run, save, shown
+from common import EXAMPLES, GATYS, Claim, Line, Study, parser, region_mask, run, save, shown
 
-from stylepipe.errors import ItemError, UsageError
+from stylepipe.errors import UsageError
 from stylepipe.pictures import read_picture
 from stylepipe.studies.measures import Picture
 
@@ -74,15 +74,10 @@ def borders(study: Study) -> list[Line]:
 
 def region(study: Study, portrait: Picture) -> None:
     """Write the mask of the portrait in its size, in black and white. Raises UsageError."""
-    try:
-        mask = read_picture(study.args.mask)[..., 0]
-    except ItemError as error:
-        raise UsageError(f"{study.args.mask}: {error}") from error
-    size = portrait.shape[1], portrait.shape[0]
-    mask = np.where(cv2.resize(mask, size, interpolation=cv2.INTER_AREA) > 127, 255, 0)
-    if mask.min() == mask.max():
+    mask = region_mask(study.args.mask, portrait)
+    if mask is None:
         raise UsageError(f"{study.args.mask} has one color; a mask of two regions is needed")
-    save(study.folder / "mask.png", mask.astype(np.uint8))
+    save(study.folder / "mask.png", mask)
 
 
 def claims(study: Study, tries: Sequence[Line], parts: Sequence[Line]) -> list[Claim]:

@@ -12,11 +12,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
-from common import EXAMPLES, Claim, Line, Study, command, parser, run, save, shown
+from common import EXAMPLES, Claim, Line, Study, command, parser, region_mask, run, save, shown
 
-from stylepipe.errors import ItemError, UsageError
+from stylepipe.errors import UsageError
 from stylepipe.nst.encoders import Encoder
 from stylepipe.nst.gatys import Gatys
 from stylepipe.nst.paintings import Painting
@@ -88,16 +87,11 @@ def sky(study: Study, name: str, source: Path, own: Path | None) -> Picture:
     if own is None:
         own = study.folder / "found" / f"{name}.png"
         command("masks", source, "-o", own, "--mask", "sky", "--overwrite", "-q")
-    try:
-        found = read_picture(own)[..., 0]
-    except ItemError as error:
-        raise UsageError(f"{own}: {error}") from error
-    size = photo.shape[1], photo.shape[0]
-    mask = np.where(cv2.resize(found, size, interpolation=cv2.INTER_AREA) > 127, 255, 0)
-    if mask.min() == mask.max():
+    mask = region_mask(own, photo)
+    if mask is None:
         raise UsageError(f"{source} is all sky, or has none; give masks, or other photos")
-    save(study.folder / f"{name}_sky.png", mask.astype(np.uint8))
-    return mask.astype(np.uint8)
+    save(study.folder / f"{name}_sky.png", mask)
+    return mask
 
 
 def grid(study: Study) -> list[Line]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -276,6 +277,18 @@ def _claim_folder(folder: Path, settings: Mapping[str, str]) -> None:
         raise UsageError(f"{note} is damaged; choose another --output") from error
     except OSError as error:
         raise SetupError(f"cannot write into {folder}: {error.strerror or error}") from error
+
+
+def region_mask(file: Path, like: np.ndarray) -> np.ndarray | None:
+    """A mask from a file in the size of a picture, H W of 0 and 255; None if it has one color.
+    Raises UsageError."""
+    try:
+        mask = read_picture(file)[..., 0]
+    except ItemError as error:
+        raise UsageError(f"{file}: {error}") from error
+    size = like.shape[1], like.shape[0]
+    mask = np.where(cv2.resize(mask, size, interpolation=cv2.INTER_AREA) > 127, 255, 0)
+    return None if mask.min() == mask.max() else mask.astype(np.uint8)
 
 
 def save(path: Path, picture: np.ndarray) -> None:

@@ -27,8 +27,6 @@ ENCODER = {
     "relu4_1": 128, "relu4_2": 128, "relu4_3": 128, "relu4_4": 128, "relu5_1": 128,
 }  # fmt: skip
 """Layers of the encoder, with their channels."""
-FROZEN = ("encoder.relu1_1", "encoder.relu1_2", "encoder.relu2_1")
-"""Layers that stay as they were: edges and colors are the same for all."""
 SCALE = ".scale"
 """Ends the name of what a convolution in 8 bits is multiplied by."""
 DEEP, NARROW = 160, 72
@@ -89,13 +87,12 @@ class MatteNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        wide = ENCODER
         self.encoder = MatteEncoder()
-        self.entry = Unit(wide["relu5_1"] + wide["relu4_4"], DEEP)
+        self.entry = Unit(ENCODER["relu5_1"] + ENCODER["relu4_4"], DEEP)
         self.deep = nn.Sequential(*map(Block, DILATIONS))
         self.whole, self.presence = nn.Linear(DEEP, DEEP), nn.Linear(DEEP, len(PLANES))
-        self.p16, self.p8 = Unit(DEEP, 64), Unit(wide["relu4_4"] + wide["relu4_1"], 64)
-        self.p4, self.p2 = Unit(wide["relu3_4"], 48), Unit(wide["relu2_2"], 16)
+        self.p16, self.p8 = Unit(DEEP, 64), Unit(ENCODER["relu4_4"] + ENCODER["relu4_1"], 64)
+        self.p4, self.p2 = Unit(ENCODER["relu3_4"], 48), Unit(ENCODER["relu2_2"], 16)
         self.m8, self.m4, self.m2 = Unit(64, 48, 3), Unit(48, 16, 3), Unit(16, 16, 3)
         self.out = nn.Conv2d(16, len(PLANES), 1)
 

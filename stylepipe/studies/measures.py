@@ -186,7 +186,7 @@ class Judge:
         """By the picture's digest, the latest last."""
         self._encoder, self.title = encoder, encoder.title
         self.style, self.content = list(encoder.default_style), list(encoder.default_content)
-        self._calibration: dict[str, torch.Tensor | float] = {
+        self.calibration: dict[str, torch.Tensor | float] = {
             **(calibration or encoder.default_perceptual)
         }
 
@@ -200,7 +200,7 @@ class Judge:
         digest = hashlib.sha256(repr(picture.shape).encode() + picture.tobytes()).digest()
         found = self._seen.pop(digest, None)
         if found is None:
-            layers = [*self.style, *self.content, *self._calibration]
+            layers = [*self.style, *self.content, *self.calibration]
             try:
                 with torch.inference_mode():
                     found = self._encoder(to_tensor(picture)[None], layers)
@@ -244,7 +244,7 @@ class Judge:
         Perceptual Metric" (2018), eq. 1, of pictures of one size."""
         own, other = (self.features(limited(picture, JUDGED)) for picture in (result, reference))
         total = 0.0
-        for layer, weights in self._calibration.items():
+        for layer, weights in self.calibration.items():
             a, b = (f[layer].float() for f in (own, other))
             a, b = (x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10) for x in (a, b))
             # C last, as in the weights

@@ -17,7 +17,7 @@ from stylepipe.nst.encoders import Encoder, save_encoder, stack_encoder
 from stylepipe.nst.files import tensors_digest
 from stylepipe.nst.photos import Photos, Read, load_picture, picture_identities
 
-from .guess import GUESS, guess_encoder, opening
+from .guess import GUESS, guess_encoder, loudness, opening
 from .options import EncoderOptions
 from .task import Measurement, Rows, Task
 
@@ -29,8 +29,8 @@ LAYERS = tuple(
 WIDTHS = (16, 32, 64, 128, 128)
 """Channels of each block."""
 LOUDEST = 300.0
-"""Norm of the weights of a calibrated channel, at most. Of the compact encoder's useful channels
-four have more than 30, at most 169; 77 useless ones had 600 to 20600."""
+"""Norm of the weights of a calibrated channel, at most. Of an encoder's useful channels 24 had more
+than 30, at most 149; in another 77 useless ones had 600 to 20600."""
 CALIBRATION = 1 << 40
 """Steps from here on, which no run reaches, are the pictures to calibrate by."""
 
@@ -57,7 +57,8 @@ class EncoderTask(Task):
     closed form anew each time, as least squares with a ridge. `likeness`: 1 - centered kernel
     alignment (Kornblith et al., "Similarity of Neural Network Representations Revisited", 2019),
     so that our own distances and Gram matrices, without any map, rank pictures as theirs do.
-    Where several teachers have a layer, their terms are averaged.
+    Where several teachers have a layer, their terms are averaged. All channels, the teachers' too,
+    are compared at equal loudness, as `calibrate` makes them.
 
     read: reads photos and paintings. previews: photos to draw from time to time; by default the
     first three. metadata: strings for the encoder file. Raises ValueError for no readable photos,
@@ -218,7 +219,7 @@ def calibrate(encoder: Encoder, pictures: Sequence[Tensor]) -> dict[str, tuple[T
             shift = shift - torch.einsum("ochw,c->o", weight, encoder.mean.flatten())
         else:
             weight = weight * before[:, None, None]
-        first, before = before is None, _scale(sums[name])
+        first, before = before is None, loudness(sums[name])
         found = (weight / before[:, None, None, None], shift / before)
         # The first sees pixels, not channels of mean 1.
         convolutions[name] = found if first else silenced(*found)
@@ -275,12 +276,7 @@ def _places(maps: Tensor, places: Tensor) -> Tensor:
 def _calibrated(points: Tensor) -> Tensor:
     """Channels of mean 1, nearly, as `calibrate` makes them in the end: none can outshout the
     others on the way."""
-    return points / _scale(points.mean(dim=0))
-
-
-def _scale(mean: Tensor) -> Tensor:
-    """What to divide channels of these means by. One that hardly ever speaks stays quiet."""
-    return mean + 0.02 * mean.mean() + 1e-6
+    return points / loudness(points.mean(dim=0))
 
 
 def _centered(points: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ def guess_encoder(
         places, aim = aims[name]
         seen = torch.cat([_windows(m, p) for m, p in zip(maps, places, strict=True)])
         linear = _widened(_rectified_fit(seen, aim[:, _telling(aim, width)]), width, generator)
-        linear = linear / _loudness(F.relu(seen @ linear))
+        linear = linear / loudness(F.relu(seen @ linear).mean(dim=0))
         weight = linear[:-1].T.reshape(width, channels, 3, 3).contiguous()
         bias = linear[-1]
         maps = [
@@ -76,8 +76,7 @@ def guess_decoder(
     fitted on what those before it make of the pictures; the last one imitates the pictures.
 
     Channels beyond the encoder's are random. encoder: the one that it decodes. pictures, points:
-    see guess_encoder; sides that the poolings divide. Takes about as long as forty steps of
-    training.
+    see guess_encoder; sides that the poolings divide.
     """
     generator = torch.Generator().manual_seed(seed)
     names = list(decoder.widths)
@@ -103,7 +102,7 @@ def guess_decoder(
             linear = _rectified_fit(seen, aim[:, : convolution.out_channels])
             known = linear.shape[1]
             linear = _widened(linear, convolution.out_channels, generator)
-            loud = _loudness(F.relu(seen @ linear[:, known:]))
+            loud = loudness(F.relu(seen @ linear[:, known:]).mean(dim=0))
             linear[:, known:] *= aim.mean() / loud
         convolution.weight.copy_(linear[:-1].T.reshape(convolution.weight.shape))
         assert convolution.bias is not None
@@ -122,9 +121,9 @@ def _widened(linear: Tensor, width: int, generator: torch.Generator) -> Tensor:
     return torch.cat([linear, extra.to(linear)], dim=1)
 
 
-def _loudness(features: Tensor) -> Tensor:
-    """What to divide channels P C by, so that their means are 1, or below for the silent ones."""
-    mean = features.mean(dim=0)
+def loudness(mean: Tensor) -> Tensor:
+    """What to divide channels of these means C by, so that their means become 1. One that hardly
+    ever speaks stays quiet."""
     return mean + 0.02 * mean.mean() + 1e-6
 
 
