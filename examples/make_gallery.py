@@ -20,7 +20,7 @@ from stylepipe.plugins import Plugins
 
 HERE = Path(__file__).resolve().parent
 PAINTINGS = ("currents", "mosaic", "ink")
-ANY = ("adain", "style-swap", "wct", "gatys")
+ANY = ("universal", "style-swap", "wct", "gatys")
 PHOTOS = ("photos/lake.jpg", "photos/town/harbor.jpg", "portraits/cat.jpg")
 TILE, GAP, LIMIT = (264, 198), 4, 500_000
 """Size of a picture, space between two, and the most bytes of the result."""

@@ -197,8 +197,8 @@ class FastStylizer(Stylizer):
         if suffix in PICTURE_SUFFIXES:
             raise UsageError(
                 f"the fast stylizer has to be trained on {path.name} first: stylepipe train fast "
-                f"--photos FOLDER --style {path} -o {path.stem}.safetensors; adain "
-                "and gatys paint after it at once"
+                f"--photos FOLDER --style {path} -o {path.stem}.safetensors; "
+                "universal and gatys paint after it at once"
             )
         if suffix in _PICKLES:
             raise UsageError(

@@ -42,7 +42,7 @@ from stylepipe.nst.losses import content_loss
 from stylepipe.nst.photos import to_tensor
 
 Picture = NDArray[np.uint8]
-ANY_PAINTING = ("adain", "wct", "style-swap", "gatys")
+ANY_PAINTING = ("universal", "adain", "wct", "style-swap", "gatys")
 
 
 @dataclass(frozen=True)

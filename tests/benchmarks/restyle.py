@@ -12,9 +12,12 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from stylepipe_plugins.universal.training import NETWORK
+from torch import Tensor
 
 from stylepipe import read_picture
 from stylepipe.device import native_bf16
@@ -22,8 +25,8 @@ from stylepipe.memory import tune_allocator, tune_threads
 from stylepipe.nst.decoders import load_decoders
 from stylepipe.nst.encoders import open_encoder
 from stylepipe.nst.inverses import DecoderInverter, FeatureInverter
-from stylepipe.nst.optimize import resize
-from stylepipe.nst.paintings import Painting
+from stylepipe.nst.optimize import resize, size_of
+from stylepipe.nst.paintings import Painting, Size
 from stylepipe.nst.photos import to_tensor
 from stylepipe.nst.restyle import (
     FeatureTransform,
@@ -32,6 +35,8 @@ from stylepipe.nst.restyle import (
     Restyler,
     RestyleSettings,
 )
+from stylepipe.nst.universal import load_universal
+from stylepipe.nst.universal_engine import UniversalEngine
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DECODERS = REPOSITORY / "plugins" / "decoders"
@@ -40,31 +45,53 @@ PAINTING = REPOSITORY / "examples" / "paintings" / "currents.jpg"
 MEMORY = 4 << 30
 
 
-def restyler(name: str) -> Restyler:
-    half = native_bf16(torch.device("cpu"))
-    dtype = torch.bfloat16 if half else torch.float32
+def painting() -> Painting:
+    return Painting(to_tensor(read_picture(PAINTING))[None])
+
+
+def number_type() -> torch.dtype:
+    return torch.bfloat16 if native_bf16(torch.device("cpu")) else torch.float32
+
+
+def universal() -> Callable[[Tensor], Tensor]:
+    engine = UniversalEngine(load_universal(NETWORK)[0], torch.device("cpu"), number_type(), MEMORY)
+    codes: dict[Size, Tensor] = {}
+
+    def paint(photo: Tensor) -> Tensor:
+        size = size_of(photo)
+        if size not in codes:
+            codes[size] = engine.code([painting()], size, 1.0)
+        return engine.paint(photo, codes[size])
+
+    return paint
+
+
+def restyler(name: str) -> Callable[[Tensor], Tensor]:
+    dtype = number_type()
     transforms: dict[str, FeatureTransform] = {
         "adain": MomentTransform(full=False),
         "wct": MomentTransform(full=True),
-        "style-swap": PatchSwap(fast=half),
+        "style-swap": PatchSwap(fast=dtype is torch.bfloat16),
     }
     inverses: dict[str, FeatureInverter] = {
         layer: DecoderInverter(decoder.placed("cpu", dtype))
         for layer, decoder in load_decoders(DECODERS / f"{name}.safetensors").decoders.items()
     }
-    painting = Painting(to_tensor(read_picture(PAINTING))[None])
     encoder = open_encoder("compact", dtype=dtype)
-    return Restyler(encoder, inverses, transforms[name], [painting], RestyleSettings(), MEMORY)
+    settings = RestyleSettings()
+    return Restyler(encoder, inverses, transforms[name], [painting()], settings, MEMORY).paint
 
 
 @torch.inference_mode()
-def seconds(painter: Restyler, width: int, height: int, repeats: int) -> tuple[float, float]:
+def seconds(
+    paint: Callable[[Tensor], Tensor], width: int, height: int, repeats: int
+) -> tuple[float, float]:
     """Of the first photo, and of later ones."""
     photo = resize(to_tensor(read_picture(PHOTO))[None], (height, width))
     times = []
     for _ in range(1 + repeats):
         began = time.perf_counter()
-        painter.paint(photo)
+        paint(photo)
         times.append(time.perf_counter() - began)
     return times[0], statistics.median(times[1:])
 
@@ -77,11 +104,11 @@ def main() -> None:
     tune_allocator()
     tune_threads()
     print(f"{'':12} {'picture':>10} {'first':>8} {'a photo':>8}")
-    for name in ("adain", "wct", "style-swap"):
-        painter = restyler(name)
+    for name in ("universal", "adain", "wct", "style-swap"):
+        paint = universal() if name == "universal" else restyler(name)
         for size in args.sizes:
             width, height = map(int, size.split("x"))
-            first, later = seconds(painter, width, height, args.repeats)
+            first, later = seconds(paint, width, height, args.repeats)
             print(f"{name:12} {size:>10} {first:6.2f} s {later:6.2f} s", flush=True)
 
 

@@ -184,6 +184,35 @@ class DecoderOptions(RunOptions):
 
 
 @dataclass(frozen=True)
+class UniversalOptions(RunOptions):
+    """How to train the universal network."""
+
+    learning_rate: float = 1e-3
+    max_gradient: float = 20.0
+    size: int = setting(224, "Side in pixels of the pieces of pictures.", min=64)
+    zoom: float = _zoom()
+    color_jitter: float = _color_jitter(0.3)
+    style_jitter: float = setting(
+        0.5, "Part of the pieces of paintings that get other colors.", min=0, max=1, offered=False
+    )
+    photo_styles: float = setting(
+        0.25, "Part of the pictures that are painted after another photo.", min=0, max=1
+    )
+    content_weight: float = setting(0.6, "Weight of the content.", min=0)
+    style_weight: float = setting(1.0, "Weight of the style.", min=0)
+    example_weight: float = setting(
+        1.0, "Weight of the pictures of a painter to imitate.", min=0, offered=False
+    )
+    consistency_weight: float = setting(
+        0.5,
+        "Weight of temporal consistency: a photo that moves, with noise, gives the picture, moved.",
+        min=0,
+    )
+    tv_weight: float = setting(0.1, "Weight of smoothness (total variation).", min=0)
+    range_weight: float = _range_weight()
+
+
+@dataclass(frozen=True)
 class EncoderOptions(RunOptions):
     """How to train a compact encoder."""
 

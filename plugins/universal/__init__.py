@@ -1,0 +1,154 @@
+"""The ``universal`` stylizer: one small network that paints after any painting, in one pass.
+
+See stylepipe.nst.universal for the network and its sources.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stylepipe import (
+    Batch,
+    Caps,
+    Component,
+    Context,
+    Item,
+    SetupError,
+    StyleRef,
+    Stylizer,
+    StylizerOptions,
+    UsageError,
+    hookimpl,
+    option,
+    parse_style,
+    user_path,
+)
+from stylepipe.nst.names import ColorMatch
+from stylepipe.nst.recent import Recent
+from stylepipe.stylizers import given_picture, too_large, working_memory
+
+from .training import NETWORK, UniversalTraining
+
+if TYPE_CHECKING:
+    import torch
+
+    from stylepipe.nst.paintings import Painting
+    from stylepipe.nst.universal_engine import UniversalEngine
+
+MEANS = 2
+"""Means over frames that build on one another."""
+
+
+class UniversalOptions(StylizerOptions):
+    network: Path | None = option(
+        None, "Network, from stylepipe train universal; by default the one in the package.",
+        metavar="FILE",
+    )  # fmt: skip
+    style_scale: float = option(
+        1.0,
+        "Size of the painting, and so of its strokes, relative to the photo; never larger than the "
+        "painting's file.",
+        min=0.05,
+        max=8,
+    )
+    match_colors: ColorMatch = option("no", "First give the painting the photo's colors.")
+    statistics_frames: int = option(
+        8,
+        "For films: frames of a shot over which statistics are averaged, so that the whole "
+        "picture does not pulse; 1 takes each frame alone.",
+        min=1,
+        max=64,
+    )
+
+    def check(self) -> None:
+        if self.network is not None and not self.network.is_file():
+            raise UsageError(f"no such network file: {self.network}")
+
+
+class UniversalStylizer(Stylizer):
+    """Any painting at once, by a small network made for that; photos and video, on any machine."""
+
+    name = "universal"
+    Options = UniversalOptions
+    options: UniversalOptions
+    caps = Caps()
+
+    def __init__(self, options: UniversalOptions) -> None:
+        super().__init__(options)
+        self._recent = Recent(options.statistics_frames)
+        self.caps = replace(self.caps, warmup=MEANS * (options.statistics_frames - 1))  # type: ignore[misc]
+
+    def files(self) -> Iterable[Path]:
+        # The network in the package, too: an upgrade would change how a film continues.
+        styles = (user_path(parse_style(text).name) for text in self.options.style)
+        return [self.options.network or NETWORK, *styles]
+
+    def open(self, context: Context) -> None:
+        self._context = context
+        self._engine: UniversalEngine | None = None
+
+    def prepare(self, styles: Sequence[StyleRef]) -> None:
+        """Load the network, and read the paintings. Raises UsageError or SetupError."""
+        from stylepipe.nst.paintings import Painting
+        from stylepipe.nst.universal import load_universal
+        from stylepipe.nst.universal_engine import UniversalEngine
+
+        if not styles:
+            raise UsageError("name a painting to paint after: --style PAINTING")
+        context = self._context
+        self._paintings = [Painting(given_picture(r.path, context), r.weight) for r in styles]
+        self._codes: dict[tuple[int, int], torch.Tensor] = {}
+        try:
+            net, _ = load_universal(self.options.network or NETWORK)
+        except (ValueError, OSError) as error:
+            if self.options.network is None:
+                raise SetupError(f"{error}; install stylepipe again") from error
+            raise UsageError(str(error)) from error
+        device = context.device
+        self._engine = UniversalEngine(net, device.torch, device.dtype, working_memory(context))
+
+    def reset(self, item: Item) -> None:
+        self._recent.reset()
+
+    def stylize(self, batch: Batch) -> torch.Tensor:
+        import torch
+
+        from stylepipe.nst.budget import NotEnoughMemory
+
+        assert self._engine is not None, "prepare() comes before stylize()"
+        painted = []
+        for index in range(len(batch.images)):
+            photo = batch.images[index : index + 1]
+            self._recent.begin(batch.first + index)
+            try:
+                result = self._engine.paint(photo, self._code(photo), self._recent.remember)
+            except NotEnoughMemory as error:
+                raise too_large(error, photo) from error
+            self._recent.keep()
+            painted.append(result)
+        return torch.cat(painted) if len(painted) > 1 else painted[0]
+
+    def _code(self, photo: torch.Tensor) -> torch.Tensor:
+        """What the network takes of the paintings, for a photo."""
+        from stylepipe.nst.paintings import recolored
+
+        assert self._engine is not None
+        paintings: Sequence[Painting] = self._paintings
+        size, scale = (photo.shape[2], photo.shape[3]), self.options.style_scale
+        if self.options.match_colors != "no":  # another painting each time
+            paintings = recolored(paintings, photo, self.options.match_colors)
+            return self._engine.code(paintings, size, scale)
+        if size not in self._codes:
+            self._codes[size] = self._engine.code(paintings, size, scale)
+        return self._codes[size]
+
+    def close(self) -> None:
+        self._engine = None
+
+
+@hookimpl
+def stylepipe_components() -> Iterable[type[Component]]:
+    return [UniversalStylizer, UniversalTraining]
