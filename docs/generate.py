@@ -17,7 +17,7 @@ import click
 import stylepipe
 from stylepipe import hookspecs
 from stylepipe.cli.main import make_cli
-from stylepipe.components import noun
+from stylepipe.components import Stylizer, noun
 from stylepipe.job import ENGINE
 from stylepipe.nst.recipes import RECIPES
 from stylepipe.options import OptionSpec
@@ -37,6 +37,7 @@ def pages() -> dict[str, str]:
         "commands.md": _commands(),
         "options.md": _options(plugins),
         "presets.md": _presets(plugins),
+        "styles.md": _styles(plugins),
         "recipes.md": _recipes(),
         "api.md": _api(),
         **{f"hooks/{name}.md": _hook(name) for name in hooks()},
@@ -53,6 +54,29 @@ def write(folder: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
+
+
+# -- styles -----------------------------------------------------------------------------------
+
+
+def _styles(plugins: Plugins) -> str:
+    rows = [f"| `{s.name}` | {s.title} |" for s in plugins.component(Stylizer, "fast").styles()]
+    return "\n".join(
+        [
+            "# The bundled styles",
+            "",
+            "Three photos in each style that the package has, in this order "
+            "(`examples/make_gallery.py --only styles`). Your own photos in all of them: "
+            "`stylepipe sheet PHOTOS -o sheet.png`.",
+            "",
+            "| style | after |",
+            "|---|---|",
+            *rows,
+            "",
+            "![Three photos, in each of the bundled styles below](../../examples/styles.jpg)",
+            "",
+        ]
+    )
 
 
 # -- commands ---------------------------------------------------------------------------------

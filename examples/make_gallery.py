@@ -1,7 +1,8 @@
-"""Compose the README's pictures: the example photos above, each bundled style below; and a photo
-after each example painting, by every stylizer that takes any; and one by nearest neighbors.
+"""Compose the pictures of README and guides: the example photos above, each bundled style below,
+small and large; a photo after each example painting, by every stylizer that takes any; and one by
+nearest neighbors.
 
-python examples/make_gallery.py [-o FOLDER] [--only gallery|any_painting|motifs]
+python examples/make_gallery.py [-o FOLDER] [--only gallery|styles|any_painting|motifs]
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ ANY = ("universal", "style-swap", "wct", "gatys")
 PHOTOS = ("photos/lake.jpg", "photos/town/harbor.jpg", "portraits/cat.jpg")
 TILE, GAP, LIMIT = (264, 198), 4, 500_000
 """Size of a picture, space between two, and the most bytes of the result."""
+LARGE, LARGE_LIMIT = (384, 288), 1_600_000
+"""The same for the sheet of all styles in the guide."""
 MOTIFS_HEIGHT = 480
 
 
@@ -32,22 +35,24 @@ def names() -> list[str]:
     return [style.name for style in Plugins().component(Stylizer, "fast").styles()]
 
 
-def tile(path: Path) -> Image.Image:
+def tile(path: Path, size: tuple[int, int] = TILE) -> Image.Image:
     """The middle of a picture, upright, at the size of a tile."""
     with Image.open(path) as image:
         upright = ImageOps.exif_transpose(image).convert("RGB")
     # portraits: the upper part is worth seeing
     middle = (0.5, 0.5 if upright.width > upright.height else 0.28)
-    return ImageOps.fit(upright, TILE, Image.Resampling.LANCZOS, centering=middle)
+    return ImageOps.fit(upright, size, Image.Resampling.LANCZOS, centering=middle)
 
 
-def painted(photos: Iterable[Path], folder: Path, **stylizer: object) -> list[Image.Image]:
-    """The photos by one stylizer."""
+def painted(
+    photos: Iterable[Path], folder: Path, size: tuple[int, int] = TILE, **stylizer: object
+) -> list[Image.Image]:
+    """The photos by one stylizer, as tiles."""
     given = list(photos)
     report = stylepipe.convert(given, folder, settings={"stylizer": stylizer})
     if report.exit_code:
         raise SystemExit(f"{stylizer}: {report.failures}")
-    return [tile(folder / photo.name) for photo in given]
+    return [tile(folder / photo.name, size) for photo in given]
 
 
 def named(image: Image.Image, name: str) -> Image.Image:
@@ -63,7 +68,7 @@ def named(image: Image.Image, name: str) -> Image.Image:
 
 def row(tiles: list[Image.Image]) -> Image.Image:
     """Tiles side by side."""
-    width, height = TILE
+    width, height = tiles[0].size
     strip = Image.new("RGB", (len(tiles) * (width + GAP) - GAP, height), "white")
     for column, image in enumerate(tiles):
         strip.paste(image, (column * (width + GAP), 0))
@@ -83,14 +88,34 @@ def compose(rows: list[Image.Image]) -> Image.Image:
     return sheet
 
 
-def gallery(folder: Path) -> Image.Image:
-    """The photos in each bundled style."""
+def in_all_styles(folder: Path, size: tuple[int, int]) -> list[Image.Image]:
+    """A row of the photos, and one in each bundled style."""
     photos = [HERE / photo for photo in PHOTOS]
-    rows = [named(row([tile(photo) for photo in photos]), "the photos")]
+    rows = [named(row([tile(photo, size) for photo in photos]), "the photos")]
     for style in names():
         print(style, flush=True)
-        rows.append(named(row(painted(photos, folder / style, use="fast", style=style)), style))
-    return compose(rows)
+        tiles = painted(photos, folder / style, size, use="fast", style=style)
+        rows.append(named(row(tiles), style))
+    return rows
+
+
+def below(rows: list[Image.Image]) -> Image.Image:
+    """Rows of one size, one below the other."""
+    width, height = rows[0].size
+    sheet = Image.new("RGB", (width, len(rows) * (height + GAP) - GAP), "white")
+    for k, strip in enumerate(rows):
+        sheet.paste(strip, (0, k * (height + GAP)))
+    return sheet
+
+
+def gallery(folder: Path) -> Image.Image:
+    """The photos in each bundled style."""
+    return compose(in_all_styles(folder, TILE))
+
+
+def styles(folder: Path) -> Image.Image:
+    """The same, larger."""
+    return below(in_all_styles(folder, LARGE))
 
 
 def any_painting(folder: Path) -> Image.Image:
@@ -105,10 +130,7 @@ def any_painting(folder: Path) -> Image.Image:
             (image,) = painted(photos, folder / name / use, use=use, style=str(painting))
             tiles.append(image if rows else named(image, use))
         rows.append(row(tiles))
-    sheet = Image.new("RGB", (rows[0].width, len(rows) * (TILE[1] + GAP) - GAP), "white")
-    for k, strip in enumerate(rows):
-        sheet.paste(strip, (0, k * (TILE[1] + GAP)))
-    return sheet
+    return below(rows)
 
 
 def motifs(folder: Path) -> Image.Image:
@@ -138,22 +160,23 @@ def main() -> None:
     for make in SHEETS:
         if args.only in (None, make.__name__):
             with tempfile.TemporaryDirectory() as folder:
-                write(args.output / f"{make.__name__}.jpg", make(Path(folder)))
+                limit = LARGE_LIMIT if make is styles else LIMIT
+                write(args.output / f"{make.__name__}.jpg", make(Path(folder)), limit)
 
 
-SHEETS = (gallery, any_painting, motifs)
+SHEETS = (gallery, styles, any_painting, motifs)
 
 
-def write(output: Path, sheet: Image.Image) -> None:
+def write(output: Path, sheet: Image.Image, limit: int) -> None:
     """As good a JPEG as fits."""
     for quality in range(92, 20, -4):
         file = io.BytesIO()
         sheet.save(file, "JPEG", quality=quality, optimize=True)
-        if len(file.getvalue()) < LIMIT:
+        if len(file.getvalue()) < limit:
             output.write_bytes(file.getvalue())
             print(f"{output}: {sheet.size}, quality {quality}, {len(file.getvalue())} bytes")
             return
-    raise SystemExit(f"the sheet does not fit into {LIMIT} bytes")
+    raise SystemExit(f"the sheet does not fit into {limit} bytes")
 
 
 if __name__ == "__main__":
