@@ -25,6 +25,7 @@ from torch import Tensor, unflatten
 
 from stylepipe.memory import is_out_of_memory
 from stylepipe.nst.networks import NORM_EPS, ConvNorm, Residual, StyleNetwork, pad
+from stylepipe.nst.norms import channel_moments
 
 CACHED = 8 * 2**20
 """Bytes of a slab on the CPU: a share of the last-level cache."""
@@ -325,7 +326,7 @@ class _Map(_Rows):
         for a, b in self.slabs:
             part = make(a, b)
             if norm:
-                moments.append((b - a, *_moments(part)))
+                moments.append((b - a, *channel_moments(part)))
             if self._parts is not None:
                 self._parts.append(part)
             del part
@@ -375,16 +376,6 @@ def _slabs(height: int, rows: int, multiple: int) -> list[tuple[int, int]]:
     count = max(1, min(units // least, round(height / max(rows, 1))))
     edges = [units * i // count * multiple for i in range(count + 1)]
     return list(pairwise(edges))
-
-
-def _moments(part: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance of each channel of 1CHW, in float32."""
-    if part.is_cpu:
-        zeros = torch.zeros(part.shape[1])
-        mean, var = torch.batch_norm_update_stats(part, zeros, zeros.clone(), 0.0)
-        return mean, var
-    var, mean = torch.var_mean(part[0].float(), (1, 2), correction=0)
-    return mean, var
 
 
 def _combined(moments: list[tuple[int, Tensor, Tensor]], phases: int) -> tuple[Tensor, Tensor]:

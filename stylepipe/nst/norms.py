@@ -84,3 +84,13 @@ def instance_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
         raise ValueError("instance norm needs maps of two positions or more")
     result: Tensor = _InstanceNorm.apply(x, gamma, beta, eps)
     return result
+
+
+def channel_moments(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of each channel of 1 C H W, C each, in float32; without gradients."""
+    if maps.is_cpu:
+        zeros = torch.zeros(maps.shape[1])
+        mean, var = torch.batch_norm_update_stats(maps, zeros, zeros.clone(), 0.0)
+        return mean, var
+    var, mean = torch.var_mean(maps[0].float(), (1, 2), correction=0)
+    return mean, var

@@ -15,11 +15,13 @@ from torch import Tensor
 from stylepipe.tiling import tiles
 
 from .budget import NotEnoughMemory
+from .networks import NORM_EPS
+from .norms import channel_moments
 from .optimize import resize, size_of
 from .paintings import Painting, Size
 from .recent import Remember, alone
 from .steady import averaged
-from .universal import UniversalNetwork, moments, whole_fours
+from .universal import UniversalNetwork, whole_fours
 
 CELL = 4
 """Pixels of a side of the picture for one feature."""
@@ -136,11 +138,12 @@ def _restated(maps: Tensor, aim: tuple[Tensor, Tensor], remember: Remember, whic
     """Features 1 C h w with another mean and deviation, 1 C each. The deviation that they had is
     the mean over a film's last frames: that of each frame alone would make the picture pulse.
     """
-    mean, deviation = moments(maps)
+    mean, variance = channel_moments(maps)
+    deviation = (variance + NORM_EPS).sqrt()
     frames = remember(("deviation", which), deviation)
     if len(frames) > 1:
         deviation = averaged(frames)
-    gain = aim[1] / deviation
+    gain = aim[1] / deviation[None]
     shift = aim[0] - mean * gain
     gain, shift = (t.to(maps.dtype)[:, :, None, None] for t in (gain, shift))
     return torch.addcmul(shift, maps, gain)
