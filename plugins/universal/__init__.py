@@ -21,6 +21,7 @@ from stylepipe import (
     Stylizer,
     StylizerOptions,
     UsageError,
+    full_range_dtype,
     hookimpl,
     option,
     parse_style,
@@ -108,7 +109,9 @@ class UniversalStylizer(Stylizer):
                 raise SetupError(f"{error}; install stylepipe again") from error
             raise UsageError(str(error)) from error
         device = context.device
-        self._engine = UniversalEngine(net, device.torch, device.dtype, working_memory(context))
+        self._engine = UniversalEngine(
+            net, device.torch, full_range_dtype(device), working_memory(context)
+        )
 
     def reset(self, item: Item) -> None:
         self._recent.reset()
