@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from stylepipe import (
     Context,
@@ -97,6 +97,19 @@ class DecoderTraining(Training):
             f"wrote {output}; use it: stylepipe {self.name} PHOTOS -o OUT --style PAINTING{more} "
             f"--decoder {output}"
         )
+
+    def stylizer_table(self, file: Path) -> dict[str, Any]:
+        """The decoder, and the encoder and layers that it is for."""
+        options = self.options
+        table: dict[str, Any] = {"decoder": str(file)}
+        if options.encoder != BUNDLED_FOR:
+            table["encoder"] = options.encoder
+        if options.encoder_weights is not None:
+            table["encoder_weights"] = str(options.encoder_weights)
+        if self.layer_flag and options.layers:
+            first, *others = options.layers
+            table[self.layer_flag.removeprefix("--")] = [first, *others] if others else first
+        return table
 
     def _task(
         self, context: Context, photos: Sequence[Path], paintings: Sequence[Path]

@@ -70,6 +70,10 @@ class EncoderTraining(Training):
             f"--encoder-weights {output}"
         )
 
+    def stylizer_table(self, file: Path) -> dict[str, str]:
+        """For gatys."""
+        return {"use": "gatys", "encoder_weights": str(file)}
+
 
 def _task(
     options: EncoderTrainingOptions,

@@ -559,6 +559,15 @@ class Training(Component):
         """
         raise NotImplementedError
 
+    def stylizer_table(self, file: Path) -> Mapping[str, Any] | None:
+        """The keys of ``[stylizer]`` that paint by what these options train into ``file``, for
+        ``stylepipe sweep --train``; ``use`` is the training's name unless it is among them.
+
+        None, the default: no stylizer paints by it. Raises UsageError for options that say too
+        little.
+        """
+        return None
+
 
 class Sink:
     """An output being written. Its methods run in the writing thread."""

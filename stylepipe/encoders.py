@@ -53,8 +53,9 @@ def open_encoder(
         raise SetupError(f"{error}; or name a file with --encoder-weights") from error
 
 
-def absent_weights(name: str, weights: Path | None) -> str | None:
-    """Why the weights would have to be fetched first, if they would; asked without torch."""
+def absent_weights(name: str, weights: Path | None, flag: str = "--encoder-weights") -> str | None:
+    """Why the weights would have to be fetched first, if they would; asked without torch. ``flag``
+    names a file instead."""
     from stylepipe.nst.names import FETCHED_AS
 
     if weights is not None or name in ("auto", "compact"):
@@ -65,7 +66,7 @@ def absent_weights(name: str, weights: Path | None) -> str | None:
     return (
         f"the weights {entry.name!r} are not on this machine yet: fetch them with "
         f"stylepipe weights fetch {entry.name} ({entry.megabytes} MB), "
-        "or name a file with --encoder-weights"
+        f"or name a file with {flag}"
     )
 
 

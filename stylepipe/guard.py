@@ -23,6 +23,7 @@ from stylepipe.components import (
     Sink,
     Stylizer,
     Temporal,
+    Training,
     Writer,
     is_bundled,
     noun,
@@ -34,7 +35,7 @@ from stylepipe.types import Frame, Guide, Info
 if TYPE_CHECKING:
     import torch
 
-_STAGES = (Reader, Masker, Stylizer, Temporal, Flow, Writer)
+_STAGES = (Reader, Masker, Stylizer, Temporal, Flow, Writer, Training)
 MEANS = (-0.2, 1.5)
 """Bounds of the mean of a painted picture in [0, 1], strokes that overshoot included."""
 _SLACK = 0.01

@@ -523,7 +523,8 @@ class Stream:
 
     def _failed(self, item: Item, error: BaseException, work: _Work | None = None) -> None:
         if is_disk_trouble(error):
-            raise SetupError(f"cannot go on writing to {item.output.parent}: {sentence(error)}")
+            where = item.output.parent
+            raise SetupError(f"cannot go on writing to {where}: {sentence(error)}") from error
         if not isinstance(error, StylepipeError):
             self.report.debug("".join(traceback.format_exception(error)))
         frames, seconds = 0, 0.0

@@ -112,6 +112,22 @@ class TrainingOptions(Options):
 
 _LINE_EVERY = 60.0
 """Seconds between two lines that say how far a training is."""
+AGAIN = "; pass --restart to train again"
+"""Follows the line that there is nothing to do."""
+
+
+class OtherTraining(UsageError):
+    """What lies at the output, or its checkpoint, is of another training."""
+
+    def __init__(self, why: str, advice: str) -> None:
+        """``why`` alone says nothing of flags."""
+        super().__init__(f"{why}; {advice}")
+        self.why = why
+
+
+def work_folder(output: Path) -> Path:
+    """Where checkpoints, the log and previews of a training are kept."""
+    return output.with_suffix(".training")
 
 
 def _threads() -> int:
@@ -160,11 +176,11 @@ def run_training(make: Callable[[], Task], options: TrainingOptions, context: Co
     output = options.output
     if output is None:
         raise UsageError("say where the result goes: --output NAME.safetensors")
-    folder = output.with_suffix(".training")
+    folder = work_folder(output)
     if output.exists() and not (folder / CHECKPOINT).exists() and not options.restart:
-        raise UsageError(
-            f"{output} is there already, and not from this training; choose another --output, or "
-            "pass --restart to replace it"
+        raise OtherTraining(
+            f"{output} is there already, and not from this training",
+            "choose another --output, or pass --restart to replace it",
         )
     try:
         trainer = Trainer(make(), folder)
@@ -181,7 +197,7 @@ def run_training(make: Callable[[], Task], options: TrainingOptions, context: Co
         _keep_seconds(result, trainer.elapsed)
         result.replace(output)
     except CheckpointError as error:
-        raise UsageError(f"{error}; pass --restart to start over") from error
+        raise OtherTraining(str(error), "pass --restart to start over") from error
     except TrainingFailed as error:
         raise StylepipeError(f"the training failed: {error}") from error
     except OSError as error:
@@ -259,5 +275,5 @@ def _run(trainer: Trainer, context: Context) -> Path:
     if taken:
         context.log(f"trained {trainer.step} steps in {elapsed(trainer.elapsed)}")
     else:
-        context.log("already trained; pass --restart to train again")
+        context.log(f"already trained{AGAIN}")
     return result

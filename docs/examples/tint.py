@@ -39,6 +39,9 @@ class TintTraining(Training):
 
         context.log(f"wrote {run_training(make, self.options, context)}")
 
+    def stylizer_table(self, file):
+        return {"style": [str(file)]}
+
 
 def tint_task(paths, red, run, metadata):
     import torch

@@ -114,13 +114,21 @@ class FastTraining(Training):
     def train(self, context: Context) -> None:
         """Train, or resume training, and write a file of styles."""
         options = self.options
-        if not options.style and not options.paintings:
-            raise UsageError("name a painting to learn: --style IMAGE")
-        photos = find_pictures(options.photos, "--photos")
         exemplars = _exemplars(options)
+        photos = find_pictures(options.photos, "--photos")
         output = run_training(lambda: _task(options, context, photos, exemplars), options, context)
-        style = f"{output}#{exemplars[0].record.name}" if len(exemplars) > 1 else str(output)
+        style = _styles_in(output, exemplars)[0]
         context.log(f"wrote {output}; use it: stylepipe fast PHOTOS -o OUT --style {style}")
+
+    def stylizer_table(self, file: Path) -> dict[str, list[str]]:
+        """All styles that are learned."""
+        return {"style": _styles_in(file, _exemplars(self.options))}
+
+
+def _styles_in(file: Path, exemplars: Sequence[Exemplar]) -> list[str]:
+    """As users name the styles of a file."""
+    several = len(exemplars) > 1
+    return [f"{file}#{e.record.name}" if several else str(file) for e in exemplars]
 
 
 def _task(
@@ -170,6 +178,8 @@ def _exemplars(options: FastTrainingOptions) -> list[Exemplar]:
     from stylepipe.nst.networks import StyleRecord
     from stylepipe.nst.training.styles import Exemplar
 
+    if not options.style and not options.paintings:
+        raise UsageError("name a painting to learn: --style IMAGE")
     if options.paintings is None:
         return [Exemplar(StyleRecord(path.stem, source=path.name), path) for path in options.style]
     found = read_exemplars(options.paintings)

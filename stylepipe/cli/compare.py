@@ -11,6 +11,7 @@ import click
 
 from stylepipe.cli.app import app_of
 from stylepipe.cli.flags import LoggedCommand, machine_flags, verbosity_flags
+from stylepipe.cli.judged import judge_options
 from stylepipe.cli.run import parse_sets
 from stylepipe.cli.varied import finished, painted, say_unless
 from stylepipe.components import Stylizer
@@ -20,9 +21,8 @@ from stylepipe.presets import available, is_path, resolve, tables_of
 from stylepipe.verbs import VERBS
 
 if TYPE_CHECKING:
-    from stylepipe.job import Settings
     from stylepipe.plugins import Plugins
-    from stylepipe.studies.variants import Tables, Variant
+    from stylepipe.studies.variants import Tables, Trial
 
 HELP = f"""\
 {VERBS["compare"]}
@@ -72,6 +72,7 @@ Examples:
     metavar="TABLE.KEY=VALUE",
     help="Set any key for all of them; repeatable.",
 )
+@judge_options
 @click.option("--overwrite", is_flag=True, help="Replace results that other settings made.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N inputs.")
 @click.pass_context
@@ -82,6 +83,8 @@ def command(
     output: Path,
     styles: tuple[str, ...],
     sets: tuple[str, ...],
+    calibration: Path | None,
+    judge_weights: Path | None,
     overwrite: bool,
     limit: int | None,
     device: str,
@@ -92,12 +95,11 @@ def command(
 ) -> int:
     app = app_of(ctx)
     app.warn_of_broken()
-    from stylepipe.encoders import open_encoder
     from stylepipe.inputs import find_items
     from stylepipe.memory import tune_allocator
     from stylepipe.studies.finished import taken
-    from stylepipe.studies.measures import Judge
-    from stylepipe.studies.sweep import check_output, check_photos, measure
+    from stylepipe.studies.judging import open_judge
+    from stylepipe.studies.sweep import check_output, check_photos, measure, painting_of
 
     check_output(output)
     named = {*app.plugins.components(Stylizer), *available(app.plugins)}
@@ -108,8 +110,8 @@ def command(
     over = parse_sets(sets, known=tables_of(app.plugins))
     if styles:
         over.setdefault("stylizer", {})["style"] = list(styles)
-    variants = [_variant(app.plugins, word, over) for word in what if word not in folders]
-    plain = variants[0][1] if variants else resolve(app.plugins, env=os.environ)
+    trials = [_trial(app.plugins, word, over) for word in what if word not in folders]
+    plain = trials[0].settings if trials else resolve(app.plugins, env=os.environ)
     job = Job(
         inputs=photos,
         output=output,
@@ -126,23 +128,24 @@ def command(
     log = say_unless(quiet)
     tune_allocator()
     start = time.perf_counter()
-    judge = Judge(open_encoder("auto"))
+    judge = open_judge(calibration, judge_weights)
     for one in there.values():
-        measure(one, plain, judge, None)
-    done = painted(job, variants, app.plugins, judge, None, log, verbose, quiet)
+        one.painting = painting_of(plain)
+        measure(one, judge, None)
+    done = painted(job, trials, app.plugins, judge, None, log, verbose, quiet)
     if done is None:
         return 130
     remaining = iter(done)
     columns = [there[word] if word in there else next(remaining) for word in what]
-    return finished(output, columns, "Comparison", judge.title, log, start)
+    return finished(output, columns, "Comparison", judge, log, start)
 
 
 command.params += [*machine_flags(), *verbosity_flags()]
 
 
-def _variant(plugins: Plugins, word: str, over: Tables) -> tuple[Variant, Settings]:
+def _trial(plugins: Plugins, word: str, over: Tables) -> Trial:
     """The variant of a stylizer or a preset. Raises UsageError for a word that is neither."""
-    from stylepipe.studies.variants import Variant
+    from stylepipe.studies.variants import Trial, Variant
 
     stylizers, presets = plugins.components(Stylizer), available(plugins)
     known = [*stylizers, *presets]
@@ -157,4 +160,4 @@ def _variant(plugins: Plugins, word: str, over: Tables) -> tuple[Variant, Settin
             f"{word!r} is no stylizer, no preset and no folder{suggest(word, known)}; "
             f"known: {', '.join(known)}"
         )
-    return Variant({"what": word}, tables), made
+    return Trial(Variant({"what": word}, tables), made)

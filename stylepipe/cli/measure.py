@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stylepipe.cli.app import App, app_of
+from stylepipe.cli.judged import judge_options
 from stylepipe.cli.output import complain, print_json, print_table
 from stylepipe.errors import ItemError, NoInputError, SetupError, UsageError
 from stylepipe.places import is_several, no_file
@@ -51,7 +52,8 @@ frame of each film; results of another size are scaled to the source's.
 With --photo each RESULT is a picture of that photo, or a folder of pictures with the names of the
 photos in another. The table has style_distance and color_distance to the painting (--style),
 content_distance and sharpness beside the photo, and perceptual, mse, psnr and ssim to --reference
-or else to the photo; --csv and --json add distances by layer.
+or else to the photo, and lpips where --perceptual-calibration names its weights; --csv and --json
+add distances by layer.
 
 \b
 Examples:
@@ -88,6 +90,7 @@ _PANELS = {
     metavar="FILE",
     help="With --photo: the picture that results should equal.",
 )
+@judge_options
 @click.option(
     "--alone",
     type=click.Path(path_type=Path),
@@ -135,6 +138,8 @@ def command(
     photo: Path | None,
     style: Path | None,
     reference: Path | None,
+    calibration: Path | None,
+    judge_weights: Path | None,
     alone: Path | None,
     start: str | None,
     frames: int | None,
@@ -154,11 +159,13 @@ def command(
             _check_output("--csv", table, read, overwrite)
         from stylepipe.cli.measure_pictures import measure_pictures
 
-        code, lines = measure_pictures(files, photo, style, reference, as_json)
+        judged = calibration, judge_weights
+        code, lines = measure_pictures(files, photo, style, reference, *judged, as_json)
         if table and lines:
             _write(table, lines)
         return code
-    _refuse(ctx, ("style", "reference"), "pictures, whose photo --photo names")
+    own = ("style", "reference", "calibration", "judge_weights")
+    _refuse(ctx, own, "pictures, whose photo --photo names")
     if len(files) < 2:
         raise UsageError(
             "name the source and what was painted from it: stylepipe measure SOURCE RESULT; for "
@@ -227,7 +234,8 @@ def _refuse(ctx: click.Context, names: Sequence[str], meant: str) -> None:
     """Raises UsageError for a flag that means nothing here."""
     for name in names:
         if ctx.params[name] is not None:
-            raise UsageError(f"--{name.replace('_', '-')} is for {meant}; leave it out")
+            flag = next(p.opts[0] for p in ctx.command.params if p.name == name)
+            raise UsageError(f"{flag} is for {meant}; leave it out")
 
 
 def _film(app: App, path: Path, options: Mapping[str, str]) -> Film:

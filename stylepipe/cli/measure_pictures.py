@@ -31,6 +31,8 @@ def measure_pictures(
     photo: Path,
     style: Path | None,
     reference: Path | None,
+    calibration: Path | None,
+    judge_weights: Path | None,
     as_json: bool,
 ) -> tuple[int, bytes]:
     """Measure results beside their photo, or those of a folder beside the photos of another.
@@ -38,13 +40,13 @@ def measure_pictures(
     Prints the figures, and returns the exit code and a table of all, distances by layer included.
     Raises UsageError, NoInputError.
     """
-    from stylepipe.encoders import open_encoder
-    from stylepipe.studies.measures import MEASURES, Judge, absent, by_layer, fitted, measured
+    from stylepipe.studies.judging import left_out, open_judge
+    from stylepipe.studies.measures import MEASURES, by_layer, fitted, measured
 
     pairs = list(_pairs(results, photo))
     painting = None if style is None else _read("--style", style)
     beside = None if reference is None else _read("--reference", reference)
-    judge, failed = Judge(open_encoder("auto")), False
+    judge, failed = open_judge(calibration, judge_weights), False
     lines: list[dict[str, str | float]] = []
     for pair in pairs:
         what = ""  # errors of reading name their file
@@ -72,7 +74,7 @@ def measure_pictures(
             rows.append(["mean", *map(_cell, means)])
         print_table([shown, *rows])
     tell(f"judged by {judge.title}")
-    for line in absent():
+    for line in left_out(judge):
         tell(line)
     text = io.StringIO()
     table = csv.DictWriter(text, columns, lineterminator="\n")

@@ -69,6 +69,7 @@ def command(
     device: str,
     precision: str,
     memory: int | None,
+    verbose: int,
     quiet: bool,
 ) -> int:
     app = app_of(ctx)
@@ -82,9 +83,9 @@ def command(
     check_output(output)
     # pictures that stand alone have nothing to be steady with
     still = {"temporal": {"use": "none"}}
-    variants = variants_of(app.plugins, preset, sets, styles, vary, still)
-    for _, settings in variants:
-        if by_file := next((m for m, _ in settings.maskers if m.by_file), None):
+    trials = variants_of(app.plugins, preset, sets, styles, vary, still)
+    for trial in trials:
+        if by_file := next((m for m, _ in trial.settings.maskers if m.by_file), None):
             raise UsageError(
                 f"the mask {by_file.name!r} is looked up by the name of a file, and a sheet paints "
                 "small copies in memory; leave it out, or take one that is found in the picture"
@@ -93,22 +94,20 @@ def command(
     log = say_unless(quiet)
     tune_allocator()
     start = time.perf_counter()
-    photos = read_photos(inputs, output.with_suffix(""), variants[0][1], size, limit, log)
+    photos = read_photos(inputs, output.with_suffix(""), trials[0].settings, size, limit, log)
     machine, hidden = Machine(device, precision, memory), quiet or not is_terminal(sys.stderr)
-    results = [
-        list(paintings(photos, settings, machine, log))
-        for _, settings in tqdm(variants, unit="variant", disable=hidden)
-    ]
+    rows = paintings(photos, [trial.settings for trial in trials], machine, log, verbose)
+    results = list(tqdm(rows, total=len(trials), unit="variant", disable=hidden))
     try:
-        write_sheet(output, photos, [variant for variant, _ in variants], results)
+        write_sheet(output, photos, [trial.variant for trial in trials], results)
     except OSError as error:
         raise SetupError(f"cannot write {output}: {error.strerror or error}") from error
     failed = sum(one.picture is None for row in results for one in row)
     log(
-        f"{output}: {counted(len(variants), 'variant')} of {counted(len(photos), 'photo')} in "
+        f"{output}: {counted(len(trials), 'variant')} of {counted(len(photos), 'photo')} in "
         f"{elapsed(time.perf_counter() - start)}" + (f", {failed} failed" if failed else "")
     )
     return 1 if failed else 0
 
 
-command.params += [*machine_flags(), *(f for f in verbosity_flags() if f.name != "verbose")]
+command.params += [*machine_flags(), *verbosity_flags()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from stylepipe.presets import Draft
     from stylepipe.studies.measures import Judge, Picture
     from stylepipe.studies.sweep import Done
-    from stylepipe.studies.variants import Tables, Variant
+    from stylepipe.studies.trainings import Plan
+    from stylepipe.studies.variants import Tables, Trial, Variant
 
 Decorated = Callable[..., Any]
 
@@ -72,30 +73,69 @@ def variants_of(
     styles: Sequence[str],
     vary: Sequence[str],
     fixed: Tables,
-) -> list[tuple[Variant, Settings]]:
-    """Every combination with its settings; ``fixed`` overrides the preset. Raises UsageError."""
-    from stylepipe.studies.variants import Dimension, dimension, grid
+    planned: Callable[[Tables], Plan] | None = None,
+) -> list[Trial]:
+    """Every combination with its settings; ``fixed`` overrides the preset. ``planned`` says what is
+    trained, of the tables of ``--set``; None: nothing is. Raises UsageError."""
+    from stylepipe.studies.variants import TRAIN, Dimension, Trial, dimension, grid
 
     known = tables_of(plugins)
-    if training := next((text for text in vary if text.startswith("train.")), None):
-        raise UsageError(
-            f"--vary {training}: nothing is trained here; train a file for each value with "
-            "stylepipe train, and pass the files as --style"
-        )
-    base = draft(plugins, preset, parse_sets(sets, known=known), os.environ)
+    if planned is not None:
+        known.append(TRAIN)
+    else:
+        _refuse_trainings(TRAIN, {"--vary": vary, "--set": sets})
+    over = parse_sets(sets, known=known)
+    plan = None if planned is None else planned(over)
+    base = draft(plugins, preset, {t: v for t, v in over.items() if t != TRAIN}, os.environ)
     base = base.over(plugins, fixed)
     # all variants have the same photos, and separate folders
     shown = [table for table in known if table not in ("input", "output")]
     varied = [dimension(text, shown) for text in vary]
-    names = {(d.table, d.key) for d in varied}
+    if both := next((d for d in varied if d.key in over.get(d.table, ())), None):
+        raise UsageError(f"--set and --vary both name {both.table}.{both.key}; leave one out")
+    table = TRAIN if plan is not None and plan.learns_style else "stylizer"
     if styles:
-        if ("stylizer", "style") in names:
-            raise UsageError("--style and --vary stylizer.style mean the same; leave one out")
-        varied.insert(0, Dimension("stylizer", "style", tuple([name] for name in styles)))
-    elif not vary and (bundled := [info.name for info in _stylizer(base).styles()]):
-        varied = [Dimension("stylizer", "style", tuple([name] for name in bundled))]
+        if (table, "style") in {(d.table, d.key) for d in varied} or "style" in over.get(table, ()):
+            raise UsageError(f"--style and {table}.style mean the same; leave one out")
+        varied.insert(0, Dimension(table, "style", tuple([name] for name in styles)))
+    elif not vary and plan is None and (all_of := [i.name for i in _stylizer(base).styles()]):
+        varied = [Dimension("stylizer", "style", tuple([name] for name in all_of))]
     origin = "--vary" if vary else "--style"
-    return [(v, base.over(plugins, v.tables, origin).settings()) for v in grid(varied)]
+    if plan is not None:
+        return [_trained(plugins, plan, base, over, v, origin) for v in grid(varied)]
+    return [Trial(v, base.over(plugins, v.tables, origin).settings()) for v in grid(varied)]
+
+
+def _refuse_trainings(table: str, flags: Mapping[str, Sequence[str]]) -> None:
+    """Raises UsageError for options of a training where nothing is trained."""
+    for flag, texts in flags.items():
+        if text := next((text for text in texts if text.startswith(f"{table}.")), None):
+            raise UsageError(
+                f"{flag} {text}: nothing is trained here; stylepipe sweep --train NAME trains a "
+                "file for each value"
+            )
+
+
+def _trained(
+    plugins: Plugins, plan: Plan, base: Draft, over: Tables, variant: Variant, origin: str
+) -> Trial:
+    """A variant that is painted by what is trained for it. Raises UsageError."""
+    from stylepipe.studies.variants import TRAIN, Trial
+
+    training = plan.training(variant)
+    table = plan.stylizer_table(training)
+    own = {t: v for t, v in variant.tables.items() if t != TRAIN}
+    for key in {**over.get("stylizer", {}), **own.get("stylizer", {})}:
+        if key in table:
+            raise UsageError(f"stylizer.{key} is set by --train {plan.kind.name}; leave it out")
+    # the file is not there yet, and whoever is asked may look
+    before = base.over(plugins, {"stylizer": {"use": table["use"]}}, "--train")
+    before = before.over(plugins, own, origin)
+
+    def with_file() -> Settings:
+        return before.over(plugins, {"stylizer": table}, "--train").settings()
+
+    return Trial(variant, before.settings(), training, with_file)
 
 
 def _stylizer(base: Draft) -> type[Stylizer]:
@@ -117,7 +157,7 @@ def counted(number: int, word: str) -> str:
 
 def painted(
     job: Job,
-    variants: Sequence[tuple[Variant, Settings]],
+    trials: Sequence[Trial],
     plugins: Plugins,
     judge: Judge,
     reference: Picture | None,
@@ -132,17 +172,17 @@ def painted(
     from stylepipe.studies.sweep import measure, run_variants
 
     done: list[Done] = []
-    runs = zip(variants, run_variants(job, variants, plugins, log, verbose), strict=True)
+    runs = run_variants(job, trials, plugins, log, verbose)
     hidden = quiet or not is_terminal(sys.stderr)
     try:
-        for (_, settings), one in tqdm(runs, total=len(variants), unit="variant", disable=hidden):
-            try:
-                measure(one, settings, judge, reference)
-            except OSError as error:
-                raise SetupError(f"cannot write {error.filename}: {error.strerror}") from error
+        for one in tqdm(runs, total=len(trials), unit="variant", disable=hidden):
+            measure(one, judge, reference)
             done.append(one)
+    except OSError as error:
+        where = error.filename or job.output
+        raise SetupError(f"cannot write {where}: {error.strerror or error}") from error
     except KeyboardInterrupt:
-        log(f"interrupted; {len(done)} of {counted(len(variants), 'variant')} are done. Run the "
+        log(f"interrupted; {len(done)} of {counted(len(trials), 'variant')} are done. Run the "
             "same command again to resume")  # fmt: skip
         return None
     return done
@@ -152,17 +192,17 @@ def finished(
     output: Path,
     done: Sequence[Done],
     title: str,
-    judge: str,
+    judge: Judge,
     log: Callable[[str], None],
     start: float,
 ) -> int:
     """Write the page and the other results, and report them. ``start``: when the command began,
     by ``time.perf_counter``. Returns the exit code; raises SetupError."""
-    from stylepipe.studies.measures import absent
+    from stylepipe.studies.judging import left_out
     from stylepipe.studies.sweep import forgotten, write_results
 
-    missing, gone = absent(), forgotten(output, done)
-    note = f"Judged by {judge}, on pictures of at most 512 px."
+    missing, gone = left_out(judge), forgotten(output, done)
+    note = f"Judged by {judge.title}, on pictures of at most 512 px."
     try:
         write_results(output, done, title, " ".join([note, *missing]))
     except OSError as error:

@@ -102,9 +102,9 @@ def mean_curves(items: Sequence[Mapping[str, Points]]) -> dict[str, Points]:
     return means
 
 
-def curve_charts(curves: Mapping[str, Mapping[str, Points]]) -> list[str]:
+def curve_charts(curves: Mapping[str, Mapping[str, Points]], whose: str = "") -> list[str]:
     """A chart for each name of a curve, with a line for each variant (by its label), a few together
-    so that they can be told apart."""
+    so that they can be told apart. ``whose`` steps they are, for the titles."""
     charts = []
     for name in dict.fromkeys(name for own in curves.values() for name in own):
         lines = {label: _thinned(own[name]) for label, own in curves.items() if name in own}
@@ -112,7 +112,7 @@ def curve_charts(curves: Mapping[str, Mapping[str, Points]]) -> list[str]:
         size = math.ceil(len(labels) / math.ceil(len(labels) / _TOGETHER))  # evenly
         for start in range(0, len(labels), size)[:_CHARTS]:
             part = labels[start : start + size]
-            title = f"{name.replace('_', ' ')} by step"
+            title = " ".join(filter(None, [name.replace("_", " "), whose, "by step"]))
             if len(labels) > size:
                 title += f", variants {start + 1} to {start + len(part)} of {len(labels)}"
             charts.append(chart(title, "step", {x: lines[x] for x in part}, log=False))

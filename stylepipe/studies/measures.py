@@ -79,6 +79,11 @@ MEASURES = (
         "or of those for style where the encoder has none of them",
     ),
     Measure(
+        "lpips",
+        "lower",
+        "the same with its calibrated weights, and of the network that they are for",
+    ),
+    Measure(
         "mse",
         "lower",
         "mean squared difference to the reference, or else the photo, RGB in [0, 1]",
@@ -185,6 +190,8 @@ class Judge:
         self._seen: dict[bytes, dict[str, torch.Tensor]] = {}
         """By the picture's digest, the latest last."""
         self._encoder, self.title = encoder, encoder.title
+        self.lpips: Judge | None = None
+        """Another judge, whose ``perceptual`` is LPIPS as published."""
         self.style, self.content = list(encoder.default_style), list(encoder.default_content)
         self.calibration: dict[str, torch.Tensor | float] = {
             **(calibration or encoder.default_perceptual)
@@ -287,6 +294,8 @@ def measured(
     beside = photo if reference is None else reference
     near = fitted(result, beside)
     found["perceptual"] = judge.perceptual(near, beside)
+    if judge.lpips is not None:
+        found["lpips"] = judge.lpips.perceptual(near, beside)
     found |= {"mse": mse(near, beside), "psnr": psnr(near, beside)}
     with suppress(ImportError):  # absent() reports it, once
         found["ssim"] = ssim(near, beside)

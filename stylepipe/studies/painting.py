@@ -10,11 +10,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from stylepipe.errors import ItemError, NoInputError, UsageError
+from stylepipe.errors import ItemError, NoInputError, SetupError
 from stylepipe.inputs import find_items, probe
 from stylepipe.job import Settings
 from stylepipe.media.encode import eight
 from stylepipe.session import Log, Opener, Session
+from stylepipe.studies.failures import reason
 from stylepipe.types import Frame
 
 
@@ -67,8 +68,8 @@ def read_photos(
                 continue
             name = item.relative.as_posix() + (f" {item.page}" if item.page else "")
             photos.append(Photo(name, small(frame, side)))
-    for reason in reasons:
-        log(reason)
+    for line in reasons:
+        log(line)
     if not photos:
         raise NoInputError("none of the inputs can be read")
     return photos
@@ -89,24 +90,39 @@ def small(frame: Frame, side: int) -> Frame:
 
 
 def paintings(
-    photos: Sequence[Photo], settings: Settings, machine: Machine, log: Log
+    photos: Sequence[Photo],
+    variants: Sequence[Settings],
+    machine: Machine,
+    log: Log,
+    verbose: int = 0,
+) -> Iterator[list[Painting]]:
+    """For each of the settings all photos, painted; what fails is a painting with the reason.
+    Raises SetupError where the machine lacks what all of them need, or the disk is full."""
+    broken = 0
+    for settings in variants:
+        try:
+            yield list(_painted(photos, settings, machine, log, verbose))
+        except Exception as error:  # a plugin may raise anything for one variant
+            why = reason(error, settings, verbose)
+            broken += isinstance(error, SetupError)
+            if broken == len(variants):
+                raise
+            yield [Painting(None, why, 0.0) for _ in photos]
+
+
+def _painted(
+    photos: Sequence[Photo], settings: Settings, machine: Machine, log: Log, verbose: int
 ) -> Iterator[Painting]:
-    """Each photo painted by these settings; what fails is a painting with the reason. Raises
-    SetupError where the machine lacks what the settings need."""
+    """Raises whatever opening the components does."""
     start = time.perf_counter()
-    try:
-        session = Session(settings, log=log, **vars(machine)).prepare()
-    except UsageError as error:
-        yield from (Painting(None, str(error), 0.0) for _ in photos)
-        return
-    with session:
+    with Session(settings, log=log, **vars(machine)).prepare() as session:
         for photo in photos:
             picture, failure = None, ""
             try:
                 painted = session.paint(photo.frame)
                 picture = small(painted, max(photo.frame.pixels.shape)).pixels
-            except (ItemError, UsageError) as error:
-                failure = str(error)
+            except Exception as error:  # a plugin may raise anything for one photo
+                failure = reason(error, settings, verbose)
             now = time.perf_counter()
             yield Painting(picture, failure, now - start)
             start = now

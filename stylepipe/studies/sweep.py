@@ -8,10 +8,8 @@ each picture took, is noted in the folder.
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -22,17 +20,18 @@ from stylepipe.errors import ItemError, SetupError, UsageError
 from stylepipe.inputs import find_items
 from stylepipe.job import Job, Settings
 from stylepipe.media.containers import FILMS
-from stylepipe.nst.files import read_metadata, write_atomically
+from stylepipe.nst.files import write_atomically
 from stylepipe.pictures import read_picture
 from stylepipe.pipeline import run
 from stylepipe.report import Report
 from stylepipe.sheets import Cell, check_replaceable, contact_sheet, save_sheet, wrapped
-from stylepipe.studies import peak
+from stylepipe.studies import peak, trainings
 from stylepipe.studies.charts import Points, chart
 from stylepipe.studies.curves import FOLDER, curve_charts, curves_of, mean_curves, traced
+from stylepipe.studies.failures import reason
 from stylepipe.studies.measures import Judge, Picture, limited, measured
 from stylepipe.studies.page import Figure, Group, page
-from stylepipe.studies.variants import Variant
+from stylepipe.studies.variants import Trial, Variant, file_name
 from stylepipe.styles import parse_style
 from stylepipe.types import Item
 
@@ -56,13 +55,17 @@ class Done:
     items: list[Item]
     failures: Mapping[Path, str]
     cost: dict[str, float]
-    """``seconds`` a picture and ``peak_mib``, as far as they are known."""
+    """``seconds`` a picture, ``peak_mib`` and ``training_seconds``, as far as they are known."""
+    painting: Path | None = None
+    """What it was painted after, if that is one painting."""
     traces: Path | None = None
     """Where its stylizer has left losses, if it was painted here."""
     figures: list[dict[str, float]] = field(default_factory=list)
     """Of each item; empty for one that failed."""
     curves: dict[str, Points] = field(default_factory=dict)
     """Loss and figures by step, means of the items; empty where there are no steps."""
+    learned: dict[str, Points] = field(default_factory=dict)
+    """Loss and terms by step of its training; empty where nothing was trained for it."""
 
     @property
     def means(self) -> dict[str, float]:
@@ -72,17 +75,6 @@ class Done:
             for name, value in figures.items():
                 found.setdefault(name, []).append(value)
         return {name: sum(values) / len(values) for name, values in found.items()}
-
-
-def folder_name(variant: Variant) -> str:
-    """Says what is in it, and is the same whatever else is varied."""
-    words = "_".join(
-        f"{Path(value).stem if name == 'style' else f'{name}-{value}'}"
-        for name, value in variant.values.items()
-    )
-    plain = re.sub(r"[^\w.+-]+", "-", words)[:80].strip("-.") or "all"
-    digest = hashlib.sha256(json.dumps(variant.tables, sort_keys=True).encode()).hexdigest()
-    return f"{plain}-{digest[:6]}"
 
 
 def check_output(output: Path) -> None:
@@ -105,37 +97,46 @@ def check_photos(items: Sequence[Item]) -> None:
 
 def run_variants(
     template: Job,
-    variants: Sequence[tuple[Variant, Settings]],
+    trials: Sequence[Trial],
     plugins: Plugins,
     log: Callable[[str], None],
     verbose: int = 0,
 ) -> Iterator[Done]:
-    """Run the variants one after the other. A variant that cannot be run at all has that as the
-    failure of each item. Raises KeyboardInterrupt where the user stops, UsageError for films, and
-    SetupError or UsageError where none of the variants could be run.
+    """Run the variants one after the other, each after its training, if it has one.
+
+    A variant that cannot be run at all has that as the failure of each item. Raises
+    KeyboardInterrupt where the user stops, UsageError for films, and SetupError or UsageError where
+    none of the variants could be run, or the disk is full.
     """
     notes, broken = _notes(template.output), 0
-    for variant, settings in variants:
-        folder = template.output / folder_name(variant)
-        output = settings.output
-        if output.format is None:  # what JPEG loses is no matter of the variant
-            output = replace(output, format="png")
+    trained = trainings.Trained(template, log)
+    for trial in trials:
+        variant, settings = trial.variant, trial.settings
+        folder = template.output / file_name(variant.values, variant.tables)
         traces = template.output / FOLDER / folder.name
-        own = traced(replace(settings, output=output), traces)
-        report = Report(quiet=not verbose, verbose=verbose, bars=False)
-        items = find_items(template.inputs, folder, own, template.limit).items
+        shown = _as_painted(settings, traces)
+        items = find_items(template.inputs, folder, shown, template.limit).items
         check_photos(items)
+        report = Report(quiet=not verbose, verbose=verbose, bars=False)
         failures: dict[Path, str] = {}
-        known = peak.begin()
         try:
-            run(replace(template, output=folder, settings=own), plugins, report)
-        except (SetupError, UsageError) as error:
-            broken += 1
-            if broken == len(variants):
+            if trial.training is not None and trial.with_file is not None:
+                trained.train(trial.training)
+                settings = trial.with_file()
+            known = peak.begin()
+            own = replace(template, output=folder, settings=_as_painted(settings, traces))
+            run(own, plugins, report)
+        except Exception as error:  # a plugin may raise anything for one variant
+            why = reason(error, settings, verbose, filter(None, [trial.training]))
+            broken += isinstance(error, SetupError | UsageError)
+            if broken == len(trials):
                 raise
-            failures = {item.source: str(error) for item in items}
+            log(f"{variant.label or 'all'}: {why}")
+            failures = {item.source: why for item in items}
         if report.interrupted:
             raise KeyboardInterrupt
+        for source, why in report.failures:
+            log(f"{variant.label or 'all'}: {source}: {why}")
         failures |= dict(report.failures)
         if report.frames:
             spent = report.stages.get("model", report.seconds)
@@ -143,24 +144,31 @@ def run_variants(
             if known:
                 notes[folder.name]["peak_mib"] = peak.mebibytes()
             write_atomically(template.output / NOTES, json.dumps(notes, indent=1).encode())
-        for source, why in failures.items():
-            log(f"{variant.label or 'all'}: {source}: {why}")
-        cost = notes.get(folder.name, {})
-        if trained := training_seconds(settings):
-            cost = {**cost, "training_seconds": trained}
-        yield Done(variant, folder, items, failures, cost, traces)
+        done = Done(variant, folder, items, failures, dict(notes.get(folder.name, {})))
+        files = _files_of(settings)
+        done.painting, done.traces = painting_of(settings), traces
+        if trial.training is not None:
+            files.append(trial.training.options.output)
+            done.painting = trainings.painting_of(trial.training) or done.painting
+            done.learned = trainings.learned(trial.training)
+        if seconds := sum(map(trainings.seconds, dict.fromkeys(files))):
+            done.cost["training_seconds"] = seconds
+        yield done
 
 
-def training_seconds(settings: Settings) -> float:
-    """How long the trainings of the stylizer's files took in all, as far as the files know it; 0
-    where none does."""
-    total = 0.0
-    for file in settings.stylizer.files():
-        if file.suffix.lower() == ".safetensors":
-            # a file that is missing or damaged is the failure of the run
-            with suppress(OSError, ValueError):
-                total += float(read_metadata(file).get("seconds", 0))
-    return total
+def _as_painted(settings: Settings, traces: Path) -> Settings:
+    """The settings of a variant, which leave traces for its curves."""
+    output = settings.output
+    if output.format is None:  # what JPEG loses is no matter of the variant
+        output = replace(output, format="png")
+    return traced(replace(settings, output=output), traces)
+
+
+def _files_of(settings: Settings) -> list[Path]:
+    """What may have been trained of the files that a variant is painted by."""
+    stylizers = [settings.stylizer, *(r.stylizer for r in settings.regions if r.stylizer)]
+    files = (file for stylizer in stylizers for file in stylizer.files())
+    return [file for file in files if file.suffix.lower() == ".safetensors"]
 
 
 def _notes(output: Path) -> dict[str, dict[str, float]]:
@@ -171,9 +179,9 @@ def _notes(output: Path) -> dict[str, dict[str, float]]:
     return notes if isinstance(notes, dict) else {}
 
 
-def measure(done: Done, settings: Settings, judge: Judge, reference: Picture | None) -> None:
+def measure(done: Done, judge: Judge, reference: Picture | None) -> None:
     """Add the figures of each result that is a picture, and the curves. Raises OSError."""
-    painting = _painting(settings)
+    painting = _read_painting(done.painting)
     curves = []
     for item in done.items:
         figures: dict[str, float] = {}
@@ -189,14 +197,16 @@ def measure(done: Done, settings: Settings, judge: Judge, reference: Picture | N
     done.curves = mean_curves(curves)
 
 
-def _painting(settings: Settings) -> Picture | None:
-    """The painting asked for, if it is one, and in a file."""
+def painting_of(settings: Settings) -> Path | None:
+    """The file of the style asked for, if it is one, and in a file."""
     styles = settings.stylizer.options.style
     file = Path(parse_style(styles[0]).name) if len(styles) == 1 else None
-    if file is None or not file.is_file():
-        return None
+    return file if file is not None and file.is_file() else None
+
+
+def _read_painting(file: Path | None) -> Picture | None:
     try:
-        return read_picture(file)
+        return None if file is None else read_picture(file)
     except ItemError:  # a network
         return None
 
@@ -283,7 +293,10 @@ def _page(done: Sequence[Done], title: str, note: str) -> str:
             )
         )
     steps = curve_charts({one.variant.label or "all": one.curves for one in done})
-    return page(title, _MARK, note, groups, [*steps, *_charts(done)])
+    # variants of one training have one curve
+    learned = {one.variant.trained.label or "training": one.learned for one in done if one.learned}
+    trained = curve_charts(learned, "of the training")
+    return page(title, _MARK, note, groups, [*trained, *steps, *_charts(done)])
 
 
 def _charts(done: Sequence[Done]) -> list[str]:

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+import hashlib
+import json
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stylepipe.errors import UsageError, suggest
 
+if TYPE_CHECKING:
+    from stylepipe.components import Training
+    from stylepipe.job import Settings
+
 Tables = dict[str, dict[str, Any]]
+TRAIN = "train"
+"""The table of a training's options, which no preset has."""
+_PLAIN = ("style", "train.style", "use", "preset")
+"""Dimensions whose values speak for themselves in a label."""
 MOST = 2000
 """Variants of a study; more are a mistake in what was typed, or more than anyone looks at."""
 
@@ -43,9 +54,38 @@ class Variant:
     def label(self) -> str:
         """What a caption says of it."""
         return ", ".join(
-            value if name in ("style", "use", "preset") else f"{name} {value}"
-            for name, value in self.values.items()
+            value if name in _PLAIN else f"{name} {value}" for name, value in self.values.items()
         )
+
+    @property
+    def trained(self) -> Variant:
+        """What of it is trained: the options of a training alone."""
+        own = {name: v for name, v in self.values.items() if name.startswith(f"{TRAIN}.")}
+        return Variant(own, {TRAIN: self.tables.get(TRAIN, {})})
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A variant, and what is run for it."""
+
+    variant: Variant
+    settings: Settings
+    """Where something is trained first, they do not name its file yet."""
+    training: Training | None = None
+    """What is trained first, into ``options.output``."""
+    with_file: Callable[[], Settings] | None = None
+    """The settings that name the file, once it is there."""
+
+
+def file_name(values: Mapping[str, str], identity: Any) -> str:
+    """A name that says these values, and is another for another identity, of plain values."""
+    words = "_".join(
+        Path(value).stem if name in ("style", "train.style") else f"{name}-{value}"
+        for name, value in values.items()
+    )
+    plain = re.sub(r"[^\w.+-]+", "-", words)[:80].strip("-.") or "all"
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return f"{plain}-{digest[:6]}"
 
 
 def dimension(text: str, known: Collection[str]) -> Dimension:

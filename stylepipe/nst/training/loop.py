@@ -21,7 +21,7 @@ from stylepipe.device import native_bf16
 from stylepipe.nst.files import write_atomically
 from stylepipe.nst.photos import write_grid
 
-from .log import Log
+from .log import LOG, Log
 from .options import described
 from .task import Rows, Task, replica
 
@@ -72,7 +72,7 @@ class Trainer:
         self._settled = True  # False: between two states that a run can resume from
         self.checkpoint = out_dir / CHECKPOINT
         columns = ("step", "seconds", "loss", *task.columns, "gradient", "spread")
-        self._log = Log(out_dir / "log.csv", columns)
+        self._log = Log(out_dir / LOG, columns)
         self.identity = self._identity()
 
     def run(self, on_progress: Callable[[Progress], None] | None = None) -> Path:
