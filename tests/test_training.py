@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -281,6 +282,13 @@ def test_checkpoints_of_earlier_versions_know_their_run():
 
 
 # -- a training of a plugin -------------------------------------------------------------------
+
+
+def test_without_a_terminal_a_line_a_minute_says_how_far_it_is(train, monkeypatch):
+    assert "step 2 of 3" not in train(*GIVEN)[1], "it took no minute"
+    monkeypatch.setattr("stylepipe.training._LINE_EVERY", 0)
+    code, told = train(*GIVEN, "--restart")
+    assert code == 0 and re.search(r"step 2 of 3, loss \d+\.\d{3}, \d+ s left", told)
 
 
 def test_a_plugin_trains_with_checkpoints_previews_and_a_log_as_ours_do(train):

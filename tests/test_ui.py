@@ -193,6 +193,7 @@ def test_the_token_is_asked_once_and_kept_from_scripts_and_the_history(shared):
 def test_the_browser_is_given_a_ticket_that_is_valid_once(tmp_path, plugins, monkeypatch):
     opened, apps, lines = Queue(), [], []
     monkeypatch.setattr("webbrowser.open", opened.put)  # other users can read command lines
+    monkeypatch.setattr(Studio, "warm_up", lambda studio: None)
     monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: apps.append(self.config.app))
     serve(tmp_path / "ui", plugins, MACHINE, 1 << 20, None, True, lines.append)
     ticket, printed = opened.get(timeout=60), lines[1].removeprefix("the page: ")
@@ -438,6 +439,8 @@ def test_a_choice_that_makes_no_sense_is_refused(page, choice, words):
         {"preset": "keep-colors", "keep_colors": False},
         {"stylizer": "adain", "style": "own.png", "mask": "!subject"},
         {"preset": "video-smooth"},
+        {"preset": "video-smooth", "steady": False},
+        {"steady": True},
     ],
 )
 def test_command_and_preset_do_the_same(choice, plugins, tmp_path, monkeypatch, capsys):
@@ -476,6 +479,19 @@ def test_controls_show_what_the_preset_says(plugins):
     assert "style_scale" not in controls(stylizer="slow")
 
 
+def test_films_are_held_still_unless_the_box_or_the_preset_says_otherwise(plugins, monkeypatch):
+    def temporal(**choice):
+        resolved = Resolved.of(Choice(**choice), plugins, None)
+        return resolved.settings(plugins, {}).temporal, "--temporal" in resolved.command([], "out")
+
+    held, told = temporal(steady=True)
+    assert (type(held).name, told) == ("warp", True)
+    assert temporal() == temporal(steady=False) == (None, False)
+    assert temporal(preset="video-smooth", steady=False) == (None, True)
+    kept, told = temporal(preset="video-fast", steady=True)
+    assert (kept.options.max_side, told) == (480, False)
+
+
 def test_the_catalog_offers_what_a_page_can_give(shared):
     state = shared.web.get("/api/state").json()
     stylizers = {one["name"]: one for one in state["stylizers"]}
@@ -495,6 +511,21 @@ def test_a_preview_is_painted_small_with_the_command_beside_it(page):
     assert "slow" in first["command"] and "a.png" in first["command"]
     assert any("step" in line.get("text", "") for line in news)
     assert news[-1]["picture"].startswith("data:image/jpeg;base64,")
+
+
+def test_the_first_preview_finds_all_loaded(page, monkeypatch):
+    page.add()
+    page.studio.warm_up()
+    page.studio.previews.wait_until_idle(60)
+    monkeypatch.setattr("stylepipe.ui.previews.Session", None)
+    assert "picture" in page.look()[-1]
+
+
+def test_what_cannot_be_loaded_ahead_is_reported_by_the_first_preview(page, monkeypatch):
+    monkeypatch.setenv("STYLEPIPE_STYLIZER_STRENGTH", "much")
+    page.add()
+    page.studio.warm_up()
+    assert "STYLEPIPE_STYLIZER_STRENGTH" in page.look()[-1]["failure"]
 
 
 def test_only_the_latest_request_of_a_page_counts_and_two_pages_get_theirs(page, slow):

@@ -7,9 +7,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from stylepipe.components import Masker, StyleRef, Stylizer
+from stylepipe.components import Masker, StyleRef, Stylizer, Temporal
 from stylepipe.errors import StylepipeError
 from stylepipe.presets import available, load, tables_of
+from stylepipe.ui.choice import STEADY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +41,7 @@ def catalog(plugins: Plugins, log: Callable[[str], None]) -> dict[str, Any]:
             for name, cls in plugins.components(Masker).items()
             if cls.matte  # found in the picture itself, without further input
         ],
+        "steady": STEADY in plugins.components(Temporal),
     }
 
 

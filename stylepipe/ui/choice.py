@@ -22,12 +22,17 @@ if TYPE_CHECKING:
 Tables = dict[str, dict[str, Any]]
 EVERYWHERE = "none"
 """The mask that paints everywhere."""
+STEADY = "warp"
+"""The temporal method that holds the strokes of films still."""
+_FREE = "none"
+"""Each frame by itself."""
 _OPTIONS = ("style", "strength", "style_scale", "keep_colors")
 """Options of stylizers that have a control."""
 _KINDS: dict[str, tuple[type, ...]] = {
     "strength": (int, float),
     "style_scale": (int, float),
     "keep_colors": (bool,),
+    "steady": (bool,),
 }
 """Types of values; all others are strings."""
 
@@ -45,6 +50,8 @@ class Choice:
     keep_colors: bool | None = None
     mask: str | None = None
     """A masker; ``!`` before it paints all the rest, and ``none`` paints everywhere."""
+    steady: bool | None = None
+    """Whether the strokes of films hold still from frame to frame."""
 
     @classmethod
     def of(cls, data: Any) -> Choice:
@@ -56,7 +63,7 @@ class Choice:
             if name not in names:
                 raise UsageError(f"there is no setting {name!r}{suggest(str(name), names)}")
             fits = isinstance(value, _KINDS.get(name, (str,)))
-            if isinstance(value, bool) and name != "keep_colors":
+            if isinstance(value, bool) and bool not in _KINDS.get(name, ()):
                 fits = False
             if value is not None and not fits:
                 raise UsageError(f"{name} cannot be {value!r}")
@@ -93,6 +100,8 @@ class Resolved:
             tables["mask"] = {"use": choice.mask}
             if choice.mask != EVERYWHERE and "invert" in below.layers["mask"]:
                 tables["mask"]["invert"] = False  # the preset inverts its own mask only
+        if choice.steady is not None and choice.steady != _is_steady(below):
+            tables["temporal"] = {"use": STEADY if choice.steady else _FREE}
         resolved = cls(choice, below.over(plugins, tables), tables)
         bundled = [style.name for style in resolved.stylizer.styles()]
         if painting is None and choice.style is not None and choice.style not in bundled:
@@ -151,6 +160,8 @@ class Resolved:
                 words += [f"--{flag}", str(value)]
         if mask := self.tables.get("mask"):
             words += ["--mask", mask["use"], *(["--no-mask-invert"] if "invert" in mask else [])]
+        if temporal := self.tables.get("temporal"):
+            words += ["--temporal", temporal["use"]]
         return shlex.join(words)
 
     def preset(self) -> str:
@@ -163,3 +174,7 @@ class Resolved:
                     value = str(Path(value).absolute())
                 lines.append(f"{key} = {json.dumps(value)}")
         return "\n".join(lines) + "\n"
+
+
+def _is_steady(draft: Draft) -> bool:
+    return "temporal" in draft.uses and draft.uses["temporal"].value != _FREE

@@ -108,21 +108,26 @@ async function add(shelf, files) {
     try {
       const one = await send(shelf, file, (share) => {
         const which = list.length > 1 ? `${index + 1} of ${list.length}` : file.name;
-        $("caption").textContent = `Adding ${which}, ${Math.round(100 * share)} %`;
+        adding(`Adding ${which}, ${Math.round(100 * share)} %`);
       });
       one.added = Date.now();
       added.push(one);
       studio[shelf].push(one);
       if (shelf === "photos") showPhotos();
+      if (added.length > 1) continue;
+      if (shelf === "photos") choosePhoto(one.name); // seen while the others arrive
+      else choosePainting(one.name);
     } catch (error) {
       complain(error.message);
     }
   }
-  $("caption").textContent = "";
-  if (!added.length) return;
-  say(`${counted(added.length, "file")} added`);
-  if (shelf === "photos") choosePhoto(added[0].name);
-  else choosePainting(added[0].name);
+  adding("");
+  if (added.length) say(`${counted(added.length, "file")} added`);
+}
+
+function adding(text) {
+  $("adding").textContent = text;
+  $("adding").hidden = text === "";
 }
 
 async function filesOf(entry) {
@@ -151,8 +156,10 @@ addEventListener("drop", told(async (event) => {
   over = 0;
   $("drop").hidden = true;
   const shelf = event.target.closest?.("#styles") ? "paintings" : "photos";
+  const plain = [...event.dataTransfer.files];
   const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-  const files = (await Promise.all(entries.map(filesOf))).flat();
+  const files = entries.length ? (await Promise.all(entries.map(filesOf))).flat() : plain;
+  if (!files.length) throw new Error("nothing to add was dropped: drop photos, films, or folders of them");
   await add(shelf, files);
 }));
 
@@ -174,7 +181,7 @@ function showPhotos() {
   $("shelf").hidden = !some;
   $("empty").hidden = some;
   $("all").textContent = studio.photos.length > 1 ? `Paint all ${studio.photos.length}` : "Paint all";
-  $("all").hidden = studio.photos.length < 2;
+  $("all").hidden = $("clear").hidden = studio.photos.length < 2;
   const focused = document.activeElement?.id;
   $("photos").replaceChildren(...studio.photos.map((one, index) => {
     const id = `photo-${index}`;
@@ -182,22 +189,28 @@ function showPhotos() {
     radio.addEventListener("change", () => choosePhoto(one.name));
     const label = make("label", { htmlFor: id, title: one.name },
       make("img", { src: copy("photos", one), alt: one.name, loading: "lazy" }));
-    if (one.kind === "video") label.append(make("span", { className: "film" }, "film"));
-    const away = make("button", { type: "button", onclick: told(() => removePhoto(one.name)) }, "\u00d7");
+    if (isFilm(one)) label.append(make("span", { className: "film" }, "film"));
+    const away = make("button", { type: "button", onclick: told(() => removePhotos([one.name])) }, "\u00d7");
     away.setAttribute("aria-label", `Remove ${one.name}`);
     return make("div", { className: "photo" }, radio, label, away);
   }));
   if (focused?.startsWith("photo-")) $(focused)?.focus();
 }
 
-async function removePhoto(name) {
-  await api(address("photos", name), { method: "DELETE" });
-  studio.photos = studio.photos.filter((one) => one.name !== name);
-  say(`${name} removed`);
-  if (photo === name) photo = null;
-  showPhotos();
-  choosePhoto(photo ?? studio.photos[0]?.name ?? null);
+async function removePhotos(names) {
+  try {
+    for (const name of names) {
+      await api(address("photos", name), { method: "DELETE" });
+      studio.photos = studio.photos.filter((one) => one.name !== name);
+      say(`${name} removed`);
+      if (photo === name) photo = null;
+    }
+  } finally {
+    showPhotos();
+    choosePhoto(photo ?? studio.photos[0]?.name ?? null);
+  }
 }
+$("clear").addEventListener("click", told(() => removePhotos(studio.photos.map((one) => one.name))));
 
 function choosePhoto(name) {
   photo = name;
@@ -299,7 +312,7 @@ async function ask() {
   let answer;
   try {
     answer = await api("/api/look", {
-      method: "POST", signal: asked.signal, body: { tab, photo: shown, names, choice },
+      method: "POST", signal: asked.signal, body: { tab, photo: shown, names, choice: choiceFor(names) },
     });
   } catch (error) {
     if (error.name === "AbortError" || !$("gone").hidden) throw error;
@@ -337,7 +350,8 @@ function hear(news) {
     $("caption").textContent = `Painting a preview: ${news.text}`;
   }
   if (news.seconds !== undefined) {
-    $("caption").textContent = `Preview in ${news.seconds.toFixed(1)} s; strokes are finer at full size`;
+    const film = studio.photos.some((one) => one.name === photo && isFilm(one)) ? " of one frame" : "";
+    $("caption").textContent = `Preview${film} in ${news.seconds.toFixed(1)} s; strokes are finer at full size`;
     say("The preview is painted");
   }
   if (news.failure) {
@@ -348,6 +362,14 @@ function hear(news) {
 }
 
 // -- controls --------------------------------------------------------------------------------
+
+const isFilm = (one) => one.kind === "video";
+
+// The choice for these files: films are held still unless the box was cleared.
+function choiceFor(names) {
+  const films = studio.steady && studio.photos.some((one) => isFilm(one) && names.includes(one.name));
+  return { ...choice, steady: films ? (choice.steady ?? true) : undefined };
+}
 
 const stylizer = (name) => studio.stylizers.find((one) => one.name === name);
 const title = (name) => name.replace(/[-_]/g, " ").replace(/^./, (c) => c.toUpperCase());
@@ -399,22 +421,22 @@ function showStyles() {
   if (key !== drawn) {
     drawn = key;
     const bundled = (now?.styles ?? []).map((one) =>
-      tile(one.name, title(one.name), address("styles", now.name, one.name), () => set("style", one.name)));
+      tile(one.name, title(one.name), one.title, address("styles", now.name, one.name), () => set("style", one.name)));
     const own = studio.paintings.map((one) =>
-      tile(one.name, one.name.replace(/\.\w+$/, ""), copy("paintings", one), () => choosePainting(one.name)));
+      tile(one.name, one.name.replace(/\.\w+$/, ""), one.name, copy("paintings", one), () => choosePainting(one.name)));
     $("style-list").replaceChildren(...own, ...bundled);
   }
   for (const radio of document.getElementsByName("style")) radio.checked = radio.value === controls.style;
 }
 
 let tiles = 0;
-function tile(value, name, source, act) {
+function tile(value, name, about, source, act) {
   const id = `style-${(tiles += 1)}`;
   const radio = make("input", { type: "radio", name: "style", id, value, onchange: act });
   const picture = make("img", { src: source, alt: "", loading: "lazy" });
   picture.onerror = () => picture.replaceWith(make("span", { className: "blank" }));
   return make("div", { className: "style" }, radio,
-    make("label", { htmlFor: id }, picture, make("span", {}, name)));
+    make("label", { htmlFor: id, title: about }, picture, make("span", {}, name)));
 }
 
 function showControls() {
@@ -431,6 +453,8 @@ function showControls() {
   $("scale-out").textContent = `${Number(scale).toFixed(2).replace(/\.?0+$/, "")} \u00d7`;
   $("keep").disabled = !("keep_colors" in options);
   $("keep").checked = Boolean(controls.keep_colors);
+  $("steady").checked = choice.steady ?? true;
+  $("steady-field").hidden = !studio.steady || !studio.photos.some(isFilm);
   $("mask").disabled = controls.mask === null;
   const masks = [...$("mask").options].map((one) => one.value);
   if (controls.mask && !masks.includes(controls.mask)) {
@@ -455,6 +479,7 @@ function fillSelects() {
 $("strength").addEventListener("input", () => set("strength", Number($("strength").value)));
 $("scale").addEventListener("input", () => set("style_scale", 2 ** Number($("scale").value)));
 $("keep").addEventListener("change", () => set("keep_colors", $("keep").checked));
+$("steady").addEventListener("change", () => set("steady", $("steady").checked));
 $("mask").addEventListener("change", () => set("mask", $("mask").value));
 $("stylizer").addEventListener("change", () => chooseStylizer($("stylizer").value));
 $("preset").addEventListener("change", () => {
@@ -480,7 +505,7 @@ const cards = new Map();
 const WORDS = { waiting: "Waiting", paused: "Paused", done: "Done", failed: "Failed", canceled: "Canceled" };
 
 const order = told(async (button, names) => {
-  await api("/api/orders", { method: "POST", body: { names, choice } });
+  await api("/api/orders", { method: "POST", body: { names, choice: choiceFor(names) } });
   say(`${counted(names.length, "picture")} in the queue`);
   flash(button, "In the queue");
   wake();
@@ -515,7 +540,7 @@ function showOrders(orders) {
   const waiting = orders.filter((one) => one.state === "waiting").length;
   $("to-queue").textContent = busy
     ? `Painting, ${Math.round(100 * share(busy))} %${waiting ? `, ${waiting} waiting` : ""}`
-    : `Queue: ${counted(orders.length, "order")}`;
+    : orders.length ? `${orders[0].title}: ${words(orders[0])}` : "";
   document.title = busy ? `${Math.round(100 * share(busy))} % - stylepipe` : "stylepipe";
   for (const [number, card] of cards) {
     if (!orders.some((one) => one.number === number)) {

@@ -64,6 +64,7 @@ def serve(
             # returns when it is closed.
             opened = (f"{address}{ticket}",)
             threading.Thread(target=webbrowser.open, args=opened, daemon=True).start()
+        studio.warm_up()
         try:
             with suppress(KeyboardInterrupt):  # which uvicorn raises again at its end
                 server.run(sockets=[listener])

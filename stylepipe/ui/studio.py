@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylepipe.errors import SetupError, sentence
+from stylepipe.errors import SetupError, StylepipeError, sentence
 from stylepipe.fingerprints import digest, version
 from stylepipe.lock import Lock
 from stylepipe.presets import draft
@@ -15,9 +16,9 @@ from stylepipe.session import Opener
 from stylepipe.ui.catalog import catalog
 from stylepipe.ui.choice import Choice, Resolved
 from stylepipe.ui.orders import Orders
-from stylepipe.ui.previews import Previews
+from stylepipe.ui.previews import Previews, Request
 from stylepipe.ui.shelf import SMALL_SIDE, Shelf, jpeg, shown
-from stylepipe.ui.thumbnails import Thumbnails
+from stylepipe.ui.thumbnails import Thumbnails, scene
 
 if TYPE_CHECKING:
     from stylepipe.plugins import Plugins
@@ -72,6 +73,17 @@ class Studio:
             if isinstance(error, OSError):
                 raise SetupError(f"cannot work in {folder}: {sentence(error)}") from error
             raise
+
+    def warm_up(self) -> None:
+        """Load what paints while the user still looks for a photo: the first preview comes at once.
+
+        What goes wrong is left to the first preview, which says so on the page.
+        """
+        picture = self._small / "first.jpg"
+        with suppress(StylepipeError, OSError):
+            picture.write_bytes(jpeg(scene(320, 240)))
+            ready = Request("", self.resolve(Choice()), picture, lambda news: None)
+            self.previews.ask(ready)
 
     def close(self) -> bool:
         """Stop all work; orders resume with the next start. Returns False if a thread is still
