@@ -219,7 +219,10 @@ def test_paintings_are_learned_one_a_file_and_results_compared_with_them(sweep):
     assert "red.png, strength 0.5" in Path("study/index.html").read_text()
 
 
-@pytest.mark.parametrize(("name", "key"), [("adain", "decoder"), ("encoder", "encoder_weights")])
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("adain", "decoder"), ("encoder", "encoder_weights"), ("universal", "network")],
+)
 def test_bundled_trainings_say_what_paints_by_their_files(name, key):
     from stylepipe.components import Training
     from stylepipe.plugins import Plugins

@@ -70,6 +70,10 @@ class UniversalTraining(Training):
             f"--network {output}"
         )
 
+    def stylizer_table(self, file: Path) -> dict[str, str]:
+        """The network."""
+        return {"network": str(file)}
+
 
 def _task(
     options: UniversalTrainingOptions,

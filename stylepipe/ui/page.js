@@ -407,7 +407,7 @@ function chooseStylizer(name) {
 
 function choosePainting(name) {
   const now = stylizer(controls.stylizer);
-  const able = now?.takes_paintings ? now : studio.stylizers.find((one) => one.name === "adain")
+  const able = now?.takes_paintings ? now : studio.stylizers.find((one) => one.name === "universal")
     ?? studio.stylizers.find((one) => one.takes_paintings);
   if (!able) return complain("no stylizer here paints after pictures");
   if (able !== now) choice = { ...choice, stylizer: able.name };
