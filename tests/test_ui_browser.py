@@ -134,6 +134,9 @@ def test_from_an_upload_to_what_is_saved(context, start, tmp_path):
     assert "token" not in page.url
     drop(page, "0.png", photos[0].read_bytes())
     expect(page.locator("#after")).to_be_visible()  # painted before anything was chosen
+    first, chosen = page.locator(".style").first, page.locator(".style input:checked")
+    expect(chosen).to_be_in_viewport()  # of the list, too, whose beginning is scrolled away
+    expect(first).not_to_be_in_viewport()
     page.set_input_files("#files", photos[1:])
     expect(page.locator(".photo")).to_have_count(8)
 
@@ -161,7 +164,7 @@ def test_from_an_upload_to_what_is_saved(context, start, tmp_path):
     page = context.new_page()
     page.goto(program.address)
     expect(page.locator(".order .state")).to_contain_text("Done: 8 of 8 painted")
-    expect(page.locator("#to-queue")).to_have_text("Slow: Done: 8 of 8 painted")
+    expect(page.locator("#to-queue")).to_have_text("Slow: done")
     page.locator(".results button").first.click()
     expect(page.locator("#after")).to_be_visible()
     with page.expect_download() as saved:

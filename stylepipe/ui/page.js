@@ -10,6 +10,7 @@ let controls = {}; // the positions of all controls, as the server reports them
 let photo = null; // the name of the one on the stage
 let opened = null; // a result that is on the stage instead of the preview
 let zoom = 1;
+let started; // fulfilled when the page knows what there is
 
 // -- small helpers ---------------------------------------------------------------------------
 
@@ -97,7 +98,8 @@ function send(shelf, file, progress) {
 }
 
 async function add(shelf, files) {
-  const list = [...files].filter((file) => !file.name.startsWith("."));
+  const list = [...files].filter((file) => !file.name.startsWith(".")); // the input is emptied meanwhile
+  await started; // the program may still be answering what there is
   const added = [];
   for (const [index, file] of list.entries()) {
     if (file.size > studio.max_upload) {
@@ -418,7 +420,8 @@ let drawn = "";
 function showStyles() {
   const now = stylizer(controls.stylizer);
   const key = JSON.stringify([now?.name, studio.paintings.map((one) => one.name)]);
-  if (key !== drawn) {
+  const anew = key !== drawn;
+  if (anew) {
     drawn = key;
     const bundled = (now?.styles ?? []).map((one) =>
       tile(one.name, title(one.name), one.title, address("styles", now.name, one.name), () => set("style", one.name)));
@@ -426,7 +429,15 @@ function showStyles() {
       tile(one.name, one.name.replace(/\.\w+$/, ""), one.name, copy("paintings", one), () => choosePainting(one.name)));
     $("style-list").replaceChildren(...own, ...bundled);
   }
-  for (const radio of document.getElementsByName("style")) radio.checked = radio.value === controls.style;
+  for (const radio of document.getElementsByName("style")) {
+    radio.checked = radio.value === controls.style;
+    if (anew && radio.checked) reveal(radio.parentElement, $("style-list"));
+  }
+}
+
+// Scrolls the list, and not the page.
+function reveal(item, list) {
+  list.scrollTop = item.offsetTop - list.offsetTop - list.clientHeight / 3;
 }
 
 let tiles = 0;
@@ -540,7 +551,7 @@ function showOrders(orders) {
   const waiting = orders.filter((one) => one.state === "waiting").length;
   $("to-queue").textContent = busy
     ? `Painting, ${Math.round(100 * share(busy))} %${waiting ? `, ${waiting} waiting` : ""}`
-    : orders.length ? `${orders[0].title}: ${words(orders[0])}` : "";
+    : orders.length ? `${orders[0].title}: ${WORDS[orders[0].state].toLowerCase()}` : "";
   document.title = busy ? `${Math.round(100 * share(busy))} % - stylepipe` : "stylepipe";
   for (const [number, card] of cards) {
     if (!orders.some((one) => one.number === number)) {
@@ -652,7 +663,7 @@ async function watch() {
 
 // -- start -----------------------------------------------------------------------------------
 
-await told(async () => {
+started = told(async () => {
   studio = await (await api("/api/state")).json();
   $("folder").textContent = studio.folder;
   fillSelects();
@@ -667,4 +678,5 @@ await told(async () => {
   showOrders(studio.orders);
   choosePhoto(photo);
 })();
+await started;
 watch();
