@@ -255,6 +255,17 @@ def test_a_run_by_the_clock_ends(make: Make) -> None:
     assert trainer.step > 0
 
 
+def test_what_a_training_begins_with_is_part_of_its_time(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    trainer = make(options=replace(OPTIONS, steps=1))
+    monkeypatch.setattr(trainer.task, "begin", lambda: clock.__setitem__(0, 7.0))
+    trainer.run()
+    assert trainer.elapsed == 7.0
+
+
 def test_bad_input_is_named(make: Make, paintings: list[Exemplar], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no photos to train on"):
         make(photos=[])

@@ -1,8 +1,9 @@
 """Which layer holds style, which content, and which content distance? Yuan, Huang (2021).
 
 "Learning with Image Style Transfer": textures and pictures from white noise by a single layer
-(figures 2 and 3), the tables of intensity and contrast (figures 5 and 6), and a perceptual loss
-instead of squared errors for the content (figure 7).
+(figures 2 and 3), the tables of intensity and contrast (figures 5 and 6), and a perceptual
+loss instead of squared errors for the content (figure 7). As it is, it takes about a minute of one
+core.
 
     python examples/studies/003_single_layers.py -o layers
 """
@@ -125,13 +126,21 @@ def claims(
         table[4][name] / max(table[3][name], 1e-12) for name in ("squared", "lpips")
     )
     half = len(compared) // 2
-    nearer = [p[STYLE] < s[STYLE] for s, p in zip(compared[:half], compared[half:], strict=True)]
+    kinds = list(zip(compared[:half], compared[half:], strict=True))
+    nearer = [p[STYLE] < s[STYLE] for s, p in kinds]
     rises = all(a["lpips to photo"] >= b["lpips to photo"] for a, b in pairwise(contents))
+    clear = [p["sharpness"] > s["sharpness"] for s, p in kinds]
     return [
         Claim(
             "the third block alone preserves most of the style",
             best == layers[2],
             f"least style distance: {best}",
+        ),
+        Claim(
+            "the last block alone has the least of it",
+            max(textures, key=lambda line: line["style_distance"]) is textures[-1],
+            "style distances by block: "
+            + ", ".join(shown(line["style_distance"]) for line in textures),
         ),
         Claim(
             "content of the first two blocks looks worst from noise",
@@ -167,6 +176,12 @@ def claims(
             all(nearer),
             f"with {sum(nearer)} of {len(nearer)} paintings",
         ),
+        Claim(
+            "with squared errors the result is more blurred",
+            all(clear),
+            f"with {sum(clear)} of {len(clear)} paintings; sharpness over the photo's "
+            + ", ".join(f"{shown(s['sharpness'])} and {shown(p['sharpness'])}" for s, p in kinds),
+        ),
     ]
 
 
@@ -183,6 +198,11 @@ def make(study: Study) -> None:
         list(study.encoder.default_perceptual),
     )
     compared = losses(study, squared, perceptual)
+    study.differs(
+        f"{len(layers)} blocks" + " instead of 5" * (len(layers) != 5),
+        "LPIPS with all weights 1, uncalibrated",
+        f"{len(PAINTINGS)} paintings of ours",
+    )
     study.say("## A single layer, from white noise")
     study.sheet(
         "layers",
@@ -213,7 +233,7 @@ def make(study: Study) -> None:
             ),
         ],
     )
-    study.table("content_loss", compared, ["style", "content loss", *columns])
+    study.table("content_loss", compared, ["style", "content loss", *columns, "sharpness"])
     study.claims(claims(layers, textures, contents, table, compared))
 
 

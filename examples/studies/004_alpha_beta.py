@@ -2,7 +2,7 @@
 
 "Neural Style Transfer: Analysis and Improvement": the grid of alpha and beta; style from the second
 instead of the first convolution of blocks 4 and 5, with the total loss; and a photo instead of a
-painting, without and with masks of its sky.
+painting, without and with masks of its sky. As it is, it takes about a minute of one core.
 
     python examples/studies/004_alpha_beta.py -o alpha_beta
 """
@@ -212,6 +212,12 @@ def make(study: Study) -> None:
     parts = references(study)
     cells = grid(study)
     pictures = conv_2(study)
+    lacking = [layer for layer in SECOND.values() if layer not in second]
+    study.differs(
+        "L-BFGS instead of gradient descent",
+        *(f"no {layer}, which the network does not have" for layer in lacking),
+        "photos and paintings of ours, and masks of skies",
+    )
     study.say("## Alpha (content) and beta (style)")
     rows = [
         [

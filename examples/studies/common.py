@@ -11,6 +11,10 @@ import argparse
 import csv
 import io
 import json
+import os
+import platform
+import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +22,11 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from PIL import Image
 
 from stylepipe.cli import main as program
+from stylepipe.device import pick
 from stylepipe.encoders import absent_weights, open_encoder
 from stylepipe.errors import ItemError, SetupError, StylepipeError, UsageError
 from stylepipe.memory import tune_threads
@@ -34,6 +40,8 @@ from stylepipe.studies.measures import Judge, Picture, limited
 EXAMPLES = Path(__file__).resolve().parents[1]
 SETTINGS = "study.json"
 """What a study was begun with: the same may resume it."""
+LOADS = "loads.json"
+"""How busy the machine was when each sweep or training had ended."""
 MOST_BYTES = 60_000
 """Of a picture of the page."""
 CELL = 200
@@ -109,11 +117,23 @@ class Study:
         for key, values in vary.items():
             calls += ["--vary", f"stylizer.{key}={','.join(map(_typed, values))}"]
         command(*calls, *more)
+        self.note_load(name)
         lines: list[Line] = []
         for line in csv.DictReader(io.StringIO((folder / "table.csv").read_text("utf-8"))):
             numbers = {key: _number(value) for key, value in line.items()}
             lines.append({**numbers, "picture": folder / line["folder"] / photo.name})
         return lines
+
+    def note_load(self, work: str) -> None:
+        """Remember how busy the machine is now that this work has ended, if it did not before."""
+        loads = {work: os.getloadavg()[1], **self.loads()} if hasattr(os, "getloadavg") else {}
+        write_atomically(self.folder / LOADS, json.dumps(loads, indent=1).encode())
+
+    def loads(self) -> dict[str, float]:
+        """Load averages, of five minutes, by work; none on systems without them."""
+        note = self.folder / LOADS
+        found: dict[str, float] = json.loads(note.read_text("utf-8")) if note.is_file() else {}
+        return found
 
     def encoder_options(self) -> dict[str, object]:
         """The network asked for, as options of a stylizer."""
@@ -128,6 +148,12 @@ class Study:
     def say(self, *paragraphs: str) -> None:
         """Add text to the page."""
         self.page += paragraphs
+
+    def differs(self, *ways: str) -> None:
+        """Say what is not as in the paper; of the network it is said here."""
+        if self.args.encoder and "VGG-19" not in self.encoder.title:
+            ways = f"{self.encoder.title} instead of VGG-19", *ways
+        self.say(f"Unlike the paper: {'; '.join(ways)}.")
 
     def table(self, name: str, lines: Sequence[Line], columns: Sequence[str]) -> None:
         """Add a table to the page, and write it as ``name.csv``, with the pictures' names."""
@@ -160,9 +186,25 @@ class Study:
 
     def write(self) -> None:
         """Write the page."""
-        page = "\n\n".join([f"# {self.title}", *self.page]) + "\n"
+        page = "\n\n".join([f"# {self.title}", *self.page, computed_on(self.loads())]) + "\n"
         write_atomically(self.folder / "index.md", page.encode())
         tell(f"{self.folder / 'index.md'}: the page of the study")
+
+
+def computed_on(loads: Mapping[str, float]) -> str:
+    """The processor and how busy it was, in words."""
+    chosen = pick()
+    if chosen.type == "cuda":
+        return f"Computed on {torch.cuda.get_device_name(chosen.torch)}."
+    facts = Path("/proc/cpuinfo")
+    names = re.search(r"model name\s*: (.+)", facts.read_text("utf-8")) if facts.is_file() else None
+    name = names[1] if names else platform.processor() or platform.machine()
+    cores = os.cpu_count() or 1
+    said = f"Computed on {cores} core{'s' * (cores > 1)}, {name}"
+    if loads:
+        ends = dict.fromkeys(f"{end(loads.values()) / cores:.1f}" for end in (min, max))
+        said += f", at a load average of {' to '.join(ends)} per core, its own work included"
+    return f"{said}."
 
 
 class StudyFailed(Exception):
@@ -246,7 +288,7 @@ def _begin(doc: str, typed: Mapping[str, object], args: argparse.Namespace) -> S
     settings |= {"study": title, "paints": encoder.title, "judges": judge.title}
     _claim_folder(args.output, settings)
     study = Study(title, args, encoder, judge)
-    flags = [_flag(n) + f" {value}" * (value is not True) for n, value in typed.items()]
+    flags = [shlex.join(_flags(name, value)) for name, value in typed.items()]
     painted = f"painted by {encoder.title}, " if args.encoder else ""
     study.say(
         f"Made by `{' '.join([made_by, *flags])}`: {args.side} px, {args.steps} steps, "
@@ -254,6 +296,14 @@ def _begin(doc: str, typed: Mapping[str, object], args: argparse.Namespace) -> S
         "[What the figures are](../../guide/studies.md#the-figures)"
     )
     return study
+
+
+def _flags(name: str, value: object) -> list[str]:
+    """As they are typed."""
+    if value is True:
+        return [_flag(name)]
+    values = value if isinstance(value, list) else [value]
+    return [word for each in values for word in (_flag(name), str(each))]
 
 
 def _flag(name: str) -> str:
@@ -319,7 +369,9 @@ def markdown(lines: Sequence[Line], columns: Sequence[str]) -> str:
 
 def shown(value: object) -> str:
     """As tables and sentences show it: numbers to three digits."""
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def small_jpeg(image: Image.Image) -> bytes:

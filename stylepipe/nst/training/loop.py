@@ -86,7 +86,9 @@ class Trainer:
         if self.checkpoint.exists():
             self.load_checkpoint()
         else:
+            began = time.monotonic()
             self.task.begin()
+            self.elapsed = time.monotonic() - began
             self.save_checkpoint()  # where the first collapse goes back to
         self._make_replicas()
         crew = self.options.workers
