@@ -144,7 +144,7 @@ def test_tiles_leave_no_seam(blocks, monkeypatch):
     made = net(UniversalSpec(8, 12, blocks, 8))
     photo, painting = noise(1, 3, 203, 246), Painting(noise(1, 3, 90, 70, seed=1))
     painter = engine(made)
-    code = painter.code([painting], (203, 246), 1.0)
+    code = painter.code([painting], (203, 246))
     whole = painter.paint(photo, code)
     torch.testing.assert_close(whole, made(photo, code).clamp(0, 1), atol=1e-5, rtol=0)
     monkeypatch.setattr(universal_engine, "LARGEST_TILE", 16)
@@ -154,7 +154,7 @@ def test_tiles_leave_no_seam(blocks, monkeypatch):
 
 def test_pictures_too_large_for_the_memory_are_refused_before_they_are_painted():
     painter = engine(net(), memory=1 << 20)
-    code = painter.code([Painting(noise(1, 3, 64, 64))], (64, 64), 1.0)
+    code = painter.code([Painting(noise(1, 3, 64, 64))], (64, 64))
     with pytest.raises(NotEnoughMemory, match=r"to paint 640x480 pixels takes .* MiB") as caught:
         painter.paint(noise(1, 3, 480, 640), code)
     engine(net(), memory=caught.value.needed).paint(noise(1, 3, 480, 640), code)
@@ -164,8 +164,8 @@ def test_paintings_are_blended_by_their_weights():
     painter = engine(net())
     one, two = (Painting(noise(1, 3, 64, 64, seed=s) ** s, w) for s, w in ((1, 3.0), (2, 1.0)))
     size = (64, 64)
-    found = painter.code([one, two], size, 1.0)
-    wanted = 0.75 * painter.code([one], size, 1.0) + 0.25 * painter.code([two], size, 1.0)
+    found = painter.code([one, two], size)
+    wanted = 0.75 * painter.code([one], size) + 0.25 * painter.code([two], size)
     torch.testing.assert_close(found, wanted)
 
 

@@ -125,25 +125,19 @@ class FastStylizer(Stylizer):
         self._engine = StyleEngine(net, whole, device.torch, device.dtype, self._context.memory)
 
     def stylize(self, batch: Batch) -> torch.Tensor:
+        from stylepipe.nst.strokes import rescaled, working_size
+
         assert self._engine is not None, "prepare() comes before stylize()"
         photos, scale = batch.images, self.options.style_scale
         height, width = photos.shape[2:]
-        size = max(1, round(height / scale)), max(1, round(width / scale))
-        if size == (height, width):
-            return self._engine(photos)
-        from stylepipe.nst.optimize import resize
-
-        if 4 * PICTURE * size[0] * size[1] > self._context.memory:
+        size = working_size(photos, scale)
+        if size != (height, width) and 4 * PICTURE * size[0] * size[1] > self._context.memory:
             raise ItemError(
                 f"to paint {width}x{height} pixels with strokes of size {scale:g} takes pictures "
                 f"of {size[1]}x{size[0]}, too large for --memory; allow more, or pass a larger "
                 "--style-scale"
             )
-        small = resize(photos, size)
-        painted = resize(self._engine(small), (height, width))
-        # Strokes are as large as the network draws them in the smaller picture; what that lacks of
-        # the photo's edges is added again.
-        return painted + (photos - resize(small, (height, width))) if scale > 1 else painted
+        return rescaled(photos, scale, self._engine)
 
     def close(self) -> None:
         self._engine = None

@@ -50,9 +50,9 @@ class UniversalOptions(StylizerOptions):
     )  # fmt: skip
     style_scale: float = option(
         1.0,
-        "Size of the painting, and so of its strokes, relative to the photo; never larger than the "
-        "painting's file.",
-        min=0.05,
+        "Size of the strokes: 2 makes them twice as large, in a quarter of the pixels; 0.5 half as "
+        "large, in four times as many.",
+        min=0.5,
         max=8,
     )
     match_colors: ColorMatch = option("no", "First give the painting the photo's colors.")
@@ -121,18 +121,29 @@ class UniversalStylizer(Stylizer):
 
         from stylepipe.nst.budget import NotEnoughMemory
 
-        assert self._engine is not None, "prepare() comes before stylize()"
         painted = []
         for index in range(len(batch.images)):
             photo = batch.images[index : index + 1]
             self._recent.begin(batch.first + index)
             try:
-                result = self._engine.paint(photo, self._code(photo), self._recent.remember)
+                result = self._painted(photo)
             except NotEnoughMemory as error:
                 raise too_large(error, photo) from error
             self._recent.keep()
             painted.append(result)
         return torch.cat(painted) if len(painted) > 1 else painted[0]
+
+    def _painted(self, photo: torch.Tensor) -> torch.Tensor:
+        """A photo 1 3 H W, with strokes of the size asked for."""
+        from stylepipe.nst.strokes import rescaled
+
+        engine, remember = self._engine, self._recent.remember
+        assert engine is not None, "prepare() comes before stylize()"
+        return rescaled(
+            photo,
+            self.options.style_scale,
+            lambda seen: engine.paint(seen.clamp(0.0, 1.0), self._code(seen), remember),
+        )
 
     def _code(self, photo: torch.Tensor) -> torch.Tensor:
         """What the network takes of the paintings, for a photo."""
@@ -140,12 +151,12 @@ class UniversalStylizer(Stylizer):
 
         assert self._engine is not None
         paintings: Sequence[Painting] = self._paintings
-        size, scale = (photo.shape[2], photo.shape[3]), self.options.style_scale
+        size = photo.shape[2], photo.shape[3]
         if self.options.match_colors != "no":  # another painting each time
             paintings = recolored(paintings, photo, self.options.match_colors)
-            return self._engine.code(paintings, size, scale)
+            return self._engine.code(paintings, size)
         if size not in self._codes:
-            self._codes[size] = self._engine.code(paintings, size, scale)
+            self._codes[size] = self._engine.code(paintings, size)
         return self._codes[size]
 
     def close(self) -> None:

@@ -54,13 +54,13 @@ class UniversalEngine:
         self._by_tile = self.itemsize * (2 * spec.deep + 3 * spec.wide) / 4 + 24
 
     @torch.no_grad()
-    def code(self, paintings: Sequence[Painting], size: Size, scale: float) -> Tensor:
-        """1 x numbers: the mean of the paintings' codes, by their weights. size, scale: of the
-        photo, and of the painting's strokes, see Painting.size_for.
+    def code(self, paintings: Sequence[Painting], size: Size) -> Tensor:
+        """1 x numbers: the mean of the paintings' codes, by their weights. Each painting is seen in
+        the photo's size, as far as it has so many pixels.
         """
         total = sum(p.weight for p in paintings)
         codes = [
-            self.net.code(resize(p.picture, p.size_for(size, scale, LEAST))) * (p.weight / total)
+            self.net.code(resize(p.picture, p.size_for(size, 1.0, LEAST))) * (p.weight / total)
             for p in paintings
         ]
         return torch.stack(codes).sum(dim=0)

@@ -60,7 +60,7 @@ def universal() -> Callable[[Tensor], Tensor]:
     def paint(photo: Tensor) -> Tensor:
         size = size_of(photo)
         if size not in codes:
-            codes[size] = engine.code([painting()], size, 1.0)
+            codes[size] = engine.code([painting()], size)
         return engine.paint(photo, codes[size])
 
     return paint

@@ -15,6 +15,8 @@ NOISE = 2 / 255
 """Largest change of a pixel's value: what the noise of a camera is like."""
 EDGE = 0.0625
 """Of a side: the frame that is not compared, for beyond it lie other pixels."""
+SKIES = 0.3
+"""Part of the photos that get a plain sky: there only noise is to be seen."""
 MAX_SHIFT = 8
 """Pixels, less than so many, by which a picture moves."""
 MAX_ZOOM = 1.08
@@ -65,6 +67,14 @@ class ShiftAndZoom:
 def noise(shape: torch.Size, rng: np.random.Generator) -> Tensor:
     """Uniform noise, at most NOISE."""
     return torch.from_numpy(rng.uniform(-NOISE, NOISE, tuple(shape)).astype(np.float32))
+
+
+def add_skies(photos: Tensor, rng: np.random.Generator) -> None:
+    """Blur the upper part of some of the photos, N 3 H W, to a gradient, in place."""
+    for row in np.flatnonzero(rng.random(len(photos)) < SKIES):
+        upper = photos[row : row + 1, :, : max(2, int(rng.uniform(0.3, 0.8) * photos.shape[2]))]
+        few = F.adaptive_avg_pool2d(upper, 2)
+        upper.copy_(F.interpolate(few, upper.shape[2:], mode="bilinear", align_corners=True))
 
 
 def difference(picture: Tensor, other: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylepipe.nst import losses
@@ -19,14 +18,11 @@ from stylepipe.nst.encoders import Encoder
 from stylepipe.nst.files import tensors_digest
 from stylepipe.nst.photos import Photos, Read, load_picture, picture_identities
 
-from .consistency import ShiftAndZoom, inner, noise, relative_difference
+from .consistency import ShiftAndZoom, add_skies, inner, noise, relative_difference
 from .guess import GUESS, guess_decoder, opening
 from .options import DecoderOptions
 from .task import Measurement, Rows, Task
 
-SKIES = 0.3
-"""Part of the rows that get a plain sky to judge temporal consistency by: there only noise is to be
-seen."""
 FLAT = 0.01
 """Of the mean square: a style's variance counts as no less."""
 
@@ -133,8 +129,7 @@ class DecoderTask(Task):
         photos[swapped] = styles[swapped]
         added = photos.new_zeros(len(photos), 0)
         if options.temporal_consistency_weight:
-            for row in np.flatnonzero(rng.random(options.batch) < SKIES):
-                _add_sky(photos[row : row + 1], float(rng.uniform(0.3, 0.8)))
+            add_skies(photos, rng)
             added = noise(photos.shape, rng)
         return photos, styles, copied, added
 
@@ -248,13 +243,6 @@ class DecoderTask(Task):
             path, decoders, self.encoder, **self.metadata, options=options, steps=str(step)
         )
         return path
-
-
-def _add_sky(photo: Tensor, height: float) -> None:
-    """Blur the upper part of a photo 1 3 H W to a gradient, in place. height: of all, 0 to 1."""
-    upper = photo[:, :, : max(2, int(height * photo.shape[2]))]
-    few = F.adaptive_avg_pool2d(upper, 2)
-    upper.copy_(F.interpolate(few, upper.shape[2:], mode="bilinear", align_corners=True))
 
 
 def _decoder(model: nn.ModuleDict, layer: str) -> Decoder:

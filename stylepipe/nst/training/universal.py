@@ -19,7 +19,7 @@ from stylepipe.nst.files import tensors_digest
 from stylepipe.nst.photos import Photos, Read, load_picture, picture_identities
 from stylepipe.nst.universal import UniversalNetwork, save_universal
 
-from .consistency import ShiftAndZoom, noise, relative_difference
+from .consistency import ShiftAndZoom, add_skies, noise, relative_difference
 from .options import UniversalOptions
 from .task import Measurement, Rows, Task
 
@@ -102,6 +102,7 @@ class UniversalTask(Task):
             styles[other] = self.others.batch(step, options.batch)[other]
         added = photos.new_zeros(len(photos), 0)
         if options.consistency_weight:
+            add_skies(photos, rng)
             added = noise(photos.shape, rng)
         return photos, styles, added
 
