@@ -187,9 +187,8 @@ class DecoderOptions(RunOptions):
 class UniversalOptions(RunOptions):
     """How to train the universal network."""
 
-    learning_rate: float = 1e-3
     max_gradient: float = 20.0
-    size: int = setting(224, "Side in pixels of the pieces of pictures.", min=64)
+    size: int = setting(208, "Side in pixels of the pieces of pictures.", min=64)
     zoom: float = _zoom()
     color_jitter: float = _color_jitter(0.3)
     style_jitter: float = setting(
@@ -198,17 +197,17 @@ class UniversalOptions(RunOptions):
     photo_styles: float = setting(
         0.25, "Part of the pictures that are painted after another photo.", min=0, max=1
     )
-    content_weight: float = setting(0.6, "Weight of the content.", min=0)
+    content_weight: float = setting(0.5, "Weight of the content.", min=0)
     style_weight: float = setting(1.0, "Weight of the style.", min=0)
     example_weight: float = setting(
         1.0, "Weight of the pictures of a painter to imitate.", min=0, offered=False
     )
     consistency_weight: float = setting(
-        0.5,
+        3.0,
         "Weight of temporal consistency: a photo that moves, with noise, gives the picture, moved.",
         min=0,
     )
-    tv_weight: float = setting(0.1, "Weight of smoothness (total variation).", min=0)
+    tv_weight: float = setting(0.3, "Weight of smoothness (total variation).", min=0)
     range_weight: float = _range_weight()
 
 
