@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from stylepipe.job import Job, Settings
 
 _NAMES: dict[Kind, str] = {"image": "photo", "video": "film"}
+KEPT = "exists"
+"""Why an item is skipped whose result is there, whoever made it."""
 _WAYS = "pass --overwrite to replace it, --skip-existing to keep it, or choose another --output"
 
 
@@ -108,7 +110,7 @@ def _kept(job: Job, item: Item, standing: Standing) -> Outcome | None:
     if standing.entry and not job.redo:
         return _already_done(standing.entry.damage, job.settings.input.on_damage)
     if standing.state != "absent" and job.skip_existing:
-        return Outcome("skipped", "exists")
+        return Outcome("skipped", KEPT)
     if standing.state == "foreign" and is_folder(item.output):
         return Outcome("failed", foreign_folder(item))
     if standing.state in ("foreign", "another", "other") and not (job.overwrite or job.redo):

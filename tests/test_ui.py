@@ -668,6 +668,22 @@ def test_progress_pause_resume_and_cancel(page, slow):
     assert len(page.wait(number, "done")["results"]) == 3
 
 
+def test_an_order_continues_although_settings_changed_meanwhile(page, slow, monkeypatch):
+    slow.allowed = 1
+    names = [page.add(f"{n}.png").json()["name"] for n in range(2)]
+    number = page.order(names, stylizer="slow")
+    page.wait(number, "running", until=lambda o: o["current"] == "1.png" and o["share"])
+    page.tell(number, "cancel")
+    page.wait(number, "canceled")
+    monkeypatch.setenv("STYLEPIPE_STYLIZER_STRENGTH", "0.5")
+    slow.allowed = math.inf
+    page.tell(number, "resume")
+    order = page.wait(number, "done")
+    assert len(order["results"]) == 2 and not order["failures"]
+    kept = "0.png stays as it is: its result was not made from it by these settings"
+    assert order["notes"][0] == kept
+
+
 def test_a_pause_that_is_taken_back_changes_nothing(page, slow):
     slow.allowed = 0
     names = [page.add(f"{n}.png").json()["name"] for n in range(2)]

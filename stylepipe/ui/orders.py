@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from stylepipe.errors import StylepipeError, UsageError, sentence
 from stylepipe.job import Job
+from stylepipe.plan import KEPT
 from stylepipe.report import Report
 from stylepipe.stdio import printable
 from stylepipe.ui.choice import Choice
@@ -172,6 +173,8 @@ class _Watch(Report):
             self._order.results.append((name, made))
         if outcome.damage:
             self.log(f"{name} is damaged: {outcome.damage}")
+        if outcome.message == KEPT:
+            self.log(f"{name} stays as it is: its result was not made from it by these settings")
 
 
 class Orders:
@@ -400,7 +403,9 @@ class Orders:
             if resolved.has("preview"):
                 more = {"stylizer": {"preview": str(self.interim(order.number))}}
             settings, output = resolved.settings(self._plugins, more), self.output(order)
-            job = Job(tuple(self._inputs(order.names)), output, settings, **self._machine)
+            inputs = tuple(self._inputs(order.names))
+            # a preset, the environment or a network may have changed since the order was stopped
+            job = Job(inputs, output, settings, skip_existing=True, **self._machine)
             run(job, self._plugins, watch)
         except StylepipeError as error:
             return str(error)

@@ -4,7 +4,7 @@
 const $ = (id) => document.getElementById(id);
 const KEPT = "stylepipe";
 const tab = crypto.randomUUID();
-let studio = { presets: [], stylizers: [], masks: [], photos: [], paintings: [], max_upload: 0 };
+let studio = { presets: [], stylizers: [], masks: [], photos: [], paintings: [], max_upload: Infinity };
 let choice = {}; // the controls that were moved, as the server takes them
 let controls = {}; // the positions of all controls, as the server reports them
 let photo = null; // the name of the one on the stage
