@@ -170,6 +170,20 @@ def test_a_cell_that_fails_is_told_and_the_others_are_there(stylepipe, photos):
     assert Path("study/index.html").read_text().count('class="failed"') == 2
 
 
+def test_what_is_set_holds_for_each_stylizer_that_varies():
+    from stylepipe.cli.varied import variants_of
+    from stylepipe.errors import UsageError
+    from stylepipe.plugins import Plugins
+
+    vary = ["stylizer.use=adain,wct"]
+    sets = ["stylizer.strength=0.25"]
+    trials = variants_of(Plugins(), "default", sets, ["ink.jpg"], vary, {})
+    assert [trial.settings.stylizer.name for trial in trials] == ["adain", "wct"]
+    assert [trial.settings.stylizer.options.strength for trial in trials] == [0.25, 0.25]
+    with pytest.raises(UsageError, match="unknown option 'levels'"):
+        variants_of(Plugins(), "default", ["stylizer.levels=2"], ["ink.jpg"], vary, {})
+
+
 def test_a_sweep_replaces_no_page_of_others(stylepipe, photos):
     Path("study").mkdir()
     Path("study/index.html").write_text("my page")
@@ -217,6 +231,8 @@ def compare(stylepipe, *what):
         (("posterise",), "'posterise' is no stylizer, no preset and no folder (did you mean"),
         (("posterize", "posterize"), "posterize is given twice"),
         (("empty",), "empty has no result of any of the photos"),
+        (("posterize", "--set", "stylizer.use=fast"), "stylizer.use is set by posterize; leave"),
+        (("posterize", "-s", "x", "--set", "stylizer.style=y"), "--style and stylizer.style mean"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(stylepipe, photos, what, said):
@@ -247,6 +263,9 @@ def test_finished_folders_need_no_painting(stylepipe, photos):
     assert {p.name for p in Path("study").iterdir()} == {
         "index.html", "sheet.jpg", "table.csv", "table.json",
     }  # fmt: skip
+    assert compare(stylepipe, "one", "two", "--style", photos / "a.png")[0] == 0
+    lines = list(csv.DictReader(Path("study/table.csv").read_text().splitlines()))
+    assert all(float(line["style_distance"]) > 0 for line in lines)
 
 
 # -- measure -----------------------------------------------------------------------------------
@@ -274,13 +293,19 @@ def test_a_picture_that_is_too_small_to_measure_leaves_the_others(stylepipe, pho
     Image.new("RGB", (8, 8)).save("photos/tiny.png")
     code, out, err = stylepipe("measure", photos, "--photo", photos, "--csv", "table.csv")
     assert code == 1 and "tiny.png: a picture of 8x8 pixels is too small" in err
-    assert "a.png" in out and "tiny.png" not in Path("table.csv").read_text()
+    lines = {x["result"]: x for x in csv.DictReader(Path("table.csv").read_text().splitlines())}
+    assert lines["photos/a.png"]["content_distance"] and lines["photos/a.png"]["mse"] == "0.0"
+    tiny = lines["photos/tiny.png"]
+    assert tiny["content_distance"] == tiny["perceptual"] == "" and tiny["mse"] == "0.0"
+    assert "photos/tiny.png" in out
 
 
-def test_a_picture_too_small_for_the_encoder_has_no_figures(stylepipe, photos):
-    Image.new("RGB", (4, 4)).save(photos / "tiny.png")
+def test_a_picture_too_small_for_the_encoder_has_the_other_figures(stylepipe, photos):
+    Image.new("RGB", (4, 4), (90, 100, 110)).save(photos / "tiny.png")
     code, _, err = sweep(stylepipe, photos / "tiny.png", "--vary", LEVELS)
     assert code == 0 and "2 variants of 1 photo" in err
+    lines = list(csv.DictReader(Path("study/table.csv").read_text().splitlines()))
+    assert float(lines[0]["mse"]) > 0 and "content_distance" not in lines[0]
 
 
 def test_a_photo_of_one_color_has_no_sharpness_to_compare_with(stylepipe, photos):

@@ -109,9 +109,11 @@ def command(
     folders = [word for word in what if word not in named and Path(word).is_dir()]
     over = parse_sets(sets, known=tables_of(app.plugins))
     if styles:
+        if "style" in over.get("stylizer", ()):
+            raise UsageError("--style and stylizer.style mean the same; leave one out")
         over.setdefault("stylizer", {})["style"] = list(styles)
     trials = [_trial(app.plugins, word, over) for word in what if word not in folders]
-    plain = trials[0].settings if trials else resolve(app.plugins, env=os.environ)
+    plain = trials[0].settings if trials else resolve(app.plugins, "default", over, os.environ)
     job = Job(
         inputs=photos,
         output=output,
@@ -150,6 +152,8 @@ def _trial(plugins: Plugins, word: str, over: Tables) -> Trial:
     stylizers, presets = plugins.components(Stylizer), available(plugins)
     known = [*stylizers, *presets]
     if word in stylizers:
+        if "use" in over.get("stylizer", ()):
+            raise UsageError(f"stylizer.use is set by {word}; leave it out")
         tables = {**over, "stylizer": {**over.get("stylizer", {}), "use": word}}
         made = resolve(plugins, "default", tables, os.environ)
     elif is_path(word) or word in presets:

@@ -86,24 +86,31 @@ def variants_of(
         _refuse_trainings(TRAIN, {"--vary": vary, "--set": sets})
     over = parse_sets(sets, known=known)
     plan = None if planned is None else planned(over)
-    base = draft(plugins, preset, {t: v for t, v in over.items() if t != TRAIN}, os.environ)
-    base = base.over(plugins, fixed)
+    bare = draft(plugins, preset, {}, os.environ)
+    constant = {t: v for t, v in over.items() if t != TRAIN}
+
+    def drafted(tables: Tables, origin: str) -> Draft:
+        # what varies is chosen before --set: another stylizer drops the keys of the one below
+        uses = {t: {"use": keys["use"]} for t, keys in tables.items() if "use" in keys}
+        chosen = bare.over(plugins, uses, origin).over(plugins, constant).over(plugins, fixed)
+        return chosen.over(plugins, tables, origin)
+
     # all variants have the same photos, and separate folders
     shown = [table for table in known if table not in ("input", "output")]
     varied = [dimension(text, shown) for text in vary]
     if both := next((d for d in varied if d.key in over.get(d.table, ())), None):
-        raise UsageError(f"--set and --vary both name {both.table}.{both.key}; leave one out")
+        raise UsageError(f"--vary {both.table}.{both.key}: it is set as well; leave one out")
     table = TRAIN if plan is not None and plan.learns_style else "stylizer"
     if styles:
         if (table, "style") in {(d.table, d.key) for d in varied} or "style" in over.get(table, ()):
             raise UsageError(f"--style and {table}.style mean the same; leave one out")
         varied.insert(0, Dimension(table, "style", tuple([name] for name in styles)))
-    elif not vary and plan is None and (all_of := [i.name for i in _stylizer(base).styles()]):
+    elif not vary and plan is None and (all_of := _bundled(drafted({}, "--set"))):
         varied = [Dimension("stylizer", "style", tuple([name] for name in all_of))]
     origin = "--vary" if vary else "--style"
     if plan is not None:
-        return [_trained(plugins, plan, base, over, v, origin) for v in grid(varied)]
-    return [Trial(v, base.over(plugins, v.tables, origin).settings()) for v in grid(varied)]
+        return [_trained(plugins, plan, drafted, over, v, origin) for v in grid(varied)]
+    return [Trial(v, drafted(v.tables, origin).settings()) for v in grid(varied)]
 
 
 def _refuse_trainings(table: str, flags: Mapping[str, Sequence[str]]) -> None:
@@ -117,10 +124,16 @@ def _refuse_trainings(table: str, flags: Mapping[str, Sequence[str]]) -> None:
 
 
 def _trained(
-    plugins: Plugins, plan: Plan, base: Draft, over: Tables, variant: Variant, origin: str
+    plugins: Plugins,
+    plan: Plan,
+    drafted: Callable[[Tables, str], Draft],
+    over: Tables,
+    variant: Variant,
+    origin: str,
 ) -> Trial:
     """A variant that is painted by what is trained for it. Raises UsageError."""
     from stylepipe.studies.variants import TRAIN, Trial
+    from stylepipe.styles import check_number, parse_style
 
     training = plan.training(variant)
     table = plan.stylizer_table(training)
@@ -129,19 +142,23 @@ def _trained(
         if key in table:
             raise UsageError(f"stylizer.{key} is set by --train {plan.kind.name}; leave it out")
     # the file is not there yet, and whoever is asked may look
-    before = base.over(plugins, {"stylizer": {"use": table["use"]}}, "--train")
-    before = before.over(plugins, own, origin)
+    use = {"stylizer": {**own.get("stylizer", {}), "use": table["use"]}}
+    before = drafted({**own, **use}, origin)
+    settings = before.settings()
+    if "style" not in table:  # else it would be missed after hours of training
+        check_number(settings.stylizer, [parse_style(s) for s in settings.stylizer.options.style])
 
     def with_file() -> Settings:
         return before.over(plugins, {"stylizer": table}, "--train").settings()
 
-    return Trial(variant, before.settings(), training, with_file)
+    return Trial(variant, settings, training, with_file)
 
 
-def _stylizer(base: Draft) -> type[Stylizer]:
+def _bundled(base: Draft) -> list[str]:
+    """The styles that the stylizer brings along."""
     (cls,) = base.components["stylizer"]
     assert issubclass(cls, Stylizer)
-    return cls
+    return [style.name for style in cls.styles()]
 
 
 def say_unless(quiet: bool) -> Callable[[str], None]:

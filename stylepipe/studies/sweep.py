@@ -186,8 +186,7 @@ def measure(done: Done, judge: Judge, reference: Picture | None) -> None:
     for item in done.items:
         figures: dict[str, float] = {}
         if item.source not in done.failures and not item.folder:
-            # a film, for which `stylepipe measure` has figures, or a picture of a few pixels
-            with suppress(ItemError):
+            with suppress(ItemError):  # a film, for which `stylepipe measure` has figures
                 result, photo = read_picture(item.output), read_picture(item.source)
                 figures = measured(result, photo, judge, painting, reference)
                 if done.traces is not None:
