@@ -49,17 +49,19 @@ def measure_pictures(
     judge, failed = open_judge(calibration, judge_weights), False
     lines: list[dict[str, str | float]] = []
     for pair in pairs:
-        what = ""  # errors of reading name their file
         try:
             result, original = read_picture(pair.result), read_picture(pair.photo)
-            what = f"{pair.result}: "
-            figures = measured(result, original, judge, painting, beside)
-            layers = by_layer(fitted(result, original), original, judge, painting)
         except ItemError as error:
-            complain(f"{what}{error}")
+            complain(str(error))
             failed = True
             continue
-        lines.append({"result": str(pair.result), **figures, **layers})
+        figures = measured(result, original, judge, painting, beside)
+        try:
+            figures |= by_layer(fitted(result, original), original, judge, painting)
+        except ItemError as error:  # too small for the encoder: some figures are missing
+            complain(f"{pair.result}: {error}")
+            failed = True
+        lines.append({"result": str(pair.result), **figures})
     if not lines:
         return ItemError.exit_code, b""
     columns = list(dict.fromkeys(name for line in lines for name in line))

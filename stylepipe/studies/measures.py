@@ -32,6 +32,8 @@ Picture = NDArray[np.uint8]
 """HxWx3, RGB."""
 JUDGED = 512
 """Longest side in pixels of what the encoder compares."""
+_LEAST_SSIM = 6
+"""Shortest side in pixels for structural similarity: its windows reflect five at the edges."""
 _REMEMBERED = 4
 """Pictures whose features are kept: a result, its photo, the painting and a reference."""
 
@@ -282,23 +284,28 @@ def measured(
 ) -> dict[str, float]:
     """The figures of MEASURES by name; style_distance and color_distance need the painting.
 
-    The result is scaled to the size of the photo, and of the reference. Raises ItemError for
-    pictures that are too small for the encoder.
+    The result is scaled to the size of the photo, and of the reference. Pictures that are too small
+    for an encoder have no figures of that encoder.
     """
     own = fitted(result, photo)
-    found = distances(own, photo, judge, painting)
-    if painting is not None:
-        found["color_distance"] = color_distance(own, painting)
+    found: dict[str, float] = {}
+    with suppress(ItemError):
+        found |= distances(own, photo, judge, painting)
+        if painting is not None:
+            found["color_distance"] = color_distance(own, painting)
     if (crisp := sharpness(Frame(photo))) > 0:  # a photo of one color has nothing to compare with
         found["sharpness"] = sharpness(Frame(own)) / crisp
     beside = photo if reference is None else reference
     near = fitted(result, beside)
-    found["perceptual"] = judge.perceptual(near, beside)
+    with suppress(ItemError):
+        found["perceptual"] = judge.perceptual(near, beside)
     if judge.lpips is not None:
-        found["lpips"] = judge.lpips.perceptual(near, beside)
+        with suppress(ItemError):
+            found["lpips"] = judge.lpips.perceptual(near, beside)
     found |= {"mse": mse(near, beside), "psnr": psnr(near, beside)}
-    with suppress(ImportError):  # absent() reports it, once
-        found["ssim"] = ssim(near, beside)
+    if min(near.shape[:2]) >= _LEAST_SSIM:
+        with suppress(ImportError):  # absent() reports it, once
+            found["ssim"] = ssim(near, beside)
     return found
 
 
