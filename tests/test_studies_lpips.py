@@ -62,8 +62,8 @@ def test_lpips_is_that_of_another_implementation_and_says_by_what(pictures):
     code, out, err = pictures(*FLAGS)
     assert code == 0 and "lpips" in out and "left out" not in err
     assert (
-        "judged by the compact encoder; lpips by SqueezeNet 1.1 and LPIPS of version unknown "
-        "(net.pth), with the weights squeeze.pth"
+        "judged by the compact encoder; lpips by SqueezeNet 1.1 (net.pth), calibrated by "
+        "squeeze.pth (LPIPS, version unknown)"
     ) in err
     other = peer._LPIPS(pretrained=True, net="squeeze", pnet_rand=True, model_path="squeeze.pth")
     features = {

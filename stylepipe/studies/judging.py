@@ -20,8 +20,7 @@ def open_judge(calibration: Path | None = None, weights: Path | None = None) -> 
     judge = Judge(open_encoder("auto"))
     if calibration is not None:
         judge.lpips = _lpips(calibration, weights)
-        of = f" ({weights})" if weights else ""
-        judge.title += f"; lpips by {judge.lpips.title}{of}, with the weights {calibration}"
+        judge.title += f"; lpips by {judge.lpips.title}"
     return judge
 
 
@@ -42,7 +41,9 @@ def _lpips(calibration: Path, weights: Path | None) -> Judge:
         judge = Judge(encoder, read_calibration(calibration, encoder))
     except (ValueError, FileNotFoundError) as error:
         raise UsageError(f"--perceptual-calibration: {error}") from error
-    judge.title += f" and LPIPS of version {found.version}"
+    if weights is not None:
+        judge.title += f" ({weights})"
+    judge.title += f", calibrated by {calibration} (LPIPS, version {found.version})"
     return judge
 
 
