@@ -74,6 +74,8 @@ class Context:
     """``frames(item, start=0)`` reads an item once more, from frame number ``start``: the frames
     as they are painted, with those that are yet to come. For stylizers and maskers that look
     ahead. Close the iterator if you leave it early. Raises ItemError."""
+    bars: bool = True
+    """Whether trainings may show a progress bar: not with ``--quiet``."""
 
 
 class Component:

@@ -6,8 +6,10 @@ stylepipe.nst.training has the tasks, their settings, and the loop.
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from inspect import get_annotations
 from pathlib import Path
@@ -17,10 +19,11 @@ from stylepipe.components import Context
 from stylepipe.device import full_range_dtype
 from stylepipe.errors import ItemError, SetupError, StylepipeError, UsageError
 from stylepipe.eta import duration, elapsed
+from stylepipe.lock import Lock
 from stylepipe.nst.training.options import RunOptions, described
 from stylepipe.options import Options, flag_of, option
 from stylepipe.pictures import PICTURE_SUFFIXES, read_picture
-from stylepipe.stdio import note
+from stylepipe.stdio import is_terminal, note
 from stylepipe.version import __version__
 
 if TYPE_CHECKING:
@@ -168,15 +171,41 @@ def run_training(make: Callable[[], Task], options: TrainingOptions, context: Co
 
     How long it took, all runs together, is its string ``seconds``. Without a terminal a line a
     minute says how far it is. Checkpoints, the log and previews are kept in ``NAME.training``
-    beside the output. Raises UsageError; SetupError if files cannot be read or written;
-    StylepipeError if the training fails.
+    beside the output. Raises UsageError; SetupError if files cannot be read or written, or another
+    training is writing them; StylepipeError if the training fails.
     """
+    if options.output is None:
+        raise UsageError("say where the result goes: --output NAME.safetensors")
+    with _locked(work_folder(options.output)) as folder:
+        return _trained(make, options, options.output, folder, context)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[Path]:
+    """The work folder, for this training alone. Raises SetupError."""
+    try:
+        lock = Lock(folder)
+    except BlockingIOError:
+        raise SetupError(
+            f"another training is writing to {folder}; wait for it, or choose another --output"
+        ) from None
+    except OSError as error:
+        raise SetupError(f"the training cannot start: {error}") from error
+    try:
+        yield folder
+    finally:
+        lock.release()
+
+
+def _trained(
+    make: Callable[[], Task],
+    options: TrainingOptions,
+    output: Path,
+    folder: Path,
+    context: Context,
+) -> Path:
     from stylepipe.nst.training.loop import CHECKPOINT, CheckpointError, Trainer, TrainingFailed
 
-    output = options.output
-    if output is None:
-        raise UsageError("say where the result goes: --output NAME.safetensors")
-    folder = work_folder(output)
     if output.exists() and not (folder / CHECKPOINT).exists() and not options.restart:
         raise OtherTraining(
             f"{output} is there already, and not from this training",
@@ -251,7 +280,8 @@ def _run(trainer: Trainer, context: Context) -> Path:
     reported, taken = len(trainer.task.warnings), 0
     steps = None if trainer.options.minutes else trainer.options.steps
     pace = Pace(steps)
-    with tqdm(total=steps, unit="step", disable=None) as bar:
+    hidden = not (context.bars and is_terminal(sys.stderr))
+    with tqdm(total=steps, unit="step", disable=hidden) as bar:
 
         def show(progress: Progress) -> None:
             nonlocal taken

@@ -10,11 +10,14 @@ from PIL import Image
 from safetensors.torch import load_file
 from test_studies_commands import ROOT, photos, stylepipe
 
+from stylepipe import training
+from stylepipe.lock import Lock
 from stylepipe.nst.training import log as logs
 from stylepipe.nst.training.loop import Trainer
 from stylepipe.studies import sweep as module
 
 __all__ = ["photos", "stylepipe"]
+TINT = ROOT / "docs/examples/tint.py"
 PAINTED_AFTER = '''
 """A training of one painting, which learns its color; and one that no stylizer paints by."""
 
@@ -92,7 +95,7 @@ def sweep(stylepipe, photos):
     Image.new("RGB", (8, 8), "red").save("red.png")
     Image.new("RGB", (8, 8), "blue").save("blue.png")
     Path("flat.py").write_text(PAINTED_AFTER)
-    plugins = ("--plugin", ROOT / "docs/examples/tint.py", "--plugin", "flat.py")
+    plugins = ("--plugin", TINT, "--plugin", "flat.py")
 
     def run(*more, train="tint", to="study", some=("--train-photos", photos)):
         words = ["sweep", photos / "a.png", "-o", to, *plugins]
@@ -121,7 +124,7 @@ REDS = ("--vary", "train.red=0.3,0.7")
         ((), {"train": "tin"}, "nothing trainable is called 'tin' (did you mean 'tint'?)"),
         ((), {"some": ()}, "name photos to train tint on: --train-photos FOLDER"),
         (("--set", "train.photos=x"), {}, "--train-photos and --set train.photos mean the same"),
-        (("--vary", "train.photos=x,y"), {}, "--set and --vary both name train.photos"),
+        (("--vary", "train.photos=x,y"), {}, "--vary train.photos: it is set as well"),
         (("--vary", "train.reed=1"), {}, "unknown option 'reed' (did you mean 'red'?)"),
         (("--vary", "train.red=1,many"), {}, "[train] red takes a number, not 'many'"),
         (("--vary", "train.output=x"), {}, "train.output is chosen by the sweep; leave it out"),
@@ -130,6 +133,8 @@ REDS = ("--vary", "train.red=0.3,0.7")
         (("--set", "stylizer.style=x"), {}, "stylizer.style is set by --train tint; leave it out"),
         (("--vary", "stylizer.use=tint"), {}, "stylizer.use is set by --train tint; leave it out"),
         (("--vary", "stylizer.strenth=1"), {}, "(did you mean 'strength'?)"),
+        (("--set", "stylizer.strenth=1"), {}, "(did you mean 'strength'?)"),
+        ((), {"train": "wct"}, "stylizer 'wct' needs a style; pass --style"),
         ((), {"train": "unused"}, "does not say how a stylizer paints by its file"),
         (
             ("--vary", "train.style=[red.png,blue.png]"),
@@ -195,7 +200,7 @@ def test_each_value_is_trained_once_and_painted_by_every_stylizer_setting(sweep,
 def test_results_are_those_of_train_and_run(sweep, stylepipe, photos):
     assert sweep("--vary", "train.red=0.7", *FEW)[0] == 0
     (own,) = Path("study/trained").glob("*.safetensors")
-    tint = ("--plugin", ROOT / "docs/examples/tint.py")
+    tint = ("--plugin", TINT)
     words = ("--photos", photos, "--steps", 6, "--batch", 2, "--red", 0.7)
     assert stylepipe("train", "tint", "-o", "own.safetensors", *words, *tint)[0] == 0
     expected, found = load_file("own.safetensors"), load_file(own)
@@ -204,6 +209,23 @@ def test_results_are_those_of_train_and_run(sweep, stylepipe, photos):
     (painted,) = Path("study").glob("train.red-*/a.png")
     with Image.open("own.png") as a, Image.open(painted) as b:
         assert a.tobytes() == b.tobytes()
+
+
+def test_a_quiet_training_shows_no_bar(stylepipe, photos, monkeypatch):
+    monkeypatch.setattr(training, "is_terminal", lambda stream: True)
+    words = ("--photos", photos, "--steps", 2, "--batch", 2, "--plugin", TINT)
+    assert "2/2" in stylepipe("train", "tint", "-o", "a.safetensors", *words)[2]
+    assert stylepipe("train", "tint", "-o", "b.safetensors", *words, "-q") == (0, "", "")
+
+
+def test_two_trainings_do_not_write_into_one_file(stylepipe, photos):
+    words = ("--photos", photos, "--steps", 2, "--batch", 2, "--plugin", TINT)
+    lock = Lock(Path("a.training"))
+    code, _, err = stylepipe("train", "tint", "-o", "a.safetensors", *words)
+    assert code == 4 and "another training is writing to a.training; wait for it" in err
+    lock.release()
+    assert stylepipe("train", "tint", "-o", "a.safetensors", *words)[0] == 0
+    assert not Path("a.training/lock").exists()
 
 
 def test_paintings_are_learned_one_a_file_and_results_compared_with_them(sweep):

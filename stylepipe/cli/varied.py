@@ -189,7 +189,7 @@ def painted(
     from stylepipe.studies.sweep import measure, run_variants
 
     done: list[Done] = []
-    runs = run_variants(job, trials, plugins, log, verbose)
+    runs = run_variants(job, trials, plugins, log, verbose, bars=not quiet)
     hidden = quiet or not is_terminal(sys.stderr)
     try:
         for one in tqdm(runs, total=len(trials), unit="variant", disable=hidden):

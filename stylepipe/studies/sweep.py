@@ -101,15 +101,17 @@ def run_variants(
     plugins: Plugins,
     log: Callable[[str], None],
     verbose: int = 0,
+    bars: bool = True,
 ) -> Iterator[Done]:
-    """Run the variants one after the other, each after its training, if it has one.
+    """Run the variants one after the other, each after its training, if it has one, which may show
+    a progress bar with ``bars``.
 
     A variant that cannot be run at all has that as the failure of each item. Raises
     KeyboardInterrupt where the user stops, UsageError for films, and SetupError or UsageError where
     none of the variants could be run, or the disk is full.
     """
     notes, broken = _notes(template.output), 0
-    trained = trainings.Trained(template, log)
+    trained = trainings.Trained(template, log, bars)
     for trial in trials:
         variant, settings = trial.variant, trial.settings
         folder = template.output / file_name(variant.values, variant.tables)

@@ -91,9 +91,9 @@ class Plan:
 class Trained:
     """Trains what the variants of a job need, each file once."""
 
-    def __init__(self, job: Job, log: Callable[[str], None]) -> None:
-        """``log`` is told what trainings say."""
-        self._job, self._log = job, log
+    def __init__(self, job: Job, log: Callable[[str], None], bars: bool) -> None:
+        """``log`` is told what trainings say. ``bars``: whether they may show a progress bar."""
+        self._job, self._log, self._bars = job, log, bars
         self._failures: dict[Path, Exception | None] = {}
 
     def train(self, training: Training) -> None:
@@ -128,7 +128,8 @@ class Trained:
             self._log(f"{file.stem}: {line.removesuffix(AGAIN)}")
 
         device = pick(self._job.device, self._job.precision)
-        training.train(Context(device, self._job.memory or available_memory() // 2, say))
+        memory = self._job.memory or available_memory() // 2
+        training.train(Context(device, memory, say, bars=self._bars))
 
 
 def _as_keys(text: str, kind: type[Training]) -> str:
