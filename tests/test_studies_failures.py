@@ -86,6 +86,17 @@ def test_an_unexpected_error_is_shown_in_the_place_of_its_variant(brittle, verb,
     assert code == 1 and "Traceback" in err and 'raise KeyError("gone")' in err
 
 
+def test_a_quiet_sweep_names_errors_and_the_table_how_many_failed(brittle):
+    code, _, err = brittle("sweep", *vary("opening", "never"), "-q")
+    assert code == 1 and len(err.splitlines()) == 1
+    assert "breaks opening: " in err and "raised KeyError: 'gone'" in err
+    html = Path("study/index.html").read_text()
+    assert ">failed</button>" in html
+    failed, painted = (re.search(rf"breaks {x}</a>.*?</tr>", html)[0] for x in ("opening", "never"))
+    assert '<td>opening</td><td class="number" data-value="1.0">1</td>' in failed
+    assert '<td>never</td><td class="number" data-value="0.0">0</td>' in painted
+
+
 def test_a_comparison_shows_it_too(brittle):
     presets = [f"./{name}.toml" for name in ("opening", "painting", "never")]
     code, _, err = brittle("compare", *presets, "--photo", "a.png", "--log", "log.txt")

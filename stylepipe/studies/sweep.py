@@ -13,6 +13,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from stylepipe.pictures import read_picture
 from stylepipe.pipeline import run
 from stylepipe.report import Report
 from stylepipe.sheets import Cell, check_replaceable, contact_sheet, save_sheet, wrapped
+from stylepipe.stdio import printable, tell
 from stylepipe.studies import peak, trainings
 from stylepipe.studies.charts import Points, chart
 from stylepipe.studies.curves import FOLDER, curve_charts, curves_of, mean_curves, traced
@@ -133,7 +135,7 @@ def run_variants(
             broken += isinstance(error, SetupError | UsageError)
             if broken == len(trials):
                 raise
-            log(f"{variant.label or 'all'}: {why}")
+            tell(printable(f"{variant.label or 'all'}: {why}"))
             failures = {item.source: why for item in items}
         if report.interrupted:
             raise KeyboardInterrupt
@@ -281,6 +283,7 @@ def _shown(path: Path, side: int, failure: str) -> tuple[Picture | None, str]:
 
 def _page(done: Sequence[Done], title: str, note: str) -> str:
     groups = []
+    incomplete = any(one.failures for one in done)
     photos = [_shown(item.source, _SHOWN, "")[0] for item in done[0].items]
     for one in done:
         figures = []
@@ -288,11 +291,10 @@ def _page(done: Sequence[Done], title: str, note: str) -> str:
             why = one.failures.get(item.source, "")
             result, failure = _shown(item.output, _SHOWN, why)
             figures.append(Figure(item.relative.as_posix(), result, photo, failure))
-        groups.append(
-            Group(
-                one.variant.label or "all", figures, {**one.variant.values, **one.means, **one.cost}
-            )
-        )
+        # where some failed, the means are not all of the same photos
+        failed: dict[str, float] = {"failed": len(one.failures)} if incomplete else {}
+        values = {**one.variant.values, **failed, **one.means, **one.cost}
+        groups.append(Group(one.variant.label or "all", figures, values))
     steps = curve_charts({one.variant.label or "all": one.curves for one in done})
     # variants of one training have one curve
     learned = {one.variant.trained.label or "training": one.learned for one in done if one.learned}
@@ -320,6 +322,7 @@ def _charts(done: Sequence[Done]) -> list[str]:
 
 def _number(text: str) -> float | None:
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         return None
+    return number if isfinite(number) else None
