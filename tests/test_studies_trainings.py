@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from test_studies_commands import ROOT, photos, stylepipe
 
-from stylepipe import training
+from stylepipe import report, training
 from stylepipe.lock import Lock
 from stylepipe.nst.training import log as logs
 from stylepipe.nst.training.loop import Trainer
@@ -216,6 +216,15 @@ def test_a_quiet_training_shows_no_bar(stylepipe, photos, monkeypatch):
     words = ("--photos", photos, "--steps", 2, "--batch", 2, "--plugin", TINT)
     assert "2/2" in stylepipe("train", "tint", "-o", "a.safetensors", *words)[2]
     assert stylepipe("train", "tint", "-o", "b.safetensors", *words, "-q") == (0, "", "")
+
+
+def test_a_training_in_a_plugin_shows_its_progress(stylepipe, photos, make_photo, monkeypatch):
+    monkeypatch.setattr(report, "is_terminal", lambda stream: True)
+    make_photo("photos/c.jpg")
+    words = ("--photos", photos, "-o", "mood.json", "--plugin", ROOT / "docs/examples/mood.py")
+    code, _, err = stylepipe("train", "mood", *words)
+    assert code == 0 and "%|" in err
+    assert "%|" not in stylepipe("train", "mood", *words, "-q")[2]
 
 
 def test_two_trainings_do_not_write_into_one_file(stylepipe, photos):

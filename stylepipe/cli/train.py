@@ -55,8 +55,8 @@ def _command(cls: type[Training]) -> click.Command:
         tune_allocator()
         report = Report(quiet=values["quiet"], verbose=values["verbose"])
         device = pick(values["device"], values["precision"])
-        bars = not values["quiet"]
-        cls(options).train(Context(device, available_memory() // 2, report.log, bars=bars))
+        memory, bars = available_memory() // 2, not values["quiet"]
+        cls(options).train(Context(device, memory, report.log, report.progress, bars=bars))
 
     summary = (cls.__doc__ or "").strip().partition("\n")[0]
     # the engine's names are fixed, so its options are made first; the help shows them last
