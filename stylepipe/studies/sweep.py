@@ -293,7 +293,7 @@ def _page(done: Sequence[Done], title: str, note: str) -> str:
             figures.append(Figure(item.relative.as_posix(), result, photo, failure))
         # where some failed, the means are not all of the same photos
         failed: dict[str, float] = {"failed": len(one.failures)} if incomplete else {}
-        values = {**one.variant.values, **failed, **one.means, **one.cost}
+        values: dict[str, str | float] = {**one.variant.values, **failed, **one.means, **one.cost}
         groups.append(Group(one.variant.label or "all", figures, values))
     steps = curve_charts({one.variant.label or "all": one.curves for one in done})
     # variants of one training have one curve
