@@ -163,6 +163,22 @@ def test_a_sweep_resumes_and_grows(stylepipe, photos, monkeypatch):
     assert len(Path("study/table.csv").read_text().splitlines()) == 5
 
 
+def test_a_stop_while_the_only_photo_is_painted_leaves_the_other_variants(
+    stylepipe, photos, monkeypatch
+):
+    from stylepipe.studies import sweep as module
+
+    whole = module.run
+
+    def stopped(job, plugins, report):
+        whole(job, plugins, report)
+        report.stopping.set()  # as Ctrl-C does, which finishes the picture in hand
+
+    monkeypatch.setattr(module, "run", stopped)
+    code, _, err = sweep(stylepipe, photos / "a.png", "--vary", "stylizer.levels=2,4")
+    assert code == 130 and "1 of 2 variants are done. Run the same command again" in err
+
+
 def test_a_cell_that_fails_is_told_and_the_others_are_there(stylepipe, photos):
     (photos / "c.png").write_bytes((photos / "a.png").read_bytes()[:60])
     code, _, err = sweep(stylepipe, photos, "--vary", LEVELS)

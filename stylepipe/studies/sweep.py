@@ -112,9 +112,11 @@ def run_variants(
     KeyboardInterrupt where the user stops, UsageError for films, and SetupError or UsageError where
     none of the variants could be run, or the disk is full.
     """
-    notes, broken = _notes(template.output), 0
+    notes, broken, stopped = _notes(template.output), 0, False
     trained = trainings.Trained(template, log, bars)
     for trial in trials:
+        if stopped:  # while the last photo of a variant was painted, which is whole therefore
+            raise KeyboardInterrupt
         variant, settings = trial.variant, trial.settings
         folder = template.output / file_name(variant.values, variant.tables)
         traces = template.output / FOLDER / folder.name
@@ -139,6 +141,7 @@ def run_variants(
             failures = {item.source: why for item in items}
         if report.interrupted:
             raise KeyboardInterrupt
+        stopped = report.stopping.is_set()
         for source, why in report.failures:
             log(f"{variant.label or 'all'}: {source}: {why}")
         failures |= dict(report.failures)
