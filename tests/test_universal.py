@@ -291,6 +291,15 @@ def test_a_network_learns_to_paint_after_a_painting(files):
     assert np.mean(style[-4:]) < np.mean(style[:4])
 
 
+def test_a_painting_with_a_plain_margin_does_not_spoil_a_training(files):
+    cv2.imwrite(str(files / "art/night.png"), np.full((72, 96, 3), 255, np.uint8))
+    (files / "art/day.png").unlink()
+    train(files, consistency_weight=0.0)
+    (log,) = files.rglob("log.csv")
+    style = [float(row["style"]) for row in csv.DictReader(log.read_text().splitlines())]
+    assert max(style) < 1e4, style
+
+
 def test_a_painter_is_imitated(files):
     encoder = open_encoder("compact", None, device=torch.device("cpu"), dtype=torch.float32)
     options = UniversalOptions(batch=2, size=64, consistency_weight=0.0)

@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 EPS = 1e-8
+FLAT = 0.01
+"""Of the mean square: the variance of a style's crop counts as no less."""
 ITERATIONS = 10
 """Of the square root. Directions of less than about 1e-4 of the norm are not quite reached by so
 many, and weigh less: just those that are little more than noise."""
@@ -154,6 +156,18 @@ def wasserstein_loss(features: Tensor, mean: Tensor, covariance: Tensor, root: T
         own_mean, regularise(own, size), mean, regularise(covariance, size), root
     )
     return distance / (size + EPS)
+
+
+def style_loss(features: Tensor, style: Tensor) -> Tensor:
+    """wasserstein_loss of features to those of a style, N C H W each -> N, also where the style is
+    of one color: nothing is divided by a variance that is next to nothing.
+    """
+    mean, covariance = moments(style)
+    lack = (FLAT * mean.square().sum(dim=1) + EPS - trace(covariance)).clamp_min(0.0)
+    channels = covariance.shape[1]
+    covariance = covariance + torch.diag_embed((lack / channels)[:, None].expand(-1, channels))
+    root = sqrtm(regularise(covariance, trace(covariance)))
+    return wasserstein_loss(features, mean, covariance, root)
 
 
 def squared_wasserstein(

@@ -23,9 +23,6 @@ from .guess import GUESS, guess_decoder, opening
 from .options import DecoderOptions
 from .task import Measurement, Rows, Task
 
-FLAT = 0.01
-"""Of the mean square: a style's variance counts as no less."""
-
 
 @dataclass(frozen=True)
 class Mix:
@@ -197,7 +194,8 @@ class DecoderTask(Task):
         style = torch.zeros_like(features)
         if options.style_weight and styled:
             for name in own:
-                style = style + (1 - kept) * _style_error(found[name], styled[name])
+                loss = losses.style_loss(inner(found[name]), inner(styled[name]))
+                style = style + (1 - kept) * loss
         return {
             "copy": options.reconstruction_weight * kept * losses.content_loss(output, photos),
             "features": options.feature_weight * features,
@@ -249,17 +247,6 @@ def _decoder(model: nn.ModuleDict, layer: str) -> Decoder:
     decoder = model[layer]
     assert isinstance(decoder, Decoder)
     return decoder
-
-
-def _style_error(features: Tensor, style: Tensor) -> Tensor:
-    """Wasserstein-2 distance of the features' moments to the style's, N C h w -> N."""
-    mean, covariance = losses.moments(inner(style))
-    # A crop may be of one color: nothing is to be divided by its variances.
-    lack = (FLAT * mean.square().sum(dim=1) + losses.EPS - losses.trace(covariance)).clamp_min(0.0)
-    channels = covariance.shape[1]
-    covariance = covariance + torch.diag_embed((lack / channels)[:, None].expand(-1, channels))
-    root = losses.sqrtm(losses.regularise(covariance, losses.trace(covariance)))
-    return losses.wasserstein_loss(inner(features), mean, covariance, root)
 
 
 def _cut(picture: Tensor, height: int, width: int) -> Tensor:

@@ -80,7 +80,7 @@ class UniversalTask(Task):
         self.styles.share_warnings(self.photos)
         self.warnings = self.photos.warnings
         # Another seed: a photo must not be its own style.
-        self.others = Photos.reseeded(self.photos, options.seed + 2)
+        self.others = self.photos.reseeded(options.seed + 2)
         self.metadata = dict(metadata or {})
         side = options.size * 3 // 2
         chosen = previews or self.photos.paths[:3]
@@ -118,9 +118,7 @@ class UniversalTask(Task):
         found = self.encoder(output, [*self.style, *EXAMPLE_LAYERS, CONTENT_LAYER])
         style = output.new_zeros(len(output))
         for layer, weight in self.style.items():
-            mean, covariance = losses.moments(wanted[layer])
-            root = losses.sqrtm(losses.regularise(covariance, losses.trace(covariance)))
-            style = style + weight * losses.wasserstein_loss(found[layer], mean, covariance, root)
+            style = style + weight * losses.style_loss(found[layer], wanted[layer])
         terms = {
             "content": options.content_weight * losses.content_loss(found[CONTENT_LAYER], aims),
             "style": options.style_weight * style,
@@ -162,7 +160,7 @@ class UniversalTask(Task):
         }
 
     def preview(self, model: nn.Module) -> list[list[Tensor]]:
-        """The preview photos after some of the paintings; a row a photo, below the paintings."""
+        """A row for each preview photo: itself, then after some of the paintings."""
         assert isinstance(model, UniversalNetwork)
         codes = [model.code(style.to(self.device)) for style in self.shown_styles]
         return [
