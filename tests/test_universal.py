@@ -139,17 +139,19 @@ def test_the_result_has_the_statistics_of_the_painting_in_the_deepest_features()
         torch.testing.assert_close(found, aim, atol=2e-3, rtol=1e-2)
 
 
-@pytest.mark.parametrize("blocks", [1, 2])
+@pytest.mark.parametrize("blocks", [1, 2, 6])
 def test_tiles_leave_no_seam(blocks, monkeypatch):
     made = net(UniversalSpec(8, 12, blocks, 8))
-    photo, painting = noise(1, 3, 203, 246), Painting(noise(1, 3, 90, 70, seed=1))
+    photo, painting = noise(1, 3, 203, 246), Painting(noise(1, 3, 190, 170, seed=1))
     painter = engine(made)
     code = painter.code([painting], (203, 246))
+    torch.testing.assert_close(code, made.code(painting.picture))
     whole = painter.paint(photo, code)
     torch.testing.assert_close(whole, made(photo, code).clamp(0, 1), atol=1e-5, rtol=0)
     monkeypatch.setattr(universal_engine, "LARGEST_TILE", 16)
     monkeypatch.setattr(universal_engine, "SMALLEST_TILE", 16)
     torch.testing.assert_close(painter.paint(photo, code), whole, atol=1e-5, rtol=0)
+    torch.testing.assert_close(painter.code([painting], (203, 246)), code, atol=1e-5, rtol=1e-5)
 
 
 def test_pictures_too_large_for_the_memory_are_refused_before_they_are_painted():

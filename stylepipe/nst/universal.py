@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import chain
 from pathlib import Path
@@ -165,7 +166,10 @@ class UniversalNetwork(nn.Module):
 
         Codes of several paintings may be averaged: the result lies between them.
         """
-        found = [moments(maps) for maps in self.style(whole_fours(painting))]
+        return self.code_of([moments(maps) for maps in self.style(whole_fours(painting))])
+
+    def code_of(self, found: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+        """The code by the moments of each of the style encoder's maps, N C each."""
         inner = F.relu(self.inner(self.norm(torch.cat(list(chain(*found)), dim=1))))
         # Deepest first, as the decoder takes them.
         return torch.cat([*found[-1], *found[1], self.modulation(inner)], dim=1)

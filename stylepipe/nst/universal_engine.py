@@ -1,7 +1,7 @@
 """Runs a universal network on pictures of any size, in bounded memory, without a seam.
 
 The network's convolutions see a neighborhood only, so they work on tiles with some room around
-them; the statistics that its two norms need are those of the whole picture.
+them; the statistics of photo and painting are those of the whole picture.
 """
 
 from __future__ import annotations
@@ -21,14 +21,12 @@ from .optimize import resize, size_of
 from .paintings import Painting, Size
 from .recent import Remember, alone
 from .steady import averaged
-from .universal import UniversalNetwork, whole_fours
+from .universal import UniversalNetwork, moments, whole_fours
 
 CELL = 4
 """Pixels of a side of the picture for one feature."""
 LEAST = 64
 """Pixels that a painting's side is not scaled below."""
-ROOM = 8
-"""Features around a tile: more than any part of the network sees."""
 SMALLEST_TILE, LARGEST_TILE = 64, 512
 """In features."""
 BYTES_PER_PIXEL = 42
@@ -50,20 +48,37 @@ class UniversalEngine:
                 module.to(dtype)
         self.net, self.memory, self.itemsize = net, memory, dtype.itemsize
         spec = net.spec
+        self._room = 2 * spec.blocks + 2
+        """Features around a tile: what the blocks of one part of the network see, and the
+        convolutions before or after them."""
         # At half of the size: the map that grows, its padded copy, and two results.
         self._by_tile = self.itemsize * (2 * spec.deep + 3 * spec.wide) / 4 + 24
 
     @torch.no_grad()
     def code(self, paintings: Sequence[Painting], size: Size) -> Tensor:
         """1 x numbers: the mean of the paintings' codes, by their weights. Each painting is seen in
-        the photo's size, as far as it has so many pixels.
+        the photo's size, as far as it has so many pixels. Raises NotEnoughMemory, as paint() does
+        for a photo of this size.
         """
-        total = sum(p.weight for p in paintings)
+        total, tile = sum(p.weight for p in paintings), self._tile(*size)
         codes = [
-            self.net.code(resize(p.picture, p.size_for(size, 1.0, LEAST))) * (p.weight / total)
-            for p in paintings
+            self.net.code_of(self._moments(p, size, tile)) * (p.weight / total) for p in paintings
         ]
         return torch.stack(codes).sum(dim=0)
+
+    def _moments(self, painting: Painting, size: Size, tile: int) -> list[tuple[Tensor, Tensor]]:
+        """Mean and deviation, 1 C each, of each of the style encoder's maps."""
+        picture = whole_fours(resize(painting.picture, painting.size_for(size, 1.0, LEAST)))
+        rows, columns = (side // CELL for side in size_of(picture))
+        parts, shares = [], []
+        for part in tiles(rows, columns, tile, self._room):
+            maps = self.net.style(_window(picture, part.window))
+            # The first has half of the picture's size.
+            inside = [_scaled(part.inside, 1 if index else 2) for index in range(len(maps))]
+            parts.append([moments(m[..., i[0], i[1]]) for m, i in zip(maps, inside, strict=True)])
+            top, bottom, left, right = part.core
+            shares.append((bottom - top) * (right - left) / (rows * columns))
+        return [_pooled(own, shares) for own in zip(*parts, strict=True)]
 
     @torch.no_grad()
     def paint(self, photo: Tensor, code: Tensor, remember: Remember = alone) -> Tensor:
@@ -76,11 +91,10 @@ class UniversalEngine:
         rows, columns = (side // CELL for side in size_of(picture))
 
         def seen(top: int, bottom: int, left: int, right: int) -> Tensor:
-            part = picture[..., CELL * top : CELL * bottom, CELL * left : CELL * right]
-            found: Tensor = self.net.content(part)[-1]
+            found: Tensor = self.net.content(_window(picture, (top, bottom, left, right)))[-1]
             return found
 
-        maps = _tiled(seen, (rows, columns), tile, 1)
+        maps = _tiled(seen, (rows, columns), tile, self._room, 1)
         for index, (aim, stage) in enumerate(
             zip(style.aims, (self.net.begin, self.net.finish), strict=True)
         ):
@@ -89,7 +103,7 @@ class UniversalEngine:
             def changed(top: int, bottom: int, left: int, right: int) -> Tensor:
                 return stage(source[..., top:bottom, left:right], style)  # noqa: B023
 
-            maps = _tiled(changed, (rows, columns), tile, CELL if index else 1)
+            maps = _tiled(changed, (rows, columns), tile, self._room, CELL if index else 1)
         return maps[..., :height, :width].clamp_(0.0, 1.0)
 
     def _tile(self, height: int, width: int) -> int:
@@ -97,7 +111,8 @@ class UniversalEngine:
         features = self.net.spec.deep * self.itemsize / CELL**2
         fixed = height * width * (BYTES_PER_PIXEL + 2 * features)
         spare = self.memory - fixed
-        least = min(CELL * (SMALLEST_TILE + 2 * ROOM), max(height, width)) ** 2 * self._by_tile
+        around = 2 * self._room
+        least = min(CELL * (SMALLEST_TILE + around), max(height, width)) ** 2 * self._by_tile
         if least > spare:
             raise NotEnoughMemory(
                 f"to paint {width}x{height} pixels takes {ceil(fixed + least) >> 20} MiB of "
@@ -105,18 +120,18 @@ class UniversalEngine:
                 "picture smaller, or allow more",
                 ceil(fixed + least),
             )
-        side = int((spare / self._by_tile) ** 0.5) // CELL - 2 * ROOM
+        side = int((spare / self._by_tile) ** 0.5) // CELL - around
         return min(max(side, SMALLEST_TILE), LARGEST_TILE)
 
 
 def _tiled(
-    make: Callable[[int, int, int, int], Tensor], size: Size, tile: int, scale: int
+    make: Callable[[int, int, int, int], Tensor], size: Size, tile: int, room: int, scale: int
 ) -> Tensor:
-    """What ``make`` makes of the rows and columns of a window, put together. scale: pixels of a
-    result's side for one feature of the window's.
+    """What ``make`` makes of the rows and columns of a window, put together. room: features around
+    a tile. scale: pixels of a result's side for one feature of the window's.
     """
     result: Tensor | None = None
-    for part in tiles(*size, tile, ROOM):
+    for part in tiles(*size, tile, room):
         found = make(*part.window)
         if result is None:
             if found.shape[2:] == (scale * size[0], scale * size[1]):
@@ -128,15 +143,40 @@ def _tiled(
                 memory_format=torch.channels_last,
             )
         top, bottom, left, right = (edge * scale for edge in part.core)
-        inside = tuple(slice(s.start * scale, s.stop * scale) for s in part.inside)
-        result[..., top:bottom, left:right] = found[..., inside[0], inside[1]]
+        rows, columns = _scaled(part.inside, scale)
+        result[..., top:bottom, left:right] = found[..., rows, columns]
     assert result is not None
     return result
 
 
+def _window(picture: Tensor, window: tuple[int, int, int, int]) -> Tensor:
+    """The pixels of a window of features."""
+    top, bottom, left, right = (CELL * edge for edge in window)
+    return picture[..., top:bottom, left:right]
+
+
+def _scaled(inside: tuple[slice, slice], scale: int) -> tuple[slice, slice]:
+    rows, columns = (slice(s.start * scale, s.stop * scale) for s in inside)
+    return rows, columns
+
+
+def _pooled(
+    parts: Sequence[tuple[Tensor, Tensor]], shares: Sequence[float]
+) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of a whole, from those of its parts, which have these shares in it."""
+    if len(parts) == 1:
+        return parts[0]
+    means, deviations = (torch.stack(values) for values in zip(*parts, strict=True))
+    weights = means.new_tensor(shares).view(-1, 1, 1)
+    mean = (weights * means).sum(dim=0)
+    variance = (weights * (deviations.square() + (means - mean).square())).sum(dim=0)
+    return mean, variance.sqrt()
+
+
 def _restated(maps: Tensor, aim: tuple[Tensor, Tensor], remember: Remember, which: int) -> Tensor:
-    """Features 1 C h w with another mean and deviation, 1 C each. The deviation that they had is
-    the mean over a film's last frames: that of each frame alone would make the picture pulse.
+    """Give features 1 C h w, in place, another mean and deviation, 1 C each. The deviation that
+    they had is the mean over a film's last frames: that of each frame alone would make the picture
+    pulse.
     """
     mean, variance = channel_moments(maps)
     deviation = (variance + NORM_EPS).sqrt()
@@ -146,4 +186,4 @@ def _restated(maps: Tensor, aim: tuple[Tensor, Tensor], remember: Remember, whic
     gain = aim[1] / deviation[None]
     shift = aim[0] - mean * gain
     gain, shift = (t.to(maps.dtype)[:, :, None, None] for t in (gain, shift))
-    return torch.addcmul(shift, maps, gain)
+    return torch.addcmul(shift, maps, gain, out=maps)
