@@ -191,6 +191,7 @@ def test_requests_that_cannot_be_met(files, capsys):
     (files / "text.safetensors").write_text("no")
     bad = str(files / "text.safetensors")
     assert "not a safetensors file" in refused(*style, "--network", bad)
+    assert "not a safetensors file" in refused(*style, "--network", bad, "--dry-run")
     assert "give a file that exists" in refused("--style", "starry")
     assert "text.safetensors" in refused("--style", bad)
     assert not (files / "out").exists() or not list((files / "out").glob("*.png"))
@@ -222,11 +223,37 @@ def test_an_interrupted_film_resumes_to_the_same_bytes(files):
         "universal", style=str(files / "art/night.png"), device="cpu", precision="full", **options
     ) as session:
         stylizer = session.settings.stylizer
-        assert stylizer.caps.warmup == 2
+        assert stylizer.caps.warmup == 3
         straight = film(stylizer, None, frames)
         resumed = film(stylizer, None, frames, 6, straight[5])
     for one, two in zip(straight[6:], resumed, strict=True):
         np.testing.assert_array_equal(one.pixels, two.pixels)
+
+
+def painted_film(files: Path, frames: list, **options) -> list:
+    options = {"network": files / "small.safetensors", **options}
+    with stylepipe.open(
+        "universal", style=str(files / "art/night.png"), device="cpu", precision="full", **options
+    ) as session:
+        return film(session.settings.stylizer, None, frames)
+
+
+def test_a_film_whose_exposure_pulses_is_evened(files):
+    frames = clip([1.0, 0.85] * 4)
+    alone, together = (change(painted_film(files, frames, statistics_frames=n)) for n in (1, 8))
+    assert together < 0.8 * alone, (together, alone)
+
+
+def test_matched_colors_are_those_of_the_last_frames(files):
+    frames, found = clip(count=6), []
+    for k, frame in enumerate(frames):
+        frame.pixels[:30, :40] = (255, 0, 0) if k % 2 else (0, 0, 255)
+    for count in (1, 6):
+        result = painted_film(files, frames, statistics_frames=count, match_colors="linear")[2:]
+        for frame in result:
+            frame.pixels[:, :56] = 0
+        found.append(change(result))
+    assert found[1] < 0.9 * found[0], found
 
 
 def test_frames_that_change_in_a_corner_change_the_rest_less(files):
@@ -234,15 +261,10 @@ def test_frames_that_change_in_a_corner_change_the_rest_less(files):
     for k, frame in enumerate(frames):
         frame.pixels[4:30, : 10 * k] = (250, 240, 60)
     for count in (1, 8):
-        options = {"network": files / "small.safetensors", "statistics_frames": count}
-        with stylepipe.open(
-            "universal", style=str(files / "art/night.png"), device="cpu", precision="full",
-            **options,
-        ) as session:  # fmt: skip
-            result = film(session.settings.stylizer, None, frames)
-            for frame in result:
-                frame.pixels[:, :56] = 0
-            found.append(change(result))
+        result = painted_film(files, frames, statistics_frames=count)
+        for frame in result:
+            frame.pixels[:, :56] = 0
+        found.append(change(result))
     assert found[1] < found[0], found
 
 

@@ -37,10 +37,11 @@ if TYPE_CHECKING:
     import torch
 
     from stylepipe.nst.paintings import Painting
+    from stylepipe.nst.universal import UniversalNetwork
     from stylepipe.nst.universal_engine import UniversalEngine
 
-MEANS = 2
-"""Means over frames that build on one another."""
+MEANS = 3
+"""Means over frames that build on one another: of the exposure, and for each of the two norms."""
 
 
 class UniversalOptions(StylizerOptions):
@@ -76,6 +77,9 @@ class UniversalStylizer(Stylizer):
     Options = UniversalOptions
     options: UniversalOptions
     caps = Caps()
+    _engine: UniversalEngine | None = None
+    _paintings: list[Painting]
+    _codes: dict[tuple[int, int], torch.Tensor]
 
     def __init__(self, options: UniversalOptions) -> None:
         super().__init__(options)
@@ -87,31 +91,38 @@ class UniversalStylizer(Stylizer):
         styles = (user_path(parse_style(text).name) for text in self.options.style)
         return [self.options.network or NETWORK, *styles]
 
+    def rehearse(self) -> None:
+        if self.options.network is not None:
+            self._network()
+
     def open(self, context: Context) -> None:
         self._context = context
-        self._engine: UniversalEngine | None = None
 
     def prepare(self, styles: Sequence[StyleRef]) -> None:
         """Load the network, and read the paintings. Raises UsageError or SetupError."""
         from stylepipe.nst.paintings import Painting
-        from stylepipe.nst.universal import load_universal
         from stylepipe.nst.universal_engine import UniversalEngine
 
         if not styles:
             raise UsageError("name a painting to paint after: --style PAINTING")
         context = self._context
         self._paintings = [Painting(given_picture(r.path, context), r.weight) for r in styles]
-        self._codes: dict[tuple[int, int], torch.Tensor] = {}
+        self._codes = {}
+        device = context.device
+        self._engine = UniversalEngine(
+            self._network(), device.torch, full_range_dtype(device), working_memory(context)
+        )
+
+    def _network(self) -> UniversalNetwork:
+        """The network asked for. Raises UsageError or SetupError."""
+        from stylepipe.nst.universal import load_universal
+
         try:
-            net, _ = load_universal(self.options.network or NETWORK)
+            return load_universal(self.options.network or NETWORK)[0]
         except (ValueError, OSError) as error:
             if self.options.network is None:
                 raise SetupError(f"{error}; install stylepipe again") from error
             raise UsageError(str(error)) from error
-        device = context.device
-        self._engine = UniversalEngine(
-            net, device.torch, full_range_dtype(device), working_memory(context)
-        )
 
     def reset(self, item: Item) -> None:
         self._recent.reset()
@@ -135,32 +146,35 @@ class UniversalStylizer(Stylizer):
 
     def _painted(self, photo: torch.Tensor) -> torch.Tensor:
         """A photo 1 3 H W, with strokes of the size asked for."""
-        from stylepipe.nst.strokes import rescaled
+        from stylepipe.nst.steady import evened, thumbnail
+        from stylepipe.nst.strokes import rescaled, working_size
 
-        engine, remember = self._engine, self._recent.remember
+        engine, remember, scale = self._engine, self._recent.remember, self.options.style_scale
         assert engine is not None, "prepare() comes before stylize()"
+        code = self._code(engine, photo, working_size(photo, scale))
+        photo = evened(photo, remember("exposure", thumbnail(photo)), 1.0)
         return rescaled(
-            photo,
-            self.options.style_scale,
-            lambda seen: engine.paint(seen.clamp(0.0, 1.0), self._code(seen), remember),
+            photo, scale, lambda seen: engine.paint(seen.clamp(0.0, 1.0), code, remember)
         )
 
-    def _code(self, photo: torch.Tensor) -> torch.Tensor:
-        """What the network takes of the paintings, for a photo."""
+    def _code(
+        self, engine: UniversalEngine, photo: torch.Tensor, size: tuple[int, int]
+    ) -> torch.Tensor:
+        """What the network takes of the paintings, for a photo that is painted in a size."""
         from stylepipe.nst.paintings import recolored
 
-        assert self._engine is not None
-        paintings: Sequence[Painting] = self._paintings
-        size = photo.shape[2], photo.shape[3]
-        if self.options.match_colors != "no":  # another painting each time
-            paintings = recolored(paintings, photo, self.options.match_colors)
-            return self._engine.code(paintings, size)
+        match = self.options.match_colors
+        if match != "no":  # another painting each time
+            colored = recolored(self._paintings, photo, match, self._recent.remember)
+            return engine.code(colored, size)
         if size not in self._codes:
-            self._codes[size] = self._engine.code(paintings, size)
+            self._codes[size] = engine.code(self._paintings, size)
         return self._codes[size]
 
     def close(self) -> None:
         self._engine = None
+        self._paintings, self._codes = [], {}
+        self._recent.reset()
 
 
 @hookimpl

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,8 @@ from torch import Tensor
 
 from . import losses
 from .palette import matched
+from .recent import Remember, alone
+from .steady import SAMPLE
 
 Size = tuple[int, int]
 
@@ -36,9 +39,16 @@ class Painting:
         return max(1, round(height * factor)), max(1, round(width * factor))
 
 
-def recolored(paintings: Sequence[Painting], photo: Tensor, how: str) -> list[Painting]:
-    """The paintings with a photo's colors, see palette.matched."""
-    return [Painting(matched(p.picture, photo, how), p.weight, p.regions) for p in paintings]
+def recolored(
+    paintings: Sequence[Painting], photo: Tensor, how: str, remember: Remember = alone
+) -> list[Painting]:
+    """The paintings with a photo's colors, see palette.matched. remember: for films, see
+    recent.Remember; the colors are then those of the last frames.
+    """
+    step = ceil((photo.shape[2] * photo.shape[3] / SAMPLE) ** 0.5)
+    frames = remember("colors", photo[:, :, ::step, ::step].clone())
+    colors = torch.cat(frames, dim=3) if len(frames) > 1 else photo
+    return [Painting(matched(p.picture, colors, how), p.weight, p.regions) for p in paintings]
 
 
 def in_colors_of(paintings: Sequence[Painting], photo: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from .optimize import resize, size_of
 from .paintings import Painting, Size, area, check_regions, recolored
 from .recent import Remember, alone
 from .recipe import RestyleSettings
-from .steady import SAMPLE, evened, thumbnail
+from .steady import evened, thumbnail
 from .swap import WORKING, StylePatches
 from .transforms import (
     SLAB,
@@ -397,10 +397,7 @@ class Restyler:
             return self.paintings
         # With the photo's colors the painting is another each time.
         self._learnt.clear()
-        step = ceil((photo.shape[2] * photo.shape[3] / SAMPLE) ** 0.5)
-        frames = remember("colors", photo[:, :, ::step, ::step].clone())
-        colors = torch.cat(frames, dim=3) if len(frames) > 1 else photo
-        return recolored(self.paintings, colors, self.settings.match_colors)
+        return recolored(self.paintings, photo, self.settings.match_colors, remember)
 
     def _check_size(self, what: str, picture: Tensor) -> None:
         height, width = picture.shape[-2:]
