@@ -121,7 +121,7 @@ class Stream:
         """Items of the run, but for those it may die of, until it was estimated what they take."""
         self.stopping = report.stopping
         self._caller = threading.current_thread()
-        session.at_progress = self._tell_outcomes  # a picture may take minutes
+        session.at_progress = self._tell_meanwhile  # a picture may take minutes
         self.fatal: BaseException | None = None
 
     def run(self, items: Sequence[Item], alone: Sequence[Item] = ()) -> bool:
@@ -198,6 +198,14 @@ class Stream:
             return
         while self.outcomes:
             self.tell(*self.outcomes.pop(0))
+
+    def _tell_meanwhile(self) -> None:
+        """Tell while a picture is painted: an error is none of the painter's, and ends the run."""
+        try:
+            self._tell_outcomes()
+        except Exception as error:
+            self._stop_all(error)
+            raise Canceled from error
 
     # -- reading thread ----------------------------------------------------------------------
 

@@ -87,6 +87,20 @@ def test_what_is_done_is_told_while_the_next_picture_is_painted(photos, tmp_path
     assert stylizer.seen == [True] * 4
 
 
+def test_an_error_in_telling_is_not_held_against_the_picture_being_painted(photos, tmp_path):
+    class Broken(Report):
+        def item_done(self, item, outcome):
+            super().item_done(item, outcome)
+            raise OSError("nobody listens")
+
+    stylizer, report = Lingering(Lingering.Options()), Broken(quiet=True)
+    stylizer.seen = []
+    stylizer.lingers = lambda: report.counts["done"] < len(stylizer.seen)
+    with pytest.raises(OSError, match="nobody listens"):
+        go(photos, tmp_path / "out", replace(settings(), stylizer=stylizer), report)
+    assert report.counts == {"done": 1}
+
+
 def test_second_run_does_nothing(photos, tmp_path):
     go(photos, tmp_path / "out")
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*.npy")}
