@@ -55,12 +55,13 @@ def number_type() -> torch.dtype:
 
 def universal() -> Callable[[Tensor], Tensor]:
     engine = UniversalEngine(load_universal(NETWORK)[0], torch.device("cpu"), number_type(), MEMORY)
+    paintings = [painting()]
     codes: dict[Size, Tensor] = {}
 
     def paint(photo: Tensor) -> Tensor:
         size = size_of(photo)
         if size not in codes:
-            codes[size] = engine.code([painting()], size)
+            codes[size] = engine.code(paintings, size)
         return engine.paint(photo, codes[size])
 
     return paint
