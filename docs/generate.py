@@ -1,7 +1,8 @@
 """Writes the pages of the reference that follow from the code.
 
 Commands come from click, options from ``Options.specs()``, hooks from their specifications,
-presets from their files, public names from ``stylepipe.__all__``. ``conf.py`` calls :func:`write`.
+presets and bundled styles from their files, public names from ``stylepipe.__all__``. ``conf.py``
+calls :func:`write`.
 """
 
 from __future__ import annotations
@@ -61,20 +62,14 @@ def write(folder: Path) -> None:
 
 def _styles(plugins: Plugins) -> str:
     rows = [f"| `{s.name}` | {s.title} |" for s in plugins.component(Stylizer, "fast").styles()]
-    return "\n".join(
+    return _joined(
         [
             "# The bundled styles",
-            "",
-            "Three photos in each style that the package has, in this order "
-            "(`examples/make_gallery.py --only styles`). Your own photos in all of them: "
+            "Every style in the package, and below the table three photos in each, in the same "
+            "order (`examples/make_gallery.py --only styles`). Your own photos in all of them: "
             "`stylepipe sheet PHOTOS -o sheet.png`.",
-            "",
-            "| style | after |",
-            "|---|---|",
-            *rows,
-            "",
-            "![Three photos, in each of the bundled styles below](../../examples/styles.jpg)",
-            "",
+            "\n".join(["| style | after |", "|---|---|", *rows]),
+            "![Three photos, and below them these in each style](../../examples/styles.jpg)",
         ]
     )
 
