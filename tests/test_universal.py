@@ -78,7 +78,11 @@ def test_files_that_are_no_networks(files):
     tensors = load_file(files / "small.safetensors")
     cases = [
         ({**head, "architecture": '{"wide": 100000}'}, "wide must be a whole number from 1 to 512"),
-        ({**head, "architecture": '{"deep": 13}'}, "not a universal network"),
+        ({**head, "architecture": '{"deep": 13}'}, "lacks blocks.2.first.bias: not a universal"),
+        (
+            {**head, "architecture": '{"wide": 9, "deep": 12, "blocks": 1, "hidden": 8}'},
+            "has shape",
+        ),
         ({**head, "architecture": "[]"}, "not a network architecture"),
         ({**head, "format_version": "9"}, "format version '9'"),
         ({**head, "architecture": SMALL.to_json(), "sha256": "0"}, "is damaged"),

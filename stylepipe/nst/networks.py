@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
@@ -328,7 +328,7 @@ def load_styles(
         raise ValueError(f"{path}: {error}") from error
     with torch.device("meta"):  # no memory before the tensors are known to fit
         net = StyleNetwork(spec, len(records))
-    _check_tensors(path, net, tensors)
+    check_tensors(path, net, tensors, f"a {spec.name!r} network")
     check_digest(path, tensors, metadata)
     net.load_state_dict({key: value.float() for key, value in tensors.items()}, assign=True)
     return net.eval(), records, metadata
@@ -347,17 +347,18 @@ def _records(text: str) -> list[StyleRecord]:
     return records
 
 
-def _check_tensors(path: Path, net: StyleNetwork, tensors: dict[str, Tensor]) -> None:
+def check_tensors(path: Path, net: nn.Module, tensors: Mapping[str, Tensor], what: str) -> None:
+    """Raises ValueError unless a file's tensors are those of a network; what: that in words."""
     expected = net.state_dict()
     missing, extra = sorted(set(expected) - set(tensors)), sorted(set(tensors) - set(expected))
     if missing or extra:
-        what = f"lacks {missing[0]}" if missing else f"holds the unknown tensor {extra[0]}"
-        raise ValueError(f"{path}: {what}: not a {net.spec.name!r} network")
+        why = f"lacks {missing[0]}" if missing else f"holds the unknown tensor {extra[0]}"
+        raise ValueError(f"{path}: {why}: not {what}")
     for key, value in tensors.items():
         if value.shape != expected[key].shape:
             raise ValueError(
                 f"{path}: {key} has shape {tuple(value.shape)}, "
-                f"a {net.spec.name!r} network has {tuple(expected[key].shape)}"
+                f"{what} has {tuple(expected[key].shape)}"
             )
         if not bool(torch.isfinite(value).all()):
             raise ValueError(f"{path} is damaged: {key} holds values that are not finite")

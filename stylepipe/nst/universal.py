@@ -4,8 +4,12 @@ Two encoders of one shape look at the photo and at the painting. What the second
 a few hundred numbers, means and deviations of its features and gains and shifts made of them. The
 decoder takes the photo's features, gives them those means and deviations twice (Huang, Belongie,
 "Arbitrary Style Transfer in Real-time with Adaptive Instance Normalization", 2017, eq. 8), and has
-its convolutions scaled and shifted (Wang et al., "MicroAST: Towards Super-Fast Ultra-Resolution
-Arbitrary Style Transfer", 2023, eq. 3, here with a gain and a shift for each convolution).
+its convolutions scaled and shifted. The whole follows Wang et al., "MicroAST: Towards Super-Fast
+Ultra-Resolution Arbitrary Style Transfer" (2023). Departures: each convolution has a gain and a
+shift of its own, which is added to its result; there a block has one pair, and the shift multiplies
+the convolution's input. Two small layers make them of the statistics, as a style prediction network
+does (Ghiasi et al., "Exploring the structure of a real-time, arbitrary neural artistic stylization
+network", 2017).
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .files import check_digest, read_file, safetensors_bytes, tensors_digest, write_atomically
-from .networks import NORM_EPS, pad
+from .networks import NORM_EPS, check_tensors, pad
 from .norms import instance_norm
 
 FORMAT = "stylepipe-universal"
@@ -97,8 +101,8 @@ def _modulated(x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
     return torch.addcmul(shift, x, gain)
 
 
-class Looking(nn.Module):
-    """An encoder: a picture to its features at a quarter of its size."""
+class PictureEncoder(nn.Module):
+    """A picture to its features at a quarter of its size."""
 
     def __init__(self, spec: UniversalSpec) -> None:
         super().__init__()
@@ -136,7 +140,7 @@ class UniversalNetwork(nn.Module):
         super().__init__()
         self.spec = spec
         deep, wide = spec.deep, spec.wide
-        self.content, self.style = Looking(spec), Looking(spec)
+        self.content, self.style = PictureEncoder(spec), PictureEncoder(spec)
         self.blocks = nn.ModuleList(Block(deep) for _ in range(spec.blocks + 1))
         self.up = nn.Conv2d(deep, wide, 3)
         self.head = nn.Conv2d(wide, 12, 5)
@@ -253,11 +257,13 @@ def load_universal(path: str | os.PathLike[str]) -> tuple[UniversalNetwork, dict
     """
     path = Path(path)
     tensors, metadata = read_file(path, "network", FORMAT, FORMAT_VERSION)
-    check_digest(path, tensors, metadata)
     try:
-        with torch.device("meta"):  # no memory before the tensors are known to fit
-            net = UniversalNetwork(UniversalSpec.from_json(metadata.get("architecture", "")))
-        net.load_state_dict({key: value.float() for key, value in tensors.items()}, assign=True)
-    except (ValueError, RuntimeError) as error:
-        raise ValueError(f"{path}: not a universal network ({error})") from error
+        spec = UniversalSpec.from_json(metadata.get("architecture", ""))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    with torch.device("meta"):  # no memory before the tensors are known to fit
+        net = UniversalNetwork(spec)
+    check_tensors(path, net, tensors, "a universal network of this architecture")
+    check_digest(path, tensors, metadata)
+    net.load_state_dict({key: value.float() for key, value in tensors.items()}, assign=True)
     return net.eval(), metadata
