@@ -1,5 +1,5 @@
 """Compose the pictures of README and guides: the example photos above, each bundled style below,
-small and large; a photo after each example painting, by every stylizer that takes any; and one by
+small and large; a photo after each of three paintings, by four stylizers that take any; and one by
 nearest neighbors.
 
 python examples/make_gallery.py [-o FOLDER] [--only gallery|styles|any_painting|motifs]
@@ -26,7 +26,7 @@ PHOTOS = ("photos/lake.jpg", "photos/town/harbor.jpg", "portraits/cat.jpg")
 TILE, GAP, LIMIT = (264, 198), 4, 500_000
 """Size of a picture, space between two, and the most bytes of the result."""
 LARGE, LARGE_LIMIT = (384, 288), 1_600_000
-"""The same for the sheet of all styles in the guide."""
+"""The same for the larger sheet of all styles, in the reference."""
 MOTIFS_HEIGHT = 480
 
 

@@ -295,7 +295,7 @@ def test_trainings_that_cannot_be(files):
         ({"paintings": []}, "name a folder of pictures: --paintings DIR"),
         ({"paintings": [files / "none"]}, "there is no"),
         ({"encoder_weights": files / "none.pth"}, "there is no"),
-        ({"init": "none.safetensors"}, "--init is bundled, random or a file that exists"),
+        ({"init": "none.safetensors"}, "--init is bundled, random or a file: no such network file"),
         ({"init": str(files / "photos/a.png")}, "not a safetensors file"),
         ({"output": None}, "say where the result goes"),
     ):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from stylepipe import (
     Context,
+    SetupError,
     Training,
     TrainingOptions,
     UsageError,
@@ -115,8 +116,11 @@ def _network(options: UniversalTrainingOptions, seed: int) -> UniversalNetwork:
     if options.init == "random":
         torch.manual_seed(seed)
         return UniversalNetwork(UniversalSpec())
-    path = NETWORK if options.init == "bundled" else user_path(options.init)
+    bundled = options.init == "bundled"
+    path = NETWORK if bundled else user_path(options.init)
     try:
         return load_universal(path)[0].requires_grad_(True)
-    except FileNotFoundError as error:
-        raise UsageError(f"--init is bundled, random or a file that exists, not {path}") from error
+    except (ValueError, OSError) as error:
+        if bundled:
+            raise SetupError(f"{error}; install stylepipe again") from error
+        raise UsageError(f"--init is bundled, random or a file: {error}") from error
