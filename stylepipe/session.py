@@ -75,7 +75,7 @@ class Opener:
         self.memory = memory or available_memory() // 2
         self._asked = device, precision
         self.at_progress: Callable[[], None] = _nothing
-        """Called whenever a component has reported progress, in the thread of that."""
+        """Called whenever a component has reported progress, in the thread that did."""
 
         def progressed(share: float, text: str) -> None:
             progress(share, text)

@@ -147,10 +147,10 @@ class UniversalNetwork(nn.Module):
         statistics = 2 * (wide + deep * (spec.blocks + 1))
         self.norm = nn.LayerNorm(statistics)
         self.inner = nn.Linear(statistics, spec.hidden)
-        self.modulation = nn.Linear(spec.hidden, sum(self._modulated()))
+        self.modulation = nn.Linear(spec.hidden, sum(self._widths()))
         self._initialize()
 
-    def _modulated(self) -> list[int]:
+    def _widths(self) -> list[int]:
         """The channels of the gains and shifts, in order."""
         return [self.spec.deep] * 4 * len(self.blocks) + [self.spec.wide] * 2
 
@@ -192,7 +192,7 @@ class UniversalNetwork(nn.Module):
 
     def read(self, code: Tensor) -> Style:
         """What a code, N x numbers, says. Raises ValueError for one of another network."""
-        deep, modulated = self.spec.deep, self._modulated()
+        deep, modulated = self.spec.deep, self._widths()
         try:
             parts = torch.split(code, [deep] * 4 + modulated, dim=1)
         except RuntimeError as error:
