@@ -155,7 +155,11 @@ def test_tiles_leave_no_seam(blocks, monkeypatch):
     monkeypatch.setattr(universal_engine, "LARGEST_TILE", 16)
     monkeypatch.setattr(universal_engine, "SMALLEST_TILE", 16)
     torch.testing.assert_close(painter.paint(photo, code), whole, atol=1e-5, rtol=0)
+    seen = []
+    made.style.register_forward_hook(lambda module, given, found: seen.append(given[0].shape))
     torch.testing.assert_close(painter.code([painting], (203, 246)), code, atol=1e-5, rtol=1e-5)
+    assert max(max(shape[2:]) for shape in seen) <= 4 * (16 + 2 * (2 * blocks + 2))
+    assert len(seen) > 4
 
 
 def test_pictures_too_large_for_the_memory_are_refused_before_they_are_painted():
