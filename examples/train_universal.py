@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
-from stylepipe import read_training_picture
+from stylepipe import find_pictures, read_training_picture
 from stylepipe.encoders import open_encoder
 from stylepipe.nst.files import tensors_digest
 from stylepipe.nst.networks import NORM_EPS, pad
@@ -112,7 +112,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    photos, paintings = (sorted(f.iterdir()) for f in (args.photos, args.paintings))
+    photos = find_pictures([args.photos], "PHOTOS")
+    paintings = find_pictures([args.paintings], "PAINTINGS")
     teacher = MicroAST(args.microast)
     encoder = open_encoder("compact")
     torch.manual_seed(0)
@@ -125,7 +126,7 @@ def main() -> None:
             metadata={
                 "teacher": f"{encoder.title}; MicroAST (Wang et al. 2023), imitated",
                 "data": f"{len(photos)} photos, {len(paintings)} paintings",
-                "license": "MIT",
+                "licence": "MIT",
             },
         )  # fmt: skip
         folder = args.output.with_suffix(f".part{number}")

@@ -61,7 +61,7 @@ def files(tmp_path: Path) -> Path:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         small = rng.integers(0, 255, (6, 8, 3), np.uint8)
         cv2.imwrite(str(tmp_path / name), cv2.resize(small, (96, 72)))
-    save_universal(tmp_path / "small.safetensors", net(), license="MIT")
+    save_universal(tmp_path / "small.safetensors", net(), licence="MIT")
     return tmp_path
 
 
@@ -104,7 +104,7 @@ def test_files_that_are_no_networks(files):
 def test_a_file_gives_the_network_back(files):
     found, metadata = load_universal(files / "small.safetensors")
     photo = noise(1, 3, 40, 52)
-    assert metadata["license"] == "MIT"
+    assert metadata["licence"] == "MIT"
     torch.testing.assert_close(
         found(photo, found.code(photo)), net()(photo, net().code(photo)), atol=5e-3, rtol=0
     )
@@ -113,7 +113,7 @@ def test_a_file_gives_the_network_back(files):
 def test_the_network_in_the_package_says_where_it_comes_from():
     made, metadata = load_universal(NETWORK)
     assert made.spec == UniversalSpec()
-    assert metadata["license"] == "MIT"
+    assert metadata["licence"] == "MIT"
     assert metadata["teacher"] and metadata["data"]
 
 
