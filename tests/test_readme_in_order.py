@@ -109,6 +109,7 @@ def no_networks(monkeypatch):
     bundled = min((ROOT / "plugins/fast/styles").rglob("*.safetensors"))
 
     def train(self, context):
+        self.options.output.parent.mkdir(parents=True, exist_ok=True)  # as trainings do
         shutil.copy(bundled, self.options.output)
 
     monkeypatch.setattr(FastTraining, "train", train)

@@ -225,10 +225,10 @@ def test_results_are_compared_with_a_reference(stylepipe, photos):
 def test_films_and_other_photos_are_no_variants(stylepipe, photos, make_clip):
     make_clip("photos/c.mp4")
     for words in (
-        ["sweep", "photos", "--vary", LEVELS],
+        ["sweep", "photos", "--vary", LEVELS, *POSTERIZE],
         ["compare", "posterize", "--photo", "photos"],
     ):
-        code, _, err = stylepipe(*words, "-o", "study", *POSTERIZE)
+        code, _, err = stylepipe(*words, "-o", "study")
         assert code == 2 and "photos/c.mp4 is a film, and photos are compared here" in err
     code, _, err = sweep(stylepipe, photos, "--vary", "input.pages=on,off")
     assert code == 2 and "unknown table 'input'" in err

@@ -114,8 +114,9 @@ class FastTraining(Training):
     def train(self, context: Context) -> None:
         """Train, or resume training, and write a file of styles."""
         options = self.options
-        exemplars = _exemplars(options)
+        _check_named(options)
         photos = find_pictures(options.photos, "--photos")
+        exemplars = _exemplars(options)
         output = run_training(lambda: _task(options, context, photos, exemplars), options, context)
         style = _styles_in(output, exemplars)[0]
         context.log(f"wrote {output}; use it: stylepipe fast PHOTOS -o OUT --style {style}")
@@ -174,12 +175,16 @@ def _task(
     )
 
 
+def _check_named(options: FastTrainingOptions) -> None:
+    if not options.style and not options.paintings:
+        raise UsageError("name a painting to learn: --style IMAGE")
+
+
 def _exemplars(options: FastTrainingOptions) -> list[Exemplar]:
     from stylepipe.nst.networks import StyleRecord
     from stylepipe.nst.training.styles import Exemplar
 
-    if not options.style and not options.paintings:
-        raise UsageError("name a painting to learn: --style IMAGE")
+    _check_named(options)
     if options.paintings is None:
         return [Exemplar(StyleRecord(path.stem, source=path.name), path) for path in options.style]
     found = read_exemplars(options.paintings)
