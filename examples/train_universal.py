@@ -8,7 +8,7 @@ FOLDER holds the weights of MicroAST (Wang et al. 2023), as safetensors of the n
 content_encoder, style_encoder, modulator and decoder. The network first imitates what that paints,
 which brings it to a good start soon; in the second part the paintings themselves count most, judged
 by the encoder in the package; in the last a photo that moves must give the picture, moved, which
-rids skies of their weave. It follows the clock, as the network in the package did on two busy CPU
+weakens the weave in skies. It follows the clock, as the network in the package did on two busy CPU
 cores; an interrupted training resumes.
 """
 

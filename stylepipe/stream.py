@@ -194,13 +194,13 @@ class Stream:
             signal.signal(signal.SIGINT, before)
 
     def _tell_outcomes(self) -> None:
-        if threading.current_thread() is not self._caller:
-            return
         while self.outcomes:
             self.tell(*self.outcomes.pop(0))
 
     def _tell_meanwhile(self) -> None:
         """Tell while a picture is painted: an error is none of the painter's, and ends the run."""
+        if threading.current_thread() is not self._caller:
+            return
         try:
             self._tell_outcomes()
         except Exception as error:
